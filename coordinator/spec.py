@@ -1,0 +1,395 @@
+"""The run spec: what the user asks for, checked and with every default filled in.
+
+A spec is a TOML file. Unknown keys are refused with the nearest known one, numbers out of range with the
+range. The filled-in spec is what a run records in ``run.toml`` and what a resumed run is compared with.
+"""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import math
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from services.errors import BadInput
+from services.recognition.catalog import model_info
+from services.rendering.views import ViewRanges
+from services.shape.catalog import basis_info
+
+Range = tuple[float, float]
+OptimizerName = Literal["sep-cma", "genetic", "random"]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+
+
+class MaskSpec(_Table):
+    """What the genomes decode to and where the search starts."""
+
+    start: Literal["noise", "neutral"] = "noise"
+    basis: str = "makehuman-mask-1"
+    spread: Annotated[float, Field(gt=0, le=5)] = 1.2  # standard deviation of the noise weights
+    limit: Annotated[float, Field(gt=0, le=10)] = 3.0  # genes stay within [-limit, limit]
+
+    @field_validator("basis")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        basis_info(value)
+        return value
+
+
+class SearchSpec(_Table):
+    """How many islands live for how long, and what breeds on them."""
+
+    islands: Annotated[int, Field(ge=1, le=10_000)] = 4
+    population: Annotated[int, Field(ge=4, le=4096)] = 24
+    generations: Annotated[int, Field(ge=1, le=1_000_000)] = 60
+    optimizers: Annotated[list[OptimizerName], Field(min_length=1)] = ["sep-cma", "genetic"]
+    sigma: Annotated[float, Field(gt=0, le=5)] = 0.5  # first step size of CMA, in gene units
+    batch: Annotated[int, Field(ge=0, le=4096)] = 0  # genomes a batch; 0: the whole generation
+
+    @property
+    def slice_size(self) -> int:
+        """Genomes in one batch."""
+        return self.batch or self.population
+
+
+class MigrationSpec(_Table):
+    """Who sends its best to whom, and how often."""
+
+    topology: Literal["ring", "full", "none"] = "ring"
+    every: Annotated[int, Field(ge=1)] = 5
+    count: Annotated[int, Field(ge=0, le=64)] = 2
+    select: Literal["best", "random"] = "best"
+    replace: Literal["worst"] = "worst"
+
+
+def _range_field(name: str) -> Range:
+    return next(f.default for f in fields(ViewRanges) if f.name == name)  # type: ignore[return-value]
+
+
+RANGE_NAMES = tuple(f.name for f in fields(ViewRanges) if isinstance(f.default, tuple))
+
+
+class ViewsSpec(BaseModel):
+    """Views a genome is scored under: how many, how large, and the range of every quantity."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+
+    count: Annotated[int, Field(ge=1, le=256)] = 5
+    size_px: Annotated[int, Field(ge=96, le=1024)] = 160
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            return {**{name: list(_range_field(name)) for name in RANGE_NAMES}, **data}
+        return data
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        extra = self.__pydantic_extra__ or {}
+        for key, value in extra.items():
+            if key not in RANGE_NAMES:
+                raise ValueError(f"unknown key '{key}'{nearest(key, [*RANGE_NAMES, 'count', 'size_px'])}")
+            if not (
+                isinstance(value, (list, tuple))
+                and len(value) == 2
+                and all(isinstance(x, (int, float)) and math.isfinite(x) for x in value)
+            ):
+                raise ValueError(f"{key} = {value!r}: expected two numbers [low, high]")
+            extra[key] = [float(value[0]), float(value[1])]
+        self.ranges()
+        return self
+
+    def ranges(self) -> ViewRanges:
+        """These settings as the renderer takes them."""
+        extra = self.__pydantic_extra__ or {}
+        return ViewRanges(size_px=self.size_px, **{k: (v[0], v[1]) for k, v in extra.items()})
+
+
+class ObjectiveSpec(_Table):
+    """One machine that a mask is to satisfy."""
+
+    kind: Literal["detect", "consistent", "identity"]
+    model: str
+    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    threshold: float | None = None  # None: the catalog's
+    images: list[str] = []
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        info = model_info(self.model)
+        wanted = "detect" if self.kind == "detect" else "recognize"
+        if info.kind != wanted:
+            raise ValueError(f"model '{self.model}' is a {info.kind} model; kind '{self.kind}' needs one to {wanted}")
+        if "objective" not in info.roles:
+            raise ValueError(f"model '{self.model}' is a critic: it may stand under [verify] critics only")
+        if self.kind == "identity" and not self.images:
+            raise ValueError("kind 'identity' needs images = [\"photo.jpg\"] (or --target PHOTO)")
+        if self.kind != "identity" and self.images:
+            raise ValueError(f"kind '{self.kind}' takes no images; only 'identity' does")
+        return self
+
+
+class ConsentSpec(_Table):
+    """Whose face, who consented, for what, until when. Required by identity objectives."""
+
+    subject: Annotated[str, Field(min_length=1)]
+    granted_by: Annotated[str, Field(min_length=1)]
+    purpose: Annotated[str, Field(min_length=1)]
+    covers: list[Literal["evolve", "print", "exhibit"]] = ["evolve"]
+    expires: datetime.date | None = None
+
+
+class VerifySpec(_Table):
+    """How the elites are cross-checked when the run ends."""
+
+    critics: list[str] = ["viola-jones"]
+    views: Annotated[int, Field(ge=1, le=10_000)] = 20
+
+    @field_validator("critics")
+    @classmethod
+    def _known(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if "critic" not in model_info(name).roles:
+                raise ValueError(f"model '{name}' cannot be a critic")
+        return value
+
+
+class ElitesSpec(_Table):
+    """How many masks a run keeps and on how many fixed views candidates are ranked."""
+
+    count: Annotated[int, Field(ge=1, le=1024)] = 4
+    candidates: Annotated[int, Field(ge=1, le=64)] = 2  # ranked per island and epoch
+    ranking_views: Annotated[int, Field(ge=1, le=256)] = 10
+
+
+class RunSpec(_Table):
+    """Promises of the run as a whole."""
+
+    exact: bool = True
+
+
+class Spec(_Table):
+    """Everything a run is asked for."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = "run"
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    mask: MaskSpec = MaskSpec()
+    search: SearchSpec = SearchSpec()
+    migration: MigrationSpec = MigrationSpec()
+    views: ViewsSpec = ViewsSpec()
+    objective: Annotated[list[ObjectiveSpec], Field(min_length=1)]
+    consent: ConsentSpec | None = None
+    verify: VerifySpec = VerifySpec()
+    elites: ElitesSpec = ElitesSpec()
+    run: RunSpec = RunSpec()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.migration.count >= self.search.population:
+            raise ValueError(
+                f"[migration] count = {self.migration.count} must be smaller than "
+                f"[search] population = {self.search.population}"
+            )
+        used = {o.model for o in self.objective}
+        for critic in self.verify.critics:
+            if critic in used:
+                raise ValueError(f"'{critic}' is an objective and a critic; a critic must take no part in the search")
+        if self.views.count < 2 and any(o.kind == "consistent" for o in self.objective):
+            raise ValueError("[views] count must be 2 or more for an objective of kind 'consistent'")
+        if self.identity:
+            if self.consent is None:
+                raise ValueError(
+                    "an identity objective needs a [consent] table (subject, granted_by, purpose) or --consent TEXT: "
+                    "a run on a real person's face records whose face it is, who consented and for what"
+                )
+            if "evolve" not in self.consent.covers:
+                raise ValueError('[consent] covers must contain "evolve"')
+        return self
+
+    @property
+    def identity(self) -> bool:
+        """Whether any objective is a real person's face."""
+        return any(o.kind == "identity" for o in self.objective)
+
+    def table(self) -> dict[str, Any]:
+        """The whole spec as plain TOML values, every default filled in (None is left out)."""
+        return _plain(self.model_dump(mode="python"))  # type: ignore[no-any-return]
+
+    def toml(self) -> str:
+        """The whole spec as TOML text."""
+        return tomli_w.dumps(self.table())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items() if v is not None}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """``"; did you mean 'x'?"`` for the closest known word, else the list of known words."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else f"; expected one of: {', '.join(sorted(known))}"
+
+
+def load_spec(
+    path: Path,
+    *,
+    seed: int | None = None,
+    targets: Sequence[str] = (),
+    consent: str | None = None,
+    overrides: Sequence[str] = (),
+    today: datetime.date | None = None,
+) -> Spec:
+    """Read and check a spec file, with the command line's overrides applied.
+
+    :param overrides: ``table.key=value`` strings; the value is TOML, or else taken as text.
+    :param targets: reference photos for the identity objectives (they replace ``images``).
+    :param consent: fills ``granted_by`` and ``purpose`` where the spec has no consent table.
+    :raises BadInput: with one line that names the file, the key, what was expected and how to mend it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such spec file; start from one in examples/, e.g. examples/archetype.toml") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: the spec cannot be read: {error}; expected a TOML text file") from None
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"{path}: not valid TOML: {error}") from None
+    for override in overrides:
+        _apply(data, override)
+    if seed is not None:
+        data["seed"] = seed
+    data.setdefault("name", path.stem)
+    _take_targets(data, targets, path)
+    if consent is not None:
+        given = data.get("consent", {})
+        data["consent"] = {"subject": "unnamed", **given, "granted_by": consent, "purpose": given.get("purpose", consent)}
+    spec = parse_spec(data, str(path))
+    expires = spec.consent.expires if spec.consent else None
+    if expires is not None and expires < (today or datetime.date.today()):
+        raise BadInput(f"{path}: [consent] expires = {expires} has passed; renew the consent before going on")
+    return spec
+
+
+def _take_targets(data: dict[str, Any], targets: Sequence[str], path: Path) -> None:
+    objectives = data.get("objective")
+    if not isinstance(objectives, list):
+        return
+    identity = [o for o in objectives if isinstance(o, dict) and o.get("kind") == "identity"]
+    if targets:
+        if not identity:
+            raise BadInput(f'{path}: --target needs an [[objective]] of kind "identity" in the spec')
+        for objective in identity:
+            objective["images"] = [str(Path(t).absolute()) for t in targets]
+        return
+    for objective in identity:
+        images = objective.get("images")
+        if isinstance(images, list) and all(isinstance(i, str) for i in images):
+            objective["images"] = [
+                i if i.startswith("skimage:") or Path(i).is_absolute() else str((path.parent / i).absolute())
+                for i in images
+            ]
+
+
+def parse_spec(data: Mapping[str, Any], where: str) -> Spec:
+    """Check plain TOML values. :raises BadInput: naming ``where`` and the key."""
+    try:
+        return Spec.model_validate(dict(data))
+    except ValidationError as error:
+        raise BadInput(f"{where}: {_one_line(error)}") from None
+    except BadInput as error:
+        raise BadInput(f"{where}: {error}") from None
+
+
+def _one_line(error: ValidationError) -> str:
+    details = error.errors()
+    # An unknown key explains itself better than whatever its absence caused elsewhere.
+    first = min(details, key=lambda d: d["type"] != "extra_forbidden")
+    place = [str(p) for p in first["loc"]]
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        *tables, key = place
+        return f"{_key(tables)}unknown key '{key}'{nearest(key, _known_keys(tables))}{more}"
+    if first["type"] == "missing":
+        *tables, key = place
+        hint = '; add e.g. [[objective]] kind = "detect", model = "dlib-hog"' if key == "objective" else ""
+        return f"{_key(tables)}'{key}' is missing{hint}{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    given = first.get("input")
+    shown = f" (given: {given!r})" if isinstance(given, (str, int, float, bool)) else ""
+    return f"{_key(place)}{message}{shown}{more}"
+
+
+def _key(place: Sequence[str]) -> str:
+    return f"[{'.'.join(place)}] " if place else ""
+
+
+def _known_keys(tables: Sequence[str]) -> list[str]:
+    model: type[BaseModel] = Spec
+    for table in tables:
+        if table.isdigit():
+            continue
+        annotation = model.model_fields[table].annotation
+        candidates = [a for a in _walk(annotation) if isinstance(a, type) and issubclass(a, BaseModel)]
+        if not candidates:
+            return []
+        model = candidates[0]
+    return list(model.model_fields)
+
+
+def _walk(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for argument in get_args(annotation):
+        yield from _walk(argument)
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    key, sign, text = override.partition("=")
+    if not sign or not key.strip():
+        raise BadInput(f"--set {override}: expected table.key=value, e.g. --set search.generations=10")
+    try:
+        value = tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    *path, last = key.strip().split(".")
+    node: Any = data
+    for step in path:
+        if isinstance(node, list):
+            if not step.isdigit() or int(step) >= len(node):
+                raise BadInput(f"--set {override}: there is no entry '{step}' (there are {len(node)}, counted from 0)")
+            node = node[int(step)]
+        elif isinstance(node, dict):
+            node = node.setdefault(step, {})
+        else:
+            raise BadInput(f"--set {override}: '{step}' is not a table of the spec")
+    if not isinstance(node, dict):
+        raise BadInput(f"--set {override}: '{'.'.join(path)}' is not a table of the spec")
+    node[last] = value
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Lines ``key: old -> new`` for every value in which two filled-in specs differ."""
+    lines: list[str] = []
+    for key in sorted({*old, *new}):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            lines += differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            lines.append(f"{prefix}{key}: {a!r} -> {b!r}")
+    return lines

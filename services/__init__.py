@@ -1,0 +1,4 @@
+"""What coordinator and worker both use: shape, rendering, recognition, storage, exhibition.
+
+One package each; none knows of islands or queues.
+"""
