@@ -1,0 +1,12 @@
+"""The object store that holds the record of every run, and the byte format of what is stored in it.
+
+`store`: the protocol and how a URL becomes a store; `local`: folders on a file system; `keys`: what a
+key may look like; `codec`: arrays and facts to checked bytes and back.
+"""
+
+from __future__ import annotations
+
+from services.storage.codec import decode, encode
+from services.storage.store import ObjectMissing, Store, open_store
+
+__all__ = ["ObjectMissing", "Store", "decode", "encode", "open_store"]
