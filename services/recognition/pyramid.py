@@ -1,9 +1,9 @@
 """dlib's image pyramid: each level is 5/6 of the one before, resampled exactly as dlib does it.
 
-dlib resamples 8-bit color images in single precision, four columns at a time, and cuts fractions off instead of
-rounding. The rounding errors of that arithmetic show: an even patch of gray can come out one step darker in some
-columns, and a gradient detector sees those steps. So the same sums are made here in the same order, and the levels
-agree with ``dlib.pyramid_down(6)`` bit for bit.
+dlib resamples 8-bit color images in single precision, four columns at a time, and cuts fractions off
+instead of rounding. The errors of that arithmetic show: an even patch of gray can come out one step darker
+in some columns, and a gradient detector sees those steps. So the same sums are made here in the same order,
+and the levels agree with ``dlib.pyramid_down(6)`` bit for bit.
 
 Sources: dlib ``image_transforms/image_pyramid.h`` (sizes, coordinates) and ``interpolation.h`` (bilinear
 ``resize_image`` for color images).
@@ -34,8 +34,8 @@ def size_down(size_px: int) -> int:
 def points_up(points_px: np.ndarray, levels: int) -> np.ndarray:
     """Coordinates on the level `levels` below an image, taken to the image itself.
 
-    points_px: float64, any shape, dlib's pixel coordinates (a pixel's center is a whole number). The 0.3 px is
-    dlib's own correction for its resampling.
+    points_px: float64, any shape, dlib's pixel coordinates (a pixel's center is a whole number). The 0.3 px
+    is dlib's own correction for its resampling.
     """
     up = np.asarray(points_px, dtype=np.float64)
     for _ in range(levels):
@@ -46,9 +46,9 @@ def points_up(points_px: np.ndarray, levels: int) -> np.ndarray:
 def shrink(image: torch.Tensor) -> torch.Tensor:
     """The next level of the pyramid.
 
-    image: float32 (H, W, ...), whole values 0 to 255 of a color image; what follows the first two axes (channels,
-    a batch) is resampled alike, and the longer it is, the faster. Returns float32 (5H//6, 5W//6, ...), again whole
-    values.
+    image: float32 (H, W, ...), whole values 0 to 255 of a color image; what follows the first two axes
+    (channels, a batch) is resampled alike, and the longer it is, the faster. Returns float32
+    (5H//6, 5W//6, ...), again whole values.
     """
     rows, columns = image.shape[:2]
     rest = image.shape[2:]
@@ -75,9 +75,9 @@ def shrink(image: torch.Tensor) -> torch.Tensor:
 class _Plan:
     """Which pixels make which, for one image size.
 
-    corners: int64 (4, rows*single_columns), indices of the top left, top right, bottom left and bottom right source
-    pixel; weights: float32 (4, rows*single_columns, 1). The tail_* are the same for the remaining columns, the
-    weights factored as dlib multiplies them there: float64 (rows*tail_columns, 1).
+    corners: int64 (4, rows*single_columns), indices of the top left, top right, bottom left and bottom right
+    source pixel; weights: float32 (4, rows*single_columns, 1). The tail_* are the same for the remaining
+    columns, the weights factored as dlib multiplies them there: float64 (rows*tail_columns, 1).
     """
 
     rows: int
@@ -143,7 +143,7 @@ def _plan(rows: int, columns: int, device: torch.device) -> _Plan:
 
 
 def _single_precision_columns(columns: int, x_scale: float) -> tuple[np.ndarray, np.ndarray, int]:
-    """Source column left of each output column, the share of the one right of it, and how many are done this way.
+    """Source column left of each output column, share of the one right of it, how many are done this way.
 
     The registers step on in single precision until one of their four columns would read past the row's end.
     """
