@@ -17,8 +17,25 @@ from services.recognition import catalog, tiling
 from services.recognition.detect import Detections, centers_in_regions
 from services.recognition.dlib_weights import FoldedConvolution, fold, load
 
-FLOOR = -3.0
 NAME = "dlib-mmod"
+
+# Below every score that was seen (noise, gray and photographs stay above -2).
+FLOOR = -3.0
+
+_CPU_SLICE = 4
+_CUDA_SLICE = 32
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One convolution: filters float32 (out, in, size, size), bias float32 (out,), and whether max(x, 0) follows."""
+
+    size: int
+    stride: int
+    padding: int
+    relu: bool
+    filters: torch.Tensor
+    bias: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -31,40 +48,52 @@ class _Plan:
 
 
 class MmodDetector:
-    """Implements services.recognition.detect.Detector; its floor score is FLOOR."""
+    """Implements services.recognition.detect.Detector; its floor score is FLOOR.
+
+    Images are taken in slices of a fixed size, the last one padded: an image's score does not depend on how many
+    others came along (measured on CPU: a batch of one may differ in its last bits from a larger one).
+    """
 
     name = NAME
 
     def __init__(self, device: str | torch.device = "cpu", weights: Path | None = None) -> None:
+        """weights: another place for the file; Unavailable or CorruptData as in dlib_weights.load."""
         network = load(catalog.model_info(NAME), weights)
         layers = fold(network.layers)
-        if network.window_px is None or not layers:
+        if network.window_px is None or not all(isinstance(layer, FoldedConvolution) for layer in layers):
             raise CorruptData(f"{NAME}: the file holds no sliding-window detector; install the weights again")
         self._window_px = network.window_px
         self._device = torch.device(device)
-        self._mean = torch.tensor(network.mean_rgb, device=self._device).view(1, 3, 1, 1)
-        self._layers: list[tuple[FoldedConvolution, torch.Tensor, torch.Tensor]] = []
-        for layer in layers:
-            if not isinstance(layer, FoldedConvolution):
-                raise CorruptData(
-                    f"{NAME}: unexpected {type(layer).__name__} layer; install the weights again"
-                )
-            filters = torch.tensor(layer.filters, device=self._device)
-            filters = filters.contiguous(memory_format=torch.channels_last)
-            self._layers.append((layer, filters, torch.tensor(layer.bias, device=self._device)))
+        self._slice = _CUDA_SLICE if self._device.type == "cuda" else _CPU_SLICE
+        self._mean = torch.tensor(network.mean_rgb, device=self._device)
+        self._layers = [
+            _Step(layer.filters.shape[2], layer.stride, layer.padding, layer.relu, *self._upload(layer))
+            for layer in layers
+            if isinstance(layer, FoldedConvolution)
+        ]
         self._plans: dict[tuple[int, int], _Plan] = {}
 
     @torch.inference_mode()
     def score(self, images: torch.Tensor, regions: torch.Tensor | None = None) -> Detections:
+        """The best window of each image; see services.recognition.detect.Detector.score.
+
+        Windows may reach over the image's border, as dlib's do. regions None also counts the windows that
+        dlib centers in the gaps between levels, up to some pixels outside the image.
+        """
         plan = self._plan(images.shape[1], images.shape[2])
-        scores = self._scores(images, plan.canvas).flatten(1)
+        scores = torch.cat([self._answer(piece, plan.canvas) for piece in images.split(self._slice)])
         if regions is not None:
-            counts = centers_in_regions(plan.centers_px, regions)
-            scores = scores.masked_fill(~counts, -torch.inf)
+            scores = scores.masked_fill(~centers_in_regions(plan.centers_px, regions), -torch.inf)
         best, index = scores.max(dim=1)
-        boxes = plan.boxes_px[index]
-        none = torch.isneginf(best)
-        return Detections(best.masked_fill(none, FLOOR), boxes.masked_fill(none[:, None], 0.0))
+        nowhere = torch.isneginf(best)
+        boxes = plan.boxes_px[index].masked_fill(nowhere[:, None], 0.0)
+        return Detections(best.masked_fill(nowhere, FLOOR), boxes)
+
+    def _upload(self, layer: FoldedConvolution) -> tuple[torch.Tensor, torch.Tensor]:
+        filters = torch.tensor(layer.filters, device=self._device)
+        return filters.contiguous(memory_format=torch.channels_last), torch.tensor(
+            layer.bias, device=self._device
+        )
 
     def _plan(self, height: int, width: int) -> _Plan:
         plan = self._plans.get((height, width))
@@ -80,36 +109,51 @@ class MmodDetector:
     def _grid(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Rows and columns of the answer, and which canvas pixel a cell is centered on (stride, offset)."""
         stride, offset = 1, 0
-        for layer, _, _ in self._layers:
-            size = layer.filters.shape[2]
-            height = (height + 2 * layer.padding - size) // layer.stride + 1
-            width = (width + 2 * layer.padding - size) // layer.stride + 1
-            offset += stride * (size // 2 - layer.padding)
-            stride *= layer.stride
+        for step in self._layers:
+            height = (height + 2 * step.padding - step.size) // step.stride + 1
+            width = (width + 2 * step.padding - step.size) // step.stride + 1
+            offset += stride * (step.size // 2 - step.padding)
+            stride *= step.stride
         return height, width, stride, offset
 
-    def _scores(self, images: torch.Tensor, canvas: tiling.Canvas) -> torch.Tensor:
-        """float32 (n, rows, columns): the network's answer over the canvas of uint8 images (n, H, W, 3)."""
-        x = self._fill(images, canvas)
-        for layer, filters, bias in self._layers:
-            x = F.conv2d(x, filters, bias, layer.stride, layer.padding)
-            if layer.relu:
+    def _answer(self, images: torch.Tensor, canvas: tiling.Canvas) -> torch.Tensor:
+        """float32 (n, cells): the network's answer over the canvas of n <= slice uint8 images (n, H, W, 3)."""
+        count = images.shape[0]
+        padded = F.pad(images, (0, 0, 0, 0, 0, 0, 0, self._slice - count))
+        x = self._fill(padded, canvas)
+        for step in self._layers[:-1]:
+            x = F.conv2d(x, step.filters, step.bias, step.stride, step.padding)
+            if step.relu:
                 x = x.relu_()
-        return x[:, 0]
+        return _single_filter(x, self._layers[-1]).flatten(1)[:count]
 
     def _fill(self, images: torch.Tensor, canvas: tiling.Canvas) -> torch.Tensor:
-        """The canvas, float32 (n, 3, H, W), channels last: levels with the mean taken off, zero between them.
+        """The canvas, float32 (n, 3, H, W), channels last: levels with the mean taken off, zeros between them.
 
-        dlib shrinks the normalized float levels, each from the one before, with corners aligned (tt::resize_bilinear),
-        not the 8-bit image.
+        dlib shrinks the normalized float levels (tt::resize_bilinear), each from the one before and with corners
+        aligned; it does not shrink the 8-bit image.
         """
-        level = (images.permute(0, 3, 1, 2).float() - self._mean) / 256.0
-        filled = torch.zeros(
-            (images.shape[0], 3, canvas.height, canvas.width),
-            device=self._device,
-        ).contiguous(memory_format=torch.channels_last)
+        level = ((images.float() - self._mean) / 256.0).permute(0, 3, 1, 2).contiguous()
+        filled = torch.zeros((images.shape[0], canvas.height, canvas.width, 3), device=self._device)
         for tile in canvas.tiles:
             if (tile.height, tile.width) != level.shape[2:]:
                 level = F.interpolate(level, (tile.height, tile.width), mode="bilinear", align_corners=True)
-            filled[:, :, tile.top : tile.top + tile.height, tile.left : tile.left + tile.width] = level
-        return filled
+            rows, columns = slice(tile.top, tile.top + tile.height), slice(tile.left, tile.left + tile.width)
+            filled[:, rows, columns] = level.permute(0, 2, 3, 1)
+        return filled.permute(0, 3, 1, 2)
+
+
+def _single_filter(x: torch.Tensor, step: _Step) -> torch.Tensor:
+    """float32 (n, rows, columns): a convolution with one square filter, stride 1.
+
+    The filter's rows run as separate filters, whose answers are shifted and added: on CPU 0.12 instead of 0.70 ms
+    a view, because a convolution with one output channel leaves most of a vector unit idle.
+    """
+    rows = step.filters.permute(2, 1, 0, 3).contiguous(memory_format=torch.channels_last)
+    parts = F.conv2d(x, rows, None, 1, (0, step.padding))
+    height = x.shape[2] + 2 * step.padding - step.size + 1
+    parts = F.pad(parts, (0, 0, step.padding, step.padding))
+    total = parts[:, 0, :height] + step.bias
+    for row in range(1, step.size):
+        total = total + parts[:, row, row : row + height]
+    return total
