@@ -1,0 +1,1 @@
+"""One batch in, scores out. Thin: it composes the services and knows nothing of islands."""

@@ -1,0 +1,50 @@
+"""The evaluations table: one row for each scored genome, as parquet."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from coordinator.record import Record
+from services.recognition.fitness import Objective
+
+
+def schema(objectives: Sequence[Objective]) -> pa.Schema:
+    """Columns of the table; each objective has a ``value`` and its per-view ``scores``."""
+    columns = [
+        ("id", pa.string()),
+        ("island", pa.int32()),
+        ("generation", pa.int32()),
+        ("parents", pa.list_(pa.string())),
+        ("genome", pa.list_(pa.float32())),
+        ("basis", pa.string()),
+        ("fitness", pa.float32()),
+        ("status", pa.string()),
+        ("flipped", pa.float32()),
+    ]
+    for objective in objectives:
+        columns += [(f"value {objective.label}", pa.float32()), (f"scores {objective.label}", pa.list_(pa.float32()))]
+    return pa.schema(columns)
+
+
+def encode_rows(rows: Sequence[Mapping[str, Any]], objectives: Sequence[Objective]) -> bytes:
+    """Parquet bytes of the rows (zstd)."""
+    shape = schema(objectives)
+    table = pa.table({name: [row[name] for row in rows] for name in shape.names}, schema=shape)
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def read_rows(record: Record, columns: Sequence[str] | None = None) -> pa.Table | None:
+    """Every committed row, or None if there is none yet. :raises CorruptData: if a file was changed."""
+    tables: Iterable[pa.Table] = [
+        pq.read_table(io.BytesIO(record.part(key, sha256)), columns=list(columns) if columns else None)
+        for key, sha256 in sorted(record.head().evaluations.items())
+    ]
+    tables = list(tables)
+    return pa.concat_tables(tables) if tables else None

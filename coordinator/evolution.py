@@ -1,0 +1,300 @@
+"""Drive the islands: have their batches scored, pass migrants on, commit checkpoints."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from coordinator.evaluations import encode_rows
+from coordinator.executor import Executor, Finished
+from coordinator.island import (
+    AtCheckpoint,
+    Float,
+    Generation,
+    Island,
+    Life,
+    NeedMigrants,
+    NeedScores,
+    Ranked,
+    Request,
+    decode_ranked,
+    encode_ranked,
+)
+
+from coordinator.record import Record, checkpoint_key, evaluations_key
+from coordinator.spec import Spec
+from coordinator.topology import sources
+from services.errors import CorruptData
+from services.recognition.fitness import Objective
+from worker.objects import batch_key, scores_key
+from worker.plan import Batch, Plan, Scores, batch_id, decode_scores, failed_scores
+
+log = logging.getLogger(__name__)
+
+
+class Watcher(Protocol):
+    """Whoever follows a run: progress bars, metrics."""
+
+    def batch_done(self, finished: Finished, genomes: int) -> None:
+        """A batch came back."""
+        ...
+
+    def generation_done(self, generation: Generation) -> None:
+        """An island told its optimizer."""
+        ...
+
+    def epoch_done(self, epoch: int, elites: Sequence[Ranked]) -> None:
+        """A checkpoint was committed."""
+        ...
+
+
+@dataclass
+class _Pending:
+    """One request for scores: its batches in order, and those still out."""
+
+    plan_views: int
+    genomes: Float
+    batches: list[str]
+    out: set[str]
+
+
+@dataclass
+class _Place:
+    """Where one island stands."""
+
+    island: Island
+    life: Life
+    request: Request | None = None
+    pending: _Pending | None = None
+    states: dict[int, bytes] = field(default_factory=dict)
+
+
+class Evolution:
+    """One run from where its record stands to its last generation.
+
+    Nothing here depends on the order in which batches come back: an island is advanced by its own scores and
+    by the emigrants of its sources only.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        record: Record,
+        plan: Plan,
+        objectives: tuple[Objective, ...],
+        dimension: int,
+        executor: Executor,
+        watchers: Sequence[Watcher] = (),
+    ) -> None:
+        self.spec, self.record, self.plan, self.objectives = spec, record, plan, objectives
+        self._executor = executor
+        self._watchers = watchers
+        islands = [Island(k, spec, objectives, dimension) for k in range(spec.search.islands)]
+        self._places = [_Place(island, island.life()) for island in islands]
+        self._committed = 0  # epochs
+        self._waiting: dict[str, list[_Place]] = {}
+        self._covered: dict[int, list[str]] = {}
+        self.best: list[Ranked] = []
+        self.set_aside: list[str] = []
+        self.scored_views = 0
+        self.started = time.monotonic()
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the whole run has."""
+        return -(-self.spec.search.generations // self.spec.migration.every)
+
+    def restore(self) -> None:
+        """Stand at the newest checkpoint. :raises CorruptData: if a part of it is damaged."""
+        head = self.record.head()
+        if not head.parts:
+            return
+        epoch = head.epoch
+        for place in self._places:
+            key = checkpoint_key(epoch, f"i{place.island.index:02d}")
+            place.island.restore(self._part(head.parts, key), f"{self.record.url}/{key}")
+            place.life = place.island.life()
+        key = checkpoint_key(epoch, "elites")
+        self.best = decode_ranked(self._part(head.parts, key), f"{self.record.url}/{key}")
+        self._committed = epoch + 1
+
+    def _part(self, parts: object, key: str) -> bytes:
+        sha256 = parts.get(key) if isinstance(parts, dict) else None
+        if sha256 is None:
+            raise CorruptData(f"{self.record.url}/HEAD: it does not list {key}; restore it from a copy of the run")
+        return self.record.part(key, sha256)
+
+    def run(self) -> None:
+        """Evolve until every island has lived its generations. An exception leaves the last checkpoint as it is."""
+        for place in self._places:
+            self._advance(place, None)
+        self._settle()
+        while any(place.request is not None for place in self._places):
+            finished = self._executor.wait()
+            self._arrived(finished)
+            self._settle()
+
+    # -- one island
+
+    def _advance(self, place: _Place, answer: object) -> None:
+        """Send the answer and note what the island asks next."""
+        try:
+            place.request = place.life.send(answer)
+        except StopIteration:
+            place.request = None
+            return
+        if isinstance(place.request, NeedScores):
+            self._submit(place, place.request)
+        elif isinstance(place.request, AtCheckpoint):
+            place.states[place.request.epoch] = place.request.state
+
+    def _submit(self, place: _Place, request: NeedScores) -> None:
+        size = self.plan.slice_size
+        starts = range(0, len(request.genomes), size)
+        pending = _Pending(request.view_count, request.genomes, [], set())
+        place.pending = pending
+        for number, start in enumerate(starts, 1):
+            genomes = request.genomes[start : start + size]
+            data = Batch(self.plan, genomes, request.view_seed, request.view_count).encoded()
+            batch = batch_id(data)
+            self.record.store.create(batch_key(batch), data)
+            pending.batches.append(batch)
+            pending.out.add(batch)
+            self._covered.setdefault(place.island.epoch, []).append(batch)
+            waiting = self._waiting.setdefault(batch, [])
+            waiting.append(place)
+            if len(waiting) == 1:
+                self._executor.submit(batch, f"{request.label}, batch {number}/{len(starts)}")
+
+    def _arrived(self, finished: Finished) -> None:
+        places = self._waiting.pop(finished.batch, [])
+        self.scored_views += finished.views
+        if finished.failed:
+            self.set_aside.append(finished.batch)
+            log.warning("batch %s failed too often and is set aside; its genomes get the worst fitness", finished.batch)
+        for watcher in self._watchers:
+            watcher.batch_done(finished, self.plan.slice_size)
+        for place in places:
+            pending = place.pending
+            if pending is None:
+                continue
+            pending.out.discard(finished.batch)
+            if not pending.out:
+                place.pending = None
+                before = len(place.island.history)
+                self._advance(place, self._collect(pending))
+                for generation in place.island.history[before:]:
+                    for watcher in self._watchers:
+                        watcher.generation_done(generation)
+
+    def _collect(self, pending: _Pending) -> Scores:
+        parts = []
+        size = self.plan.slice_size
+        for k, batch in enumerate(pending.batches):
+            count = len(pending.genomes[k * size : (k + 1) * size])
+            if batch in self.set_aside:
+                parts.append(failed_scores(self.plan, count, pending.plan_views))
+            else:
+                key = scores_key(batch)
+                parts.append(decode_scores(self.record.store.get(key), f"{self.record.url}/{key}"))
+        return Scores(
+            raw=np.concatenate([p.raw for p in parts], axis=1),
+            between=np.concatenate([p.between for p in parts]),
+            status=np.concatenate([p.status for p in parts]),
+            flipped=np.concatenate([p.flipped for p in parts]),
+            coverage=np.concatenate([p.coverage for p in parts]),
+        )
+
+    # -- all islands
+
+    def _settle(self) -> None:
+        """Advance every island that waits for nothing but others, until none does."""
+        moved = True
+        while moved:
+            moved = self._commit_ready()
+            for place in self._places:
+                request = place.request
+                if isinstance(request, NeedMigrants):
+                    migrants = self._migrants(place.island.index, request.epoch)
+                    if migrants is not None:
+                        self._advance(place, migrants)
+                        moved = True
+                elif isinstance(request, AtCheckpoint) and request.epoch <= self._committed:
+                    # At most one epoch ahead of what is committed.
+                    self._advance(place, None)
+                    moved = True
+
+    def _migrants(self, island: int, epoch: int) -> Float | None:
+        """Emigrants of the island's sources after an epoch, or None while one of them has not got there."""
+        found = []
+        for source in sources(self.spec.migration.topology, island, len(self._places)):
+            emigrants = self._places[source].island.emigrants.get(epoch)
+            if emigrants is None:
+                return None
+            found.append(emigrants)
+        dimension = self._places[island].island.dimension
+        return np.concatenate(found) if found else np.zeros((0, dimension), np.float32)
+
+    def _commit_ready(self) -> bool:
+        epoch = self._committed
+        if epoch >= self.epochs or any(epoch not in place.states for place in self._places):
+            return False
+        parts, rows = {}, []
+        last = min((epoch + 1) * self.spec.migration.every, self.spec.search.generations)
+        for place in self._places:
+            island = place.island
+            parts[checkpoint_key(epoch, f"i{island.index:02d}")] = place.states.pop(epoch)
+            for generation in island.history:
+                if generation.number < last:
+                    rows += generation.rows(self.plan.basis, self.objectives)
+            island.history = [g for g in island.history if g.number >= last]
+            self.best += island.ranked.pop(epoch)
+            island.emigrants.pop(epoch, None)
+        self.best = best_of_each_island(self.best, self.spec.elites.count)
+        parts[checkpoint_key(epoch, "elites")] = encode_ranked(self.best)
+        rows.sort(key=lambda row: (row["island"], row["generation"], row["id"]))
+        table = {evaluations_key(epoch): encode_rows(rows, self.objectives)}
+        self.record.commit(epoch, parts, table)
+        self._committed = epoch + 1
+        covered = [b for b in self._covered.pop(epoch, []) if b not in self.set_aside]
+        self.record.remove([scores_key(b) for b in covered] + [batch_key(b) for b in covered])
+        if epoch >= 2:  # the last two checkpoints stay
+            self.record.remove(self.record.store.list(f"checkpoints/e{epoch - 2:05d}/"))
+        for watcher in self._watchers:
+            watcher.epoch_done(epoch, self.elites())
+        return True
+
+    def elites(self) -> list[Ranked]:
+        """The run's elites, best first: each island's best before any island's second."""
+        return choose_elites(self.best, self.spec.elites.count)
+
+
+def best_of_each_island(ranked: Sequence[Ranked], count: int) -> list[Ranked]:
+    """At most ``count`` masks of each island, equal genomes once, by fitness on the ranking views, then id."""
+    kept: list[Ranked] = []
+    seen: set[tuple[int, bytes]] = set()
+    taken: dict[int, int] = {}
+    for mask in sorted(ranked, key=lambda r: (-r.fitness, r.id)):
+        key = (mask.island, mask.genome.tobytes())
+        if key not in seen and taken.get(mask.island, 0) < count:
+            seen.add(key)
+            taken[mask.island] = taken.get(mask.island, 0) + 1
+            kept.append(mask)
+    return kept
+
+
+def choose_elites(ranked: Sequence[Ranked], count: int) -> list[Ranked]:
+    """``count`` masks: the best of every island first (so that a line-up shows different faces), then the rest."""
+    first: list[Ranked] = []
+    rest: list[Ranked] = []
+    islands: set[int] = set()
+    for mask in sorted(ranked, key=lambda r: (-r.fitness, r.id)):
+        (rest if mask.island in islands else first).append(mask)
+        islands.add(mask.island)
+    chosen = (first + rest)[:count]
+    return sorted(chosen, key=lambda r: (-r.fitness, r.id))

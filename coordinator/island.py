@@ -1,0 +1,243 @@
+"""One island's life, told as a sequence of requests.
+
+An island is a generator: it yields what it needs (scores, migrants, leave to go on past a checkpoint) and is sent
+the answer. It never waits for a clock or for another island's speed, so that what it does depends on the spec
+and the seed alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coordinator.optimizers import Optimizer, make_optimizer
+from coordinator.seeds import island_seed, migration_rng, ranking_seed, view_seed
+from coordinator.spec import Spec
+from coordinator.topology import pick_migrants
+from services.recognition.fitness import Fitness, Objective, fitness
+from services.storage.codec import decode, encode
+from worker.plan import OK, STATUS_NAMES, Scores
+
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class NeedScores:
+    """Genomes float32 (n, d) to be scored under ``view_count`` views from ``view_seed``."""
+
+    genomes: Float
+    view_seed: int
+    view_count: int
+    label: str
+
+
+@dataclass(frozen=True)
+class NeedMigrants:
+    """The masks that this island's neighbors send after ``epoch``."""
+
+    epoch: int
+
+
+@dataclass(frozen=True)
+class AtCheckpoint:
+    """The island's whole state just after migration ``epoch``; it goes on when it is told to."""
+
+    epoch: int
+    state: bytes
+
+
+Request = NeedScores | NeedMigrants | AtCheckpoint
+Life = Generator[Request, Any, None]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A mask scored on the run's one ranking view set. fitness: on that set."""
+
+    id: str
+    island: int
+    generation: int
+    genome: Float
+    fitness: float
+    values: Float
+    flipped: float
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What one generation of one island brought. Arrays have one row a genome."""
+
+    island: int
+    number: int
+    genomes: Float
+    parents: tuple[tuple[str, ...], ...]
+    scores: Scores
+    result: Fitness
+
+    @property
+    def ids(self) -> list[str]:
+        """Mask ids."""
+        return [mask_id(self.island, self.number, k) for k in range(len(self.genomes))]
+
+    def rows(self, basis: str, objectives: Sequence[Objective]) -> list[dict[str, Any]]:
+        """Rows for the evaluations table."""
+        rows = []
+        for k, name in enumerate(self.ids):
+            row: dict[str, Any] = {
+                "id": name,
+                "island": self.island,
+                "generation": self.number,
+                "parents": list(self.parents[k]),
+                "genome": self.genomes[k],
+                "basis": basis,
+                "fitness": float(self.result.fitness[k]),
+                "status": STATUS_NAMES[self.scores.status[k]],
+                "flipped": float(self.scores.flipped[k]),
+            }
+            for j, objective in enumerate(objectives):
+                row[f"value {objective.label}"] = float(self.result.values[k, j])
+                row[f"scores {objective.label}"] = self.scores.raw[j, k]
+            rows.append(row)
+        return rows
+
+
+def mask_id(island: int, generation: int, index: int) -> str:
+    """``i03-g0041-007``."""
+    return f"i{island:02d}-g{generation:04d}-{index:03d}"
+
+
+@dataclass
+class Island:
+    """One population with its optimizer.
+
+    history: generations since the last commit, oldest first. emigrants: by epoch. ranked: the best of the
+    epoch on the ranking views, by epoch.
+    """
+
+    index: int
+    spec: Spec
+    objectives: tuple[Objective, ...]
+    dimension: int
+    optimizer: Optimizer = field(init=False)
+    epoch: int = 0
+    history: list[Generation] = field(default_factory=list)
+    emigrants: dict[int, Float] = field(default_factory=dict)
+    ranked: dict[int, list[Ranked]] = field(default_factory=dict)
+    _ids: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        search, mask = self.spec.search, self.spec.mask
+        self.optimizer = make_optimizer(
+            search.optimizers[self.index % len(search.optimizers)],
+            dimension=self.dimension,
+            population=search.population,
+            seed=island_seed(self.spec.seed, self.index),
+            start=mask.start,
+            spread=mask.spread,
+            limit=mask.limit,
+            sigma=search.sigma,
+        )
+
+    @property
+    def generation(self) -> int:
+        """Generations that have been told to the optimizer."""
+        return self.optimizer.generation
+
+    def life(self) -> Life:
+        """From where the island stands to the last generation, see the module's text."""
+        while self.generation < self.spec.search.generations:
+            recent: list[Generation] = []
+            end = min((self.epoch + 1) * self.spec.migration.every, self.spec.search.generations)
+            while self.generation < end:
+                recent.append((yield from self._generation()))
+            yield from self._rank(recent)
+            migrants = yield NeedMigrants(self.epoch)
+            if len(migrants):
+                self.optimizer.inject(migrants)
+            yield AtCheckpoint(self.epoch, self.state())
+            self.epoch += 1
+
+    def _generation(self) -> Generator[Request, Any, Generation]:
+        number = self.generation
+        genomes = self.optimizer.ask()
+        parents = self._parents(number)
+        label = f"island {self.index}, generation {number}"
+        scores = yield NeedScores(genomes, view_seed(self.spec.seed, number), self.spec.views.count, label)
+        result = fitness(self.objectives, scores.raw, scores.between, scores.status == OK)
+        self.optimizer.tell(genomes, result.fitness)
+        done = Generation(self.index, number, genomes, parents, scores, result)
+        self._ids = done.ids
+        self.history.append(done)
+        return done
+
+    def _parents(self, number: int) -> tuple[tuple[str, ...], ...]:
+        rows = np.asarray(self.optimizer.last_parents)
+        if (rows < 0).all():
+            source = (f"i{self.index:02d}-g{number - 1:04d}",) if number else ()
+            return (source,) * len(rows)  # CMA draws from a distribution, not from single parents
+        return tuple(tuple(self._ids[p] for p in dict.fromkeys(row.tolist()) if 0 <= p < len(self._ids)) for row in rows)
+
+    def _rank(self, recent: Sequence[Generation]) -> Generator[Request, Any, None]:
+        """Score the epoch's best again on the ranking views; note who may leave and who may stay as an elite."""
+        wanted = max(self.spec.elites.candidates, self.spec.migration.count)
+        pool = [
+            (-float(g.result.fitness[k]), name, g.number, g.genomes[k])
+            for g in recent
+            for k, name in enumerate(g.ids)
+            if np.isfinite(g.result.fitness[k])
+        ]
+        best = sorted(pool, key=lambda entry: entry[:2])[:wanted]
+        if not best:
+            self.emigrants[self.epoch], self.ranked[self.epoch] = np.zeros((0, self.dimension), np.float32), []
+            return
+        genomes = np.stack([entry[3] for entry in best])
+        label = f"island {self.index}, ranking after epoch {self.epoch}"
+        scores = yield NeedScores(genomes, ranking_seed(self.spec.seed), self.spec.elites.ranking_views, label)
+        result = fitness(self.objectives, scores.raw, scores.between, scores.status == OK)
+        rng = migration_rng(self.spec.seed, self.index, self.epoch)
+        migration = self.spec.migration
+        self.emigrants[self.epoch] = pick_migrants(
+            genomes, result.fitness, min(migration.count, len(genomes)), migration.select, rng
+        )
+        self.ranked[self.epoch] = [
+            Ranked(name, self.index, number, genome, float(f), values, float(flipped))
+            for (_, name, number, genome), f, values, flipped in zip(
+                best, result.fitness, result.values, scores.flipped, strict=True
+            )
+            if np.isfinite(f)
+        ]
+
+    def state(self) -> bytes:
+        """Checkpoint bytes of the island just after a migration."""
+        meta = {"epoch": self.epoch, "ids": self._ids}
+        return encode({f"optimizer.{k}": v for k, v in self.optimizer.state().items()}, meta)
+
+    def restore(self, data: bytes, where: str) -> None:
+        """Stand where :meth:`state` was taken. :raises CorruptData: for damaged bytes."""
+        arrays, meta = decode(data, where)
+        self.optimizer.restore({k.removeprefix("optimizer."): v for k, v in arrays.items()})
+        self.epoch = int(meta["epoch"]) + 1
+        self._ids = list(meta["ids"])
+
+
+def encode_ranked(ranked: Sequence[Ranked]) -> bytes:
+    """The run's best masks as checkpoint bytes."""
+    arrays: dict[str, Any] = {}
+    if ranked:
+        arrays["genomes"] = np.stack([r.genome for r in ranked])
+        arrays["values"] = np.stack([r.values for r in ranked])
+    rows = [[r.id, r.island, r.generation, r.fitness, r.flipped] for r in ranked]
+    return encode(arrays, {"ranked": rows})
+
+
+def decode_ranked(data: bytes, where: str) -> list[Ranked]:
+    """The masks of :func:`encode_ranked`. :raises CorruptData: for damaged bytes."""
+    arrays, meta = decode(data, where)
+    return [
+        Ranked(name, island, generation, arrays["genomes"][k], fit, arrays["values"][k], flipped)
+        for k, (name, island, generation, fit, flipped) in enumerate(meta["ranked"])
+    ]

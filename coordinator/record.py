@@ -1,0 +1,276 @@
+"""The record of a run in its store: spec, manifest, checkpoints under ``HEAD``, evaluations, elites.
+
+Readers use only what ``HEAD`` lists. ``HEAD`` moves by compare-and-swap and carries the number of its owner, so
+that a coordinator that was given up for dead cannot commit after its successor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import threading
+import time
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from services.errors import BadInput, CorruptData, DatamaskError
+from services.storage.store import ObjectMissing, Store
+
+FORMAT = 1
+BEAT_EVERY_S = 2.0
+BEAT_FRESH_S = 10.0
+
+
+class Fenced(DatamaskError):
+    """Another coordinator has taken this run over; this one must stop."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is committed. parts: SHA-256 by key of the newest checkpoint; evaluations: by key, all epochs."""
+
+    owner: int = 0
+    epoch: int = 0
+    done: bool = False
+    parts: Mapping[str, str] = field(default_factory=dict)
+    evaluations: Mapping[str, str] = field(default_factory=dict)
+
+    def encoded(self) -> bytes:
+        """JSON bytes."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True).encode()
+
+
+def decode_head(data: bytes, where: str) -> Head:
+    """:raises CorruptData: if it is not a HEAD of this version."""
+    try:
+        values = json.loads(data)
+        if values.pop("format") != FORMAT:
+            raise ValueError("format")
+        return Head(**values)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise CorruptData(f"{where}: not a HEAD of this version; the run cannot be read, restore it from a copy") from None
+
+
+def checkpoint_key(epoch: int, part: str) -> str:
+    """Store key of one part (``i03`` or ``elites``) of checkpoint ``epoch``."""
+    return f"checkpoints/e{epoch:05d}/{part}"
+
+
+def evaluations_key(epoch: int) -> str:
+    """Store key of the evaluations that checkpoint ``epoch`` adds."""
+    return f"evaluations/e{epoch:05d}.parquet"
+
+
+class Record:
+    """One run in a store. ``store`` is the run's own (keys begin below the run's name)."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._head = Head()
+        self._tag: str | None = None
+        self._beat: _Beat | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the run is."""
+        return self.store.url
+
+    # -- what a run is
+
+    def exists(self) -> bool:
+        """Whether a run has been started here."""
+        return self.store.exists("run.toml")
+
+    def write_spec(self, table: Mapping[str, Any], text: str) -> None:
+        """Start a run: ``run.toml``, written once.
+
+        :raises BadInput: if a run is there already.
+        """
+        if not self.store.create("run.toml", text.encode()):
+            raise BadInput(f"{self.url}: a run of this name exists; use --resume to go on with it, or another --run NAME")
+
+    def spec_table(self) -> dict[str, Any]:
+        """The filled-in spec. :raises BadInput: where there is no run; :raises CorruptData: if it is damaged."""
+        try:
+            return tomllib.loads(self.store.get("run.toml").decode("utf-8"))
+        except ObjectMissing:
+            raise BadInput(f"{self.url}: no run here (run.toml is missing); give the path that evolve printed") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise CorruptData(f"{self.url}/run.toml: damaged ({error}); restore it from a copy of the run") from None
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Models with hashes and licences, thresholds, fingerprint, consent."""
+        self.store.put("manifest.json", json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False).encode())
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest. :raises CorruptData: if it is missing or damaged."""
+        try:
+            return dict(json.loads(self.store.get("manifest.json")))
+        except (ObjectMissing, ValueError):
+            raise CorruptData(f"{self.url}/manifest.json: missing or damaged; restore it from a copy of the run") from None
+
+    # -- what is committed
+
+    def head(self) -> Head:
+        """The committed state as a reader sees it."""
+        found = self.store.read_tagged("HEAD")
+        return Head() if found is None else decode_head(found[0], f"{self.url}/HEAD")
+
+    def take_over(self) -> Head:
+        """Become the run's coordinator; returns what is committed.
+
+        Another coordinator that is alive (its beat object changes, or its process lives on this host) keeps
+        the run.
+
+        :raises BadInput: if the run has a living coordinator.
+        """
+        self._refuse_living_owner()
+        found = self.store.read_tagged("HEAD")
+        self._head, self._tag = Head(), None
+        if found is not None:
+            self._head, self._tag = decode_head(found[0], f"{self.url}/HEAD"), found[1]
+        self._swap(Head(**{**_shallow(self._head), "owner": self._head.owner + 1}))
+        self._beat = _Beat(self.store, self._head.owner)
+        self._beat.start()
+        return self._head
+
+    def commit(self, epoch: int, parts: Mapping[str, bytes], evaluations: Mapping[str, bytes], done: bool = False) -> None:
+        """Write the parts, then move ``HEAD`` to them in one step.
+
+        :param parts: checkpoint bytes by key. evaluations: parquet bytes by key, new ones only.
+        :raises Fenced: if another coordinator has taken over.
+        """
+        for key, data in {**parts, **evaluations}.items():
+            self.store.put(key, data)
+        head = Head(
+            owner=self._head.owner,
+            epoch=epoch,
+            done=done,
+            parts=_hashes(parts) if parts else self._head.parts,
+            evaluations={**self._head.evaluations, **_hashes(evaluations)},
+        )
+        self._swap(head)
+
+    def part(self, key: str, sha256: str) -> bytes:
+        """A committed object, hash checked. :raises CorruptData: if it is gone or was changed."""
+        where = f"{self.url}/{key}"
+        try:
+            data = self.store.get(key)
+        except ObjectMissing:
+            raise CorruptData(f"{where}: HEAD lists it but it is gone; restore it from a copy of the run") from None
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise CorruptData(f"{where}: its bytes do not match the hash in HEAD; restore it from a copy of the run")
+        return data
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """Remove objects that a commit has covered."""
+        for key in keys:
+            self.store.delete(key)
+
+    def close(self) -> None:
+        """Stop beating; the run is free for others."""
+        if self._beat is not None:
+            self._beat.stop()
+            self._beat = None
+
+    def _swap(self, head: Head) -> None:
+        data = head.encoded()
+        if not self.store.replace("HEAD", data, self._tag):
+            raise Fenced(f"{self.url}: another coordinator has taken this run over; this one stops")
+        found = self.store.read_tagged("HEAD")
+        if found is None or found[0] != data:
+            raise Fenced(f"{self.url}: another coordinator has taken this run over; this one stops")
+        self._head, self._tag = head, found[1]
+
+    def _refuse_living_owner(self) -> None:
+        first = self._read_beat()
+        if first is None or first.get("ended"):
+            return
+        if first.get("host") == socket.gethostname():
+            if not _process_lives(int(first.get("pid", 0)), str(first.get("started", ""))):
+                return
+            raise BadInput(_living(self.url, first))
+        deadline = time.monotonic() + BEAT_FRESH_S  # by this host's own clock: theirs may be off
+        while time.monotonic() < deadline:
+            time.sleep(0.5)
+            if self._read_beat() != first:
+                raise BadInput(_living(self.url, first))
+
+    def _read_beat(self) -> dict[str, Any] | None:
+        try:
+            return dict(json.loads(self.store.get("beat.json")))
+        except (ObjectMissing, ValueError):
+            return None
+
+
+def _living(url: str, beat: Mapping[str, Any]) -> str:
+    return (
+        f"{url}: a coordinator is at work on this run (host {beat.get('host')}, process {beat.get('pid')}); "
+        "stop it first, or start another run with --run NAME"
+    )
+
+
+def _shallow(head: Head) -> dict[str, Any]:
+    return {name: getattr(head, name) for name in Head.__dataclass_fields__}
+
+
+def _hashes(objects: Mapping[str, bytes]) -> dict[str, str]:
+    return {key: hashlib.sha256(data).hexdigest() for key, data in objects.items()}
+
+
+def _process_started(pid: int) -> str:
+    """When a process of this host was started, in clock ticks since boot; empty if there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] == "Z" else fields[19]
+
+
+def _process_lives(pid: int, started: str) -> bool:
+    # A process id may be given again; with its start time it names one process.
+    return pid != os.getpid() and bool(started) and _process_started(pid) == started
+
+
+class _Beat(threading.Thread):
+    """Writes the owner's sign of life every few seconds."""
+
+    def __init__(self, store: Store, owner: int) -> None:
+        super().__init__(name="datamask-beat", daemon=True)
+        self._store, self._owner, self._count = store, owner, 0
+        self._stopped = threading.Event()
+        self._write(ended=False)
+
+    def run(self) -> None:
+        """Beat until stopped; a store that fails for a moment is tried again at the next beat."""
+        while not self._stopped.wait(BEAT_EVERY_S):
+            try:
+                self._write(ended=False)
+            except DatamaskError:
+                continue
+
+    def stop(self) -> None:
+        """Say that the owner has gone in good order."""
+        self._stopped.set()
+        self.join()
+        try:
+            self._write(ended=True)
+        except DatamaskError:  # the place has gone; the missing beats say the same
+            return
+
+    def _write(self, *, ended: bool) -> None:
+        self._count += 1
+        beat = {
+            "owner": self._owner,
+            "count": self._count,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started": _process_started(os.getpid()),
+            "ended": ended,
+        }
+        self._store.put("beat.json", json.dumps(beat).encode())

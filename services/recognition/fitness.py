@@ -1,0 +1,110 @@
+"""From raw scores over views to one number per genome: margins, values, fitness. Numpy only.
+
+Every quantity is on one scale: 0 at a model's threshold, positive beyond it, higher is better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.recognition.margins import detection_margin, distance_margin, value_over_views
+
+Float = NDArray[np.float32]
+
+CONSISTENT_FLOOR = -3.0  # what "consistent" is worth where no detector sees a face: the end of its scale
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One objective as scoring and fitness need it: no photographs, no names of people.
+
+    kind: ``detect``, ``consistent`` or ``identity``. threshold: in the model's own units.
+    target: key of the reference embeddings in the run's store (identity only).
+    """
+
+    kind: str
+    model: str
+    weight: float
+    threshold: float
+    target: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Short name for tables and columns."""
+        return self.model if self.kind == "detect" else f"{self.kind}:{self.model}"
+
+
+def gate(detect_values: Sequence[Float]) -> Float:
+    """How far detectors see a face, from 0 to 1, smooth: logistic in the weakest detector's value.
+
+    :param detect_values: one float32 (n,) per detector; with none the gate is open.
+    """
+    if not detect_values:
+        return np.float32(1.0)  # type: ignore[return-value]
+    weakest = np.minimum.reduce(list(detect_values)).astype(np.float64)
+    return (1.0 / (1.0 + np.exp(-6.0 * (weakest + 0.25)))).astype(np.float32)
+
+
+def consistency_margin(within: Float, between: Float, threshold: float) -> Float:
+    """Margin of "all views show one person", for each view, in the scale of :func:`distance_margin`.
+
+    A blob is the same from every side and the same as every other blob. So what counts is the distance to the
+    threshold *less* what the mask's own views are further apart than they are from other masks.
+
+    :param within: float32 (n, v), the largest distance from a view to another view of the same mask.
+    :param between: float32 (n,), the same statistic against other masks of the batch (median over them);
+        nan where there is no other mask.
+    """
+    other = np.where(np.isnan(between), np.inf, between)[:, None]
+    excess = np.maximum(within - other, 0.0)
+    return distance_margin(within + excess, threshold)
+
+
+def margins(objective: Objective, raw: Float, between: Float | None = None) -> Float:
+    """Margins float32 (n, v) of one objective from its raw scores float32 (n, v)."""
+    if objective.kind == "detect":
+        return detection_margin(raw, objective.threshold)
+    if objective.kind == "identity":
+        return distance_margin(raw, objective.threshold)
+    if objective.kind == "consistent":
+        if between is None:
+            raise ValueError("between: 'consistent' needs the distances to other masks")
+        return consistency_margin(raw, between, objective.threshold)
+    raise ValueError(f"kind: unknown objective kind {objective.kind!r}")
+
+
+@dataclass(frozen=True)
+class Fitness:
+    """Fitness of n genomes. fitness: float32 (n,); values: float32 (n, objectives); margins: (n, objectives, v)."""
+
+    fitness: Float
+    values: Float
+    margins: Float
+
+
+def fitness(objectives: Sequence[Objective], raw: Sequence[Float], between: Float, scored: NDArray[np.bool_]) -> Fitness:
+    """Weighted mean of the objectives' values; genomes that could not be scored get ``-inf``.
+
+    :param raw: for each objective its raw scores float32 (n, v).
+    :param between: float32 (n,), see :func:`consistency_margin`.
+    :param scored: bool (n,), False where a genome could not be scored.
+    """
+    all_margins = [margins(o, r, between) for o, r in zip(objectives, raw, strict=True)]
+    values = [value_over_views(m) for m in all_margins]
+    opening = gate([v for o, v in zip(objectives, values, strict=True) if o.kind == "detect"])
+    for k, objective in enumerate(objectives):
+        if objective.kind == "consistent":
+            bounded = np.maximum(values[k], CONSISTENT_FLOOR)
+            values[k] = (CONSISTENT_FLOOR + opening * (bounded - CONSISTENT_FLOOR)).astype(np.float32)
+    weights = np.array([o.weight for o in objectives], np.float32)
+    stacked = np.stack(values, axis=1).astype(np.float32)
+    total = (stacked * (weights / weights.sum())).sum(axis=1, dtype=np.float32)
+    return Fitness(
+        fitness=np.where(scored, total, np.float32(-np.inf)).astype(np.float32),
+        values=stacked,
+        margins=np.stack(all_margins, axis=1).astype(np.float32),
+    )

@@ -1,0 +1,87 @@
+"""Score one batch of a run's record: read it, score it, write the scores once. The body of the ``masks.score`` task."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from functools import lru_cache
+
+from services.errors import BadInput, CorruptData, Unavailable
+from services.storage.store import ObjectMissing, Store
+from worker.fingerprint import fingerprint, fingerprint_differences, pick_device
+from worker.objects import batch_key, read_target, record_failure, scores_key
+from worker.plan import Batch, Plan, decode_batch
+from worker.scorer import Scorer
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of one evaluation. outcome: ``scored``, ``known``, ``gone`` or ``failed``; views: images scored."""
+
+    batch: str
+    outcome: str
+    views: int = 0
+
+
+class Evaluator:
+    """Scores batches of any run, keeping the networks of the last plan in memory.
+
+    :param device: torch device; None picks CUDA where it is there.
+    """
+
+    def __init__(self, device: str | None = None) -> None:
+        self.device = pick_device() if device is None else device
+        self._scorer: tuple[str, Scorer] | None = None
+
+    def fingerprint(self) -> dict[str, str]:
+        """See :func:`worker.fingerprint.fingerprint`."""
+        return fingerprint(self.device)
+
+    def evaluate(self, run: Store, batch: str) -> Summary:
+        """Score ``batches/<batch>`` into ``scores/<batch>``.
+
+        A batch that is gone or has scores already is left alone. An exception of the scoring itself is written
+        under ``failures/<batch>/``; faults of the infrastructure (store, memory, missing weights) are raised
+        and do not count against the batch.
+        """
+        if run.exists(scores_key(batch)):
+            return Summary(batch, "known")
+        try:
+            data = run.get(batch_key(batch))
+        except ObjectMissing:
+            return Summary(batch, "gone")
+        work = decode_batch(data, f"{run.url}/{batch_key(batch)}")
+        try:
+            scores = self._scorer_for(work.plan, run).score(work)
+        except (BadInput, CorruptData, Unavailable, MemoryError, OSError):
+            raise
+        except Exception:
+            record_failure(run, batch, traceback.format_exc())
+            return Summary(batch, "failed")
+        run.create(scores_key(batch), scores.encoded({"fingerprint": self.fingerprint()}))
+        return Summary(batch, "scored", views=_views(work))
+
+    def refuse_other(self, wanted: dict[str, str]) -> None:
+        """:raises BadInput: naming the differences if this process would not give the run's own bits."""
+        lines = fingerprint_differences(wanted, self.fingerprint())
+        if lines:
+            raise BadInput(
+                f"this machine scores otherwise than the run's: {'; '.join(lines)}; "
+                "resume on a machine like the first one, or start a run with [run] exact = false"
+            )
+
+    def _scorer_for(self, plan: Plan, run: Store) -> Scorer:
+        digest = plan.digest()
+        if self._scorer is None or self._scorer[0] != digest:
+            targets = {m.target: read_target(run, m.target) for m in plan.measures if m.target is not None}
+            self._scorer = (digest, Scorer(plan, targets, self.device))
+        return self._scorer[1]
+
+
+def _views(batch: Batch) -> int:
+    return len(batch.genomes) * batch.view_count
+
+
+@lru_cache(maxsize=1)
+def shared_evaluator() -> Evaluator:
+    """The process's one evaluator: networks load once."""
+    return Evaluator()

@@ -1,0 +1,69 @@
+"""Where batches, scores, failures and reference embeddings lie in a run's store. Torch-free."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.errors import CorruptData
+from services.storage.store import ObjectMissing, Store
+
+MAX_ATTEMPTS = 3  # a batch whose scoring failed so often is set aside
+
+
+def batch_key(batch: str) -> str:
+    """Store key of a batch object."""
+    return f"batches/{batch}"
+
+
+def scores_key(batch: str) -> str:
+    """Store key of a batch's scores."""
+    return f"scores/{batch}"
+
+
+def failure_key(batch: str, attempt: int) -> str:
+    """Store key of one failed attempt at a batch."""
+    return f"failures/{batch}/{attempt}.json"
+
+
+def record_failure(run: Store, batch: str, trace: str) -> None:
+    """Write a failed attempt under the first free number."""
+    attempt = 1
+    while not run.create(failure_key(batch, attempt), json.dumps({"traceback": trace}).encode()):
+        attempt += 1
+
+
+def attempts(run: Store, batch: str) -> int:
+    """How often scoring this batch has failed."""
+    return len(run.list(f"failures/{batch}/"))
+
+
+def target_key(key: str) -> str:
+    """Store key of reference embeddings."""
+    return f"targets/{key}.npz"
+
+
+def read_target(run: Store, key: str) -> NDArray[np.float32]:
+    """Reference embeddings float32 (photos, 128). :raises CorruptData: if they are gone or not as written."""
+    where = f"{run.url}/{target_key(key)}"
+    try:
+        data = run.get(target_key(key))
+    except ObjectMissing:
+        raise CorruptData(f"{where}: the reference embeddings are missing; they may have been erased") from None
+    if hashlib.sha256(data).hexdigest() != key:
+        raise CorruptData(f"{where}: the bytes do not match their hash; start a new run from the photo")
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return np.array(arrays["embeddings"], np.float32)
+
+
+def write_target(run: Store, embeddings: NDArray[np.float32]) -> str:
+    """Store reference embeddings float32 (photos, 128) under the hash of their bytes; returns the key."""
+    buffer = io.BytesIO()
+    np.savez(buffer, embeddings=np.asarray(embeddings, np.float32))
+    key = hashlib.sha256(buffer.getvalue()).hexdigest()
+    run.put(target_key(key), buffer.getvalue())
+    return key

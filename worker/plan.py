@@ -1,0 +1,176 @@
+"""What a worker must know to score a batch, and how it is written down. Torch-free.
+
+A batch object carries its plan, so that a worker needs nothing but the store and the batch's id. Plans hold no
+name, URL, time or owner: two runs that ask the same get the same batch ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.errors import BadInput, CorruptData
+from services.recognition.catalog import model_info
+from services.rendering.views import ViewRanges
+from services.shape.catalog import basis_info
+from services.storage.codec import decode, encode
+
+FORMAT = 1
+
+OK, NOT_FINITE, INVISIBLE, FAILED = 0, 1, 2, 3
+STATUS_NAMES = ("ok", "not-finite", "invisible", "failed")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One raw quantity to measure: ``kind`` detect, consistent or identity, by ``model``.
+
+    target: SHA-256 key of the reference embeddings under ``targets/`` (identity only).
+    """
+
+    kind: str
+    model: str
+    target: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How genomes of a run are scored. ``slice_size``: genomes a batch is padded to (see DESIGN: fingerprint)."""
+
+    basis: str
+    basis_sha256: str
+    models: Mapping[str, str]
+    measures: tuple[Measure, ...]
+    ranges: ViewRanges
+    slice_size: int
+
+    def digest(self) -> str:
+        """SHA-256 of the plan's content."""
+        return hashlib.sha256(json.dumps(self.meta(), sort_keys=True).encode()).hexdigest()
+
+    def meta(self) -> dict[str, Any]:
+        """The plan as JSON values."""
+        return {
+            "basis": self.basis,
+            "basis_sha256": self.basis_sha256,
+            "models": dict(sorted(self.models.items())),
+            "measures": [asdict(m) for m in self.measures],
+            "ranges": {f.name: _listed(getattr(self.ranges, f.name)) for f in fields(self.ranges)},
+            "slice_size": self.slice_size,
+        }
+
+    @classmethod
+    def from_meta(cls, meta: Mapping[str, Any], where: str) -> Plan:
+        """The inverse of :meth:`meta`. :raises CorruptData: where a field is missing or unknown."""
+        try:
+            return cls(
+                basis=str(meta["basis"]),
+                basis_sha256=str(meta["basis_sha256"]),
+                models={str(k): str(v) for k, v in meta["models"].items()},
+                measures=tuple(Measure(**m) for m in meta["measures"]),
+                ranges=ViewRanges(**{k: tuple(v) if isinstance(v, list) else v for k, v in meta["ranges"].items()}),
+                slice_size=int(meta["slice_size"]),
+            )
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise CorruptData(f"{where}: the scoring plan cannot be read ({error!r}); remove the object") from None
+
+
+def make_plan(basis: str, measures: tuple[Measure, ...], ranges: ViewRanges, slice_size: int) -> Plan:
+    """A plan with the hashes of the basis and models as the catalogs pin them."""
+    return Plan(
+        basis=basis,
+        basis_sha256=basis_info(basis).sha256,
+        models={m.model: model_info(m.model).sha256 for m in measures},
+        measures=measures,
+        ranges=ranges,
+        slice_size=slice_size,
+    )
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Genomes float32 (n, d) and the views to score each of them under (sampled from ``view_seed``)."""
+
+    plan: Plan
+    genomes: NDArray[np.float32]
+    view_seed: int
+    view_count: int
+
+    def encoded(self) -> bytes:
+        """The immutable object for the store."""
+        meta = {"format": FORMAT, "plan": self.plan.meta(), "view_seed": self.view_seed, "view_count": self.view_count}
+        return encode({"genomes": self.genomes}, meta)
+
+
+def batch_id(data: bytes) -> str:
+    """The id of an encoded batch: the hash of its content."""
+    return hashlib.sha256(data).hexdigest()[:40]
+
+
+def decode_batch(data: bytes, where: str) -> Batch:
+    """:raises CorruptData: for damaged bytes; :raises BadInput: for a batch of another format."""
+    arrays, meta = decode(data, where)
+    if meta.get("format") != FORMAT:
+        raise BadInput(
+            f"{where}: batch format {meta.get('format')!r}, this version reads {FORMAT}; "
+            "run the same datamask version on coordinator and workers"
+        )
+    return Batch(
+        plan=Plan.from_meta(meta["plan"], where),
+        genomes=arrays["genomes"],
+        view_seed=int(meta["view_seed"]),
+        view_count=int(meta["view_count"]),
+    )
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What was measured of n genomes under v views.
+
+    raw: float32 (measures, n, v): detector scores; for ``identity`` distances to the target; for
+    ``consistent`` the largest distance to another view of the same mask.
+    between: float32 (n,), distance to the batch's other masks (median of the largest), nan without recognizer.
+    status: uint8 (n,), index into STATUS_NAMES. flipped: float32 (n,), share of flipped area.
+    coverage: float32 (n, v), share of the image that the mask covers.
+    """
+
+    raw: NDArray[np.float32]
+    between: NDArray[np.float32]
+    status: NDArray[np.uint8]
+    flipped: NDArray[np.float32]
+    coverage: NDArray[np.float32]
+
+    def encoded(self, meta: Mapping[str, Any]) -> bytes:
+        """The immutable object for the store."""
+        arrays = {f.name: getattr(self, f.name) for f in fields(self)}
+        return encode(arrays, {"format": FORMAT, **meta})
+
+
+def decode_scores(data: bytes, where: str) -> Scores:
+    """:raises CorruptData: for damaged bytes."""
+    arrays, _ = decode(data, where)
+    try:
+        return Scores(**{f.name: arrays[f.name] for f in fields(Scores)})
+    except KeyError as error:
+        raise CorruptData(f"{where}: the score object lacks {error}; remove it and resume the run") from None
+
+
+def failed_scores(plan: Plan, count: int, views: int) -> Scores:
+    """Scores of a batch that was set aside: every genome has status ``failed``."""
+    return Scores(
+        raw=np.zeros((len(plan.measures), count, views), np.float32),
+        between=np.full(count, np.nan, np.float32),
+        status=np.full(count, FAILED, np.uint8),
+        flipped=np.zeros(count, np.float32),
+        coverage=np.zeros((count, views), np.float32),
+    )

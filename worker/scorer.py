@@ -1,0 +1,148 @@
+"""The inner loop: genomes in, raw scores out, everything between as batched tensors on one device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from services.errors import BadInput, CorruptData
+from services.recognition.align import LANDMARKS, chips
+from services.recognition.catalog import model_info
+from services.recognition.detect import Detector
+from services.recognition.hog import HogDetector
+from services.recognition.mmod import MmodDetector
+from services.recognition.resnet import DlibResNet
+from services.rendering.renderer import Rendered
+from services.rendering.torch_renderer import TorchRenderer
+from services.rendering.views import Views, sample_views
+from services.shape.basis import load_basis
+from services.shape.decode import Decoder
+from services.shape.measure import flipped_share
+from worker.plan import INVISIBLE, NOT_FINITE, OK, Batch, Plan, Scores
+
+# Images that go through renderer and networks at a time. It bounds memory (about 1 GB at 160 px) and belongs to
+# a run's fingerprint: networks may round differently for other batch sizes.
+MICRO_IMAGES = 48
+
+DETECTORS: Mapping[str, Callable[[str], Detector]] = {"dlib-hog": HogDetector, "dlib-mmod": MmodDetector}
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """What one micro-batch measured: detector scores (m, v) by model, embeddings (m, v, 128) by model."""
+
+    detections: dict[str, torch.Tensor]
+    embeddings: dict[str, torch.Tensor]
+    coverage: torch.Tensor
+
+
+class Scorer:
+    """Scores batches of one plan. Loads basis and networks once.
+
+    :param targets: reference embeddings float32 (photos, 128) by target key, for identity measures.
+    :raises CorruptData: if a basis or weights file has not the hash that the plan names.
+    """
+
+    def __init__(
+        self, plan: Plan, targets: Mapping[str, NDArray[np.float32]] | None = None, device: str = "cpu"
+    ) -> None:
+        self.plan = plan
+        self.device = device
+        basis = load_basis(plan.basis)
+        if basis.sha256 != plan.basis_sha256:
+            raise CorruptData(
+                f"basis {plan.basis}: sha256 {basis.sha256}, the run has {plan.basis_sha256}; "
+                "use the datamask version that the run was started with"
+            )
+        for name, sha256 in plan.models.items():
+            if model_info(name).sha256 != sha256:
+                raise BadInput(f"model {name}: this worker has sha256 {model_info(name).sha256}, the run has {sha256}")
+        self.decoder = Decoder(basis, device)
+        self.renderer = TorchRenderer(self.decoder.triangles, self.decoder.vertex_faces, device)
+        self._landmarks = self.decoder.landmark_indices(LANDMARKS)
+        measures = plan.measures
+        self._detectors = {m.model: DETECTORS[m.model](device) for m in measures if m.kind == "detect"}
+        self._recognizers = {m.model: DlibResNet(device) for m in measures if m.kind != "detect"}
+        self._targets = {
+            m.target: torch.from_numpy(np.array(_target(targets, m.target))).to(device).mean(0)
+            for m in measures
+            if m.target is not None
+        }
+
+    @torch.inference_mode()
+    def score(self, batch: Batch) -> Scores:
+        """Scores of all genomes of a batch under all its views."""
+        views = sample_views(self.plan.ranges, batch.view_count, batch.view_seed)
+        n, v = len(batch.genomes), batch.view_count
+        finite = np.isfinite(batch.genomes).all(axis=1)
+        genomes = np.where(finite[:, None], batch.genomes, 0.0).astype(np.float32)
+        padded = np.zeros((max(self.plan.slice_size, n), genomes.shape[1]), np.float32)
+        padded[:n] = genomes
+        vertices = self.decoder.decode(torch.from_numpy(padded).to(self.device))
+        passes = self._passes(vertices, n, views)
+        raw = np.zeros((len(self.plan.measures), n, v), np.float32)
+        between = torch.full((n,), torch.nan)
+        for k, measure in enumerate(self.plan.measures):
+            if measure.kind == "detect":
+                values = torch.cat([p.detections[measure.model] for p in passes])[:n]
+            else:
+                embeddings = torch.cat([p.embeddings[measure.model] for p in passes])[:n]
+                if measure.kind == "identity":
+                    values = (embeddings - self._targets[measure.target]).square().sum(-1).sqrt()
+                else:
+                    values, between = self_distances(embeddings, torch.from_numpy(finite).to(self.device))
+            raw[k] = values.cpu().numpy()
+        coverage = torch.cat([p.coverage for p in passes])[:n].cpu().numpy()
+        status = np.where(finite, np.where((coverage > 0).all(axis=1), OK, INVISIBLE), NOT_FINITE).astype(np.uint8)
+        flipped = flipped_share(vertices[:n], self.decoder).cpu().numpy()
+        return Scores(raw, between.cpu().numpy().astype(np.float32), status, flipped, coverage)
+
+    def _passes(self, vertices: torch.Tensor, n: int, views: Views) -> list[_Pass]:
+        masks = max(1, MICRO_IMAGES // len(views))
+        passes = []
+        for start in range(0, n, masks):
+            chunk = vertices[start : start + masks]
+            if len(chunk) < masks:  # every pass has one size, so that every pass rounds alike
+                chunk = torch.cat([chunk, chunk[-1:].expand(masks - len(chunk), -1, -1)])
+            passes.append(self._measure(self.renderer.render(chunk, views, self._landmarks)))
+        return passes
+
+    def _measure(self, rendered: Rendered) -> _Pass:
+        m, v = rendered.images.shape[:2]
+        images = rendered.images.flatten(0, 1)
+        regions = rendered.box_px.flatten(0, 1)
+        detections = {name: d.score(images, regions).score.view(m, v) for name, d in self._detectors.items()}
+        embeddings = {}
+        if self._recognizers:
+            aligned = chips(images, rendered.points_px.flatten(0, 1))
+            embeddings = {name: r.embed(aligned).view(m, v, -1) for name, r in self._recognizers.items()}
+        return _Pass(detections, embeddings, rendered.coverage)
+
+
+def _target(targets: Mapping[str, NDArray[np.float32]] | None, key: str) -> NDArray[np.float32]:
+    if targets is None or key not in targets:
+        raise CorruptData(f"targets/{key}.npz: the reference embeddings are missing from the run")
+    return targets[key]
+
+
+def self_distances(embeddings: torch.Tensor, usable: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """How far a mask's views lie apart, and how far from the other masks.
+
+    :param embeddings: float32 (n, v, d). usable: bool (n,), masks that count as "other masks".
+    :returns: within float32 (n, v), the largest distance from each view to another view of its mask; and
+        between float32 (n,), the median over the other masks of the largest distance between their views and
+        this mask's (nan where there is no other mask).
+    """
+    n, v, d = embeddings.shape
+    flat = embeddings.reshape(n * v, d)
+    distance = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist").view(n, v, n, v)
+    own = torch.arange(n, device=embeddings.device)
+    within = distance[own, :, own].amax(dim=2)
+    across = distance.amax(dim=(1, 3))
+    across[own, own] = torch.nan
+    across[:, ~usable] = torch.nan
+    return within, across.nanmedian(dim=1).values
