@@ -1,0 +1,85 @@
+"""Which bases there are and what the coordinator must know of them. Torch-free."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from services.errors import BadInput, CorruptData
+from services.shape.archive import PackedBasis, unpack
+
+# sha256 of each data file, pinned in the code: a changed file is refused, a changed basis gets a new id.
+_SHA256 = {"makehuman-mask-1": "68a4e323f868bcc8ee5c52c00712ada3f073a19a426977c26c9aaa9fba05339b"}
+
+DEFAULT_BASIS = "makehuman-mask-1"
+
+
+@dataclass(frozen=True)
+class BasisInfo:
+    """What a basis offers, without its geometry.
+
+    gene_names: one per weight of a genome, in the genome's order. source: where the data comes from.
+    """
+
+    id: str
+    sha256: str
+    gene_names: tuple[str, ...]
+    vertex_count: int
+    triangle_count: int
+    landmark_names: tuple[str, ...]
+    licence: str
+    source: str
+
+
+def basis_ids() -> tuple[str, ...]:
+    """Every basis that is installed, the default first."""
+    return tuple(_SHA256)
+
+
+def check_hash(data: bytes, basis_id: str, expected: str) -> None:
+    """Raise CorruptData where ``data`` is not the file that ``expected`` (sha256, hex) was taken of."""
+    found = hashlib.sha256(data).hexdigest()
+    if found != expected:
+        raise CorruptData(
+            f"the data file of basis {basis_id!r} has sha256 {found[:12]}..., expected {expected[:12]}...; "
+            "install datamask again"
+        )
+
+
+@cache
+def packed_basis(basis_id: str) -> PackedBasis:
+    """Read and verify a basis's data file. BadInput for an unknown id, CorruptData for a changed file."""
+    if basis_id not in _SHA256:
+        near = difflib.get_close_matches(basis_id, _SHA256, n=1, cutoff=0.0)[0]
+        raise BadInput(f"mask.basis: there is no basis {basis_id!r}; did you mean {near!r}?")
+    name = f"{basis_id}.npz"
+    try:
+        data = (resources.files("services.shape") / "data" / name).read_bytes()
+    except FileNotFoundError as error:
+        raise CorruptData(
+            f"the data file {name} of services.shape is missing; install datamask again"
+        ) from error
+    check_hash(data, basis_id, _SHA256[basis_id])
+    packed = unpack(data, name)
+    for array in (packed.neutral, packed.triangles, packed.landmarks, packed.sides):
+        array.setflags(write=False)
+    return packed
+
+
+@cache
+def basis_info(basis_id: str) -> BasisInfo:
+    """Look a basis up. Raises BadInput, naming the nearest known id, where there is none of that name."""
+    packed = packed_basis(basis_id)
+    return BasisInfo(
+        id=basis_id,
+        sha256=_SHA256[basis_id],
+        gene_names=tuple(packed.header["genes"]),
+        vertex_count=len(packed.neutral),
+        triangle_count=len(packed.triangles),
+        landmark_names=tuple(packed.header["landmarks"]),
+        licence=packed.header["licence"],
+        source=packed.header["source"],
+    )

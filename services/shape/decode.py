@@ -1,0 +1,71 @@
+"""Genomes to vertices, batched, on one device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from services.errors import BadInput
+from services.shape.basis import Basis
+
+
+def vertex_face_table(triangles: npt.NDArray[np.int32], vertex_count: int) -> npt.NDArray[np.int64]:
+    """The faces around each vertex, ``(V, K)`` int64, ascending, padded with T (one past the last face).
+
+    Vertex normals gather face normals through it (append a zero row for the padding), which keeps the order
+    of summation fixed on every device.
+    """
+    corner_vertex = triangles.reshape(-1).astype(np.int64)
+    order = np.argsort(corner_vertex, kind="stable")
+    count = np.bincount(corner_vertex, minlength=vertex_count)
+    slot = np.arange(len(order)) - np.repeat(np.cumsum(count) - count, count)
+    table = np.full((vertex_count, int(count.max())), len(triangles), np.int64)
+    table[corner_vertex[order], slot] = order // 3
+    return table
+
+
+class Decoder:
+    """Decodes genomes on ``device``: neutral + max(w, 0) @ positive + max(-w, 0) @ negative.
+
+    triangles: ``(T, 3)`` int64. vertex_faces: ``(V, K)`` int64 padded with T. Both on the device.
+    """
+
+    def __init__(self, basis: Basis, device: torch.device | str = "cpu") -> None:
+        self.basis = basis
+        self.device = torch.device(device)
+        vertex_count = len(basis.neutral)
+        self.triangles = torch.from_numpy(basis.triangles.astype(np.int64)).to(self.device)
+        self.vertex_faces = torch.from_numpy(vertex_face_table(basis.triangles, vertex_count)).to(self.device)
+        self.neutral = torch.from_numpy(basis.neutral.copy()).to(self.device)
+        sides = np.concatenate([basis.positive, basis.negative]).reshape(-1, vertex_count * 3)
+        self._sides = torch.from_numpy(sides).to(self.device)
+
+    def landmark_indices(self, names: Sequence[str]) -> torch.Tensor:
+        """Vertex indices ``(L,)`` int64 of named landmarks. Raises BadInput for an unknown name."""
+        unknown = [name for name in names if name not in self.basis.landmarks]
+        if unknown:
+            known = ", ".join(self.basis.landmarks)
+            raise BadInput(f"basis {self.basis.id!r} has no landmark {unknown[0]!r}; it has {known}")
+        indices = [self.basis.landmarks[name] for name in names]
+        return torch.tensor(indices, dtype=torch.int64, device=self.device)
+
+    @torch.inference_mode()
+    def decode(self, genomes: torch.Tensor) -> torch.Tensor:
+        """Vertices ``(n, V, 3)`` float32 in meters of genomes ``(n, G)`` float32.
+
+        Weights are not limited; a genome that is not finite gives vertices that are not finite. Raises
+        BadInput where the shape is not ``(n, G)``.
+        """
+        count = len(self.basis.gene_names)
+        if genomes.ndim != 2 or genomes.shape[1] != count:
+            raise BadInput(
+                f"genomes have shape {tuple(genomes.shape)}, expected (n, {count}): "
+                f"one weight per gene of basis {self.basis.id!r}"
+            )
+        weights = genomes.to(self.device, torch.float32)
+        signed = torch.cat([weights.clamp(min=0), (-weights).clamp(min=0)], dim=1)
+        flat = torch.addmm(self.neutral.reshape(1, -1), signed, self._sides)
+        return flat.view(len(genomes), -1, 3)
