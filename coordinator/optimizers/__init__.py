@@ -1,0 +1,62 @@
+"""The optimizers of an island, by name: every one asks and tells in the same way.
+
+`base`: the protocol, what they share, and its checks; one file an algorithm beside it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from coordinator.optimizers.base import AskTell, Optimizer, Setup
+from coordinator.optimizers.genetic import Genetic
+from coordinator.optimizers.random_search import RandomSearch
+from coordinator.optimizers.sep_cma import SepCma
+from services.errors import BadInput
+
+__all__ = ["OPTIMIZERS", "Optimizer", "Setup", "make_optimizer"]
+
+OPTIMIZERS: dict[str, Callable[[Setup, np.random.SeedSequence], AskTell]] = {
+    kind.name: kind for kind in (SepCma, Genetic, RandomSearch)
+}
+
+
+def make_optimizer(
+    name: str,
+    dimension: int,
+    start: Literal["noise", "neutral"] | ArrayLike,
+    population: int,
+    seed: np.random.SeedSequence,
+    *,
+    spread: float = 1.2,
+    sigma: float = 0.5,
+    limit: float | ArrayLike | None = 3.0,
+) -> Optimizer:
+    """Make the optimizer called `name` at generation 0.
+
+    Args:
+        name: a key of `OPTIMIZERS`.
+        dimension: genes of a genome.
+        start: "noise", "neutral" or a genome (dimension,): see :class:`~coordinator.optimizers.base.Setup`.
+        population: genomes of a generation.
+        seed: the island's own; it is not changed. Equal arguments make equal optimizers.
+        spread: standard deviation of a gene in noise.
+        sigma: standard deviation of a gene around a start that is not noise, and around CMA's mean.
+        limit: genes lie in [-limit, limit]; or (low, high) of each gene, (dimension, 2); or None.
+
+    Raises:
+        BadInput: there is no optimizer of that name.
+        ValueError: another argument is out of its range; the message names it.
+    """
+    if name not in OPTIMIZERS:
+        near = difflib.get_close_matches(name, OPTIMIZERS, n=1, cutoff=0.3)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise BadInput(
+            f"search.optimizers: unknown optimizer {name!r}, known are {', '.join(OPTIMIZERS)}{hint}"
+        )
+    setup = Setup.checked(dimension, population, start=start, spread=spread, sigma=sigma, limit=limit)
+    return OPTIMIZERS[name](setup, seed)
