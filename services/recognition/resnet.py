@@ -77,7 +77,9 @@ class DlibResNet:
     def embed(self, chips: torch.Tensor) -> torch.Tensor:
         """Embeddings float32 (n, 128) of chips uint8 (n, 150, 150, 3), RGB, aligned as by align.chips."""
         if chips.dtype != torch.uint8 or chips.ndim != 4 or chips.shape[1:] != (CHIP_PX, CHIP_PX, 3):
-            raise ValueError(f"chips: expected uint8 (n, 150, 150, 3), got {chips.dtype} {tuple(chips.shape)}")
+            raise ValueError(
+                f"chips: expected uint8 (n, 150, 150, 3), got {chips.dtype} {tuple(chips.shape)}"
+            )
         if chips.shape[0] == 0:
             return torch.empty((0, EMBEDDING_SIZE), device=self._device)
         return torch.cat([self._embed_slice(piece) for piece in torch.split(chips, self._slice)])
@@ -94,11 +96,19 @@ class DlibResNet:
 
     def _upload(self, layer: object) -> _Convolution:
         if not isinstance(layer, FoldedConvolution):
-            raise CorruptData(f"{NAME}: found {type(layer).__name__} for a convolution; install the weights again")
-        filters = torch.tensor(layer.filters, device=self._device).contiguous(memory_format=torch.channels_last)
-        return _Convolution(filters, torch.tensor(layer.bias, device=self._device), layer.stride, layer.padding)
+            raise CorruptData(
+                f"{NAME}: found {type(layer).__name__} for a convolution; install the weights again"
+            )
+        filters = torch.tensor(layer.filters, device=self._device).contiguous(
+            memory_format=torch.channels_last
+        )
+        return _Convolution(
+            filters, torch.tensor(layer.bias, device=self._device), layer.stride, layer.padding
+        )
 
-    def _read_blocks(self, layers: list[FoldedConvolution | Pool | Relu | AddPrevious | Dense]) -> list[_Block]:
+    def _read_blocks(
+        self, layers: list[FoldedConvolution | Pool | Relu | AddPrevious | Dense]
+    ) -> list[_Block]:
         """Blocks from layers: two convolutions, a pool where the block shrinks, the sum, max(x, 0)."""
         blocks: list[_Block] = []
         at = 0
@@ -107,7 +117,9 @@ class DlibResNet:
             shrinks = isinstance(layers[at + 2], Pool)
             at += 3 if shrinks else 2
             if not isinstance(layers[at], AddPrevious) or not isinstance(layers[at + 1], Relu):
-                raise CorruptData(f"{NAME}: a residual block does not end in a sum; install the weights again")
+                raise CorruptData(
+                    f"{NAME}: a residual block does not end in a sum; install the weights again"
+                )
             at += 2
             blocks.append(_Block(first, second, shrinks))
         return blocks
