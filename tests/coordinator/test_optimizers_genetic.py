@@ -65,14 +65,15 @@ def test_children_come_from_the_parents_that_are_named():
     single = parents[:, 1] < 0
     same = children[single] == genomes[parents[single, 0]]
     assert same.mean() > 0.7
-    # Crossing moves a gene of two parents symmetrically about their middle.
+    # Half of the genes are crossed. A crossed one comes to lie near one parent or the other, equally often;
+    # two of nine are mutated too, and may lie anywhere.
     crossed = ~single
     first, second = genomes[parents[crossed, 0]], genomes[parents[crossed, 1]]
-    assert 0.35 < (children[crossed] == first).mean() < 0.6
     moved = children[crossed] != first
+    assert 0.4 < moved.mean() < 0.7
     share = (children[crossed] - second)[moved] / (first - second)[moved]
-    assert abs(np.median(share) - 0.5) < 0.45
-    assert np.mean((share > -0.3) & (share < 1.3)) > 0.75
+    assert 0.25 < np.mean(abs(share) < 0.3) < 0.5
+    assert 0.25 < np.mean(abs(share - 1) < 0.3) < 0.5
 
 
 def test_the_fitter_breed_more():
