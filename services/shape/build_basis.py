@@ -51,7 +51,9 @@ RIM_SNAP = 0.3  # share of an edge within which a vertex slides onto the rim ins
 # Where a mask stands is the camera's affair: their mean displacement is taken out (head-trans-* then moves
 # nothing and is dropped).
 WHOLE_HEAD = "head"
-MOVES_M = 5e-5  # a target whose largest displacement of the cut stays below this moves nothing: dropped
+MOVES_M = (
+    2e-4  # a target that moves no vertex of the cut by this much is dropped: a printer could not show it
+)
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,13 @@ def cut_mask(base: makehuman.BaseMesh) -> Cut:
         skin = cut.drop_behind(skin, loop, inside)
 
     mouth, _, _, right_nostril, left_nostril = (loop for loop, _ in loops)
-    corner = int(np.argmax(positions[mouth, 0]))
-    caps = [cut.cap(skin, mouth, corner)]
+    # The mouth is closed in two mirrored halves, each from its corner to the midline: upper and lower lip.
+    middle = [k for k, v in enumerate(mouth) if abs(positions[v, 0]) < 1e-9]
+    caps = []
+    for half in (mouth[middle[0] : middle[1] + 1], mouth[middle[1] :] + mouth[: middle[0] + 1]):
+        corner = int(np.argmax(np.abs(positions[half, 0])))
+        upper, lower = sorted((half[corner::-1], half[corner:]), key=lambda chain: -positions[chain[-1], 1])
+        caps.append(cut.zip_chains(skin, upper, lower, positions))
     nostrils = []
     for loop in (left_nostril, right_nostril):
         nostrils.append(blend.add([(v, 1.0 / len(loop)) for v in loop]))
@@ -147,7 +154,7 @@ def cut_mask(base: makehuman.BaseMesh) -> Cut:
     reach = np.where(height > 0, height / RIM_TOP, height / RIM_BOTTOM)
     back = np.clip((RIM_Z - placed[:, 2]) / RIM_DEPTH, 0.0, None)
     level = 1.0 - np.abs(reach) ** RIM_POWER - back**RIM_POWER
-    surface = cut.largest_component(cut.clip(surface, level, blend, RIM_SNAP))
+    surface = cut.largest_component(cut.clip(surface, level, blend, positions, RIM_SNAP))
 
     parts, pupils = [surface], []
     for name in EYEBALLS:
@@ -243,7 +250,7 @@ def build(source: Path | None) -> tuple[PackedBasis, dict[str, object]]:
     sides = [[order[g.positive], order[g.negative] if g.negative else -1] for g in genes]
     packed = PackedBasis(
         header,
-        neutral.astype(np.float32),
+        np.round(neutral, 7).astype(np.float32),  # 0.1 um: hides the last bits, which differ between CPUs
         mask.triangles.astype(np.uint16),
         np.array(list(landmarks.values()), np.uint16),
         np.array(sides, np.int16),

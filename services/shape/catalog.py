@@ -12,7 +12,7 @@ from services.errors import BadInput, CorruptData
 from services.shape.archive import PackedBasis, unpack
 
 # sha256 of each data file, pinned in the code: a changed file is refused, a changed basis gets a new id.
-_SHA256 = {"makehuman-mask-1": "68a4e323f868bcc8ee5c52c00712ada3f073a19a426977c26c9aaa9fba05339b"}
+_SHA256 = {"makehuman-mask-1": "f40c46d13f8c078007dcbcfaca08ca9e449ae00d490562ef89bee1c3881a916c"}
 
 DEFAULT_BASIS = "makehuman-mask-1"
 

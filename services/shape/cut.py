@@ -105,50 +105,62 @@ def drop_behind(faces: IntArray, loop: list[int], inside: int) -> IntArray:
     return faces[[index for index in range(len(faces)) if index not in gone]]
 
 
-def cap(faces: IntArray, loop: list[int], start: int) -> IntArray:
-    """Triangles that close a boundary loop by a strip between its two halves, seen from ``loop[start]``.
+def zip_chains(faces: IntArray, one: list[int], other: list[int], positions: FloatArray) -> IntArray:
+    """Triangles between two chains of a boundary loop that start at the same vertex, the corner.
 
-    The winding follows from the faces (triangles or quads) that border on the loop.
+    At every step the shorter of the two possible diagonals is taken, so mirrored chains are closed in a
+    mirrored way. The last triangle ends at the edge between the chains' last vertices. Wound like ``faces``.
     """
-    turned = loop[start:] + loop[:start]
-    pair = {(turned[0], turned[1])}
-    borders = {(face[k - 1], face[k]) for face in faces.tolist() for k in range(len(face))}
-    if pair & borders:  # a neighbor uses an edge in the opposite sense
-        turned = turned[:1] + turned[:0:-1]
-    low, high = 1, len(turned) - 1
-    triangles = [[turned[1], turned[-1], turned[0]]]
-    while high - low > 1:
-        triangles.append([turned[low], turned[low + 1], turned[high]])
-        low += 1
-        if high - low > 1:
-            triangles.append([turned[low], turned[high - 1], turned[high]])
-            high -= 1
-    return np.array(triangles, dtype=np.int64)
+    triangles = [[one[0], one[1], other[1]]]
+    i = j = 1
+    while i < len(one) - 1 or j < len(other) - 1:
+        by_one = np.linalg.norm(positions[one[min(i + 1, len(one) - 1)]] - positions[other[j]])
+        by_other = np.linalg.norm(positions[other[min(j + 1, len(other) - 1)]] - positions[one[i]])
+        if j == len(other) - 1 or (i < len(one) - 1 and by_one <= by_other):
+            triangles.append([one[i], one[i + 1], other[j]])
+            i += 1
+        else:
+            triangles.append([one[i], other[j + 1], other[j]])
+            j += 1
+    result = np.array(triangles, dtype=np.int64)
+    return result if _borders(faces, one[1], one[0]) else result[:, ::-1]
+
+
+def _borders(faces: IntArray, a: int, b: int) -> bool:
+    """Whether a face has the edge a-b in this sense, so that its neighbor across it has to use b-a."""
+    return bool(((faces == a) & (np.roll(faces, -1, axis=1) == b)).any())
 
 
 def fan(faces: IntArray, loop: list[int], center: int) -> IntArray:
     """Triangles from a boundary loop to the vertex ``center``, wound like the bordering faces."""
-    borders = {(face[k - 1], face[k]) for face in faces.tolist() for k in range(len(face))}
-    ring = loop if (loop[1], loop[0]) in borders else loop[::-1]
+    ring = loop if _borders(faces, loop[1], loop[0]) else loop[::-1]
     return np.array([[ring[k - 1], ring[k], center] for k in range(len(ring))], dtype=np.int64)
 
 
 def split_quads(quads: IntArray, positions: FloatArray) -> IntArray:
-    """Two triangles per quad, along the shorter diagonal. ``quads`` (Q, 4) -> (2Q, 3)."""
+    """Two triangles per quad, along the shorter diagonal. ``quads`` (Q, 4) -> (2Q, 3).
+
+    Equal diagonals (within 1 nm; the eyeballs are full of them) are decided so that mirrored quads are split
+    in a mirrored way: through the corner that comes first by height, depth, distance from the plane x = 0.
+    """
     a, b, c, d = quads.T
     first = np.linalg.norm(positions[a] - positions[c], axis=1)
     second = np.linalg.norm(positions[b] - positions[d], axis=1)
-    along_ac = (first <= second)[:, None]
+    x, y, z = np.moveaxis(np.round(positions[quads], 9), 2, 0)
+    top = np.lexsort((np.abs(x), z, y), axis=1)[:, -1]
+    tied = np.abs(first - second) < 1e-9
+    along_ac = np.where(tied, top % 2 == 0, first < second)[:, None]
     one = np.where(along_ac, np.stack([a, b, c], 1), np.stack([a, b, d], 1))
     two = np.where(along_ac, np.stack([a, c, d], 1), np.stack([b, c, d], 1))
     return np.stack([one, two], axis=1).reshape(-1, 3)
 
 
-def clip(triangles: IntArray, level: FloatArray, blend: Blend, snap: float) -> IntArray:
+def clip(triangles: IntArray, level: FloatArray, blend: Blend, source: FloatArray, snap: float) -> IntArray:
     """Keep the part of a triangle mesh where ``level`` > 0 and make its rim follow ``level`` = 0.
 
-    ``level`` (N,) is interpolated along edges. A vertex that is nearer to the rim than the share ``snap`` of
-    an edge slides along that edge onto the rim, so that no sliver appears; other crossings get new vertices.
+    ``level`` (N,) is interpolated along edges; ``source`` (S, 3) are the positions that ``blend`` mixes. A
+    vertex that is nearer to the rim than the share ``snap`` of an edge slides along that edge onto the rim,
+    so that no sliver appears; other crossings get new vertices.
     """
     value = level.copy()
     edges = np.unique(np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1), axis=0)
@@ -174,6 +186,7 @@ def clip(triangles: IntArray, level: FloatArray, blend: Blend, snap: float) -> I
         return crossing[key]
 
     kept: list[list[int]] = []
+    cut_quads: list[list[int]] = []
     for triangle in triangles.tolist():
         signs = [int(np.sign(value[v])) for v in triangle]
         if max(signs) <= 0:
@@ -185,8 +198,10 @@ def clip(triangles: IntArray, level: FloatArray, blend: Blend, snap: float) -> I
                 polygon.append(a)
             if signs[k] * signs[(k + 1) % 3] < 0:
                 polygon.append(cross(a, b))
-        kept += [[polygon[0], polygon[k], polygon[k + 1]] for k in range(1, len(polygon) - 1)]
-    return np.array(kept, dtype=np.int64)
+        (kept if len(polygon) == 3 else cut_quads).append(polygon)
+    positions = blend.apply(source, np.arange(len(blend.rows)), neutral=True)
+    halves = split_quads(np.array(cut_quads, dtype=np.int64).reshape(-1, 4), positions)
+    return np.concatenate([np.array(kept, dtype=np.int64), halves])
 
 
 def largest_component(triangles: IntArray) -> IntArray:

@@ -1,0 +1,39 @@
+"""Figures of decoded masks: area, extent, and how much of a mask is folded over."""
+
+from __future__ import annotations
+
+import torch
+
+from services.shape.decode import Decoder
+
+
+def _area_vectors(vertices: torch.Tensor, triangles: torch.Tensor) -> torch.Tensor:
+    """Normals with the length of the area, ``(n, T, 3)``, of vertices ``(n, V, 3)``."""
+    a, b, c = (vertices[:, triangles[:, corner]] for corner in range(3))
+    return torch.linalg.cross(b - a, c - a) / 2
+
+
+@torch.inference_mode()
+def flipped_share(vertices: torch.Tensor, decoder: Decoder) -> torch.Tensor:
+    """Share of a mask's area whose normal points against the neutral mask's, ``(n,)`` float32 in 0..1.
+
+    vertices: ``(n, V, 3)`` in meters. 0 for the neutral mask; NaN where the vertices are not finite or the
+    mask has no area. Folds are measured and recorded, never rejected: they are part of the work.
+    """
+    area = _area_vectors(vertices, decoder.triangles)
+    neutral = _area_vectors(decoder.neutral[None], decoder.triangles)
+    size = area.norm(dim=2)
+    against = (area * neutral).sum(dim=2) < 0
+    return (size * against).sum(dim=1) / size.sum(dim=1)
+
+
+@torch.inference_mode()
+def area_m2(vertices: torch.Tensor, decoder: Decoder) -> torch.Tensor:
+    """One side's surface of each mask in square meters, ``(n,)``. vertices: ``(n, V, 3)`` in meters."""
+    return _area_vectors(vertices, decoder.triangles).norm(dim=2).sum(dim=1)
+
+
+@torch.inference_mode()
+def extent_m(vertices: torch.Tensor) -> torch.Tensor:
+    """Width, height and depth of each mask in meters, ``(n, 3)``. vertices: ``(n, V, 3)`` in meters."""
+    return vertices.amax(dim=1) - vertices.amin(dim=1)
