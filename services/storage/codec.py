@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import struct
 import zlib
 from collections.abc import Mapping
@@ -36,6 +37,7 @@ _VERSION = 1
 _ALIGN = 16
 _BODY_AT = 48
 _KINDS = "biufSU"
+_DTYPE = re.compile(r"[<|][biufSU][0-9]{1,9}")
 
 
 class Decoded(NamedTuple):
@@ -130,17 +132,19 @@ def decode(data: bytes, name: str = "stored object") -> Decoded:
             raise ValueError("body size")
         arrays = {entry["name"]: _array(entry, body) for entry in header["arrays"]}
         meta = dict(header["meta"])
-    except (ValueError, KeyError, TypeError, IndexError, zlib.error, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, zlib.error) as error:
         raise _corrupt(name, f"its header is malformed ({error})") from error
     return Decoded(arrays, meta)
 
 
 def _array(entry: Mapping[str, Any], body: bytes | memoryview) -> NDArray[Any]:
+    if not _DTYPE.fullmatch(entry["dtype"]):
+        raise ValueError(f"array {entry['name']!r}: dtype")
     dtype = np.dtype(entry["dtype"])
     shape = tuple(entry["shape"])
     offset, size = entry["offset"], entry["size"]
-    if dtype.kind not in _KINDS or any(type(n) is not int or n < 0 for n in (*shape, offset, size)):
-        raise ValueError(f"array {entry['name']!r}")
+    if any(type(n) is not int or n < 0 for n in (*shape, offset, size)):
+        raise ValueError(f"array {entry['name']!r}: shape")
     if math.prod(shape) * dtype.itemsize != size or offset + size > len(body):
         raise ValueError(f"array {entry['name']!r}: size")
     array: NDArray[Any] = (

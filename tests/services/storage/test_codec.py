@@ -119,7 +119,10 @@ def test_a_hand_made_object_is_read_when_right():
         _entry(offset=-4),
         _entry(size=1 << 60, shape=[1 << 58]),
         _entry(shape=[2.0]),
+        _entry(dtype="f4,O"),
+        _entry(dtype=[["a", "O"]]),
         _entry() | {"compressed": True},
+        _entry() | {"compressed": True, "body": 1 << 80},
         _entry() | {"meta": 3},
     ],
 )

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from services.errors import BadInput, Unavailable
 from services.storage import ObjectMissing, open_store
@@ -333,3 +339,83 @@ def test_readers_never_meet_half_an_object(tmp_path):
         tmp_path,
         count=3,
     )
+
+
+def test_a_killed_writer_leaves_a_whole_object_and_no_lock(tmp_path):
+    store = LocalStore(tmp_path)
+    script = (
+        "while True:\n"
+        "    for i in range(10):\n"
+        "        tagged = store.read_tagged('HEAD')\n"
+        "        store.replace('HEAD', str(i).encode() * 100_000, tagged[1] if tagged else None)\n"
+        "        print(i, flush=True)"
+    )
+    for _ in range(3):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", _RACER + script, str(tmp_path), "0"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=Path(__file__).parents[3],
+        )
+        writer.stdin.write(b"go\n")
+        writer.stdin.flush()
+        for _ in range(5):
+            writer.stdout.readline()
+        writer.send_signal(signal.SIGKILL)
+        writer.communicate()
+        data, tag = store.read_tagged("HEAD")
+        assert len(data) == 100_000
+        assert len(set(data)) == 1
+        assert store.replace("HEAD", data, tag)
+    store.sweep(0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "HEAD"]
+
+
+class AgainstADict(RuleBasedStateMachine):
+    """Whatever is called in whatever order, the store is a dict from keys to bytes."""
+
+    keys = st.sampled_from(["HEAD", "a/1", "a/2", "a/b/1", "ab"])
+    data = st.binary(max_size=3)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.store = LocalStore(self.folder.name)
+        self.model: dict[str, bytes] = {}
+
+    def teardown(self) -> None:
+        self.folder.cleanup()
+
+    @rule(key=keys, data=data)
+    def create(self, key, data):
+        assert self.store.create(key, data) == (key not in self.model)
+        self.model.setdefault(key, data)
+
+    @rule(key=keys, data=data)
+    def put(self, key, data):
+        self.store.put(key, data)
+        self.model[key] = data
+
+    @rule(key=keys, data=data, expected=st.none() | data)
+    def replace(self, key, data, expected):
+        tag = None if expected is None else hashlib.sha256(expected).hexdigest()
+        fits = self.model.get(key) == expected
+        assert self.store.replace(key, data, tag) == fits
+        if fits:
+            self.model[key] = data
+
+    @rule(key=keys)
+    def delete(self, key):
+        self.store.delete(key)
+        self.model.pop(key, None)
+
+    @rule(key=keys, prefix=st.sampled_from(["", "a", "a/", "a/b", "a/b/", "H", "x/"]))
+    def read(self, key, prefix):
+        assert self.store.exists(key) == (key in self.model)
+        found = self.store.read_tagged(key)
+        assert (None if found is None else found[0]) == self.model.get(key)
+        assert self.store.list(prefix) == sorted(k for k in self.model if k.startswith(prefix))
+
+
+TestAgainstADict = AgainstADict.TestCase
+TestAgainstADict.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
