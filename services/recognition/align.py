@@ -1,8 +1,8 @@
 """Cuts out and straightens faces as dlib does, batched, from five landmarks that are already known.
 
 dlib's get_face_chip_details and extract_image_chips (dlib/image_transforms/interpolation.h): the similarity
-transform (Umeyama 1991) from five mean face positions to the landmarks, then bilinear sampling, from a smaller
-pyramid level where the face is more than twice as large as the chip.
+transform (Umeyama 1991) from five mean face positions to the landmarks, then bilinear sampling, from a
+smaller pyramid level where the face is more than twice as large as the chip.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _MEAN_FACE = (
     (0.4901123135679, 0.6277975316475),
 )
 
-# Halvings are made ready for faces whose chip covers up to this many image sides; larger ones are sampled from the
-# smallest level that there is. A bound from the image's size alone spares the GPU a question to the host.
+# Halvings are made ready for faces whose chip covers up to this many image sides; larger ones are sampled
+# from the smallest level there is. A bound that knows the image's size only never makes a GPU wait.
 _LARGEST_CHIP = 1.5
 # Where dlib's pyramid_down<2> puts a point, in pixel indices: p / 2 less this.
 _DOWN_OFFSET_PX = (1.25, 0.75)
@@ -86,8 +86,9 @@ def _chips(images: torch.Tensor, points_px: torch.Tensor) -> torch.Tensor:
 def _chip_squares(points_px: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Center (n, 2) in pixel indices, direction (n, 2) of the chip's x axis and side (n,) in the image.
 
-    float64, since a chip's pixel is sampled at a position that is the small difference of large numbers. The side
-    reaches from the center of the first to that of the last pixel, so it is one less than the scale times 150.
+    float64, since a chip's pixel is sampled at a position that is the small difference of large numbers. The
+    side reaches from the center of the first to that of the last pixel, so it is one less than the scale
+    times 150.
     """
     face = torch.tensor(_MEAN_FACE, dtype=torch.float64, device=points_px.device)
     face = (face + PADDING) / (1.0 + 2.0 * PADDING) * CHIP_PX
@@ -123,7 +124,7 @@ def _sample(
 
 
 def _halve(level: torch.Tensor) -> torch.Tensor:
-    """Half the size by a 5 x 5 binomial filter, whole numbers rounded down: dlib's pyramid_down<2> on 8-bit images."""
+    """Half the size by a 5 x 5 binomial filter, rounded down: dlib's pyramid_down<2> on 8-bit images."""
     taps = torch.tensor(_BINOMIAL, device=level.device)
     kernel = (taps[:, None] * taps[None, :]).expand(3, 1, 5, 5)
     # Sums stay below 2 ** 16, so float32 keeps them exact.

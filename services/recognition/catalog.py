@@ -1,4 +1,4 @@
-"""The detectors and recognizers that datamask knows: what they are, whose they are, what they may be used for.
+"""The detectors and recognizers that datamask knows: what they are, whose they are, what they are for.
 
 This module imports neither torch nor dlib nor OpenCV, so that the coordinator can read thresholds, roles and
 hashes without loading a network.
@@ -23,8 +23,8 @@ Role = Literal["objective", "critic", "audit"]
 class ModelInfo:
     """One model file, or one model inside a library.
 
-    package, file: where the weights lie: a file relative to an importable package's folder. file is None where
-    a library carries the model in its code; sha256 then covers the state that the library hands out.
+    package, file: where the weights lie: a file relative to an importable package's folder. file is None
+    where a library carries the model in its code; sha256 then covers the state that the library hands out.
     threshold: the score above which (detectors) or the distance below which (recognizers) it says yes.
     """
 
@@ -69,9 +69,9 @@ _MODELS = (
         licence="CC0-1.0 (public domain)",
         source="https://github.com/davisking/dlib-models, mmod_human_face_detector",
         training_data=(
-            "dlib_face_detection_dataset-2016-09-30: faces from ImageNet, AFLW, Pascal VOC, VGG Face, WIDER FACE "
-            "and FaceScrub, boxes drawn by dlib's author. Web images of people who, as far as is public, were "
-            "not asked."
+            "dlib_face_detection_dataset-2016-09-30: faces from ImageNet, AFLW, Pascal VOC, VGG Face, "
+            "WIDER FACE and FaceScrub, boxes drawn by dlib's author. Web images of people who, as far as is "
+            "public, were not asked."
         ),
         package="face_recognition_models",
         file="models/mmod_human_face_detector.dat",
@@ -87,8 +87,8 @@ _MODELS = (
         licence="CC0-1.0 (public domain)",
         source="https://github.com/davisking/dlib-models, dlib_face_recognition_resnet_model_v1",
         training_data=(
-            "About 3 million images of 7485 people: FaceScrub, VGG Face and images that dlib's author took from "
-            "the web. Mostly public figures who, as far as is public, were not asked."
+            "About 3 million images of 7485 people: FaceScrub, VGG Face and images that dlib's author took "
+            "from the web. Mostly public figures who, as far as is public, were not asked."
         ),
         package="face_recognition_models",
         file="models/dlib_face_recognition_resnet_model_v1.dat",
@@ -104,9 +104,9 @@ _MODELS = (
         licence="CC0-1.0 (public domain)",
         source="https://github.com/davisking/dlib-models, shape_predictor_5_face_landmarks",
         training_data=(
-            "dlib's 5-point data set: 7198 faces whose points dlib's author set himself. Web images of people "
-            "who, as far as is public, were not asked. (The 68-point predictor is not used: its training set "
-            "excludes commercial use.)"
+            "dlib's 5-point data set: 7198 faces whose points dlib's author set himself. Web images of "
+            "people who, as far as is public, were not asked. (The 68-point predictor is not used: its "
+            "training set excludes commercial use.)"
         ),
         package="face_recognition_models",
         file="models/shape_predictor_5_face_landmarks.dat",
@@ -119,14 +119,14 @@ _MODELS = (
         name="viola-jones",
         kind="detect",
         roles=("critic",),
-        licence="Intel License Agreement For Open Source Computer Vision Library (BSD-like), shipped with OpenCV",
+        licence="Intel License Agreement For Open Source Computer Vision Library (BSD-like), with OpenCV",
         source="https://github.com/opencv/opencv, data/haarcascades/haarcascade_frontalface_default.xml",
-        training_data="Faces gathered at Intel by Rainer Lienhart about 2000; neither set nor consent is public.",
+        training_data="Gathered at Intel by Rainer Lienhart about 2000; neither set nor consent is public.",
         package="cv2",
         file="data/haarcascade_frontalface_default.xml",
         sha256="0f7d4527844eb514d4a4948e822da90fbb16a34a0bbbbc6adc6498747a5aafb0",
         threshold=0.0,
-        threshold_source="a cascade says yes or no; its last stage's sum over its own threshold is what we report",
+        threshold_source="a cascade says yes or no; we report the last stage's sum over its threshold",
         how_to_get='pip install "opencv-python-headless>=4.14,<5" (OpenCV 5 no longer ships the cascades)',
     ),
 )
@@ -195,7 +195,8 @@ def check_bytes(info: ModelInfo, data: bytes, where: str) -> None:
     found = hashlib.sha256(data).hexdigest()
     if found != info.sha256:
         raise CorruptData(
-            f"{info.name}: {where} has sha256 {found}, expected {info.sha256}; install it again: {info.how_to_get}"
+            f"{info.name}: {where} has sha256 {found}, expected {info.sha256}; install again: "
+            f"{info.how_to_get}"
         )
 
 

@@ -1,9 +1,10 @@
 """Reads the networks in dlib's ``.dat`` files, field by field.
 
-The format is that of dlib's own serialize() functions (dlib/serialize.h, dlib/dnn/core.h, layers.h, loss.h and
-input.h). A file starts with the loss layer; then come the versions of all layers, from the output to the input;
-then the input layer; then every layer's own fields, from the input to the output, each followed by what training
-left behind. Whatever is not exactly as expected raises CorruptData: nothing is guessed, searched or unpickled.
+The format is that of dlib's own serialize() functions (dlib/serialize.h, dlib/dnn/core.h, layers.h, loss.h
+and input.h). A file starts with the loss layer; then come the versions of all layers, from the output to the
+input; then the input layer; then every layer's own fields, from the input to the output, each followed by
+what training left behind. Whatever is not exactly as expected raises CorruptData: nothing is guessed,
+searched or unpickled.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _SPECIAL_EXPONENT = 32000
 
 @dataclass(frozen=True)
 class Convolution:
-    """filters float32 (out, in, k, k), bias float32 (out,); the same stride and padding both ways, in pixels."""
+    """filters float32 (out, in, k, k), bias float32 (out,); stride and padding in pixels, both ways."""
 
     filters: Array
     bias: Array
@@ -36,7 +37,7 @@ class Convolution:
 
 @dataclass(frozen=True)
 class Scale:
-    """x * gamma + beta per channel, float32 (c,) each; batch norm is folded into this with its running values."""
+    """x * gamma + beta per channel, float32 (c,) each; batch norm becomes this by its running values."""
 
     gamma: Array
     beta: Array
@@ -161,8 +162,8 @@ class _Reader:
 
     def fail(self, what: str) -> CorruptData:
         return CorruptData(
-            f"{self._where}: byte {self._at} of {len(self._data)}: {what}; not a dlib network that datamask knows: "
-            "install the weights again"
+            f"{self._where}: byte {self._at} of {len(self._data)}: {what}; not a dlib network that "
+            "datamask knows: install the weights again"
         )
 
     def take(self, count: int, what: str) -> bytes:
@@ -236,7 +237,7 @@ class _Reader:
         return self.shape(what)
 
     def tensor(self, what: str) -> Array:
-        """Version 2, four dimensions, then little-endian float32; read-only and of that four-dimensional shape."""
+        """Version 2, four dimensions, then little-endian float32; read-only, of that shape."""
         self.expect_integer(2, f"version of {what}")
         shape = self.shape(what)
         size = math.prod(shape)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Float = NDArray[np.float32]
 
-# Distances are set against tenths, so that a step in distance weighs about what a step in a detector's score does.
+# So that a step in distance weighs about what a step in a detector's score does.
 DISTANCE_UNIT = 0.1
 
 
@@ -17,13 +17,13 @@ def detection_margin(score: Float, threshold: float) -> Float:
 
 
 def distance_margin(distance: Float, threshold: float) -> Float:
-    """(threshold - distance) / 0.1, float32 of any shape: positive where a recognizer says "the same person"."""
+    """(threshold - distance) / 0.1, float32 of any shape: positive where two faces pass for one person."""
     gap = np.float32(threshold) - np.asarray(distance, dtype=np.float32)
     return np.asarray(gap / np.float32(DISTANCE_UNIT), dtype=np.float32)
 
 
 def value_over_views(margins: Float) -> Float:
-    """One value per genome, float32 (n,), from margins (n, v): half their mean and half their minimum over views.
+    """float32 (n,) from margins (n, v): half their mean and half their minimum over a genome's views.
 
     The mean rewards every view that gets better; the minimum keeps one good side from paying for all others.
     """

@@ -1,7 +1,7 @@
 """dlib's MMOD face detector, graded and batched in torch, from dlib's own weights.
 
-The network (King 2015, Max-Margin Object Detection, and dlib's dnn_mmod_face_detection_ex.cpp) slides a window of
-80 x 80 pixels with stride 8 over dlib's tiled pyramid; see tiling.py.
+The network (King 2015, Max-Margin Object Detection, and dlib's dnn_mmod_face_detection_ex.cpp) slides a
+window of 80 x 80 pixels with stride 8 over dlib's tiled pyramid; see tiling.py.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from services.recognition.dlib_weights import FoldedConvolution, fold, load
 
 NAME = "dlib-mmod"
 
-# Below every score that was seen (noise, gray and photographs stay above -2).
-FLOOR = -3.0
+# Below every single window that was seen (-5.7); the best window of noise or of plain gray scores about -1.1.
+FLOOR = -8.0
 
 _CPU_SLICE = 4
 _CUDA_SLICE = 32
@@ -28,7 +28,7 @@ _CUDA_SLICE = 32
 
 @dataclass(frozen=True)
 class _Step:
-    """One convolution: filters float32 (out, in, size, size), bias float32 (out,), and whether max(x, 0) follows."""
+    """One convolution: filters float32 (out, in, size, size), bias (out,), and whether max(x, 0) follows."""
 
     size: int
     stride: int
@@ -50,8 +50,8 @@ class _Plan:
 class MmodDetector:
     """Implements services.recognition.detect.Detector; its floor score is FLOOR.
 
-    Images are taken in slices of a fixed size, the last one padded: an image's score does not depend on how many
-    others came along (measured on CPU: a batch of one may differ in its last bits from a larger one).
+    Images are taken in slices of a fixed size, the last one padded: an image's score does not depend on how
+    many others came along (measured on CPU: a batch of one may differ in its last bits from a larger one).
     """
 
     name = NAME
@@ -80,8 +80,10 @@ class MmodDetector:
         Windows may reach over the image's border, as dlib's do. regions None also counts the windows that
         dlib centers in the gaps between levels, up to some pixels outside the image.
         """
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
+            raise ValueError(f"images: expected uint8 (n, H, W, 3), got {images.dtype} {tuple(images.shape)}")
         plan = self._plan(images.shape[1], images.shape[2])
-        scores = torch.cat([self._answer(piece, plan.canvas) for piece in images.split(self._slice)])
+        scores = torch.cat([self._answer(piece, plan.canvas) for piece in torch.split(images, self._slice)])
         if regions is not None:
             scores = scores.masked_fill(~centers_in_regions(plan.centers_px, regions), -torch.inf)
         best, index = scores.max(dim=1)
@@ -117,7 +119,7 @@ class MmodDetector:
         return height, width, stride, offset
 
     def _answer(self, images: torch.Tensor, canvas: tiling.Canvas) -> torch.Tensor:
-        """float32 (n, cells): the network's answer over the canvas of n <= slice uint8 images (n, H, W, 3)."""
+        """float32 (n, cells): the network's answer to uint8 images (n, H, W, 3), n at most one slice."""
         count = images.shape[0]
         padded = F.pad(images, (0, 0, 0, 0, 0, 0, 0, self._slice - count))
         x = self._fill(padded, canvas)
@@ -128,10 +130,10 @@ class MmodDetector:
         return _single_filter(x, self._layers[-1]).flatten(1)[:count]
 
     def _fill(self, images: torch.Tensor, canvas: tiling.Canvas) -> torch.Tensor:
-        """The canvas, float32 (n, 3, H, W), channels last: levels with the mean taken off, zeros between them.
+        """The canvas, float32 (n, 3, H, W), channels last: levels less the mean, zeros between them.
 
-        dlib shrinks the normalized float levels (tt::resize_bilinear), each from the one before and with corners
-        aligned; it does not shrink the 8-bit image.
+        dlib shrinks the normalized float levels (tt::resize_bilinear), each from the one before and with
+        corners aligned; it does not shrink the 8-bit image.
         """
         level = ((images.float() - self._mean) / 256.0).permute(0, 3, 1, 2).contiguous()
         filled = torch.zeros((images.shape[0], canvas.height, canvas.width, 3), device=self._device)
@@ -146,8 +148,8 @@ class MmodDetector:
 def _single_filter(x: torch.Tensor, step: _Step) -> torch.Tensor:
     """float32 (n, rows, columns): a convolution with one square filter, stride 1.
 
-    The filter's rows run as separate filters, whose answers are shifted and added: on CPU 0.12 instead of 0.70 ms
-    a view, because a convolution with one output channel leaves most of a vector unit idle.
+    The filter's rows run as separate filters, whose answers are shifted and added: on CPU 0.12 instead of
+    0.70 ms a view, because a convolution with one output channel leaves most of a vector unit idle.
     """
     rows = step.filters.permute(2, 1, 0, 3).contiguous(memory_format=torch.channels_last)
     parts = F.conv2d(x, rows, None, 1, (0, step.padding))

@@ -1,7 +1,7 @@
 """dlib's face recognition ResNet in torch, from dlib's own weights.
 
-29 convolutions after He et al. 2016 (dlib's dnn_face_recognition_ex.cpp): a 150 x 150 chip becomes 128 numbers,
-and two chips show the same person where their Euclidean distance is under the catalog's threshold.
+29 convolutions after He et al. 2016 (dlib's dnn_face_recognition_ex.cpp): a 150 x 150 chip becomes 128
+numbers, and two chips show the same person where their Euclidean distance is under the catalog's threshold.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class _Block:
 class DlibResNet:
     """Chips in, embeddings out.
 
-    Chips are taken in slices of a fixed size, the last one padded: an embedding does not depend on how many chips
-    came along (measured on CPU: a batch of one may differ in its last bits from a larger one).
+    Chips are taken in slices of a fixed size, the last one padded: an embedding does not depend on how many
+    chips came along (measured on CPU: a batch of one may differ in its last bits from a larger one).
     """
 
     name = NAME
@@ -126,7 +126,7 @@ class DlibResNet:
 
 
 def _add_padded(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """a + b, each padded with zeros at its ends to the larger channels, rows and columns (dlib's add_prev)."""
+    """a + b, each padded with zeros at its ends to the larger of both shapes (dlib's add_prev)."""
     channels, rows, columns = (max(a.shape[axis], b.shape[axis]) for axis in (1, 2, 3))
     return _pad_to(a, channels, rows, columns) + _pad_to(b, channels, rows, columns)
 

@@ -1,9 +1,10 @@
 """Where dlib's MMOD detector looks: all levels of an image pyramid laid out on one canvas.
 
-dlib shrinks the image by 5/6 again and again, sets the levels into two columns (down on the left, back up on the
-right) with a gap of 10 pixels between them and 11 around, and runs its network once over the whole canvas. The
-network sees 189 pixels, so what it says about one level depends on the level's neighbors; hence the same layout.
-Source: dlib/image_transforms/image_pyramid.h and dlib/dnn/input.h (input_rgb_image_pyramid<pyramid_down<6>>).
+dlib shrinks the image by 5/6 again and again, sets the levels into two columns (down on the left, back up on
+the right) with a gap of 10 pixels between them and 11 around, and runs its network once over the whole
+canvas. The network sees 189 pixels, so what it says about one level depends on the level's neighbors; hence
+the same layout. Source: dlib/image_transforms/image_pyramid.h and dlib/dnn/input.h
+(input_rgb_image_pyramid<pyramid_down<6>>).
 """
 
 from __future__ import annotations

@@ -1,0 +1,202 @@
+"""dlib's own whole pipeline, one image after the other: HOG detector, five landmarks, chip, ResNet.
+
+It shares only the weights with the batched code of the inner loop, so it checks that code. It is not an
+independent witness of a face: the critics are. Nothing is ever embedded where nothing was detected.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dlib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from services.errors import BadInput
+from services.recognition import catalog
+
+Pixels = NDArray[np.uint8]
+Embedding = NDArray[np.float32]
+Box = tuple[float, float, float, float]
+
+# Photos are shrunk to this longer side: faces stay far above the detector's 80 pixels, and it stays quick.
+_PHOTO_SIDE_PX = 1600
+_CHIP_PX = 150
+_CHIP_PADDING = 0.25
+
+
+@dataclass(frozen=True)
+class AuditView:
+    """What dlib says about one image.
+
+    hog_score: dlib's score over its threshold 0; None where nothing was detected. box_px: left, top, right,
+    bottom in continuous pixel coordinates. embedding: float32 (128,), read-only. distance: to the nearest
+    target.
+    """
+
+    detected: bool
+    hog_score: float | None
+    box_px: Box | None
+    embedding: Embedding | None
+    distance: float | None
+
+
+def audit(
+    images: Pixels,
+    target: NDArray[np.floating[Any]] | None = None,
+    regions: NDArray[np.floating[Any]] | None = None,
+) -> list[AuditView]:
+    """dlib's verdict on each image.
+
+    images: uint8 (n, H, W, 3), RGB. target: embeddings (128,) or (k, 128); the distance is that to the
+    nearest. regions: (n, 4) boxes in pixels; only a detection whose center lies in its image's box counts.
+    The best-scoring detection is kept. Threshold 0, no upsampling: dlib's defaults.
+    """
+    images = _checked(images)
+    targets = None if target is None else np.atleast_2d(np.asarray(target, dtype=np.float64))
+    if targets is not None and (
+        targets.ndim != 2 or targets.shape[1] != 128 or not np.isfinite(targets).all()
+    ):
+        raise ValueError(f"target: expected finite (128,) or (k, 128), got shape {targets.shape}")
+    if regions is not None and np.shape(regions) != (len(images), 4):
+        raise ValueError(f"regions: expected shape ({len(images)}, 4), got {np.shape(regions)}")
+    return [
+        _audit_one(image, targets, None if regions is None else regions[index])
+        for index, image in enumerate(images)
+    ]
+
+
+def mmod_scores(images: Pixels, regions: NDArray[np.floating[Any]] | None = None) -> NDArray[np.float32]:
+    """dlib's own MMOD detector: its best score in each image, float32 (n,); nan where it detects nothing.
+
+    images: uint8 (n, H, W, 3), RGB. regions: (n, 4) boxes; only detections centered in them count. dlib
+    reports scores above 0 only, and is slow (0.1 to 0.4 s an image): for evidence, not for the inner loop.
+    """
+    scores = np.full(len(images), np.nan, dtype=np.float32)
+    for index, image in enumerate(_checked(images)):
+        region = None if regions is None else regions[index]
+        found = [(hit.confidence, _box(hit.rect)) for hit in _mmod()(image, 0)]
+        inside = [score for score, box in found if _centered_in(box, region)]
+        if inside:
+            scores[index] = max(inside)
+    return scores
+
+
+def embed_photo(path: str | Path) -> tuple[Embedding, Box]:
+    """The embedding float32 (128,) and face box (in the photo's own pixels) of the one face on a photo.
+
+    The photo is turned as its EXIF data say, and shrunk to 1600 pixels if larger. Where no face is found it
+    is searched again at twice the size. BadInput, with the path, if it cannot be read or shows no face or
+    several.
+    """
+    photo, shrink = _read_photo(Path(path))
+    faces = _detect(photo, upsample=0) or _detect(photo, upsample=1)
+    if not faces:
+        raise BadInput(
+            f"{path}: no face found; use a sharp frontal photo in which the face is at least 40 pixels wide"
+        )
+    if len(faces) > 1:
+        boxes = ", ".join(f"{left:.0f},{top:.0f}" for _, (left, top, _, _) in faces)
+        raise BadInput(
+            f"{path}: {len(faces)} faces found (at {boxes}), expected one; crop the photo to one face"
+        )
+    box = faces[0][1]
+    left, top, right, bottom = (edge / shrink for edge in box)
+    return _embed(photo, box), (left, top, right, bottom)
+
+
+def _audit_one(
+    image: Pixels, targets: NDArray[np.float64] | None, region: NDArray[np.floating[Any]] | None
+) -> AuditView:
+    faces = [face for face in _detect(image, upsample=0) if _centered_in(face[1], region)]
+    if not faces:
+        return AuditView(False, None, None, None, None)
+    score, box = max(faces, key=lambda face: face[0])
+    embedding = _embed(image, box)
+    distance = None
+    if targets is not None:
+        distance = float(np.linalg.norm(targets - embedding.astype(np.float64), axis=1).min())
+    return AuditView(True, score, box, embedding, distance)
+
+
+def _detect(image: Pixels, upsample: int) -> list[tuple[float, Box]]:
+    """Score and box of every face that dlib's HOG detector reports, best first."""
+    rects, scores, _ = _hog().run(image, upsample, 0.0)
+    found = [(float(score), _box(rect)) for score, rect in zip(scores, rects, strict=True)]
+    return sorted(found, key=lambda face: -face[0])
+
+
+def _embed(image: Pixels, box: Box) -> Embedding:
+    left, top, right, bottom = (round(edge) for edge in box)
+    shape = _landmarks()(image, dlib.rectangle(left, top, right - 1, bottom - 1))
+    chip = dlib.get_face_chip(image, shape, size=_CHIP_PX, padding=_CHIP_PADDING)
+    embedding = np.array(_resnet().compute_face_descriptor(chip), dtype=np.float32)
+    embedding.setflags(write=False)
+    return embedding
+
+
+def _box(rect: Any) -> Box:
+    """dlib's rectangles hold pixel indices, the last one included."""
+    return float(rect.left()), float(rect.top()), float(rect.right() + 1), float(rect.bottom() + 1)
+
+
+def _centered_in(box: Box, region: NDArray[np.floating[Any]] | None) -> bool:
+    if region is None:
+        return True
+    x, y = (box[0] + box[2]) / 2.0, (box[1] + box[3]) / 2.0
+    return bool(region[0] <= x <= region[2] and region[1] <= y <= region[3])
+
+
+def _checked(images: Pixels) -> Pixels:
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        raise ValueError(f"images: expected uint8 (n, H, W, 3), got {images.dtype} {images.shape}")
+    return np.ascontiguousarray(images)
+
+
+def _read_photo(path: Path) -> tuple[Pixels, float]:
+    """RGB pixels and by what the photo was shrunk (1 or less)."""
+    try:
+        with Image.open(path) as opened:
+            photo = ImageOps.exif_transpose(opened).convert("RGB")
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such file; give the path of a reference photo") from None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise BadInput(f"{path}: cannot be read as a picture ({error}); use a JPEG or PNG file") from None
+    shrink = min(1.0, _PHOTO_SIDE_PX / max(photo.size))
+    if shrink < 1.0:
+        width, height = (max(1, round(side * shrink)) for side in photo.size)
+        photo = photo.resize((width, height), Image.Resampling.LANCZOS)
+    return np.ascontiguousarray(np.asarray(photo)), shrink
+
+
+# Each model is loaded once in a process, after its hash was checked. dlib's objects are not safe to share
+# between threads; the audit runs in one.
+
+
+@functools.cache
+def _hog() -> Any:
+    detector = dlib.get_frontal_face_detector()
+    catalog.check_bytes(
+        catalog.model_info("dlib-hog"), detector.__getstate__()[0], "dlib's built-in detector"
+    )
+    return detector
+
+
+@functools.cache
+def _landmarks() -> Any:
+    return dlib.shape_predictor(str(catalog.verify(catalog.model_info("dlib-landmarks-5"))))
+
+
+@functools.cache
+def _resnet() -> Any:
+    return dlib.face_recognition_model_v1(str(catalog.verify(catalog.model_info("dlib-resnet"))))
+
+
+@functools.cache
+def _mmod() -> Any:
+    return dlib.cnn_face_detection_model_v1(str(catalog.verify(catalog.model_info("dlib-mmod"))))
