@@ -1,0 +1,86 @@
+"""The camera that every renderer shares: poses, pinhole projection, light directions.
+
+The camera stands on the +Z axis of the *camera frame* (+X right of the image, +Y up, +Z toward the camera)
+and looks at its origin. A mask is turned about :data:`CENTER_M` and that point is put on the origin; the
+camera is ``distance_m`` away, so that a point's depth is ``distance_m - z``. Pixel centers are at .5, y runs
+down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.rendering.views import Float32s, Views
+
+# Middle of the neutral mask's bounding box (eyes at the origin, chin near -0.11 m), rounded: what the camera
+# looks at and what yaw, pitch and roll turn about. A constant, so that every basis and genome is framed
+# alike.
+CENTER_M = (0.0, -0.025, -0.03)
+NEAR_M = 0.02
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """Poses of ``n`` views: ``rotation`` ``(n, 3, 3)``, ``distance_m`` ``(n,)``, ``focal_px`` ``(n,)``,
+    float32.
+    """
+
+    rotation: Float32s
+    distance_m: Float32s
+    focal_px: Float32s
+    size_px: int
+
+
+def cameras(views: Views) -> Cameras:
+    """Camera poses of the views. The focal length follows from the field: S * distance / field."""
+    focal = views.size_px * views.distance_m.astype(np.float64) / (views.field_mm.astype(np.float64) * 1e-3)
+    return Cameras(
+        rotation=rotations(views.yaw_deg, views.pitch_deg, views.roll_deg),
+        distance_m=views.distance_m,
+        focal_px=focal.astype(np.float32),
+        size_px=views.size_px,
+    )
+
+
+def rotations(yaw_deg: Float32s, pitch_deg: Float32s, roll_deg: Float32s) -> Float32s:
+    """``(n, 3, 3)`` matrices R = Rz(roll) Ry(yaw) Rx(pitch): a nod, a turn of the neck, a tilt in the image.
+
+    The face's own +Z ends at (sin yaw cos pitch, sin pitch, cos yaw cos pitch) when roll is 0.
+    """
+    yaw, pitch, roll = (np.radians(np.asarray(a, dtype=np.float64)) for a in (yaw_deg, pitch_deg, roll_deg))
+    zero, one = np.zeros_like(yaw), np.ones_like(yaw)
+    turn = _matrices([np.cos(yaw), zero, np.sin(yaw), zero, one, zero, -np.sin(yaw), zero, np.cos(yaw)])
+    nod = _matrices(
+        [one, zero, zero, zero, np.cos(pitch), np.sin(pitch), zero, -np.sin(pitch), np.cos(pitch)]
+    )
+    tilt = _matrices([np.cos(roll), -np.sin(roll), zero, np.sin(roll), np.cos(roll), zero, zero, zero, one])
+    product: Float32s = (tilt @ turn @ nod).astype(np.float32)
+    return product
+
+
+def light_directions(views: Views) -> Float32s:
+    """``(n, 3)`` unit vectors toward the light, in the camera frame."""
+    yaw, pitch = (np.radians(a.astype(np.float64)) for a in (views.light_yaw_deg, views.light_pitch_deg))
+    toward = np.stack([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)], axis=-1)
+    return toward.astype(np.float32)
+
+
+def project(points: NDArray[np.floating], cams: Cameras) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Project points ``(p, 3)`` in meters under every camera: pixels ``(n, p, 2)`` and depths in meters ``(n,
+    p)``.
+
+    The plain float64 formula, for tests and for drawing; the torch renderer does the same in float32.
+    """
+    turned = np.einsum("nij,pj->npi", cams.rotation.astype(np.float64), points.astype(np.float64) - CENTER_M)
+    depth = cams.distance_m[:, None].astype(np.float64) - turned[..., 2]
+    scale = cams.focal_px[:, None] / depth
+    x = turned[..., 0] * scale + cams.size_px / 2
+    y = -turned[..., 1] * scale + cams.size_px / 2
+    return np.stack([x, y], axis=-1), depth
+
+
+def _matrices(rows: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return np.stack(rows, axis=-1).reshape(-1, 3, 3)

@@ -1,0 +1,254 @@
+"""The batched renderer: every mask under every view, in torch, on whatever device the vertices are on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from services.errors import BadInput
+from services.rendering import sensor
+from services.rendering.camera import CENTER_M, NEAR_M, Cameras, cameras, light_directions
+from services.rendering.normals import Triple, vertex_faces_of, vertex_normals
+from services.rendering.renderer import Rendered
+from services.rendering.shading import Fragments, attribute, lambert_and_highlight, rasterize, surface
+from services.rendering.views import Views
+
+# A light skin in display values; a detector trained on photographs expects something like it.
+ALBEDO_SRGB = (0.86, 0.72, 0.64)
+_PICTURES = (
+    32  # rendered together; more falls out of a core's cache, fewer pays more for each call into torch
+)
+_FARTHEST_M = 1000.0
+
+Shape = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """One chunk of views on the device; every tensor has a first dimension of v."""
+
+    cameras: Cameras
+    rotation: Tensor
+    distance: Tensor
+    focal: Tensor
+    toward_light: Tensor
+    ambient: Tensor
+    light: Tensor
+    specular: Tensor
+    background: Tensor
+    exposure: Tensor
+    taps: Tensor
+    noise: Tensor
+
+    @property
+    def count(self) -> int:
+        return self.rotation.shape[0]
+
+
+class TorchRenderer:
+    """Renders masks of one topology; implements :class:`services.rendering.renderer.Renderer`.
+
+    ``triangles`` int64 (T, 3); ``vertex_faces`` int64 (V, K) padded with T, made here where it is not given.
+    """
+
+    def __init__(
+        self,
+        triangles: Tensor,
+        vertex_faces: Tensor | None = None,
+        device: torch.device | str = "cpu",
+        vertex_count: int | None = None,
+    ) -> None:
+        self.device = torch.device(device)
+        self.triangles = triangles.to(self.device, torch.int64).contiguous()
+        if vertex_faces is None:
+            count = int(triangles.max()) + 1 if vertex_count is None else vertex_count
+            vertex_faces = vertex_faces_of(self.triangles, count)
+        self.vertex_faces = vertex_faces.to(self.device, torch.int64)
+        self._table = sensor.encoding_table(self.device)
+        self._albedo = torch.from_numpy(sensor.srgb_to_linear(np.array(ALBEDO_SRGB)).astype(np.float32)).to(
+            self.device
+        )
+
+    @torch.inference_mode()
+    def render(
+        self, vertices: Tensor, views: Views, landmarks: Tensor, colors: Tensor | None = None
+    ) -> Rendered:
+        """Render every mask under every view.
+
+        ``vertices`` float32 (n, V, 3) in meters; ``landmarks`` int64 (L,) vertex indices; ``colors`` float32
+        (n, V, 3), display values (sRGB) in 0 to 1 of each vertex, in place of the one skin color. Arguments
+        are not changed. Raises :class:`BadInput` where a shape does not fit the topology.
+        """
+        vertices, colors = self._checked(vertices, colors)
+        masks, count, size = vertices.shape[0], len(views), views.size_px
+        out = Rendered(
+            images=torch.empty(masks, count, size, size, 3, dtype=torch.uint8, device=self.device),
+            points_px=torch.empty(masks, count, len(landmarks), 2, device=self.device),
+            box_px=torch.empty(masks, count, 4, device=self.device),
+            coverage=torch.empty(masks, count, device=self.device),
+            usable=(vertices.abs() <= _FARTHEST_M).flatten(1).all(dim=1),
+        )
+        landmarks = landmarks.to(self.device)
+        # A mask that is not finite becomes one point: its triangles have no area, and nothing of it is drawn.
+        safe = torch.where(out.usable[:, None, None], vertices, 0.0)
+        view_step = min(count, _PICTURES)
+        mask_step = max(1, _PICTURES // view_step)
+        for first_view in range(0, count, view_step):
+            view_part = slice(first_view, min(first_view + view_step, count))
+            scene = self._scene(views.take(view_part))
+            for first_mask in range(0, masks, mask_step):
+                mask_part = slice(first_mask, min(first_mask + mask_step, masks))
+                tint = None if colors is None else colors[mask_part]
+                part = Rendered(
+                    images=out.images[mask_part, view_part],
+                    points_px=out.points_px[mask_part, view_part],
+                    box_px=out.box_px[mask_part, view_part],
+                    coverage=out.coverage[mask_part, view_part],
+                    usable=out.usable[mask_part],
+                )
+                self._render_chunk(safe[mask_part], tint, scene, landmarks, part)
+        return out
+
+    def _checked(self, vertices: Tensor, colors: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        count = self.vertex_faces.shape[0]
+        if vertices.ndim != 3 or tuple(vertices.shape[1:]) != (count, 3):
+            raise BadInput(f"vertices: expected shape (n, {count}, 3), got {tuple(vertices.shape)}")
+        if colors is not None and colors.shape != vertices.shape:
+            raise BadInput(f"colors: expected shape {tuple(vertices.shape)}, got {tuple(colors.shape)}")
+        if colors is not None:
+            # Decoded like any display value, but by x^2.2 in float64: vertex colors are few.
+            colors = colors.to(self.device).double().clamp(0, 1).pow(2.2).float()
+        return vertices.to(self.device, torch.float32), colors
+
+    def _scene(self, views: Views) -> _Scene:
+        cams = cameras(views)
+        return _Scene(
+            cameras=cams,
+            rotation=self._tensor(cams.rotation),
+            distance=self._tensor(cams.distance_m),
+            focal=self._tensor(cams.focal_px),
+            toward_light=self._tensor(light_directions(views)),
+            ambient=self._column(views.ambient),
+            light=self._column(views.light),
+            specular=self._column(views.specular),
+            background=self._tensor(backgrounds(views))[:, :, None],
+            exposure=self._column(views.exposure),
+            taps=self._tensor(sensor.blur_weights(views.blur_px)),
+            noise=sensor.sensor_noise(
+                self._tensor(views.noise_seed), self._tensor(views.noise), views.size_px
+            ),
+        )
+
+    def _render_chunk(
+        self, vertices: Tensor, colors: Tensor | None, scene: _Scene, landmarks: Tensor, out: Rendered
+    ) -> None:
+        masks, size = vertices.shape[0], scene.cameras.size_px
+        position = _split(vertices)
+        normals = vertex_normals(position, self.triangles, self.vertex_faces)
+        x, y, depth = self._into_cameras(position, scene)
+        normals = _turned(_spread(normals, scene.count), scene.rotation.repeat(masks, 1, 1))
+
+        fragments = rasterize(x, y, depth, self.triangles, size)
+        visible = fragments.visible
+        seen = surface(normals, self.triangles, fragments, (1.0 / scene.focal).repeat(masks))
+        lambert, highlight = lambert_and_highlight(seen, scene.toward_light.repeat(masks, 1))
+
+        shape = (masks, scene.count, size, size)
+        covered = visible.covered.view(shape)
+        diffuse = _paint(lambert, visible.pixel, shape).mul_(scene.light).add_(scene.ambient).mul_(covered)
+        shine = _paint(highlight, visible.pixel, shape).mul_(scene.specular).mul_(scene.light)
+        neutral = torch.where(covered, shine, scene.background).mul_(scene.exposure)
+        diffuse.mul_(scene.exposure)
+        neutral = sensor.blur(neutral, scene.taps)
+        if colors is None:
+            diffuse = sensor.blur(diffuse, scene.taps)
+            channels = [(diffuse * self._albedo[k]).add_(neutral) for k in range(3)]
+        else:
+            tint = self._tints(colors, fragments, scene.count, shape)
+            channels = [sensor.blur(t.mul_(diffuse), scene.taps).add_(neutral) for t in tint]
+        for k, channel in enumerate(channels):
+            level = sensor.encode(channel, self._table).add_(scene.noise[k])
+            out.images[..., k] = level.add_(0.5).clamp_(0, 255).to(torch.uint8)
+        self._measure(x, y, depth, landmarks, covered, out)
+
+    def _into_cameras(self, position: Triple, scene: _Scene) -> Triple:
+        """Camera coordinates times focal length in px * m (y down), and depths in m: three (V, masks *
+        views).
+        """
+        masks = position[0].shape[1]
+        centered = (position[0] - CENTER_M[0], position[1] - CENTER_M[1], position[2] - CENTER_M[2])
+        x, y, z = _turned(_spread(centered, scene.count), scene.rotation.repeat(masks, 1, 1))
+        focal = scene.focal.repeat(masks)
+        return x.mul_(focal), y.mul_(-focal), scene.distance.repeat(masks) - z
+
+    def _tints(self, colors: Tensor, fragments: Fragments, views: int, shape: Shape) -> list[Tensor]:
+        """Linear color planes (m, v, S, S) of vertex colors, one for each channel."""
+        tints = []
+        for channel in _spread(_split(colors), views):
+            plane = attribute(channel, self.triangles, fragments.corners, fragments.special)
+            value = plane.over_depth(fragments.visible, fragments.x, fragments.y)
+            value.div_(fragments.visible.inverse_depth).clamp_(0.0, 1.0)
+            tints.append(_paint(value, fragments.visible.pixel, shape))
+        return tints
+
+    def _measure(
+        self, x: Tensor, y: Tensor, depth: Tensor, landmarks: Tensor, covered: Tensor, out: Rendered
+    ) -> None:
+        masks, views, size = covered.shape[:3]
+        usable = out.usable[:, None].expand(masks, views)
+        front = depth > NEAR_M
+        inverse = 1.0 / depth.clamp(min=NEAR_M)
+        px, py = x * inverse + size / 2, y * inverse + size / 2
+        points = torch.stack([px.index_select(0, landmarks), py.index_select(0, landmarks)], dim=-1)
+        points = points.transpose(0, 1).reshape(masks, views, len(landmarks), 2)
+        out.points_px.copy_(torch.where(usable[..., None, None], points, 0.0))
+        box = torch.stack([px.amin(0), py.amin(0), px.amax(0), py.amax(0)], dim=-1).clamp_(0, size)
+        # Behind the near plane a vertex projects to nowhere: the mask is all around, take the whole picture.
+        whole = torch.tensor([0.0, 0.0, size, size], device=box.device)
+        box = torch.where(front.all(dim=0)[:, None], box, whole).view(masks, views, 4)
+        out.box_px.copy_(torch.where(usable[..., None], box, 0.0))
+        out.coverage.copy_(covered.sum(dim=(2, 3), dtype=torch.int32).float().div_(size * size))
+
+    def _tensor(self, array: NDArray[np.generic]) -> Tensor:
+        return torch.tensor(array, device=self.device)
+
+    def _column(self, array: NDArray[np.generic]) -> Tensor:
+        return self._tensor(array)[:, None, None]
+
+
+def backgrounds(views: Views) -> NDArray[np.float32]:
+    """Linear gray of every view's background, row by row: (v, S). The slope is even in display values."""
+    height = 0.5 - (np.arange(views.size_px) + 0.5) / views.size_px
+    level = views.background[:, None].astype(np.float64) + views.background_slope[:, None] * height
+    return sensor.srgb_to_linear(np.clip(level, 0.0, 1.0)).astype(np.float32)
+
+
+def _split(points: Tensor) -> Triple:
+    """(m, V, 3) to x, y and z as (V, m), contiguous."""
+    x, y, z = points.permute(2, 1, 0).contiguous()
+    return x, y, z
+
+
+def _spread(triple: Triple, views: int) -> Triple:
+    """(V, m) to (V, m * views), each mask's column repeated for its views."""
+    x, y, z = (t[:, :, None].expand(-1, -1, views).reshape(t.shape[0], -1) for t in triple)
+    return x, y, z
+
+
+def _turned(triple: Triple, rotation: Tensor) -> Triple:
+    """Rotate (V, B) coordinates, each column by its own matrix of ``rotation`` (B, 3, 3)."""
+    x, y, z = triple
+    r = rotation.permute(1, 2, 0).contiguous()
+    turned = [(x * r[i, 0]).add_(y * r[i, 1]).add_(z * r[i, 2]) for i in range(3)]
+    return turned[0], turned[1], turned[2]
+
+
+def _paint(values: Tensor, pixel: Tensor, shape: Shape) -> Tensor:
+    """Write one value for each covered pixel into zeros; no pixel comes twice."""
+    canvas = torch.zeros(shape, device=values.device)
+    canvas.view(-1).index_copy_(0, pixel, values)
+    return canvas
