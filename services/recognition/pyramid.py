@@ -56,10 +56,10 @@ def shrink(image: torch.Tensor) -> torch.Tensor:
     flat = image.reshape(rows * columns, -1)
 
     # Four products and three sums as single operations: a fused multiply-add would round differently.
-    single = flat.index_select(0, plan.corners[0]) * plan.weights[0]
+    single = flat.index_select(0, plan.corners[0]).mul_(plan.weights[0])
     for corner in range(1, _CORNERS):
-        single += flat.index_select(0, plan.corners[corner]) * plan.weights[corner]
-    single = single.trunc_().reshape(plan.rows, plan.single_columns, -1)
+        single += flat.index_select(0, plan.corners[corner]).mul_(plan.weights[corner])
+    single = single.trunc_().reshape(plan.rows, plan.single_columns, flat.shape[1])
 
     top_left, top_right, bottom_left, bottom_right = (
         flat.index_select(0, corner).double() for corner in plan.tail_corners
@@ -67,7 +67,7 @@ def shrink(image: torch.Tensor) -> torch.Tensor:
     top = top_left * plan.tail_left + top_right * plan.tail_right
     bottom = bottom_left * plan.tail_left + bottom_right * plan.tail_right
     double = (top * plan.tail_top + bottom * plan.tail_bottom).trunc_().float()
-    double = double.reshape(plan.rows, plan.columns - plan.single_columns, -1)
+    double = double.reshape(plan.rows, plan.columns - plan.single_columns, flat.shape[1])
     return torch.cat((single, double), dim=1).reshape(plan.rows, plan.columns, *rest)
 
 
