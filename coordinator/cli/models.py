@@ -1,0 +1,76 @@
+"""``datamask models``: the detectors and recognizers, whose they are, and whether they are here."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from services.errors import CorruptData, Unavailable
+from services.recognition.catalog import ModelInfo, installed, locate, verify
+from services.recognition.catalog import models as catalog
+
+
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, for machines.")] = False,
+) -> None:
+    """List every detector and recognizer: roles, licence, hash, installed or not, how to get it.
+
+    Roles: an objective drives the search, a critic is kept out of it and cross-checks, the audit is the same
+    weights through dlib's own pipeline. --json adds sources, training data and full hashes.
+    """
+    entries = [describe(info) for info in catalog()]
+    if as_json:
+        print(json.dumps(entries, indent=1, ensure_ascii=False))
+        return
+    console = Console()
+    table = Table(title="Detectors and recognizers", title_justify="left")
+    for name in ("name", "kind", "roles", "installed", "threshold", "sha256"):
+        table.add_column(name, justify="right" if name == "threshold" else "left", no_wrap=True)
+    table.add_column("licence")
+    for entry in entries:
+        table.add_row(
+            entry["name"],
+            entry["kind"],
+            "\n".join(entry["roles"]),
+            entry["installed"],
+            f"{entry['threshold']:g}" if entry["kind"] != "landmarks" else "-",
+            entry["sha256"][:12],
+            entry["licence"],
+        )
+    console.print(table)
+    for entry in entries:
+        if entry["installed"] != "yes":
+            console.print(
+                f"{entry['name']}: {entry['installed']}; get it with: {entry['how_to_get']}", markup=False
+            )
+
+
+def describe(info: ModelInfo) -> dict[str, Any]:
+    """One model as JSON values. installed: ``yes``, ``no``, or ``damaged`` (not the pinned hash)."""
+    path = locate(info)
+    state = "yes" if installed(info) else "no"
+    if path is not None:
+        try:
+            verify(info)
+        except CorruptData:
+            state = "damaged"
+        except (Unavailable, OSError):
+            state = "no"
+    return {
+        "name": info.name,
+        "kind": info.kind,
+        "roles": list(info.roles),
+        "installed": state,
+        "path": str(path) if path is not None else None,
+        "sha256": info.sha256,
+        "threshold": info.threshold,
+        "threshold_source": info.threshold_source,
+        "licence": info.licence,
+        "source": info.source,
+        "training_data": info.training_data,
+        "how_to_get": info.how_to_get,
+    }

@@ -1,0 +1,202 @@
+"""``datamask show``: where a run stands, from its record alone."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import socket
+import time
+from collections import Counter
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from coordinator.evaluations import read_rows
+from coordinator.evolution import choose_elites
+from coordinator.island import decode_ranked
+from coordinator.record import BEAT_EVERY_S, Head, Record, checkpoint_key
+from services.errors import CorruptData
+from services.storage.store import ObjectMissing, Store, open_store
+from worker.objects import MAX_ATTEMPTS
+
+
+def show(
+    run: Annotated[
+        str, typer.Argument(help="Path or URL of the run, as evolve printed it.", show_default=False)
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="The same for machines.")] = False,
+) -> None:
+    """Show a run's progress, the best mask of each island and the elites.
+
+    Values are margins: 0 at a model's threshold, positive beyond it. Only what is committed is read, so a
+    running run can be looked at any time.
+    """
+    facts = read_run(Record(open_store(run)))
+    if as_json:
+        print(json.dumps(facts, indent=1, ensure_ascii=False))
+    else:
+        _print(Console(), facts)
+
+
+def read_run(record: Record) -> dict[str, Any]:
+    """What the record says of a run, as JSON values (None where a number is not finite).
+
+    :raises BadInput: where there is no run; :raises CorruptData: if a committed object is gone or changed.
+    """
+    spec = record.spec_table()
+    try:
+        search, every = spec["search"], spec["migration"]["every"]
+        objectives = [_label(o) for o in spec["objective"]]
+        generations, views = search["generations"], spec["views"]["count"]
+        name, seed = spec["name"], spec["seed"]
+    except (KeyError, TypeError) as error:
+        raise CorruptData(
+            f"{record.url}/run.toml: it lacks {error}; restore it from a copy of the run"
+        ) from None
+    head = record.head()
+    table = read_rows(record, ["island", "generation", "id", "fitness", *(f"value {o}" for o in objectives)])
+    rows: list[dict[str, Any]] = table.to_pylist() if table is not None else []
+    return {
+        "run": record.url,
+        "name": name,
+        "seed": seed,
+        "state": state_of(record, head),
+        "generation": min((head.epoch + 1) * every, generations) if head.parts else 0,
+        "generations": generations,
+        "checkpoint": head.epoch if head.parts else None,
+        "objectives": objectives,
+        "masks_scored": len(rows),
+        "views_scored": len(rows) * views,
+        "set_aside": _set_aside(record.store),
+        "islands": [_island(rows, k, objectives) for k in range(search["islands"])],
+        "elites": _elites(record, head, objectives, spec["elites"]["count"]),
+    }
+
+
+def _label(objective: dict[str, Any]) -> str:
+    model, kind = str(objective["model"]), str(objective["kind"])
+    return model if kind == "detect" else f"{kind}:{model}"
+
+
+def _set_aside(store: Store) -> list[str]:
+    """Batches that failed too often; their genomes have the worst fitness."""
+    failures = Counter(key.split("/")[1] for key in store.list("failures/"))
+    return sorted(batch for batch, count in failures.items() if count >= MAX_ATTEMPTS)
+
+
+def _island(rows: list[dict[str, Any]], island: int, objectives: list[str]) -> dict[str, Any]:
+    own = [row for row in rows if row["island"] == island]
+    best = max(own, key=lambda row: row["fitness"], default=None)
+    return {
+        "island": island,
+        "masks_scored": len(own),
+        "best": best["id"] if best else None,
+        "generation": best["generation"] if best else None,
+        "fitness": _number(best["fitness"]) if best else None,
+        "values": {o: _number(best[f"value {o}"]) for o in objectives} if best else {},
+    }
+
+
+def _elites(record: Record, head: Head, objectives: list[str], count: int) -> list[dict[str, Any]]:
+    key = checkpoint_key(head.epoch, "elites")
+    if key not in head.parts:
+        return []
+    ranked = decode_ranked(record.part(key, head.parts[key]), f"{record.url}/{key}")
+    return [
+        {
+            "id": mask.id,
+            "fitness": _number(mask.fitness),
+            "values": {o: _number(float(v)) for o, v in zip(objectives, mask.values, strict=True)},
+            "flipped": _number(mask.flipped),
+            "audit": _audit(record.store, mask.id),
+        }
+        for mask in choose_elites(ranked, count)
+    ]
+
+
+def _audit(store: Store, mask: str) -> Any:
+    try:
+        return json.loads(store.get(f"masks/{mask}/audit.json"))
+    except ObjectMissing:
+        return None
+    except ValueError:
+        raise CorruptData(
+            f"{store.url}/masks/{mask}/audit.json: damaged; write it anew with: datamask verify {store.url}"
+        ) from None
+
+
+def _number(value: float) -> float | None:
+    return round(float(value), 6) if math.isfinite(value) else None
+
+
+def state_of(record: Record, head: Head) -> str:
+    """``done``, ``running`` (its coordinator's beats go on) or ``interrupted``."""
+    if head.done:
+        return "done"
+    first = _beat(record.store)
+    if first is None or first.get("ended"):
+        return "interrupted"
+    if first.get("host") == socket.gethostname() and not os.path.exists(f"/proc/{first.get('pid')}"):
+        return "interrupted"
+    deadline = time.monotonic() + 2 * BEAT_EVERY_S  # by our own clock: theirs may be off
+    while time.monotonic() < deadline:
+        time.sleep(0.2)
+        now = _beat(record.store)
+        if now != first:
+            return "interrupted" if now is None or now.get("ended") else "running"
+    return "interrupted"
+
+
+def _beat(store: Store) -> dict[str, Any] | None:
+    try:
+        found = json.loads(store.get("beat.json"))
+    except (ObjectMissing, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _print(console: Console, facts: dict[str, Any]) -> None:
+    console.print(
+        f"{facts['name']} (seed {facts['seed']}): {facts['state']}, "
+        f"generation {facts['generation']} of {facts['generations']}, "
+        f"{facts['masks_scored']} masks scored under {facts['views_scored']} views",
+        highlight=False,
+        markup=False,
+    )
+    for batch in facts["set_aside"]:
+        console.print(f"batch {batch} kept failing and was set aside; see failures/{batch}/", style="yellow")
+    islands = Table(title="Best of each island", title_justify="left")
+    elites = Table(title="Elites, on the ranking views", title_justify="left")
+    for table, first in ((islands, "island"), (elites, "mask")):
+        table.add_column(first)
+        for name in ("fitness", *facts["objectives"]):
+            table.add_column(escape(name), justify="right")
+    islands.add_column("mask")
+    for entry in facts["islands"]:
+        values = [_shown(entry["values"].get(o)) for o in facts["objectives"]]
+        islands.add_row(str(entry["island"]), _shown(entry["fitness"]), *values, entry["best"] or "-")
+    console.print(islands)
+    audited = any(entry["audit"] for entry in facts["elites"])
+    if audited:
+        elites.add_column("audit: HOG sees it", justify="right")
+    for entry in facts["elites"]:
+        row = [entry["id"], _shown(entry["fitness"]), *(_shown(v) for v in entry["values"].values())]
+        elites.add_row(*row, *([_audit_shown(entry["audit"])] if audited else []))
+    if facts["elites"]:
+        console.print(elites)
+    elif facts["state"] != "done":
+        console.print("no checkpoint yet; elites appear with the first one")
+    console.print(facts["run"], markup=False, highlight=False, soft_wrap=True)
+
+
+def _audit_shown(audit: Any) -> str:
+    rate = audit.get("hog_rate") if isinstance(audit, dict) else None
+    return f"{rate:.0%}" if isinstance(rate, (int, float)) else "-"
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.2f}"

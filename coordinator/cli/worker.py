@@ -1,0 +1,56 @@
+"""``datamask worker``: score batches that a coordinator elsewhere sends."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from worker.bell import BROKER_VARIABLE, DEFAULT_BROKER
+
+
+class DeviceName(StrEnum):
+    """Where a worker scores."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class LogLevel(StrEnum):
+    """How much a worker says."""
+
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
+def worker(
+    broker: Annotated[
+        str, typer.Option(envvar=BROKER_VARIABLE, help="Redis that the coordinator sends batches through.")
+    ] = DEFAULT_BROKER,
+    concurrency: Annotated[
+        int, typer.Option(min=1, help="Scoring processes; one a device is right, each loads its networks.")
+    ] = 1,
+    device: Annotated[DeviceName, typer.Option(help="Device to score on.")] = DeviceName.auto,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Threads of torch; all workers of an exact run need the same number."),
+    ] = None,
+    loglevel: Annotated[LogLevel, typer.Option(help="How much to say.")] = LogLevel.info,
+) -> None:
+    """Score batches for coordinators that run with --executor celery, until stopped.
+
+    SIGTERM or Ctrl-C: the batch in hand is finished first. A worker that is killed loses nothing: its batch
+    goes to another. Where DATAMASK_STORE is set, batches of other stores are refused.
+
+    Example: datamask worker --broker redis://127.0.0.1:6379/0
+    """
+    from worker.launch import launch
+
+    code = launch(
+        broker, concurrency=concurrency, device=device.value, threads=threads, loglevel=loglevel.value.upper()
+    )
+    raise typer.Exit(code)

@@ -1,0 +1,99 @@
+"""The Celery tasks. Their modules import torch when the first batch comes, in the child that scores."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import redis
+from celery import shared_task
+
+from services.errors import BadInput, DatamaskError
+from services.storage.store import Store, open_store
+from worker import pin
+from worker.bell import Bell, bell_list, connect, ring
+from worker.messages import TASK, Score, decode_score
+
+if TYPE_CHECKING:
+    from worker.evaluate import Evaluator
+
+log = logging.getLogger(__name__)
+
+STORE_VARIABLE = "DATAMASK_STORE"  # where set, a worker touches no other store
+TROUBLE_PAUSE_S = 2.0  # a worker that cannot score must not empty the queue in a blink
+
+
+@shared_task(name=TASK, bind=True)  # type: ignore[untyped-decorator]
+def score(self: Any, **message: Any) -> None:
+    """Score one batch and ring back.
+
+    A message that makes no sense is dropped with a line in the log: nobody could be rung up.
+    """
+    try:
+        work = decode_score(message)
+        allowed(work.store)
+    except BadInput as error:
+        log.error("message dropped: %s", error)
+        return
+    bell = attend(work)
+    try:
+        ring(_client(self.app.conf.broker_url), bell_list(work), bell)
+    except redis.RedisError as error:
+        log.warning("batch %s: %s, but the bell cannot be rung (%s)", work.batch, bell.outcome, error)
+    if bell.outcome in ("refused", "trouble"):
+        log.error("batch %s: %s: %s", work.batch, bell.outcome, bell.detail)
+        time.sleep(TROUBLE_PAUSE_S)
+
+
+def attend(work: Score) -> Bell:
+    """Have the batch scored by this process's one evaluator; say what became of it."""
+    try:
+        from worker.evaluate import shared_evaluator
+
+        run = open_store(work.store).sub(work.run)
+        evaluator = shared_evaluator()
+        _join(run, evaluator)
+        summary = evaluator.evaluate(run, work.batch)
+    except Refused as error:
+        return Bell(work.batch, "refused", detail=_line(error))
+    except (DatamaskError, MemoryError, OSError, ImportError) as error:
+        return Bell(work.batch, "trouble", detail=_line(error))
+    return Bell(work.batch, summary.outcome, summary.views)  # type: ignore[arg-type]
+
+
+class Refused(BadInput):
+    """This worker would not give the run's own bits."""
+
+
+def _join(run: Store, evaluator: Evaluator) -> None:
+    from worker.fingerprint import fingerprint_differences
+
+    found = evaluator.fingerprint()
+    wanted = pin.pinned(run)
+    if wanted is None:
+        wanted = pin.pin(run, found)
+    lines = fingerprint_differences(wanted, found) if wanted != pin.ANY else []
+    if lines:
+        raise Refused(
+            f"this worker scores otherwise than the run's first: {'; '.join(lines)}; "
+            "use workers like the first one, or start a run with [run] exact = false"
+        )
+
+
+def allowed(store_url: str) -> None:
+    """:raises BadInput: if this worker was told to serve another store only."""
+    own = os.environ.get(STORE_VARIABLE)
+    if own and open_store(own).url.rstrip("/") != store_url.rstrip("/"):
+        raise BadInput(f"{TASK}: store {store_url}: this worker serves {own} only ({STORE_VARIABLE})")
+
+
+@lru_cache(maxsize=4)
+def _client(broker_url: str) -> redis.Redis[bytes]:
+    return connect(broker_url)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(f"{error}".split())[:500] or type(error).__name__
