@@ -88,7 +88,7 @@ class Genetic(AskTell):
         return self._setup.clipped(np.where(mutated, children + shift, children)), crossed
 
     def _learn(self, genomes: Floats, fitness: Doubles) -> None:
-        self._population, self._fitness = genomes.copy(), fitness.copy()
+        self._population, self._fitness = genomes, fitness
 
     def _own_state(self) -> State:
         return {"population": self._population.copy(), "fitness": self._fitness.copy()}

@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from cmaes import SepCMA
 from numpy.typing import NDArray
 
 from coordinator.optimizers.base import AskTell, Doubles, Floats, Ints, Setup, State, ranking
 
-# Below this a step is lost in a float32 gene of size 1, and later divisions by it are too coarse.
-_SMALLEST_STEP = 1e-6
+# The smallest step of a gene, as a share of the first one: a search that has come to rest can still leave.
+_SMALLEST_STEP = 1e-3
 
 
 class SepCma(AskTell):
@@ -32,8 +31,12 @@ class SepCma(AskTell):
     name: ClassVar[str] = "sep-cma"
 
     def __init__(self, setup: Setup, seed: np.random.SeedSequence) -> None:
+        # Imported here, for it takes half a second (it loads scipy.stats) that most commands need not wait.
+        from cmaes import SepCMA
+
         super().__init__(setup, seed)
         mean = setup.noise(self._rng, 1)[0] if setup.center is None else setup.center
+        self._smallest_step = _SMALLEST_STEP * setup.sigma
         self._cma = SepCMA(
             mean=setup.clipped(mean).astype(np.float64),
             sigma=setup.sigma,
@@ -80,10 +83,9 @@ class SepCma(AskTell):
         cma.tell([(genomes[row].astype(np.float64), place) for place, row in enumerate(ranking(fitness))])
         # RR-7748's limit for the step size's growth in one update, exp(1), for the sake of migrants.
         cma._sigma = float(min(cma._sigma, before * math.e))
-        # On a plateau the step sizes drift. Steps longer than half of what the bounds leave only pile genomes
-        # up on the bounds; steps that float32 cannot hold would end the search for good.
-        room = (self._setup.high.astype(np.float64) - self._setup.low) / 2
-        cma._C = np.clip(cma._C, (_SMALLEST_STEP / cma._sigma) ** 2, (room / cma._sigma) ** 2)
+        # On a plateau, and where genes are pressed against their bounds, step sizes drift down without end.
+        cma._sigma = max(cma._sigma, self._smallest_step)
+        cma._C = np.maximum(cma._C, (self._smallest_step / cma._sigma) ** 2)
 
     def _own_state(self) -> State:
         cma = self._cma

@@ -328,6 +328,17 @@ def test_concurrent_compare_and_swap_loses_no_update(tmp_path):
     assert not list(tmp_path.glob(".tmp-*"))
 
 
+def test_create_and_a_first_replace_race_for_one_name(tmp_path):
+    wins = _race(
+        "for i in range(60):\n"
+        "    key = f'runs/{i}'\n"
+        "    won = store.create(key, me.encode()) if int(me) % 2 else store.replace(key, me.encode(), None)\n"
+        "    if won: print(i)",
+        tmp_path,
+    )
+    assert sorted(int(i) for won in wins for i in won) == list(range(60))
+
+
 def test_readers_never_meet_half_an_object(tmp_path):
     LocalStore(tmp_path).put("front.png", b"0" * 200_000)
     _race(
