@@ -25,6 +25,8 @@ Box = tuple[float, float, float, float]
 
 # Photos are shrunk to this longer side: faces stay far above the detector's 80 pixels, and it stays quick.
 _PHOTO_SIDE_PX = 1600
+# Twice the face's box is shrunk or enlarged to this for MMOD, which needs faces of 80 pixels or more.
+_CONFIRM_PX = 220
 _CHIP_PX = 150
 _CHIP_PADDING = 0.25
 
@@ -95,6 +97,8 @@ def embed_photo(path: str | Path) -> tuple[Embedding, Box]:
     """
     photo, shrink = _read_photo(Path(path))
     faces = _detect(photo, upsample=0) or _detect(photo, upsample=1)
+    if len(faces) > 1:
+        faces = [face for face in faces if _confirmed(photo, face[1])] or faces
     if not faces:
         raise BadInput(
             f"{path}: no face found; use a sharp frontal photo in which the face is at least 40 pixels wide"
@@ -128,6 +132,24 @@ def _detect(image: Pixels, upsample: int) -> list[tuple[float, Box]]:
     rects, scores, _ = _hog().run(image, upsample, 0.0)
     found = [(float(score), _box(rect)) for score, rect in zip(scores, rects, strict=True)]
     return sorted(found, key=lambda face: -face[0])
+
+
+def _confirmed(photo: Pixels, box: Box) -> bool:
+    """Whether dlib's MMOD, too, sees a face where HOG does.
+
+    HOG finds a second, weak "face" in the folds of a space suit, depending on how the photo was compressed.
+    """
+    side = max(box[2] - box[0], box[3] - box[1])
+    surroundings = (box[0] - side / 2, box[1] - side / 2, box[2] + side / 2, box[3] + side / 2)
+    crop = Image.fromarray(photo).resize(
+        (_CONFIRM_PX, _CONFIRM_PX), Image.Resampling.BILINEAR, box=_clipped(surroundings, photo)
+    )
+    return bool(np.isfinite(mmod_scores(np.asarray(crop)[None])).all())
+
+
+def _clipped(box: Box, photo: Pixels) -> Box:
+    height, width = photo.shape[:2]
+    return max(0.0, box[0]), max(0.0, box[1]), min(float(width), box[2]), min(float(height), box[3])
 
 
 def _embed(image: Pixels, box: Box) -> Embedding:
