@@ -120,8 +120,9 @@ class TorchRenderer:
         if colors is not None and colors.shape != vertices.shape:
             raise BadInput(f"colors: expected shape {tuple(vertices.shape)}, got {tuple(colors.shape)}")
         if colors is not None:
-            # Decoded like any display value, but by x^2.2 in float64: vertex colors are few.
-            colors = colors.to(self.device).double().clamp(0, 1).pow(2.2).float()
+            display = colors.to(self.device).double().clamp(0, 1)
+            curve = ((display + 0.055) / 1.055).pow(2.4)
+            colors = torch.where(display <= 0.04045, display / 12.92, curve).float()
         return vertices.to(self.device, torch.float32), colors
 
     def _scene(self, views: Views) -> _Scene:

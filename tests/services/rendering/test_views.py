@@ -92,6 +92,6 @@ def test_lists_from_a_toml_spec_are_taken() -> None:
 
 
 def test_views_load_without_torch() -> None:
-    code = "import sys; import services.rendering.views, services.rendering.camera; print('torch' in sys.modules)"
+    code = "import sys, services.rendering.camera, services.rendering.views; print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
