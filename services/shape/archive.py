@@ -98,7 +98,7 @@ def unpack(data: bytes, where: str) -> PackedBasis:
             arrays = {name: members[name] for name in _MEMBERS}
         header = json.loads(arrays.pop("header").tobytes())
         found = header["format"]
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise CorruptData(f"{where} is not a basis file ({error}); install datamask again") from error
     if found != FORMAT:
         raise CorruptData(f"{where} has format {found}, expected {FORMAT}; install datamask again")

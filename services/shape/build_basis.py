@@ -35,10 +35,13 @@ EYEBALLS = ("helper-r-eye", "helper-l-eye")  # MakeHuman's r is the figure's rig
 
 # Closed edge loops of the base mesh hm08, each by its first edge, with a vertex on the side to be dropped.
 MOUTH = ((520, 521), 537)  # inner rim of the lips; behind it the mouth's bag
-EYELID = ((7774, 7773), 7800)  # lid's inner rim, 2 mm below the eyeball's surface; behind it the socket
+EYELID = ((7774, 7773), 7800)  # lid's inner rim, below the eyeball's surface; behind it the socket
 NOSTRIL = ((7108, 7105), 7144)  # top of the visible nostril
 LID_RIM = (6785, 6784)  # where the skin of the lids turns in: what one sees as the eye's outline
-SUBNASALE = 343  # midline, deepest point between the nose and the upper lip
+LID_DEPTH_M = 0.013  # the rim is sunk to this distance from the center of the eyeball, whose radius is 15 mm
+# Midline, where the nose's underside turns into the lip. The turn is spread over three vertices; this one is
+# nearest to dlib's 5-point predictor on renders of the neutral mask (its point is 1 to 2 mm higher).
+SUBNASALE = 317
 
 # The rim in side view: a superellipse around (y, z) = (RIM_Y, RIM_Z) that opens to the front, in meters from
 # the middle of the eyeballs; RIM_ROUND (1/m^2) lowers it toward the temples. Chosen by eye: in front of the
@@ -116,7 +119,7 @@ def eye_cap(blend: Blend, positions: FloatArray, quads: IntArray, radius: float)
 
 
 def cut_mask(base: makehuman.BaseMesh) -> Cut:
-    """Cut the head of the base mesh to the mask. Nothing is moved but the rim and the refined eyeballs."""
+    """Cut the head to the mask. Only the rim, the lids' inner rims and the refined eyeballs move."""
     eyes = np.unique(base.quads[EYEBALLS[1]])
     scale = IPD_M / 2 / base.vertices[eyes, 0].mean()
     positions = (base.vertices - base.vertices[eyes].mean(axis=0) * (0, 1, 1)) * scale
@@ -147,6 +150,11 @@ def cut_mask(base: makehuman.BaseMesh) -> Cut:
     for loop in (left_nostril, right_nostril):
         nostrils.append(blend.add([(v, 1.0 / len(loop)) for v in loop]))
         caps.append(cut.fan(skin, loop, nostrils[-1]))
+    for name, loop in zip(EYEBALLS[::-1], (loops[1][0], loops[2][0]), strict=True):
+        center = positions[np.unique(base.quads[name])].mean(axis=0)
+        for vertex in loop:
+            arm = positions[vertex] - center
+            blend.offsets[vertex] = arm * min(0.0, LID_DEPTH_M / float(np.linalg.norm(arm)) - 1.0)
     surface = np.concatenate([cut.split_quads(skin, positions), *caps])
 
     placed = blend.apply(positions, np.arange(len(blend.rows)), neutral=True)
@@ -222,13 +230,16 @@ def build(source: Path | None) -> tuple[PackedBasis, dict[str, object]]:
     eyes = np.unique(np.concatenate([base.quads[name] for name in EYEBALLS]))
     middle = base.vertices[eyes].mean(axis=0) * scale
     neutral = mask.blend.apply(base.vertices * scale - middle, mask.rows, neutral=True)
-    neutral -= neutral[[int(np.searchsorted(mask.rows, p)) for p in mask.pupils]].mean(axis=0)
+    left, right = neutral[[int(np.searchsorted(mask.rows, pupil)) for pupil in mask.pupils]]
+    # The eyeballs' poles look outward by some micrometers: make it the pupils that are 63 mm apart.
+    fit = IPD_M / float(np.linalg.norm(right - left))
+    neutral = (neutral - (left + right) / 2) * fit
 
     moves: dict[str, FloatArray] = {}
     files = [makehuman.BASE_MESH]
     for name, path in makehuman.target_files(root, GROUPS):
         target = makehuman.read_target(path, len(base.vertices)) * scale
-        displacement = mask.blend.apply(target, mask.rows, neutral=False)
+        displacement = mask.blend.apply(target, mask.rows, neutral=False) * fit
         if path.parent.name == WHOLE_HEAD:
             displacement -= displacement.mean(axis=0)
         if np.linalg.norm(displacement, axis=1).max() >= MOVES_M:

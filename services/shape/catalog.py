@@ -12,7 +12,7 @@ from services.errors import BadInput, CorruptData
 from services.shape.archive import PackedBasis, unpack
 
 # sha256 of each data file, pinned in the code: a changed file is refused, a changed basis gets a new id.
-_SHA256 = {"makehuman-mask-1": "f40c46d13f8c078007dcbcfaca08ca9e449ae00d490562ef89bee1c3881a916c"}
+_SHA256 = {"makehuman-mask-1": "12ec16b3f010fd72ef8e8cb335bb46d08756645f9780960ae519d2e6935a4f20"}
 
 DEFAULT_BASIS = "makehuman-mask-1"
 

@@ -28,7 +28,7 @@ def smooth_normals(vertices: npt.ArrayLike, triangles: npt.ArrayLike) -> npt.NDA
 
 
 def _linear_rgba(srgb: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """sRGB 0..255, ``(n, 3)`` or ``(n, 4)``, to linear RGBA 0..1, ``(n, 4)``: glTF's factors and vertex colors."""
+    """sRGB 0..255, ``(n, 3)`` or ``(n, 4)``, to glTF's linear RGBA 0..1, ``(n, 4)``."""
     value = np.atleast_2d(np.asarray(srgb, np.float64)) / 255
     rgb = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)[:, :3]
     alpha = value[:, 3:] if value.shape[1] == 4 else np.ones((len(value), 1))
@@ -45,10 +45,10 @@ def write_glb(
     """Encode one mask as glTF 2.0, binary; the same arguments give the same bytes.
 
     vertices: ``(V, 3)`` in meters, +Y up, the face looks along +Z, which is glTF's own frame. triangles:
-    ``(T, 3)``. colors: ``(V, 3)`` or ``(V, 4)`` uint8 sRGB (written as linear RGBA, as glTF asks), or None for
-    one skin color. name: of node and mesh. extras: plain JSON data for ``asset.extras`` (mask id, basis ...);
-    ``name`` and ``licence`` are filled in if absent. Normals are smooth, the material is two-sided. Raises
-    BadInput where a vertex is not finite or the arrays have other shapes.
+    ``(T, 3)``. colors: ``(V, 3)`` or ``(V, 4)`` uint8 sRGB (written as linear RGBA, as glTF asks), or None
+    for one skin color. name: of node and mesh. extras: plain JSON data for ``asset.extras`` (mask id,
+    basis ...); ``name`` and ``licence`` are filled in if absent. Normals are smooth, the material is
+    two-sided. Raises BadInput where a vertex is not finite or the arrays have other shapes.
     """
     points = np.asarray(vertices, np.float32)
     corners = np.asarray(triangles)

@@ -10,7 +10,8 @@ from services.shape.decode import Decoder
 def _area_vectors(vertices: torch.Tensor, triangles: torch.Tensor) -> torch.Tensor:
     """Normals with the length of the area, ``(n, T, 3)``, of vertices ``(n, V, 3)``."""
     a, b, c = (vertices[:, triangles[:, corner]] for corner in range(3))
-    return torch.linalg.cross(b - a, c - a) / 2
+    normals: torch.Tensor = torch.linalg.cross(b - a, c - a)
+    return normals / 2
 
 
 @torch.inference_mode()
@@ -24,13 +25,15 @@ def flipped_share(vertices: torch.Tensor, decoder: Decoder) -> torch.Tensor:
     neutral = _area_vectors(decoder.neutral[None], decoder.triangles)
     size = area.norm(dim=2)
     against = (area * neutral).sum(dim=2) < 0
-    return (size * against).sum(dim=1) / size.sum(dim=1)
+    share: torch.Tensor = (size * against).sum(dim=1) / size.sum(dim=1)
+    return share
 
 
 @torch.inference_mode()
 def area_m2(vertices: torch.Tensor, decoder: Decoder) -> torch.Tensor:
     """One side's surface of each mask in square meters, ``(n,)``. vertices: ``(n, V, 3)`` in meters."""
-    return _area_vectors(vertices, decoder.triangles).norm(dim=2).sum(dim=1)
+    area: torch.Tensor = _area_vectors(vertices, decoder.triangles).norm(dim=2).sum(dim=1)
+    return area
 
 
 @torch.inference_mode()
