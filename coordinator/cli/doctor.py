@@ -226,7 +226,7 @@ def check_insightface() -> Check:
             "insightface",
             "optional",
             "not installed; its weights are for non-commercial research only",
-            "pip install --no-deps insightface (its opencv-python needs the system's libGL; headless does not)",
+            "pip install --no-deps insightface (its opencv-python would need the system's libGL)",
         )
     try:
         importlib.metadata.version("opencv-python")

