@@ -16,6 +16,7 @@ from services.errors import CorruptData
 from services.recognition import catalog, tiling
 from services.recognition.detect import Detections, centers_in_regions
 from services.recognition.dlib_weights import FoldedConvolution, fold, load
+from services.recognition.precision import exact
 
 NAME = "dlib-mmod"
 
@@ -83,7 +84,9 @@ class MmodDetector:
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
             raise ValueError(f"images: expected uint8 (n, H, W, 3), got {images.dtype} {tuple(images.shape)}")
         plan = self._plan(images.shape[1], images.shape[2])
-        scores = torch.cat([self._answer(piece, plan.canvas) for piece in torch.split(images, self._slice)])
+        with exact(self._device):
+            pieces = [self._answer(piece, plan.canvas) for piece in torch.split(images, self._slice)]
+        scores = torch.cat(pieces)
         if regions is not None:
             scores = scores.masked_fill(~centers_in_regions(plan.centers_px, regions), -torch.inf)
         best, index = scores.max(dim=1)
@@ -102,6 +105,8 @@ class MmodDetector:
         if plan is None:
             canvas = tiling.layout(height, width)
             rows, columns, stride, offset = self._grid(canvas.height, canvas.width)
+            if min(rows, columns) < 1:
+                raise ValueError(f"images: {width} x {height} pixels are too few for {NAME}")
             windows = tiling.windows(canvas, rows, columns, stride, offset, self._window_px)
             centers = torch.from_numpy(windows.centers_px).to(self._device)
             plan = _Plan(canvas, centers, torch.from_numpy(windows.boxes_px).to(self._device))

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from services.errors import CorruptData
 from services.recognition import catalog
 from services.recognition.dlib_weights import AddPrevious, Dense, FoldedConvolution, Pool, Relu, fold, load
+from services.recognition.precision import exact
 
 NAME = "dlib-resnet"
 CHIP_PX = 150
@@ -82,7 +83,8 @@ class DlibResNet:
             )
         if chips.shape[0] == 0:
             return torch.empty((0, EMBEDDING_SIZE), device=self._device)
-        return torch.cat([self._embed_slice(piece) for piece in torch.split(chips, self._slice)])
+        with exact(self._device):
+            return torch.cat([self._embed_slice(piece) for piece in torch.split(chips, self._slice)])
 
     def _embed_slice(self, chips: torch.Tensor) -> torch.Tensor:
         count = chips.shape[0]

@@ -114,6 +114,11 @@ def test_no_images_give_no_scores(detector: MmodDetector) -> None:
     assert detector.score(torch.zeros((0, 160, 160, 3), dtype=torch.uint8)).score.shape == (0,)
 
 
+def test_tiny_images_are_refused(detector: MmodDetector) -> None:
+    with pytest.raises(ValueError, match="too few"):
+        detector.score(torch.zeros((1, 5, 5, 3), dtype=torch.uint8))
+
+
 def test_float_images_are_refused(detector: MmodDetector) -> None:
     with pytest.raises(ValueError, match="uint8"):
         detector.score(torch.zeros((1, 160, 160, 3)))
