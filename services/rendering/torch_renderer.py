@@ -83,47 +83,71 @@ class TorchRenderer:
         (n, V, 3), display values (sRGB) in 0 to 1 of each vertex, in place of the one skin color. Arguments
         are not changed. Raises :class:`BadInput` where a shape does not fit the topology.
         """
-        vertices, colors = self._checked(vertices, colors)
-        masks, count, size = vertices.shape[0], len(views), views.size_px
-        out = Rendered(
+        vertices, colors = self.checked(vertices), self._linear(vertices, colors)
+        out = self._empty(vertices, views, landmarks)
+        # A mask that is not finite becomes one point: its triangles have no area, and nothing of it is drawn.
+        safe = torch.where(out.usable[:, None, None], vertices, 0.0)
+        landmarks = landmarks.to(self.device)
+        view_step = min(len(views), _PICTURES)
+        mask_step = max(1, _PICTURES // view_step)
+        for first_view in range(0, len(views), view_step):
+            view_part = slice(first_view, first_view + view_step)
+            scene = self._scene(views.take(view_part))
+            for first_mask in range(0, len(vertices), mask_step):
+                mask_part = slice(first_mask, first_mask + mask_step)
+                tint = None if colors is None else colors[mask_part]
+                self._render_chunk(safe[mask_part], tint, scene, landmarks, _part(out, mask_part, view_part))
+        return out
+
+    @torch.inference_mode()
+    def develop(
+        self,
+        vertices: Tensor,
+        views: Views,
+        landmarks: Tensor,
+        lambert: Tensor,
+        highlight: Tensor,
+        covered: Tensor,
+    ) -> Rendered:
+        """Make pictures of factors that another rasterizer found: float32, float32 and bool (n, v, S, S)."""
+        vertices = self.checked(vertices)
+        out = self._empty(vertices, views, landmarks)
+        scene = self._scene(views)
+        safe = torch.where(out.usable[:, None, None], vertices, 0.0)
+        x, y, depth = self._into_cameras(_split(safe), scene)
+        self._develop(lambert, highlight, covered, None, scene, out)
+        self._measure(x, y, depth, landmarks.to(self.device), covered, out)
+        return out
+
+    def checked(self, vertices: Tensor) -> Tensor:
+        """``vertices`` on this device as float32; :class:`BadInput` where the shape does not fit."""
+        count = self.vertex_faces.shape[0]
+        if vertices.ndim != 3 or tuple(vertices.shape[1:]) != (count, 3):
+            raise BadInput(f"vertices: expected shape (n, {count}, 3), got {tuple(vertices.shape)}")
+        return vertices.to(self.device, torch.float32)
+
+    def usable(self, vertices: Tensor) -> Tensor:
+        """Which masks (n, V, 3) can be drawn: bool (n,)."""
+        return (vertices.abs() <= _FARTHEST_M).flatten(1).all(dim=1)
+
+    def _linear(self, vertices: Tensor, colors: Tensor | None) -> Tensor | None:
+        if colors is None:
+            return None
+        if colors.shape != vertices.shape:
+            raise BadInput(f"colors: expected shape {tuple(vertices.shape)}, got {tuple(colors.shape)}")
+        display = colors.to(self.device).double().clamp(0, 1)
+        curve = ((display + 0.055) / 1.055).pow(2.4)
+        return torch.where(display <= 0.04045, display / 12.92, curve).float()
+
+    def _empty(self, vertices: Tensor, views: Views, landmarks: Tensor) -> Rendered:
+        masks, count, size = len(vertices), len(views), views.size_px
+        return Rendered(
             images=torch.empty(masks, count, size, size, 3, dtype=torch.uint8, device=self.device),
             points_px=torch.empty(masks, count, len(landmarks), 2, device=self.device),
             box_px=torch.empty(masks, count, 4, device=self.device),
             coverage=torch.empty(masks, count, device=self.device),
-            usable=(vertices.abs() <= _FARTHEST_M).flatten(1).all(dim=1),
+            usable=self.usable(vertices),
         )
-        landmarks = landmarks.to(self.device)
-        # A mask that is not finite becomes one point: its triangles have no area, and nothing of it is drawn.
-        safe = torch.where(out.usable[:, None, None], vertices, 0.0)
-        view_step = min(count, _PICTURES)
-        mask_step = max(1, _PICTURES // view_step)
-        for first_view in range(0, count, view_step):
-            view_part = slice(first_view, min(first_view + view_step, count))
-            scene = self._scene(views.take(view_part))
-            for first_mask in range(0, masks, mask_step):
-                mask_part = slice(first_mask, min(first_mask + mask_step, masks))
-                tint = None if colors is None else colors[mask_part]
-                part = Rendered(
-                    images=out.images[mask_part, view_part],
-                    points_px=out.points_px[mask_part, view_part],
-                    box_px=out.box_px[mask_part, view_part],
-                    coverage=out.coverage[mask_part, view_part],
-                    usable=out.usable[mask_part],
-                )
-                self._render_chunk(safe[mask_part], tint, scene, landmarks, part)
-        return out
-
-    def _checked(self, vertices: Tensor, colors: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        count = self.vertex_faces.shape[0]
-        if vertices.ndim != 3 or tuple(vertices.shape[1:]) != (count, 3):
-            raise BadInput(f"vertices: expected shape (n, {count}, 3), got {tuple(vertices.shape)}")
-        if colors is not None and colors.shape != vertices.shape:
-            raise BadInput(f"colors: expected shape {tuple(vertices.shape)}, got {tuple(colors.shape)}")
-        if colors is not None:
-            display = colors.to(self.device).double().clamp(0, 1)
-            curve = ((display + 0.055) / 1.055).pow(2.4)
-            colors = torch.where(display <= 0.04045, display / 12.92, curve).float()
-        return vertices.to(self.device, torch.float32), colors
 
     def _scene(self, views: Views) -> _Scene:
         cams = cameras(views)
@@ -160,21 +184,37 @@ class TorchRenderer:
 
         shape = (masks, scene.count, size, size)
         covered = visible.covered.view(shape)
-        diffuse = _paint(lambert, visible.pixel, shape).mul_(scene.light).add_(scene.ambient).mul_(covered)
-        shine = _paint(highlight, visible.pixel, shape).mul_(scene.specular).mul_(scene.light)
+        tint = None if colors is None else self._tints(colors, fragments, scene.count, shape)
+        lambert, highlight = (_paint(value, visible.pixel, shape) for value in (lambert, highlight))
+        self._develop(lambert, highlight, covered, tint, scene, out)
+        self._measure(x, y, depth, landmarks, covered, out)
+
+    def _develop(
+        self,
+        lambert: Tensor,
+        highlight: Tensor,
+        covered: Tensor,
+        tint: list[Tensor] | None,
+        scene: _Scene,
+        out: Rendered,
+    ) -> None:
+        """From light factors (m, v, S, S) to 8 bits: strengths, background, exposure, blur, encoding, noise.
+
+        With one color for the whole mask, the colored and the neutral light are blurred as two planes, not
+        three.
+        """
+        colored = lambert.mul(scene.light).add_(scene.ambient).mul_(covered).mul_(scene.exposure)
+        shine = highlight.mul(scene.specular).mul_(scene.light)
         neutral = torch.where(covered, shine, scene.background).mul_(scene.exposure)
-        diffuse.mul_(scene.exposure)
         neutral = sensor.blur(neutral, scene.taps)
-        if colors is None:
-            diffuse = sensor.blur(diffuse, scene.taps)
-            channels = [(diffuse * self._albedo[k]).add_(neutral) for k in range(3)]
+        if tint is None:
+            colored = sensor.blur(colored, scene.taps)
+            channels = [(colored * self._albedo[k]).add_(neutral) for k in range(3)]
         else:
-            tint = self._tints(colors, fragments, scene.count, shape)
-            channels = [sensor.blur(t.mul_(diffuse), scene.taps).add_(neutral) for t in tint]
+            channels = [sensor.blur(t * colored, scene.taps).add_(neutral) for t in tint]
         for k, channel in enumerate(channels):
             level = sensor.encode(channel, self._table).add_(scene.noise[k])
             out.images[..., k] = level.add_(0.5).clamp_(0, 255).to(torch.uint8)
-        self._measure(x, y, depth, landmarks, covered, out)
 
     def _into_cameras(self, position: Triple, scene: _Scene) -> Triple:
         """Camera coordinates times focal length in px * m (y down), and depths in m: three (V, masks *
@@ -226,6 +266,17 @@ def backgrounds(views: Views) -> NDArray[np.float32]:
     height = 0.5 - (np.arange(views.size_px) + 0.5) / views.size_px
     level = views.background[:, None].astype(np.float64) + views.background_slope[:, None] * height
     return sensor.srgb_to_linear(np.clip(level, 0.0, 1.0)).astype(np.float32)
+
+
+def _part(out: Rendered, masks: slice, views: slice) -> Rendered:
+    """The part of the result that one chunk writes to; shares memory."""
+    return Rendered(
+        images=out.images[masks, views],
+        points_px=out.points_px[masks, views],
+        box_px=out.box_px[masks, views],
+        coverage=out.coverage[masks, views],
+        usable=out.usable[masks],
+    )
 
 
 def _split(points: Tensor) -> Triple:
