@@ -7,7 +7,7 @@ independent witness of a face: the critics are. Nothing is ever embedded where n
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +35,16 @@ _CHIP_PADDING = 0.25
 class AuditView:
     """What dlib says about one image.
 
-    hog_score: dlib's score over its threshold 0; None where nothing was detected. box_px: left, top, right,
-    bottom in continuous pixel coordinates. embedding: float32 (128,), read-only. distance: to the nearest
-    target.
+    hog_score: dlib's score over its threshold 0. box: left, top, right, bottom in continuous pixel
+    coordinates. distance: to the nearest target, None also without a target. embedding: float32 (128,),
+    read-only. All are None where nothing was detected.
     """
 
     detected: bool
     hog_score: float | None
-    box_px: Box | None
-    embedding: Embedding | None
+    box: Box | None
     distance: float | None
+    embedding: Embedding | None = field(compare=False)
 
 
 def audit(
@@ -124,7 +124,7 @@ def _audit_one(
     distance = None
     if targets is not None:
         distance = float(np.linalg.norm(targets - embedding.astype(np.float64), axis=1).min())
-    return AuditView(True, score, box, embedding, distance)
+    return AuditView(True, score, box, distance, embedding)
 
 
 def _detect(image: Pixels, upsample: int) -> list[tuple[float, Box]]:
