@@ -8,10 +8,18 @@ from services.shape.decode import Decoder
 
 
 def _area_vectors(vertices: torch.Tensor, triangles: torch.Tensor) -> torch.Tensor:
-    """Normals with the length of the area, ``(n, T, 3)``, of vertices ``(n, V, 3)``."""
-    a, b, c = (vertices[:, triangles[:, corner]] for corner in range(3))
-    normals: torch.Tensor = torch.linalg.cross(b - a, c - a)
-    return normals / 2
+    """Normals with the length of the area, ``(3, n, T)``, of vertices ``(n, V, 3)``."""
+    # One contiguous plane per axis: several times faster on the CPU than gathering triples and linalg.cross.
+    planes = vertices.permute(2, 0, 1).contiguous()
+    a, b, c = (planes.index_select(2, triangles[:, corner]) for corner in range(3))
+    (ux, uy, uz), (vx, vy, vz) = b - a, c - a
+    return torch.stack([uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx]) / 2
+
+
+def _length(vectors: torch.Tensor) -> torch.Tensor:
+    """Lengths ``(n, T)`` of vectors ``(3, n, T)``."""
+    length: torch.Tensor = (vectors * vectors).sum(dim=0).sqrt()
+    return length
 
 
 @torch.inference_mode()
@@ -23,8 +31,8 @@ def flipped_share(vertices: torch.Tensor, decoder: Decoder) -> torch.Tensor:
     """
     area = _area_vectors(vertices, decoder.triangles)
     neutral = _area_vectors(decoder.neutral[None], decoder.triangles)
-    size = area.norm(dim=2)
-    against = (area * neutral).sum(dim=2) < 0
+    size = _length(area)
+    against = (area * neutral).sum(dim=0) < 0
     share: torch.Tensor = (size * against).sum(dim=1) / size.sum(dim=1)
     return share
 
@@ -32,7 +40,7 @@ def flipped_share(vertices: torch.Tensor, decoder: Decoder) -> torch.Tensor:
 @torch.inference_mode()
 def area_m2(vertices: torch.Tensor, decoder: Decoder) -> torch.Tensor:
     """One side's surface of each mask in square meters, ``(n,)``. vertices: ``(n, V, 3)`` in meters."""
-    area: torch.Tensor = _area_vectors(vertices, decoder.triangles).norm(dim=2).sum(dim=1)
+    area: torch.Tensor = _length(_area_vectors(vertices, decoder.triangles)).sum(dim=1)
     return area
 
 

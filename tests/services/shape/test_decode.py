@@ -75,7 +75,10 @@ def test_a_genome_s_shape_does_not_depend_on_its_neighbors(basis, decoder):
     mixed = torch.cat([genomes[:8], others[8:]])
     assert torch.equal(decoder.decode(genomes)[:8], decoder.decode(mixed)[:8])
     alone = torch.cat([decoder.decode(genome[None]) for genome in genomes])
-    torch.testing.assert_close(alone, decoder.decode(genomes), atol=2e-7, rtol=0)
+    assert torch.equal(alone, decoder.decode(genomes))
+    many = decoder.decode(torch.cat([genomes] * 3))
+    torch.testing.assert_close(many[32:], decoder.decode(genomes), atol=2e-7, rtol=0)
+    assert decoder.decode(genomes[:0]).shape == (0, len(basis.neutral), 3)
 
 
 def test_a_genome_that_is_not_finite_spoils_only_itself(basis, decoder):
