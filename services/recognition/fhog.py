@@ -48,10 +48,10 @@ _VOTE = 1.0 / (_LENGTH_UNITS * _WEIGHT_UNITS**2)
 
 _CLIP = 0.2
 _EPSILON = 1e-4
-
 _TEXTURE = 2 * 0.2357  # 0.2357 is Felzenszwalb's; the 2 undoes the half in the clipped values
+
+# The four blocks around a cell, as steps (down, right) from the upper left one; dlib's order of textures.
 _BLOCKS = ((1, 1), (0, 1), (1, 0), (0, 0))
-_TEXTURE = 2 * 0.2357  # 0.2357 is Felzenszwalb's; the 2 makes up for the half in the clipped values
 
 
 def cells(size_px: int) -> int:

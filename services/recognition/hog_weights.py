@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.errors import CorruptData
+from services.recognition import catalog
 
 CELL_PX = 8
 WINDOW_CELLS = 10
@@ -37,10 +38,15 @@ class HogWeights:
 
 
 def load_frontal_face() -> HogWeights:
-    """The five filters (front, turned left and right, rolled left and right) of the installed dlib."""
+    """The five filters (front, turned left and right, rolled left and right) of the installed dlib.
+
+    CorruptData if that dlib has others than the catalog pins.
+    """
     import dlib
 
+    state: bytes
     (state,) = dlib.get_frontal_face_detector().__getstate__()
+    catalog.check_bytes(catalog.model_info("dlib-hog"), state, "dlib.get_frontal_face_detector()")
     return parse(state)
 
 
