@@ -33,8 +33,8 @@ class CascadeVerdict:
     """What the cascade says to one image.
 
     accepted: OpenCV's plain detectMultiScale reports a face whose center lies in the region.
-    box_px: left, top, right, bottom of the surest such face; if none is accepted, of the window centered in the
-        region that came nearest; None if there is none (OpenCV tells of those that fail in the last stages).
+    box_px: left, top, right, bottom of the surest such face; if none is accepted, of the window centered in
+        the region that came nearest; None if there is none (OpenCV tells of late failures only).
     stages: how many stages that window passed; all 25 make a face. 0 without a window.
     level_weight: the sum of its last stage, larger is surer; 0.0 without a window. Compare weights at equal
         `stages` only.
