@@ -87,7 +87,7 @@ def _histograms(image: torch.Tensor) -> torch.Tensor:
     index = gradients.reshape(-1)
     lengths = votes.lengths.index_select(0, index).reshape(-1, lanes)
     bins = votes.bins.index_select(0, index).reshape(-1, lanes)
-    bins += votes.cell_bins
+    bins.add_(votes.starts).add_(votes.lanes)
     flat = bins.reshape(-1)
 
     # One more cell all around takes the votes that fall outside.
@@ -140,7 +140,7 @@ class _Votes:
     used_rows, used_columns: pixels beyond the last whole cell count for nothing.
     tie_break: float32 (1, W-2, 3, 1), below 1, so that it decides between equal squared lengths only.
     lengths, bins: int64 (511*511,), by gradient: its length in units, its orientation times the batch.
-    cell_bins: int64 (P, n), where the histogram of the cell up left of each pixel starts.
+    starts: int64 (P, 1), where the histograms of the cell up left of each pixel begin; lanes: int64 (n,).
     corners, weights: for the four cells around a pixel, the way there from the first, and int64 (P, 1).
     size: entries of all histograms, with one more cell all around.
     """
@@ -150,7 +150,8 @@ class _Votes:
     tie_break: torch.Tensor
     lengths: torch.Tensor
     bins: torch.Tensor
-    cell_bins: torch.Tensor
+    starts: torch.Tensor
+    lanes: torch.Tensor
     corners: tuple[int, int, int, int]
     weights: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
     size: int
@@ -178,7 +179,8 @@ def _votes(rows: int, columns: int, lanes: int, device: torch.device) -> _Votes:
         tie_break=torch.from_numpy(_tie_break(used_columns)).to(device),
         lengths=torch.from_numpy(lengths).to(device),
         bins=torch.from_numpy(orientations * lanes).to(device),
-        cell_bins=torch.from_numpy(starts.reshape(-1, 1) + np.arange(lanes)).to(device),
+        starts=torch.from_numpy(starts.reshape(-1, 1)).to(device),
+        lanes=torch.arange(lanes, device=device),
         corners=(0, across, along, along + across),
         weights=(
             weight(up_share, left_share),
