@@ -31,10 +31,10 @@ from services.rendering.camera import NEAR_M
 _CLASSES = (2, 4, 8)
 _TILE = _CLASSES[-1]
 _CAPACITY = 1 << 17  # pixel candidates held at once; 0.5 MB a float array, so that work stays in the cache
-_LARGE_SLICE = 2048  # large triangles cut into tiles at once
-_WHOLE_SLICE = 32  # near-plane triangles tested against the whole picture at once
-_STRETCHED_PX = 512.0  # float32 keeps edges to a tenth of _EDGE_PX below this
-_EDGE_PX = 1e-4  # a center this far outside still counts: rounding leaves no gap along a shared edge
+_TILES = 1 << 19  # tiles of large triangles listed at once (one triangle may exceed it)
+_WHOLE_PIXELS = 1 << 20  # pixels tested at once against triangles through the near plane (or one triangle)
+_STRETCHED = 3.2  # of a picture's size; float32 keeps edges to a tenth of _EDGE below this
+_EDGE = 6e-7  # of a picture's size: a center this far outside still counts, so that rounding leaves no gap
 _SMALLEST_AREA_PX = 1e-9
 _EMPTY = (1 << 63) - 1
 _LOW_BITS = 0xFFFFFFFF
@@ -87,11 +87,11 @@ class Special:
     facing: Tensor
 
 
-def corners_of(x: Tensor, y: Tensor, depth: Tensor, triangles: Tensor) -> tuple[Corners, Special]:
+def corners_of(x: Tensor, y: Tensor, depth: Tensor, triangles: Tensor, size: int) -> tuple[Corners, Special]:
     """Gather corners and sort triangles into ordinary and special ones.
 
     ``x``, ``y``: (V, B) float32, camera coordinates times focal length, in px * m (y down); ``depth`` (V, B)
-    in m.
+    in m; ``size`` of the picture in px.
     """
     front = depth > NEAR_M
     inverse = torch.where(front, 1.0 / depth, 0.0)
@@ -105,7 +105,7 @@ def corners_of(x: Tensor, y: Tensor, depth: Tensor, triangles: Tensor) -> tuple[
     nearest = torch.minimum(torch.minimum(inverses[0], inverses[1]), inverses[2])
     extent = torch.maximum(_spread(xs), _spread(ys))
     in_front = nearest > 0
-    short = extent < _STRETCHED_PX
+    short = extent < _STRETCHED * size
     ordinary = in_front & short & (area.abs() > _SMALLEST_AREA_PX)
     scale = torch.where(ordinary, -1.0 / area.abs(), 0.0)
     facing = torch.where(area < 0, 1.0, -1.0)
@@ -137,9 +137,15 @@ def visible_pixels(corners: Corners, special: Special, size: int) -> Visible:
             _test(boxes.part(start, min(step, len(chosen) - start)), side, stride, buffer)
         reached = side
     large = (longest > reached).nonzero()[:, 0]
-    for piece in torch.split(large, _LARGE_SLICE):
-        boxes = _boxes(piece, left, top, corners, size, stride)
-        _test_large(boxes, width.take(piece), height.take(piece), stride, buffer)
+    tiles = [((extent.take(large) + (_TILE - 1)) / _TILE).floor().long() for extent in (width, height)]
+    slices = torch.div((tiles[0] * tiles[1]).cumsum(0), _TILES, rounding_mode="floor")
+    lengths: list[int] = torch.unique_consecutive(slices, return_counts=True)[1].tolist()
+    start = 0
+    for length in lengths:
+        piece = slice(start, start + length)
+        boxes = _boxes(large[piece], left, top, corners, size, stride)
+        _test_large(boxes, tiles[0][piece], tiles[1][piece], stride, buffer)
+        start += length
     if special.index.numel():
         _test_whole(special, size, stride, pictures, buffer)
 
@@ -198,7 +204,7 @@ def _boxes(index: Tensor, left: Tensor, top: Tensor, corners: Corners, size: int
         a = (y[j] - y[k]).mul_(over_area)
         b = (x[k] - x[j]).mul_(over_area)
         # From a corner of the edge, not from x_j y_k - x_k y_j: that difference loses digits.
-        c = (a.abs() + b.abs()).mul_(_EDGE_PX).sub_(a * x[j]).sub_(b * y[j])
+        c = (a.abs() + b.abs()).mul_(_EDGE * size).sub_(a * x[j]).sub_(b * y[j])
         edges.append((a, b, c))
     rise_1, rise_2 = inverse[1] - inverse[0], inverse[2] - inverse[0]
     slope_x = (rise_1 * (y[2] - y[0]) - rise_2 * (y[1] - y[0])).mul_(over_area)
@@ -235,24 +241,23 @@ def _grid(plane: Plane, steps: Tensor) -> Tensor:
     return (b * steps + c)[:, None] + (a * steps)[None]
 
 
-def _test_large(boxes: _Boxes, width: Tensor, height: Tensor, stride: int, buffer: Tensor) -> None:
+def _test_large(boxes: _Boxes, across: Tensor, down: Tensor, stride: int, buffer: Tensor) -> None:
     """Cut large triangles into tiles, drop the tiles that an edge excludes, test the others."""
-    across = ((width + (_TILE - 1)) / _TILE).floor().long()
-    counts = across * ((height + (_TILE - 1)) / _TILE).floor().long()
+    counts = across * down
     owner = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
     within = torch.arange(len(owner), device=counts.device) - (counts.cumsum(0) - counts).take(owner)
     tiles_across = across.take(owner)
     row = torch.div(within, tiles_across, rounding_mode="floor")
-    down, right = row * _TILE, (within - row * tiles_across) * _TILE
+    below, right = row * _TILE, (within - row * tiles_across) * _TILE
 
     reach = float(_TILE - 1)
     keep = torch.ones_like(owner, dtype=torch.bool)
     for a, b, c in boxes.edges:
         farthest = c + reach * (a.clamp(min=0) + b.clamp(min=0))
-        keep &= a.take(owner) * right + b.take(owner) * down + farthest.take(owner) >= 0
+        keep &= a.take(owner) * right + b.take(owner) * below + farthest.take(owner) >= 0
     for tiles in torch.split(keep.nonzero()[:, 0], _CAPACITY // (_TILE * _TILE)):
         _test(
-            _tiled(boxes, owner.take(tiles), right.take(tiles), down.take(tiles), stride),
+            _tiled(boxes, owner.take(tiles), right.take(tiles), below.take(tiles), stride),
             _TILE,
             stride,
             buffer,
@@ -282,8 +287,9 @@ def _test_whole(special: Special, size: int, stride: int, pictures: int, buffer:
     centers = torch.arange(size, dtype=torch.float64, device=device) + (0.5 - size / 2)
     lines = torch.arange(size, device=device)
     offsets = lines[:, None] * stride + lines
-    for start in range(0, len(special.index), _WHOLE_SLICE):
-        index, edges = (t[start : start + _WHOLE_SLICE] for t in (special.index, special.edges))
+    step = max(1, _WHOLE_PIXELS // size**2)
+    for start in range(0, len(special.index), step):
+        index, edges = (t[start : start + step] for t in (special.index, special.edges))
         e = edges[:, :, :, None, None]
         weights = [e[:, j, 0] * centers + e[:, j, 1] * centers[:, None] + e[:, j, 2] for j in range(3)]
         inverse = (weights[0] + weights[1] + weights[2]).float()
@@ -326,8 +332,8 @@ def _bounding_boxes(corners: Corners, size: int) -> tuple[Tensor, Tensor, Tensor
     for values in (corners.x, corners.y):
         low = torch.minimum(torch.minimum(values[0], values[1]), values[2])
         high = torch.maximum(torch.maximum(values[0], values[1]), values[2])
-        first = low.add_(size / 2 - 0.5 - _EDGE_PX).ceil_().clamp_(0, size)
-        last = high.add_(size / 2 - 0.5 + _EDGE_PX).floor_().clamp_(-1, size - 1)
+        first = low.add_(size / 2 - 0.5 - _EDGE * size).ceil_().clamp_(0, size)
+        last = high.add_(size / 2 - 0.5 + _EDGE * size).floor_().clamp_(-1, size - 1)
         sides.append((first, last.sub_(first).add_(1)))
     (left, width), (top, height) = sides
     return left, top, width, height

@@ -28,7 +28,7 @@ class Fragments:
 
 def rasterize(x: Tensor, y: Tensor, depth: Tensor, triangles: Tensor, size: int) -> Fragments:
     """Find what every pixel shows; arguments as in :func:`services.rendering.raster.corners_of`."""
-    corners, special = corners_of(x, y, depth, triangles)
+    corners, special = corners_of(x, y, depth, triangles, size)
     visible = visible_pixels(corners, special, size)
     return Fragments(corners, special, visible, *pixel_positions(visible.pixel, size))
 

@@ -22,6 +22,7 @@ ALBEDO_SRGB = (0.86, 0.72, 0.64)
 _PICTURES = (
     32  # rendered together; more falls out of a core's cache, fewer pays more for each call into torch
 )
+_PIXELS = 1 << 20  # and no more than this, which bounds the memory of large pictures
 _FARTHEST_M = 1000.0
 
 Shape = tuple[int, int, int, int]
@@ -88,8 +89,9 @@ class TorchRenderer:
         # A mask that is not finite becomes one point: its triangles have no area, and nothing of it is drawn.
         safe = torch.where(out.usable[:, None, None], vertices, 0.0)
         landmarks = landmarks.to(self.device)
-        view_step = min(len(views), _PICTURES)
-        mask_step = max(1, _PICTURES // view_step)
+        together = max(1, min(_PICTURES, _PIXELS // views.size_px**2))
+        view_step = max(1, min(len(views), together))
+        mask_step = together // view_step
         for first_view in range(0, len(views), view_step):
             view_part = slice(first_view, first_view + view_step)
             scene = self._scene(views.take(view_part))

@@ -232,6 +232,28 @@ def test_a_vertex_pulled_far_out_does_no_harm_to_the_rest(stretch: float) -> Non
     assert torch.isfinite(rendered.box_px).all()
 
 
+def test_a_mask_of_nothing_but_huge_triangles_is_drawn_in_bounded_pieces() -> None:
+    """Every triangle spans the picture: some 400 tiles each, far more than are listed at once."""
+    generator = torch.Generator().manual_seed(4)
+    points = torch.randn(1, 900, 3, generator=generator) * torch.tensor([0.2, 0.2, 0.02])
+    renderer = TorchRenderer(torch.randperm(900, generator=generator).repeat(3).view(-1, 3), vertex_count=900)
+    views = sample_views(ViewRanges(), 2, 0)
+    rendered = renderer.render(points.repeat(2, 1, 1), views, NONE)
+    assert torch.equal(rendered.images[0], rendered.images[1])
+    assert rendered.coverage.min() > 0.9
+
+
+def test_a_picture_larger_than_a_chunk_is_the_small_one_in_finer_steps() -> None:
+    points, renderer = sphere()
+    small, large = (
+        renderer.render(points, dataclasses.replace(view(), size_px=size), torch.tensor([3]))
+        for size in (160, 1280)
+    )
+    blocks = large.images[0, 0].float().view(160, 8, 160, 8, 3).mean(dim=(1, 3))
+    assert (blocks - small.images[0, 0]).abs().mean() < 1.0
+    torch.testing.assert_close(large.points_px / 8, small.points_px, atol=1e-3, rtol=0)
+
+
 def test_arguments_are_not_changed() -> None:
     points, renderer = sphere()
     before = points.clone()
