@@ -27,7 +27,10 @@ def schema(objectives: Sequence[Objective]) -> pa.Schema:
         ("flipped", pa.float32()),
     ]
     for objective in objectives:
-        columns += [(f"value {objective.label}", pa.float32()), (f"scores {objective.label}", pa.list_(pa.float32()))]
+        columns += [
+            (f"value {objective.label}", pa.float32()),
+            (f"scores {objective.label}", pa.list_(pa.float32())),
+        ]
     return pa.schema(columns)
 
 

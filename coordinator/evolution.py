@@ -14,6 +14,7 @@ from coordinator.evaluations import encode_rows
 from coordinator.executor import Executor, Finished
 from coordinator.island import (
     AtCheckpoint,
+    Emigrants,
     Float,
     Generation,
     Island,
@@ -25,7 +26,6 @@ from coordinator.island import (
     decode_ranked,
     encode_ranked,
 )
-
 from coordinator.record import Record, checkpoint_key, evaluations_key
 from coordinator.spec import Spec
 from coordinator.topology import sources
@@ -64,7 +64,7 @@ class _Pending:
 
 
 @dataclass
-class _Place:
+class Place:
     """Where one island stands."""
 
     island: Island
@@ -95,9 +95,9 @@ class Evolution:
         self._executor = executor
         self._watchers = watchers
         islands = [Island(k, spec, objectives, dimension) for k in range(spec.search.islands)]
-        self._places = [_Place(island, island.life()) for island in islands]
+        self.places = [Place(island, island.life()) for island in islands]
         self._committed = 0  # epochs
-        self._waiting: dict[str, list[_Place]] = {}
+        self._waiting: dict[str, list[Place]] = {}
         self._covered: dict[int, list[str]] = {}
         self.best: list[Ranked] = []
         self.set_aside: list[str] = []
@@ -115,7 +115,7 @@ class Evolution:
         if not head.parts:
             return
         epoch = head.epoch
-        for place in self._places:
+        for place in self.places:
             key = checkpoint_key(epoch, f"i{place.island.index:02d}")
             place.island.restore(self._part(head.parts, key), f"{self.record.url}/{key}")
             place.life = place.island.life()
@@ -126,22 +126,24 @@ class Evolution:
     def _part(self, parts: object, key: str) -> bytes:
         sha256 = parts.get(key) if isinstance(parts, dict) else None
         if sha256 is None:
-            raise CorruptData(f"{self.record.url}/HEAD: it does not list {key}; restore it from a copy of the run")
+            raise CorruptData(
+                f"{self.record.url}/HEAD: it does not list {key}; restore it from a copy of the run"
+            )
         return self.record.part(key, sha256)
 
     def run(self) -> None:
-        """Evolve until every island has lived its generations. An exception leaves the last checkpoint as it is."""
-        for place in self._places:
+        """Evolve until every island has lived its generations. An exception adds no checkpoint."""
+        for place in self.places:
             self._advance(place, None)
         self._settle()
-        while any(place.request is not None for place in self._places):
+        while any(place.request is not None for place in self.places):
             finished = self._executor.wait()
             self._arrived(finished)
             self._settle()
 
     # -- one island
 
-    def _advance(self, place: _Place, answer: object) -> None:
+    def _advance(self, place: Place, answer: object) -> None:
         """Send the answer and note what the island asks next."""
         try:
             place.request = place.life.send(answer)
@@ -153,7 +155,7 @@ class Evolution:
         elif isinstance(place.request, AtCheckpoint):
             place.states[place.request.epoch] = place.request.state
 
-    def _submit(self, place: _Place, request: NeedScores) -> None:
+    def _submit(self, place: Place, request: NeedScores) -> None:
         size = self.plan.slice_size
         starts = range(0, len(request.genomes), size)
         pending = _Pending(request.view_count, request.genomes, [], set())
@@ -176,7 +178,10 @@ class Evolution:
         self.scored_views += finished.views
         if finished.failed:
             self.set_aside.append(finished.batch)
-            log.warning("batch %s failed too often and is set aside; its genomes get the worst fitness", finished.batch)
+            log.warning(
+                "batch %s failed too often and is set aside; its genomes get the worst fitness",
+                finished.batch,
+            )
         for watcher in self._watchers:
             watcher.batch_done(finished, self.plan.slice_size)
         for place in places:
@@ -217,7 +222,7 @@ class Evolution:
         moved = True
         while moved:
             moved = self._commit_ready()
-            for place in self._places:
+            for place in self.places:
                 request = place.request
                 if isinstance(request, NeedMigrants):
                     migrants = self._migrants(place.island.index, request.epoch)
@@ -229,24 +234,29 @@ class Evolution:
                     self._advance(place, None)
                     moved = True
 
-    def _migrants(self, island: int, epoch: int) -> Float | None:
+    def _migrants(self, island: int, epoch: int) -> Emigrants | None:
         """Emigrants of the island's sources after an epoch, or None while one of them has not got there."""
         found = []
-        for source in sources(self.spec.migration.topology, island, len(self._places)):
-            emigrants = self._places[source].island.emigrants.get(epoch)
+        for source in sources(self.spec.migration.topology, island, len(self.places)):
+            emigrants = self.places[source].island.emigrants.get(epoch)
             if emigrants is None:
                 return None
             found.append(emigrants)
-        dimension = self._places[island].island.dimension
-        return np.concatenate(found) if found else np.zeros((0, dimension), np.float32)
+        if not found:
+            return Emigrants.none(self.places[island].island.dimension)
+        return Emigrants(
+            ids=tuple(name for e in found for name in e.ids),
+            genomes=np.concatenate([e.genomes for e in found]),
+            fitness=np.concatenate([e.fitness for e in found]),
+        )
 
     def _commit_ready(self) -> bool:
         epoch = self._committed
-        if epoch >= self.epochs or any(epoch not in place.states for place in self._places):
+        if epoch >= self.epochs or any(epoch not in place.states for place in self.places):
             return False
         parts, rows = {}, []
         last = min((epoch + 1) * self.spec.migration.every, self.spec.search.generations)
-        for place in self._places:
+        for place in self.places:
             island = place.island
             parts[checkpoint_key(epoch, f"i{island.index:02d}")] = place.states.pop(epoch)
             for generation in island.history:
@@ -275,7 +285,7 @@ class Evolution:
 
 
 def best_of_each_island(ranked: Sequence[Ranked], count: int) -> list[Ranked]:
-    """At most ``count`` masks of each island, equal genomes once, by fitness on the ranking views, then id."""
+    """At most ``count`` masks of each island, equal genomes once; by ranking fitness, then id."""
     kept: list[Ranked] = []
     seen: set[tuple[int, bytes]] = set()
     taken: dict[int, int] = {}
@@ -289,7 +299,7 @@ def best_of_each_island(ranked: Sequence[Ranked], count: int) -> list[Ranked]:
 
 
 def choose_elites(ranked: Sequence[Ranked], count: int) -> list[Ranked]:
-    """``count`` masks: the best of every island first (so that a line-up shows different faces), then the rest."""
+    """``count`` masks: every island's best first (a line-up shows different faces), then the rest."""
     first: list[Ranked] = []
     rest: list[Ranked] = []
     islands: set[int] = set()

@@ -55,7 +55,7 @@ class LocalExecutor:
 
     def wait(self) -> Finished:
         """Score the oldest batch; after MAX_ATTEMPTS failures it is given up."""
-        from worker.evaluate import MAX_ATTEMPTS, attempts
+        from worker.objects import MAX_ATTEMPTS, attempts
 
         batch = self._waiting.popleft()
         while attempts(self._run, batch) < MAX_ATTEMPTS:

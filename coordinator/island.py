@@ -1,8 +1,8 @@
 """One island's life, told as a sequence of requests.
 
-An island is a generator: it yields what it needs (scores, migrants, leave to go on past a checkpoint) and is sent
-the answer. It never waits for a clock or for another island's speed, so that what it does depends on the spec
-and the seed alone.
+An island is a generator: it yields what it needs (scores, migrants, leave to go on past a checkpoint) and is
+sent the answer. It never waits for a clock or for another island's speed, so that what it does depends on the
+spec and the seed alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from coordinator.optimizers import Optimizer, make_optimizer
 from coordinator.seeds import island_seed, migration_rng, ranking_seed, view_seed
 from coordinator.spec import Spec
-from coordinator.topology import pick_migrants
+from coordinator.topology import migrant_rows
 from services.recognition.fitness import Fitness, Objective, fitness
 from services.storage.codec import decode, encode
 from worker.plan import OK, STATUS_NAMES, Scores
@@ -36,8 +36,27 @@ class NeedScores:
 
 
 @dataclass(frozen=True)
+class Emigrants:
+    """Masks that leave an island: ids, genomes float32 (k, d), fitness float32 (k,) on the ranking views."""
+
+    ids: tuple[str, ...]
+    genomes: Float
+    fitness: Float
+
+    @classmethod
+    def none(cls, dimension: int) -> Emigrants:
+        """Nobody leaves."""
+        return cls((), np.zeros((0, dimension), np.float32), np.zeros(0, np.float32))
+
+    def take(self, rows: Sequence[int]) -> Emigrants:
+        """Those of the given rows."""
+        chosen = np.asarray(rows, np.int64)
+        return Emigrants(tuple(self.ids[k] for k in chosen), self.genomes[chosen], self.fitness[chosen])
+
+
+@dataclass(frozen=True)
 class NeedMigrants:
-    """The masks that this island's neighbors send after ``epoch``."""
+    """The masks (:class:`Emigrants`) that this island's neighbors send after ``epoch``."""
 
     epoch: int
 
@@ -125,9 +144,10 @@ class Island:
     optimizer: Optimizer = field(init=False)
     epoch: int = 0
     history: list[Generation] = field(default_factory=list)
-    emigrants: dict[int, Float] = field(default_factory=dict)
+    emigrants: dict[int, Emigrants] = field(default_factory=dict)
     ranked: dict[int, list[Ranked]] = field(default_factory=dict)
     _ids: list[str] = field(default_factory=list)
+    _migrant_ids: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         search, mask = self.spec.search, self.spec.mask
@@ -155,11 +175,17 @@ class Island:
             while self.generation < end:
                 recent.append((yield from self._generation()))
             yield from self._rank(recent)
-            migrants = yield NeedMigrants(self.epoch)
-            if len(migrants):
-                self.optimizer.inject(migrants)
+            self._receive((yield NeedMigrants(self.epoch)))
             yield AtCheckpoint(self.epoch, self.state())
             self.epoch += 1
+
+    def _receive(self, migrants: Emigrants) -> None:
+        """Let in the fittest, as many as the optimizer can take."""
+        rows = sorted(range(len(migrants.ids)), key=lambda k: (-migrants.fitness[k], migrants.ids[k]))
+        welcome = migrants.take(rows[: self.optimizer.migrant_capacity])
+        self._migrant_ids = welcome.ids
+        if welcome.ids:
+            self.optimizer.inject(welcome.genomes)
 
     def _generation(self) -> Generator[Request, Any, Generation]:
         number = self.generation
@@ -175,14 +201,22 @@ class Island:
         return done
 
     def _parents(self, number: int) -> tuple[tuple[str, ...], ...]:
-        rows = np.asarray(self.optimizer.last_parents)
-        if (rows < 0).all():
-            source = (f"i{self.index:02d}-g{number - 1:04d}",) if number else ()
-            return (source,) * len(rows)  # CMA draws from a distribution, not from single parents
-        return tuple(tuple(self._ids[p] for p in dict.fromkeys(row.tolist()) if 0 <= p < len(self._ids)) for row in rows)
+        """Ids of each genome's parents: masks, a migrant's own id, or the distribution that CMA drew from."""
+        distribution = (f"i{self.index:02d}-g{number - 1:04d}",) if number else ()
+        found: list[tuple[str, ...]] = []
+        for row, migrant in zip(self.optimizer.last_parents, self.optimizer.last_migrants, strict=True):
+            parents = tuple(self._ids[p] for p in dict.fromkeys(row.tolist()) if 0 <= p < len(self._ids))
+            if migrant >= 0:
+                found.append((self._migrant_ids[migrant],))
+            elif parents or not self.optimizer.samples_distribution:
+                found.append(parents)
+            else:
+                found.append(distribution)
+        self._migrant_ids = ()
+        return tuple(found)
 
     def _rank(self, recent: Sequence[Generation]) -> Generator[Request, Any, None]:
-        """Score the epoch's best again on the ranking views; note who may leave and who may stay as an elite."""
+        """Score the epoch's best again on the ranking views: who may leave, who may stay as an elite."""
         wanted = max(self.spec.elites.candidates, self.spec.migration.count)
         pool = [
             (-float(g.result.fitness[k]), name, g.number, g.genomes[k])
@@ -192,16 +226,19 @@ class Island:
         ]
         best = sorted(pool, key=lambda entry: entry[:2])[:wanted]
         if not best:
-            self.emigrants[self.epoch], self.ranked[self.epoch] = np.zeros((0, self.dimension), np.float32), []
+            self.emigrants[self.epoch], self.ranked[self.epoch] = Emigrants.none(self.dimension), []
             return
         genomes = np.stack([entry[3] for entry in best])
         label = f"island {self.index}, ranking after epoch {self.epoch}"
-        scores = yield NeedScores(genomes, ranking_seed(self.spec.seed), self.spec.elites.ranking_views, label)
+        scores = yield NeedScores(
+            genomes, ranking_seed(self.spec.seed), self.spec.elites.ranking_views, label
+        )
         result = fitness(self.objectives, scores.raw, scores.between, scores.status == OK)
         rng = migration_rng(self.spec.seed, self.index, self.epoch)
         migration = self.spec.migration
-        self.emigrants[self.epoch] = pick_migrants(
-            genomes, result.fitness, min(migration.count, len(genomes)), migration.select, rng
+        ranked = Emigrants(tuple(entry[1] for entry in best), genomes, result.fitness)
+        self.emigrants[self.epoch] = ranked.take(
+            migrant_rows(genomes, result.fitness, migration.count, migration.select, rng).tolist()
         )
         self.ranked[self.epoch] = [
             Ranked(name, self.index, number, genome, float(f), values, float(flipped))
@@ -213,7 +250,7 @@ class Island:
 
     def state(self) -> bytes:
         """Checkpoint bytes of the island just after a migration."""
-        meta = {"epoch": self.epoch, "ids": self._ids}
+        meta = {"epoch": self.epoch, "ids": self._ids, "migrants": list(self._migrant_ids)}
         return encode({f"optimizer.{k}": v for k, v in self.optimizer.state().items()}, meta)
 
     def restore(self, data: bytes, where: str) -> None:
@@ -222,6 +259,7 @@ class Island:
         self.optimizer.restore({k.removeprefix("optimizer."): v for k, v in arrays.items()})
         self.epoch = int(meta["epoch"]) + 1
         self._ids = list(meta["ids"])
+        self._migrant_ids = tuple(meta["migrants"])
 
 
 def encode_ranked(ranked: Sequence[Ranked]) -> bytes:

@@ -1,7 +1,7 @@
 """The record of a run in its store: spec, manifest, checkpoints under ``HEAD``, evaluations, elites.
 
-Readers use only what ``HEAD`` lists. ``HEAD`` moves by compare-and-swap and carries the number of its owner, so
-that a coordinator that was given up for dead cannot commit after its successor.
+Readers use only what ``HEAD`` lists. ``HEAD`` moves by compare-and-swap and carries the number of its owner,
+so that a coordinator that was given up for dead cannot commit after its successor.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def decode_head(data: bytes, where: str) -> Head:
             raise ValueError("format")
         return Head(**values)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise CorruptData(f"{where}: not a HEAD of this version; the run cannot be read, restore it from a copy") from None
+        raise CorruptData(
+            f"{where}: not a HEAD of this version; the run cannot be read, restore it from a copy"
+        ) from None
 
 
 def checkpoint_key(epoch: int, part: str) -> str:
@@ -91,27 +93,37 @@ class Record:
         :raises BadInput: if a run is there already.
         """
         if not self.store.create("run.toml", text.encode()):
-            raise BadInput(f"{self.url}: a run of this name exists; use --resume to go on with it, or another --run NAME")
+            raise BadInput(
+                f"{self.url}: a run of this name exists; add --resume to go on, or take another --run NAME"
+            )
 
     def spec_table(self) -> dict[str, Any]:
-        """The filled-in spec. :raises BadInput: where there is no run; :raises CorruptData: if it is damaged."""
+        """The filled-in spec. :raises BadInput: if there is no run; :raises CorruptData: if it is damaged."""
         try:
             return tomllib.loads(self.store.get("run.toml").decode("utf-8"))
         except ObjectMissing:
-            raise BadInput(f"{self.url}: no run here (run.toml is missing); give the path that evolve printed") from None
+            raise BadInput(
+                f"{self.url}: no run here (run.toml is missing); give the path that evolve printed"
+            ) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise CorruptData(f"{self.url}/run.toml: damaged ({error}); restore it from a copy of the run") from None
+            raise CorruptData(
+                f"{self.url}/run.toml: damaged ({error}); restore it from a copy of the run"
+            ) from None
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Models with hashes and licences, thresholds, fingerprint, consent."""
-        self.store.put("manifest.json", json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False).encode())
+        self.store.put(
+            "manifest.json", json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False).encode()
+        )
 
     def manifest(self) -> dict[str, Any]:
         """The manifest. :raises CorruptData: if it is missing or damaged."""
         try:
             return dict(json.loads(self.store.get("manifest.json")))
         except (ObjectMissing, ValueError):
-            raise CorruptData(f"{self.url}/manifest.json: missing or damaged; restore it from a copy of the run") from None
+            raise CorruptData(
+                f"{self.url}/manifest.json: missing or damaged; restore it from a copy of the run"
+            ) from None
 
     # -- what is committed
 
@@ -138,7 +150,9 @@ class Record:
         self._beat.start()
         return self._head
 
-    def commit(self, epoch: int, parts: Mapping[str, bytes], evaluations: Mapping[str, bytes], done: bool = False) -> None:
+    def commit(
+        self, epoch: int, parts: Mapping[str, bytes], evaluations: Mapping[str, bytes], done: bool = False
+    ) -> None:
         """Write the parts, then move ``HEAD`` to them in one step.
 
         :param parts: checkpoint bytes by key. evaluations: parquet bytes by key, new ones only.
@@ -161,9 +175,13 @@ class Record:
         try:
             data = self.store.get(key)
         except ObjectMissing:
-            raise CorruptData(f"{where}: HEAD lists it but it is gone; restore it from a copy of the run") from None
+            raise CorruptData(
+                f"{where}: HEAD lists it but it is gone; restore it from a copy of the run"
+            ) from None
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise CorruptData(f"{where}: its bytes do not match the hash in HEAD; restore it from a copy of the run")
+            raise CorruptData(
+                f"{where}: its bytes do not match the hash in HEAD; restore it from a copy of the run"
+            )
         return data
 
     def remove(self, keys: Sequence[str]) -> None:

@@ -130,7 +130,9 @@ class ObjectiveSpec(_Table):
         info = model_info(self.model)
         wanted = "detect" if self.kind == "detect" else "recognize"
         if info.kind != wanted:
-            raise ValueError(f"model '{self.model}' is a {info.kind} model; kind '{self.kind}' needs one to {wanted}")
+            raise ValueError(
+                f"model '{self.model}' is a {info.kind} model; kind '{self.kind}' needs one to {wanted}"
+            )
         if "objective" not in info.roles:
             raise ValueError(f"model '{self.model}' is a critic: it may stand under [verify] critics only")
         if self.kind == "identity" and not self.images:
@@ -204,14 +206,16 @@ class Spec(_Table):
         used = {o.model for o in self.objective}
         for critic in self.verify.critics:
             if critic in used:
-                raise ValueError(f"'{critic}' is an objective and a critic; a critic must take no part in the search")
+                raise ValueError(
+                    f"'{critic}' is an objective and a critic; a critic must take no part in the search"
+                )
         if self.views.count < 2 and any(o.kind == "consistent" for o in self.objective):
             raise ValueError("[views] count must be 2 or more for an objective of kind 'consistent'")
         if self.identity:
             if self.consent is None:
                 raise ValueError(
-                    "an identity objective needs a [consent] table (subject, granted_by, purpose) or --consent TEXT: "
-                    "a run on a real person's face records whose face it is, who consented and for what"
+                    "an identity objective needs a [consent] table (subject, granted_by, purpose) or "
+                    "--consent TEXT: it records whose face it is, who consented and for what"
                 )
             if "evolve" not in self.consent.covers:
                 raise ValueError('[consent] covers must contain "evolve"')
@@ -264,7 +268,9 @@ def load_spec(
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise BadInput(f"{path}: no such spec file; start from one in examples/, e.g. examples/archetype.toml") from None
+        raise BadInput(
+            f"{path}: no such spec file; start from one in examples/, e.g. examples/archetype.toml"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: the spec cannot be read: {error}; expected a TOML text file") from None
     try:
@@ -279,7 +285,12 @@ def load_spec(
     _take_targets(data, targets, path)
     if consent is not None:
         given = data.get("consent", {})
-        data["consent"] = {"subject": "unnamed", **given, "granted_by": consent, "purpose": given.get("purpose", consent)}
+        data["consent"] = {
+            "subject": "unnamed",
+            **given,
+            "granted_by": consent,
+            "purpose": given.get("purpose", consent),
+        }
     spec = parse_spec(data, str(path))
     expires = spec.consent.expires if spec.consent else None
     if expires is not None and expires < (today or datetime.date.today()):
@@ -372,7 +383,9 @@ def _apply(data: dict[str, Any], override: str) -> None:
     for step in path:
         if isinstance(node, list):
             if not step.isdigit() or int(step) >= len(node):
-                raise BadInput(f"--set {override}: there is no entry '{step}' (there are {len(node)}, counted from 0)")
+                raise BadInput(
+                    f"--set {override}: there is no entry '{step}' (there are {len(node)}, counted from 0)"
+                )
             node = node[int(step)]
         elif isinstance(node, dict):
             node = node.setdefault(step, {})

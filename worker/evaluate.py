@@ -1,4 +1,4 @@
-"""Score one batch of a run's record: read it, score it, write the scores once. The body of the ``masks.score`` task."""
+"""Score one batch of a run's record: read it, score it, write the scores once (task ``masks.score``)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from worker.objects import batch_key, read_target, record_failure, scores_key
 from worker.plan import Batch, Plan, decode_batch
 from worker.scorer import Scorer
 
+
 @dataclass(frozen=True)
 class Summary:
-    """What became of one evaluation. outcome: ``scored``, ``known``, ``gone`` or ``failed``; views: images scored."""
+    """What became of a batch. outcome: ``scored``, ``known``, ``gone``, ``failed``; views: images scored."""
 
     batch: str
     outcome: str
@@ -39,9 +40,9 @@ class Evaluator:
     def evaluate(self, run: Store, batch: str) -> Summary:
         """Score ``batches/<batch>`` into ``scores/<batch>``.
 
-        A batch that is gone or has scores already is left alone. An exception of the scoring itself is written
-        under ``failures/<batch>/``; faults of the infrastructure (store, memory, missing weights) are raised
-        and do not count against the batch.
+        A batch that is gone or has scores already is left alone. An exception of the scoring itself is
+        written under ``failures/<batch>/``; faults of the infrastructure (store, memory, missing weights) are
+        raised and do not count against the batch.
         """
         if run.exists(scores_key(batch)):
             return Summary(batch, "known")

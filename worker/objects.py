@@ -53,7 +53,9 @@ def read_target(run: Store, key: str) -> NDArray[np.float32]:
     try:
         data = run.get(target_key(key))
     except ObjectMissing:
-        raise CorruptData(f"{where}: the reference embeddings are missing; they may have been erased") from None
+        raise CorruptData(
+            f"{where}: the reference embeddings are missing; they may have been erased"
+        ) from None
     if hashlib.sha256(data).hexdigest() != key:
         raise CorruptData(f"{where}: the bytes do not match their hash; start a new run from the photo")
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:

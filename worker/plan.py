@@ -1,7 +1,7 @@
 """What a worker must know to score a batch, and how it is written down. Torch-free.
 
-A batch object carries its plan, so that a worker needs nothing but the store and the batch's id. Plans hold no
-name, URL, time or owner: two runs that ask the same get the same batch ids.
+A batch object carries its plan, so that a worker needs nothing but the store and the batch's id. Plans hold
+no name, URL, time or owner: two runs that ask the same get the same batch ids.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Plan:
-    """How genomes of a run are scored. ``slice_size``: genomes a batch is padded to (see DESIGN: fingerprint)."""
+    """How genomes of a run are scored. ``slice_size``: genomes that a batch is padded to."""
 
     basis: str
     basis_sha256: str
@@ -74,11 +74,13 @@ class Plan:
                 basis_sha256=str(meta["basis_sha256"]),
                 models={str(k): str(v) for k, v in meta["models"].items()},
                 measures=tuple(Measure(**m) for m in meta["measures"]),
-                ranges=ViewRanges(**{k: tuple(v) if isinstance(v, list) else v for k, v in meta["ranges"].items()}),
+                ranges=_ranges(meta["ranges"]),
                 slice_size=int(meta["slice_size"]),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise CorruptData(f"{where}: the scoring plan cannot be read ({error!r}); remove the object") from None
+            raise CorruptData(
+                f"{where}: the scoring plan cannot be read ({error!r}); remove the object"
+            ) from None
 
 
 def make_plan(basis: str, measures: tuple[Measure, ...], ranges: ViewRanges, slice_size: int) -> Plan:
@@ -91,6 +93,11 @@ def make_plan(basis: str, measures: tuple[Measure, ...], ranges: ViewRanges, sli
         ranges=ranges,
         slice_size=slice_size,
     )
+
+
+def _ranges(values: Mapping[str, Any]) -> ViewRanges:
+    filled: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return ViewRanges(**filled)
 
 
 def _listed(value: Any) -> Any:
@@ -108,7 +115,12 @@ class Batch:
 
     def encoded(self) -> bytes:
         """The immutable object for the store."""
-        meta = {"format": FORMAT, "plan": self.plan.meta(), "view_seed": self.view_seed, "view_count": self.view_count}
+        meta = {
+            "format": FORMAT,
+            "plan": self.plan.meta(),
+            "view_seed": self.view_seed,
+            "view_count": self.view_count,
+        }
         return encode({"genomes": self.genomes}, meta)
 
 
@@ -139,7 +151,7 @@ class Scores:
 
     raw: float32 (measures, n, v): detector scores; for ``identity`` distances to the target; for
     ``consistent`` the largest distance to another view of the same mask.
-    between: float32 (n,), distance to the batch's other masks (median of the largest), nan without recognizer.
+    between: float32 (n,), distance to the batch's other masks (median of the largest); nan: none.
     status: uint8 (n,), index into STATUS_NAMES. flipped: float32 (n,), share of flipped area.
     coverage: float32 (n, v), share of the image that the mask covers.
     """

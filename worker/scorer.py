@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from services.errors import BadInput, CorruptData
-from services.recognition.align import LANDMARKS, chips
+from services.recognition.align import POINT_NAMES, chips
 from services.recognition.catalog import model_info
 from services.recognition.detect import Detector
 from services.recognition.hog import HogDetector
@@ -24,8 +24,8 @@ from services.shape.decode import Decoder
 from services.shape.measure import flipped_share
 from worker.plan import INVISIBLE, NOT_FINITE, OK, Batch, Plan, Scores
 
-# Images that go through renderer and networks at a time. It bounds memory (about 1 GB at 160 px) and belongs to
-# a run's fingerprint: networks may round differently for other batch sizes.
+# Images that go through renderer and networks at a time. It bounds memory (about 1 GB at 160 px) and belongs
+# to a run's fingerprint: networks may round differently for other batch sizes.
 MICRO_IMAGES = 48
 
 DETECTORS: Mapping[str, Callable[[str], Detector]] = {"dlib-hog": HogDetector, "dlib-mmod": MmodDetector}
@@ -60,10 +60,12 @@ class Scorer:
             )
         for name, sha256 in plan.models.items():
             if model_info(name).sha256 != sha256:
-                raise BadInput(f"model {name}: this worker has sha256 {model_info(name).sha256}, the run has {sha256}")
+                raise BadInput(
+                    f"model {name}: this worker has sha256 {model_info(name).sha256}, the run has {sha256}"
+                )
         self.decoder = Decoder(basis, device)
         self.renderer = TorchRenderer(self.decoder.triangles, self.decoder.vertex_faces, device)
-        self._landmarks = self.decoder.landmark_indices(LANDMARKS)
+        self._landmarks = self.decoder.landmark_indices(POINT_NAMES)
         measures = plan.measures
         self._detectors = {m.model: DETECTORS[m.model](device) for m in measures if m.kind == "detect"}
         self._recognizers = {m.model: DlibResNet(device) for m in measures if m.kind != "detect"}
@@ -78,7 +80,7 @@ class Scorer:
         """Scores of all genomes of a batch under all its views."""
         views = sample_views(self.plan.ranges, batch.view_count, batch.view_seed)
         n, v = len(batch.genomes), batch.view_count
-        finite = np.isfinite(batch.genomes).all(axis=1)
+        finite: NDArray[np.bool_] = np.asarray(np.isfinite(batch.genomes).all(axis=1))
         genomes = np.where(finite[:, None], batch.genomes, 0.0).astype(np.float32)
         padded = np.zeros((max(self.plan.slice_size, n), genomes.shape[1]), np.float32)
         padded[:n] = genomes
@@ -91,13 +93,15 @@ class Scorer:
                 values = torch.cat([p.detections[measure.model] for p in passes])[:n]
             else:
                 embeddings = torch.cat([p.embeddings[measure.model] for p in passes])[:n]
-                if measure.kind == "identity":
+                if measure.target is not None:
                     values = (embeddings - self._targets[measure.target]).square().sum(-1).sqrt()
                 else:
                     values, between = self_distances(embeddings, torch.from_numpy(finite).to(self.device))
             raw[k] = values.cpu().numpy()
         coverage = torch.cat([p.coverage for p in passes])[:n].cpu().numpy()
-        status = np.where(finite, np.where((coverage > 0).all(axis=1), OK, INVISIBLE), NOT_FINITE).astype(np.uint8)
+        status = np.where(finite, np.where((coverage > 0).all(axis=1), OK, INVISIBLE), NOT_FINITE).astype(
+            np.uint8
+        )
         flipped = flipped_share(vertices[:n], self.decoder).cpu().numpy()
         return Scores(raw, between.cpu().numpy().astype(np.float32), status, flipped, coverage)
 

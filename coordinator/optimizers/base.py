@@ -35,6 +35,10 @@ class Optimizer(Protocol):
         """How many migrants one generation can take in."""
 
     @property
+    def samples_distribution(self) -> bool:
+        """Whether a genome without parents comes from a distribution that the last generation shaped."""
+
+    @property
     def last_parents(self) -> Ints:
         """(n, 2): for each genome last asked, the rows of its parents in the generation before.
 
@@ -140,6 +144,7 @@ class AskTell(abc.ABC):
     """The order of ask and tell, the migrants in waiting, the random state. Algorithms fill in the rest."""
 
     name: ClassVar[str]
+    samples_distribution: ClassVar[bool] = False
 
     def __init__(self, setup: Setup, seed: np.random.SeedSequence) -> None:
         self._setup = setup

@@ -29,6 +29,7 @@ class SepCma(AskTell):
     """
 
     name: ClassVar[str] = "sep-cma"
+    samples_distribution: ClassVar[bool] = True
 
     def __init__(self, setup: Setup, seed: np.random.SeedSequence) -> None:
         # Imported here, for it takes half a second (it loads scipy.stats) that most commands need not wait.

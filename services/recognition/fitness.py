@@ -44,9 +44,10 @@ def gate(detect_values: Sequence[Float]) -> Float:
     :param detect_values: one float32 (n,) per detector; with none the gate is open.
     """
     if not detect_values:
-        return np.float32(1.0)  # type: ignore[return-value]
-    weakest = np.minimum.reduce(list(detect_values)).astype(np.float64)
-    return (1.0 / (1.0 + np.exp(-6.0 * (weakest + 0.25)))).astype(np.float32)
+        return np.ones(1, np.float32)
+    weakest = np.min(np.stack(detect_values), axis=0).astype(np.float64)
+    opening: Float = (1.0 / (1.0 + np.exp(-6.0 * (weakest + 0.25)))).astype(np.float32)
+    return opening
 
 
 def consistency_margin(within: Float, between: Float, threshold: float) -> Float:
@@ -86,7 +87,9 @@ class Fitness:
     margins: Float
 
 
-def fitness(objectives: Sequence[Objective], raw: Sequence[Float], between: Float, scored: NDArray[np.bool_]) -> Fitness:
+def fitness(
+    objectives: Sequence[Objective], raw: Sequence[Float], between: Float, scored: NDArray[np.bool_]
+) -> Fitness:
     """Weighted mean of the objectives' values; genomes that could not be scored get ``-inf``.
 
     :param raw: for each objective its raw scores float32 (n, v).

@@ -1,0 +1,63 @@
+"""The command line: ``datamask``."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+
+from coordinator.cli.doctor import doctor
+from coordinator.cli.evolve import evolve
+from coordinator.cli.mesh import mesh
+from coordinator.cli.models import models
+from coordinator.cli.show import show
+from coordinator.cli.worker import worker
+from services.errors import BadInput, DatamaskError
+
+app = typer.Typer(
+    name="datamask",
+    help="Evolve 3D-printable face masks that satisfy face-recognition machines, to show what they look for.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (evolve, show, mesh, models, doctor, worker):
+    app.command(command.__name__)(command)
+
+INTERRUPTED = 130
+
+
+def main() -> NoReturn:
+    """Run the command line; every error that a user can cause is one line and an exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    signal.signal(signal.SIGTERM, _terminate)
+    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    try:
+        app(standalone_mode=True)
+    except BadInput as error:
+        errors.print(f"datamask: {error}", markup=False, style="red")
+        sys.exit(2)
+    except DatamaskError as error:
+        errors.print(f"datamask: {error}", markup=False, style="red")
+        sys.exit(1)
+    except MemoryError:
+        errors.print(
+            "datamask: out of memory; lower [search] population, [views] count or size_px", style="red"
+        )
+        sys.exit(1)
+    except KeyboardInterrupt:
+        errors.print("datamask: interrupted", style="yellow")
+        sys.exit(INTERRUPTED)
+    sys.exit(0)
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    """A polite stop (``docker stop``, ``kill``) is an interruption like Ctrl-C."""
+    raise KeyboardInterrupt

@@ -1,0 +1,122 @@
+"""``datamask evolve``: the main job."""
+
+from __future__ import annotations
+
+import shlex
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from coordinator.cli.progress import Progress, plain_steps
+from coordinator.cli.report import summary
+from coordinator.executor import Executor, LocalExecutor
+from coordinator.record import Record
+from coordinator.run import evolve_run, finish_run, free_name, open_run
+from coordinator.spec import load_spec
+from services.storage.store import Store, open_store
+
+
+class ExecutorName(StrEnum):
+    """Where batches are scored."""
+
+    local = "local"
+    celery = "celery"
+
+
+def evolve(
+    spec: Annotated[
+        Path, typer.Argument(help="Run spec (TOML); examples/ has some to start from.", show_default=False)
+    ],
+    store: Annotated[str, typer.Option(help="Where runs are kept: a folder or a file:// URL.")] = "runs",
+    run: Annotated[
+        str | None, typer.Option(help="Name of the run. Default: the spec's name and a free number.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed; replaces the spec's.", min=0)] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Reference photo for the identity objectives; repeat for several."),
+    ] = None,
+    consent: Annotated[
+        str | None,
+        typer.Option(help="Who consented and for what; fills the consent table of a quick identity run."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change one value: table.key=value, e.g. search.generations=10."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Start the run, or go on with it where it stands.")
+    ] = False,
+    executor: Annotated[
+        ExecutorName, typer.Option(help="Score here, or on Celery workers.")
+    ] = ExecutorName.local,
+    broker: Annotated[
+        str, typer.Option(envvar="DATAMASK_BROKER", help="Redis of the Celery workers.")
+    ] = "redis://127.0.0.1:6379/0",
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress, only the run's URL at the end.")
+    ] = False,
+) -> None:
+    """Evolve masks from noise until the machines of the SPEC accept them.
+
+    Writes the run (spec, checkpoints, every evaluation, elites with meshes and pictures) under STORE/RUN and
+    prints its URL as the last line. Interrupted runs go on with --resume, to the same end byte for byte.
+
+    Example: datamask evolve examples/archetype.toml --seed 3 --set search.generations=40
+    """
+    wanted = load_spec(spec, seed=seed, targets=target or (), consent=consent, overrides=set_ or ())
+    place = open_store(store, write=True)
+    name = run or free_name(place, wanted.name, resume)
+    record = Record(place.sub(name))
+    console = Console(stderr=True, quiet=quiet)
+    opened = open_run(wanted, record, resume=resume)
+    try:
+        if record.head().done:
+            console.print(f"{record.url} is complete already.")
+        else:
+            scorers = _executor(executor, record.store, store, name, broker)
+            with Progress(console, opened.spec, opened.objectives) as progress:
+                evolution = evolve_run(opened, scorers, [progress], progress.begin)
+            scorers.close()
+            with plain_steps(console) as steps:
+                reports = finish_run(opened, evolution.elites(), steps)
+            summary(console, opened.objectives, evolution, reports, opened.spec)
+    except KeyboardInterrupt:
+        command = _resume_command(spec, store, name, seed, target, consent, set_)
+        console.print(
+            f"\ninterrupted; nothing that was committed is lost. Go on with:\n  {command}", style="yellow"
+        )
+        raise typer.Exit(130) from None
+    finally:
+        record.close()
+    print(record.url)
+
+
+def _executor(kind: ExecutorName, run: Store, store_url: str, name: str, broker: str) -> Executor:
+    if kind is ExecutorName.local:
+        from worker.evaluate import shared_evaluator
+
+        return LocalExecutor(run, shared_evaluator())
+    from coordinator.celery_executor import CeleryExecutor
+
+    return CeleryExecutor(run, store_url, name, broker)
+
+
+def _resume_command(
+    spec: Path,
+    store: str,
+    name: str,
+    seed: int | None,
+    targets: list[str] | None,
+    consent: str | None,
+    sets: list[str] | None,
+) -> str:
+    words = ["datamask", "evolve", str(spec), "--store", store, "--run", name, "--resume"]
+    words += ["--seed", str(seed)] if seed is not None else []
+    words += [w for t in targets or () for w in ("--target", t)]
+    words += ["--consent", consent] if consent is not None else []
+    words += [w for s in sets or () for w in ("--set", s)]
+    return shlex.join(words)

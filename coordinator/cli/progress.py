@@ -1,0 +1,135 @@
+"""What a person sees while a run goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from coordinator.evolution import Evolution
+from coordinator.executor import Finished
+from coordinator.island import Generation, Ranked
+from coordinator.spec import Spec
+from services.recognition.fitness import Objective
+
+MOST_ROWS = 16  # islands shown one by one
+
+
+class Progress:
+    """A live table of islands over a bar of generations; plain lines where there is no terminal."""
+
+    def __init__(self, console: Console, spec: Spec, objectives: Sequence[Objective]) -> None:
+        self._console, self._spec, self._objectives = console, spec, objectives
+        self._bars = Bars(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("generations · {task.fields[speed]:.0f} views/s ·"),
+            TimeElapsedColumn(),
+            TextColumn("· left"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        total = spec.search.islands * spec.search.generations
+        self._task = self._bars.add_task(spec.name, total=total, speed=0.0)
+        self._latest: dict[int, Generation] = {}
+        self._evolution: Evolution | None = None
+        self._live = Live(self._view(), console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def begin(self, evolution: Evolution) -> None:
+        """The run stands where its record stands; it goes on from here."""
+        self._evolution = evolution
+        self._started = time.monotonic()
+        done = sum(place.island.generation for place in evolution.places)
+        self._bars.update(self._task, completed=done)
+        if done:
+            self._console.print(f"going on after {done} generations of {self._bars.tasks[0].total:.0f}")
+
+    def batch_done(self, finished: Finished, genomes: int) -> None:
+        """Update the speed."""
+        if self._evolution is not None:
+            speed = self._evolution.scored_views / max(time.monotonic() - self._started, 1e-9)
+            self._bars.update(self._task, speed=speed)
+
+    def generation_done(self, generation: Generation) -> None:
+        """One more generation of one island."""
+        self._latest[generation.island] = generation
+        self._bars.advance(self._task)
+        if self._console.is_terminal:
+            self._live.update(self._view())
+
+    def epoch_done(self, epoch: int, elites: Sequence[Ranked]) -> None:
+        """A plain line for logs, where there is no terminal to draw on."""
+        if self._console.is_terminal or not elites or self._evolution is None:
+            return
+        best = elites[0]
+        values = ", ".join(f"{o.label} {v:+.2f}" for o, v in zip(self._objectives, best.values, strict=True))
+        speed = self._bars.tasks[0].fields["speed"]
+        self._console.print(
+            f"epoch {epoch + 1}/{self._evolution.epochs}  best {best.fitness:+.2f}  ({values})  "
+            f"{speed:.0f} views/s",
+            highlight=False,
+        )
+
+    def _view(self) -> Group:
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        for title in ("island", "generation", "best", "median", *(o.label for o in self._objectives)):
+            table.add_column(title, justify="right")
+        for island, generation in sorted(self._latest.items())[:MOST_ROWS]:
+            result = generation.result
+            best = int(np.argmax(result.fitness))
+            table.add_row(
+                f"{island}",
+                f"{generation.number + 1}/{self._spec.search.generations}",
+                _signed(float(result.fitness[best])),
+                _signed(float(np.median(result.fitness))),
+                *(_signed(float(v)) for v in result.values[best]),
+            )
+        if len(self._latest) > MOST_ROWS:
+            table.add_row("…", f"{len(self._latest) - MOST_ROWS} more")
+        return Group(table, self._bars)
+
+
+def _signed(value: float) -> str:
+    color = "green" if value > 0 else "default"
+    return f"[{color}]{value:+.2f}[/]"
+
+
+@contextmanager
+def plain_steps(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for the steps after evolution: called with (what, done, of)."""
+    bars = Bars(
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=console,
+        transient=True,
+    )
+    with bars:
+        tasks = {}
+
+        def step(what: str, done: int, of: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=of)
+            bars.update(tasks[what], completed=done, total=of)
+
+        yield step

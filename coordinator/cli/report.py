@@ -1,0 +1,61 @@
+"""The last words of a run: its elites, what the machines say of them, and where to look."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from coordinator.evolution import Evolution
+from coordinator.spec import Spec
+from services.recognition.fitness import Objective
+
+if TYPE_CHECKING:
+    from worker.realize import AuditReport
+
+
+def summary(
+    console: Console,
+    objectives: Sequence[Objective],
+    evolution: Evolution,
+    reports: Sequence[AuditReport],
+    spec: Spec,
+) -> None:
+    """Print the table of elites and the paths of the pictures."""
+    by_id = {report.id: report for report in reports}
+    table = Table(title=f"Elites of {spec.name} (seed {spec.seed})", title_justify="left")
+    table.add_column("mask")
+    table.add_column("fitness", justify="right")
+    for objective in objectives:
+        table.add_column(objective.label, justify="right")
+    table.add_column("audit: HOG sees it", justify="right")
+    for critic in spec.verify.critics:
+        table.add_column(f"critic: {critic}", justify="right")
+    if spec.identity:
+        table.add_column("audit: distance", justify="right")
+    for mask in evolution.elites():
+        report = by_id[mask.id]
+        row = [mask.id, f"{mask.fitness:+.2f}", *(f"{v:+.2f}" for v in mask.values), f"{report.hog_rate:.0%}"]
+        row += [f"{report.critics[critic]:.0%}" for critic in spec.verify.critics]
+        if spec.identity:
+            row.append("-" if report.distance_median is None else f"{report.distance_median:.2f}")
+        table.add_row(*row)
+    console.print(table)
+    seconds = time.monotonic() - evolution.started
+    console.print(
+        f"{evolution.scored_views} views scored in {seconds:.0f} s. "
+        "Objectives: margin over the threshold, above 0 is accepted. "
+        f"Audit and critics: share of {spec.verify.views} held-out views.",
+        highlight=False,
+    )
+    for batch in evolution.set_aside:
+        console.print(
+            f"batch {batch} kept failing and was set aside; see failures/{batch}/ in the run", style="yellow"
+        )
+    console.print(
+        f"Look at lineup.png, filmstrip.png, composite.png and masks/ in {evolution.record.url}",
+        highlight=False,
+    )

@@ -1,0 +1,312 @@
+"""Start a run or go on with it, evolve it to its end, have its elites realized: what ``evolve`` does."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import importlib.metadata
+import importlib.util
+import platform
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tomli_w
+
+from coordinator.evaluations import read_rows
+from coordinator.evolution import Evolution, Watcher
+from coordinator.executor import Executor
+from coordinator.island import Ranked
+from coordinator.record import Record
+from coordinator.seeds import audit_seed
+from coordinator.spec import Spec, differences
+from services.errors import BadInput
+from services.recognition.catalog import model_info
+from services.recognition.fitness import Objective
+from services.shape.catalog import basis_info
+from services.storage.store import Store
+from worker.objects import write_target
+from worker.plan import Measure, Plan, make_plan
+
+if TYPE_CHECKING:
+    from worker.realize import AuditReport
+
+PACKAGES = ("datamask", "torch", "numpy", "cmaes", "dlib-bin", "opencv-python-headless")
+FRAMES = 12  # of the film strip
+
+
+def objectives_of(spec: Spec, targets: Sequence[str | None]) -> tuple[Objective, ...]:
+    """The spec's objectives with thresholds filled in. ``targets``: a key or None for each."""
+    return tuple(
+        Objective(
+            kind=o.kind,
+            model=o.model,
+            weight=o.weight,
+            threshold=model_info(o.model).threshold if o.threshold is None else o.threshold,
+            target=target,
+        )
+        for o, target in zip(spec.objective, targets, strict=True)
+    )
+
+
+def plan_of(spec: Spec, objectives: Sequence[Objective]) -> Plan:
+    """What workers must know of this run."""
+    measures = tuple(Measure(o.kind, o.model, o.target) for o in objectives)
+    return make_plan(spec.mask.basis, measures, spec.views.ranges(), spec.search.slice_size)
+
+
+def recorded_table(spec: Spec) -> dict[str, Any]:
+    """The filled-in spec as a run records it: photos by file name only, whoever's computer they lie on."""
+    table = spec.table()
+    for objective in table["objective"]:
+        objective["images"] = [Path(image).name for image in objective["images"]]
+    return table
+
+
+def free_name(store: Store, name: str, resume: bool) -> str:
+    """``name-001`` with the first free number; with ``resume`` the newest one that exists."""
+    pattern = re.compile(re.escape(name) + r"-(\d{3,})/run\.toml")
+    taken = sorted(int(m.group(1)) for key in store.list(f"{name}-") if (m := pattern.fullmatch(key)))
+    if resume and taken:
+        return f"{name}-{taken[-1]:03d}"
+    return f"{name}-{(taken[-1] if taken else 0) + 1:03d}"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run that is ready to be driven."""
+
+    spec: Spec
+    record: Record
+    objectives: tuple[Objective, ...]
+    plan: Plan
+
+
+def open_run(spec: Spec, record: Record, *, resume: bool) -> Opened:
+    """Start the run in the record, or check that this spec is the one it was started with.
+
+    :raises BadInput: if the name is taken, the spec differs (saying where), or a photo cannot be used.
+    """
+    table = recorded_table(spec)
+    if record.exists():
+        if not resume:
+            raise BadInput(
+                f"{record.url}: a run of this name exists; add --resume to go on, or take another --run NAME"
+            )
+        _same_spec(record, table, spec)
+        if "manifest.json" in record.store.list("manifest.json"):
+            targets = [entry["target"] for entry in record.manifest()["objectives"]]
+            objectives = objectives_of(spec, targets)
+            return Opened(spec, record, objectives, plan_of(spec, objectives))
+    targets, photos = [], []
+    for objective in spec.objective:
+        if objective.kind == "identity":
+            from worker.targets import embed_photos  # networks: only when there is a photo
+
+            paths = [photo_path(image) for image in objective.images]
+            photos += [hashlib.sha256(path.read_bytes()).hexdigest() for path in _readable(paths)]
+            targets.append((embed_photos(paths), True))
+        else:
+            targets.append((None, False))
+    if not record.exists():
+        versions = {"python": platform.python_version(), **_versions()}
+        record.write_spec(table, tomli_w.dumps({**table, "versions": versions}))
+    keys = [write_target(record.store, embeddings) if there else None for embeddings, there in targets]
+    objectives = objectives_of(spec, keys)
+    record.write_manifest(_manifest(spec, objectives, photos))
+    return Opened(spec, record, objectives, plan_of(spec, objectives))
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def photo_path(image: str) -> Path:
+    """Where a reference photo lies; ``skimage:NAME`` is one that scikit-image ships."""
+    if image.startswith("skimage:"):
+        found = importlib.util.find_spec("skimage")
+        if found is None or found.origin is None:
+            raise BadInput(f"{image}: scikit-image is not installed; pip install scikit-image")
+        return Path(found.origin).parent / "data" / f"{image.removeprefix('skimage:')}.png"
+    return Path(image)
+
+
+def _readable(paths: Sequence[Path]) -> Sequence[Path]:
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                file.read(1)
+        except OSError as error:
+            raise BadInput(
+                f"{path}: the photo cannot be read ({error.strerror}); give a JPEG or PNG file"
+            ) from None
+    return paths
+
+
+def _same_spec(record: Record, table: dict[str, Any], spec: Spec) -> None:
+    old = record.spec_table()
+    old.pop("versions", None)
+    lines = differences(old, table)
+    if not lines and "manifest.json" in record.store.list("manifest.json"):
+        here = [photo_path(i) for o in spec.objective for i in o.images]
+        if all(path.is_file() for path in here):
+            now = [hashlib.sha256(path.read_bytes()).hexdigest() for path in here]
+            if now != record.manifest()["photos_sha256"]:
+                lines = ["objective.images: the photos are not the ones the run was started with"]
+    if lines:
+        shown = "; ".join(lines[:5]) + (f"; and {len(lines) - 5} more" if len(lines) > 5 else "")
+        raise BadInput(
+            f"{record.url}: cannot resume with another spec: {shown}; take another --run NAME for it"
+        )
+
+
+def _manifest(spec: Spec, objectives: Sequence[Objective], photos: Sequence[str]) -> dict[str, Any]:
+    names = [o.model for o in objectives] + [
+        "dlib-hog",
+        "dlib-landmarks-5",
+        "dlib-resnet",
+        *spec.verify.critics,
+    ]
+    basis = basis_info(spec.mask.basis)
+    models = {}
+    for name in dict.fromkeys(names):
+        info = model_info(name)
+        roles = [
+            role
+            for role, there in (
+                ("objective", any(o.model == name for o in objectives)),
+                ("critic", name in spec.verify.critics),
+                ("audit", "audit" in info.roles),
+            )
+            if there
+        ]
+        models[name] = {
+            "roles": roles,
+            "sha256": info.sha256,
+            "licence": info.licence,
+            "source": info.source,
+            "training_data": info.training_data,
+            "threshold": info.threshold,
+            "threshold_source": info.threshold_source,
+        }
+    return {
+        "format": 1,
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "basis": {"id": basis.id, "sha256": basis.sha256, "licence": basis.licence, "source": basis.source},
+        "models": models,
+        "objectives": [
+            {"label": o.label, "weight": o.weight, "threshold": o.threshold, "target": o.target}
+            for o in objectives
+        ],
+        "photos_sha256": list(photos),
+        "consent": spec.consent.model_dump(mode="json") if spec.consent else None,
+        "fingerprint": None,
+    }
+
+
+def evolve_run(
+    opened: Opened, executor: Executor, watchers: Sequence[Watcher], on_start: Callable[[Evolution], None]
+) -> Evolution:
+    """Take the run over and drive it to its last checkpoint.
+
+    :raises BadInput: if another coordinator is at work on it, or this machine would score otherwise.
+    """
+    record, spec = opened.record, opened.spec
+    record.take_over()
+    _pin_fingerprint(record, executor, spec.run.exact)
+    dimension = len(basis_info(spec.mask.basis).gene_names)
+    evolution = Evolution(spec, record, opened.plan, opened.objectives, dimension, executor, watchers)
+    evolution.restore()
+    on_start(evolution)
+    evolution.run()
+    return evolution
+
+
+def _pin_fingerprint(record: Record, executor: Executor, exact: bool) -> None:
+    found = executor.fingerprint()
+    if found is None:
+        return
+    manifest = record.manifest()
+    wanted = manifest["fingerprint"]
+    if wanted is None:
+        record.write_manifest({**manifest, "fingerprint": found})
+    elif exact and wanted != found:
+        lines = [
+            f"{k}: the run has {wanted.get(k)}, this machine {found.get(k)}"
+            for k in found
+            if wanted.get(k) != found[k]
+        ]
+        raise BadInput(
+            f"{record.url}: this machine scores otherwise than the run's first: {'; '.join(lines)}; "
+            "resume on a machine like it, or start a run with [run] exact = false"
+        )
+
+
+def finish_run(
+    opened: Opened, elites: Sequence[Ranked], progress: Callable[[str, int, int], None] | None = None
+) -> list[AuditReport]:
+    """Meshes, pictures and the audit of the elites; then the run is done."""
+    from worker.realize import EliteMask, StoryFrame, realize
+
+    from worker.objects import read_target
+
+    spec, record = opened.spec, opened.record
+    labels = [o.label for o in opened.objectives]
+    masks = [
+        EliteMask(
+            r.id,
+            r.island,
+            r.generation,
+            r.genome,
+            r.fitness,
+            dict(zip(labels, map(float, r.values), strict=True)),
+            r.flipped,
+        )
+        for r in elites
+    ]
+    story = [
+        StoryFrame(genome, generation, fitness) for genome, generation, fitness in story_of(record, elites)
+    ]
+    target = next((read_target(record.store, o.target) for o in opened.objectives if o.target), None)
+    reports: list[AuditReport] = realize(
+        record.store,
+        spec.mask.basis,
+        masks,
+        story,
+        spec.views.ranges(),
+        audit_seed(spec.seed),
+        spec.verify.views,
+        target,
+        spec.verify.critics,
+        progress,
+    )
+    head = record.head()
+    record.commit(head.epoch, {}, {}, done=True)
+    return reports
+
+
+def story_of(
+    record: Record, elites: Sequence[Ranked]
+) -> list[tuple[np.ndarray[Any, np.dtype[np.float32]], int, float]]:
+    """(genome, generation, fitness) of the best masks on the best elite's island, from noise to the end."""
+    table = read_rows(record, ["island", "generation", "fitness", "genome"])
+    if table is None or not elites:
+        return []
+    rows = [row for row in table.to_pylist() if row["island"] == elites[0].island]
+    best: dict[int, dict[str, Any]] = {}
+    for row in rows:
+        held = best.get(row["generation"])
+        if held is None or row["fitness"] > held["fitness"]:
+            best[row["generation"]] = row
+    generations = sorted(best)
+    picked = sorted({generations[round(k)] for k in np.linspace(0, len(generations) - 1, FRAMES)})
+    return [(np.array(best[g]["genome"], np.float32), g, float(best[g]["fitness"])) for g in picked]
