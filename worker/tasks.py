@@ -16,6 +16,7 @@ from services.storage.store import Store, open_store
 from worker import pin
 from worker.bell import Bell, bell_list, connect, ring
 from worker.messages import TASK, Score, decode_score
+from worker.objects import MAX_ATTEMPTS, attempts, batch_key, record_failure
 
 if TYPE_CHECKING:
     from worker.evaluate import Evaluator
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STORE_VARIABLE = "DATAMASK_STORE"  # where set, a worker touches no other store
+MAX_DEATHS = 5  # processes that a batch may take with it before it is set aside
+STARTS_TTL_S = 86_400
 TROUBLE_PAUSE_S = 2.0  # a worker that cannot score must not empty the queue in a blink
 
 
@@ -38,11 +41,14 @@ def score(self: Any, **message: Any) -> None:
     except BadInput as error:
         log.error("message dropped: %s", error)
         return
-    bell = attend(work)
+    client = _client(self.app.conf.broker_url)
+    bell = set_aside(work) if _deaths(client, work) > MAX_DEATHS else attend(work)
     try:
-        ring(_client(self.app.conf.broker_url), bell_list(work), bell)
+        client.delete(_starts(work))
+        ring(client, bell_list(work), bell)
     except redis.RedisError as error:
         log.warning("batch %s: %s, but the bell cannot be rung (%s)", work.batch, bell.outcome, error)
+    log.info("%s: %s, %d views", self.request.argsrepr, bell.outcome, bell.views)
     if bell.outcome in ("refused", "trouble"):
         log.error("batch %s: %s: %s", work.batch, bell.outcome, bell.detail)
         time.sleep(TROUBLE_PAUSE_S)
@@ -62,6 +68,32 @@ def attend(work: Score) -> Bell:
     except (DatamaskError, MemoryError, OSError, ImportError) as error:
         return Bell(work.batch, "trouble", detail=_line(error))
     return Bell(work.batch, summary.outcome, summary.views)  # type: ignore[arg-type]
+
+
+def set_aside(work: Score) -> Bell:
+    """Give a batch up that has killed every process which tried it: it would go round for ever."""
+    try:
+        run = open_store(work.store).sub(work.run)
+        while run.exists(batch_key(work.batch)) and attempts(run, work.batch) < MAX_ATTEMPTS:
+            record_failure(run, work.batch, f"the scoring process died {MAX_DEATHS} times in a row")
+    except (DatamaskError, OSError) as error:
+        return Bell(work.batch, "trouble", detail=_line(error))
+    return Bell(work.batch, "failed")
+
+
+def _deaths(client: redis.Redis[bytes], work: Score) -> int:
+    """How often this batch was begun without an end, this time included; 1 where Redis cannot say."""
+    try:
+        pipe = client.pipeline(transaction=True)
+        pipe.incr(_starts(work))
+        pipe.expire(_starts(work), STARTS_TTL_S)
+        return int(pipe.execute()[0])
+    except redis.RedisError:
+        return 1
+
+
+def _starts(work: Score) -> str:
+    return f"datamask:starts:{bell_list(work).rpartition(':')[2]}:{work.batch}"
 
 
 class Refused(BadInput):
