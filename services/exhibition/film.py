@@ -1,0 +1,160 @@
+"""From noise to face: a strip of stills, and a small film that morphs from one to the next."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageDraw
+
+from services.errors import BadInput
+from services.exhibition import palette
+from services.exhibition.palette import Image
+from services.exhibition.studio import Pose, Sitting, Studio
+
+Decode = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+_POSE = Pose(-14.0, -2.0)
+_FIELD_MM = 236.0
+_STILL_PX = 400
+_PER_ROW = 6
+_GRAPH_PX = 120
+_FILM_PX = 400
+_STEP_MS, _HOLD_MS = 70, 2200
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One moment of the search: genome float32 (d,), the generation it is from, its fitness if known."""
+
+    genome: NDArray[np.float32]
+    generation: int
+    fitness: float | None = None
+
+
+def film_strip(
+    studio: Studio, decode: Decode, frames: Sequence[Frame], title: str = "From noise to face"
+) -> Image:
+    """A picture uint8 (H, W, 3): every frame from one camera, its generation and fitness, and a graph of it.
+
+    :param decode: genomes float32 (n, d) to vertices (n, V, 3).
+    :raises BadInput: where there is no frame.
+    """
+    _check(frames)
+    shots = [sit.shoot(_POSE, _STILL_PX, _FIELD_MM) for sit in _sittings(studio, decode, _genomes(frames))]
+    margin, cell = palette.MARGIN_PX, _STILL_PX + 70
+    columns = min(len(frames), _PER_ROW)
+    rows = -(-len(frames) // columns)
+    drawn = sum(f.fitness is not None for f in frames) > 1
+    width = max(2 * margin + columns * _STILL_PX, 2 * margin + 2 * _STILL_PX)
+    height = margin + 40 + rows * cell + (_GRAPH_PX + 50 if drawn else 0) + margin
+    page = palette.backdrop(width, height)
+    palette.spaced(page, (margin, margin), title, 20, palette.TEXT)
+    for k, (frame, shot) in enumerate(zip(frames, shots, strict=True)):
+        x, y = margin + (k % columns) * _STILL_PX, margin + 40 + (k // columns) * cell
+        palette.hang(page, shot, (x, y))
+        center, base = x + _STILL_PX / 2, y + _STILL_PX + 26
+        palette.write(page, (center, base), f"generation {frame.generation}", 18, palette.TEXT, "ms")
+        if frame.fitness is not None:
+            palette.write(
+                page, (center, base + 24), f"fitness {palette.signed(frame.fitness)}", 16, palette.QUIET, "ms"
+            )
+    if drawn:
+        _graph(page, frames, (margin, height - margin - _GRAPH_PX, width - margin, height - margin))
+    return palette.pixels(page)
+
+
+def film(studio: Studio, decode: Decode, frames: Sequence[Frame], steps: int = 36) -> bytes:
+    """A looping animated WebP: ``steps`` pictures from the first frame to the last, genomes in between.
+
+    In-between shapes were never scored: they show the way, and only the frames' own moments carry a fitness.
+
+    :raises BadInput: where there is no frame.
+    """
+    _check(frames)
+    places = np.linspace(0.0, len(frames) - 1.0, steps if len(frames) > 1 else 1)
+    genomes = np.stack([_between(frames, p) for p in places])
+    pages = []
+    for place, sitting in zip(places, _sittings(studio, decode, genomes), strict=True):
+        page = palette.backdrop(_FILM_PX, _FILM_PX + 44)
+        palette.hang(page, sitting.shoot(_POSE, _FILM_PX, _FIELD_MM), (0, 0))
+        generation = np.interp(place, np.arange(len(frames)), [f.generation for f in frames])
+        palette.write(page, (24, _FILM_PX + 22), f"generation {generation:.0f}", 15, palette.QUIET, "ls")
+        last = frames[min(int(place), len(frames) - 1)]
+        if last.fitness is not None:
+            text = f"fitness {palette.signed(last.fitness)}"
+            palette.write(page, (_FILM_PX - 24, _FILM_PX + 22), text, 15, palette.QUIET, "rs")
+        pages.append(page)
+    durations = [_STEP_MS] * (len(pages) - 1) + [_HOLD_MS]
+    buffer = io.BytesIO()
+    pages[0].save(
+        buffer,
+        "WEBP",
+        save_all=True,
+        append_images=pages[1:],
+        duration=durations,
+        loop=0,
+        quality=80,
+        method=2,
+    )
+    return buffer.getvalue()
+
+
+def _check(frames: Sequence[Frame]) -> None:
+    if not frames:
+        raise BadInput("film: there is no generation to show; evolve at least one generation")
+
+
+def _genomes(frames: Sequence[Frame]) -> NDArray[np.float32]:
+    return np.stack([f.genome for f in frames]).astype(np.float32)
+
+
+def _sittings(studio: Studio, decode: Decode, genomes: NDArray[np.float32]) -> list[Sitting]:
+    return [studio.sit(vertices) for vertices in decode(genomes)]
+
+
+def _between(frames: Sequence[Frame], place: float) -> NDArray[np.float32]:
+    """The genome at a place between frames, eased so that the film lingers on each frame (smoothstep)."""
+    first = min(int(place), len(frames) - 1)
+    second = min(first + 1, len(frames) - 1)
+    share = place - first
+    share = share * share * (3.0 - 2.0 * share)
+    blend = (1.0 - share) * frames[first].genome.astype(np.float64) + share * frames[second].genome
+    return np.asarray(blend, np.float32)
+
+
+def _graph(page: Pillow.Image, frames: Sequence[Frame], box: tuple[int, int, int, int]) -> None:
+    """The fitness over the generations as a fine line, with 0 (the thresholds) marked."""
+    known = [(f.generation, f.fitness) for f in frames if f.fitness is not None and np.isfinite(f.fitness)]
+    if len(known) < 2:
+        return
+    left, top, right, bottom = box
+    left, right = left + 64, right - 8
+    values = [v for _, v in known]
+    low, high = min([0.0, *values]), max([0.0, *values])
+    first, last = known[0][0], known[-1][0]
+
+    def at(generation: float, value: float) -> tuple[float, float]:
+        x = left + (right - left) * (generation - first) / max(last - first, 1)
+        return x, bottom - (bottom - top) * (value - low) / max(high - low, 1e-9)
+
+    palette.line(page, at(first, 0.0), at(last, 0.0), palette.HAIR)
+    palette.write(page, (left - 14, at(first, 0.0)[1]), "0", 14, palette.QUIET, "rm")
+    for value in (low, high):
+        if abs(value) > 0.08 * (high - low):
+            palette.write(
+                page, (left - 14, at(first, value)[1]), palette.signed(value), 14, palette.QUIET, "rm"
+            )
+    # Drawn twice as large and shrunk: Pillow's lines have hard edges.
+    big = Pillow.new("L", (page.width * 2, (bottom - top + 24) * 2), 0)
+    points = [(x * 2, (y - top + 12) * 2) for x, y in (at(g, v) for g, v in known)]
+    pen = ImageDraw.Draw(big)
+    pen.line(points, fill=255, width=3, joint="curve")
+    for x, y in points:
+        pen.ellipse([x - 6, y - 6, x + 6, y + 6], fill=255)
+    mask = big.resize((page.width, bottom - top + 24), Pillow.Resampling.BOX)
+    page.paste(palette.YES, (0, top - 12), mask)

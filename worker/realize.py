@@ -1,0 +1,368 @@
+"""What a run leaves for people: meshes, pictures, audits. The body of the ``masks.realize`` task."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from services.errors import BadInput
+from services.exhibition.composite import composite
+from services.exhibition.film import Frame, film, film_strip
+from services.exhibition.lineup import Caption, lineup
+from services.exhibition.palette import png, signed
+from services.exhibition.portrait import portrait
+from services.exhibition.sheet import Seen, contact_sheet
+from services.exhibition.studio import Sitting, Studio, one_thread
+from services.recognition.audit import AuditView, audit
+from services.recognition.cascade import ViolaJones
+from services.recognition.catalog import model_info
+from services.rendering.torch_renderer import TorchRenderer
+from services.rendering.views import ViewRanges, Views, sample_views
+from services.shape.basis import Basis, load_basis
+from services.shape.decode import Decoder
+from services.shape.export import write_glb
+from services.storage.keys import check_key
+from services.storage.store import Store
+from worker.scorer import DETECTORS
+
+GENOME_FORMAT = 1
+AUDIT_FORMAT = 1
+DISTANCES = (0.6, 0.45)
+
+Float = NDArray[np.float32]
+Progress = Callable[[str, int, int], None]
+Critic = Callable[[NDArray[np.uint8], Float], list[bool]]
+
+
+@dataclass(frozen=True)
+class EliteMask:
+    """A mask to keep. genome: float32 (d,). values: by objective. flipped: share of folded area."""
+
+    id: str
+    island: int
+    generation: int
+    genome: Float
+    fitness: float
+    values: dict[str, float]
+    flipped: float
+
+
+@dataclass(frozen=True)
+class StoryFrame:
+    """One moment of the search, for the film. genome: float32 (d,)."""
+
+    genome: Float
+    generation: int
+    fitness: float | None
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """What machines that took no part, or dlib's own whole pipeline, say of one mask on held-out views.
+
+    Rates are shares of all views. hog_median_score and distances: over the views in which dlib detected the
+    face; None where there are none. distance_below: share of all views that are detected and nearer than the
+    key. self_distance_*: between embeddings of two views of the mask, over all pairs.
+    """
+
+    id: str
+    views: int
+    hog_rate: float
+    hog_median_score: float | None
+    critics: dict[str, float]
+    distance_median: float | None
+    distance_below: dict[str, float] | None
+    self_distance_max: float | None
+    self_distance_median: float | None
+    per_view: list[dict[str, Any]]
+
+
+def realize(
+    run: Store,
+    basis: str,
+    elites: Sequence[EliteMask],
+    story: Sequence[StoryFrame],
+    ranges: ViewRanges,
+    audit_seed: int,
+    audit_views: int,
+    target: Float | None,
+    critics: Sequence[str],
+    progress: Progress | None = None,
+) -> list[AuditReport]:
+    """Write the elites' meshes, pictures and audits into a run's store; returns the audits.
+
+    :param elites: the best first. story: from the first generation to the last; empty: no search to show, and
+        the film shows the best mask alone. audit_seed, audit_views: the held-out views. target: reference
+        embeddings float32 (k, 128), or None. critics: model names. progress: called with stage, done, total.
+    :raises BadInput: where there is no elite, an id cannot be a name in a store, a genome does not fit the
+        basis or is not finite, or a critic cannot be used.
+    """
+    _check(elites)
+    machines = {name: _critic(name) for name in critics}
+    with one_thread(), ThreadPoolExecutor(1) as auditor:
+        try:
+            plan = _Exhibition(run, Decoder(load_basis(basis)), elites, story)
+            views = sample_views(ranges, audit_views, audit_seed)
+            audits = [
+                auditor.submit(_audited, run, plan.decoder, elite, points, views, target, machines)
+                for elite, points in zip(elites, plan.vertices, strict=True)
+            ]
+            # dlib lets go of the interpreter while it computes, so the pictures cost little time beside it.
+            plan.hang_masks(progress or _silent)
+            plan.hang_pictures(progress or _silent)
+            reports = []
+            for k, pending in enumerate(audits):
+                reports.append(pending.result())
+                (progress or _silent)("audit", k + 1, len(elites))
+        except BaseException:
+            auditor.shutdown(wait=False, cancel_futures=True)
+            raise
+        table = {
+            "format": AUDIT_FORMAT,
+            "view_seed": audit_seed,
+            "views": audit_views,
+            "masks": _table(reports),
+        }
+        run.put("audit.json", _json(table))
+        plan.hang_lineup(reports)
+    return reports
+
+
+class _Exhibition:
+    """The pictures of one run and the masks that sit for them."""
+
+    def __init__(
+        self, run: Store, decoder: Decoder, elites: Sequence[EliteMask], story: Sequence[StoryFrame]
+    ) -> None:
+        self.run, self.decoder, self.elites = run, decoder, elites
+        self.vertices = _decoded(decoder, elites)
+        best = elites[0]
+        self._frames = [Frame(s.genome, s.generation, s.fitness) for s in story]
+        self._frames = self._frames or [Frame(best.genome, best.generation, best.fitness)]
+        self._studio = Studio(decoder.basis.triangles)
+        self._masks: list[Sitting] = []
+
+    def hang_masks(self, report: Progress) -> None:
+        """Each mask's own files."""
+        for k, (elite, points) in enumerate(zip(self.elites, self.vertices, strict=True)):
+            self._masks.append(self._studio.sit(points))
+            _write_mask(self.run, self.decoder.basis, elite, points, self._masks[-1])
+            report("masks", k + 1, len(self.elites))
+
+    def hang_pictures(self, report: Progress) -> None:
+        """The pictures that need no audit."""
+        basis = self.decoder.basis
+        landmarks = np.array(sorted(basis.landmarks.values()), np.int64)
+        moving = Studio(basis.triangles, directions=64, shadow_px=64)
+        pictures: tuple[tuple[str, Callable[[], bytes]], ...] = (
+            ("composite.png", lambda: png(composite(self._studio, self.vertices, landmarks))),
+            ("filmstrip.png", lambda: png(film_strip(self._studio, self._decode, self._frames))),
+            ("film.webp", lambda: film(moving, self._decode, self._frames)),
+        )
+        for k, (key, make) in enumerate(pictures):
+            self.run.put(key, make())
+            report("pictures", k + 1, len(pictures))
+
+    def hang_lineup(self, reports: Sequence[AuditReport]) -> None:
+        """The line-up, with what the audit said."""
+        captions = [_caption(elite, audit) for elite, audit in zip(self.elites, reports, strict=True)]
+        self.run.put("lineup.png", png(lineup(self._masks, captions)))
+
+    def _decode(self, genomes: Float) -> Float:
+        return _vertices(self.decoder, genomes)
+
+
+def read_genome(data: bytes, basis: Basis, where: str) -> Float:
+    """The genome float32 (d,) of a ``genome.json``. :raises BadInput: if it is not one of this basis."""
+    try:
+        content = json.loads(data)
+        weights = content["weights"]
+        same = content["format"] == GENOME_FORMAT and content["basis"]["sha256"] == basis.sha256
+        if not same or set(weights) != set(basis.gene_names):
+            raise BadInput(
+                f"{where}: format {content['format']} of basis {content['basis']['id']}, not {basis.id}"
+            )
+        return np.array([weights[name] for name in basis.gene_names], np.float32)
+    except (ValueError, TypeError, KeyError) as error:
+        raise BadInput(f"{where}: not a genome.json of a mask ({error!r})") from None
+
+
+def _check(elites: Sequence[EliteMask]) -> None:
+    if not elites:
+        raise BadInput("there is no elite to realize: no mask of this run could be scored; evolve longer")
+    seen = set()
+    for elite in elites:
+        check_key(f"masks/{elite.id}/genome.json")
+        if "/" in elite.id or elite.id in seen:
+            raise BadInput(f"mask id {elite.id!r}: expected one name a mask, such as 'i03-g0041-007'")
+        seen.add(elite.id)
+
+
+def _decoded(decoder: Decoder, elites: Sequence[EliteMask]) -> Float:
+    count = len(decoder.basis.gene_names)
+    for elite in elites:
+        if np.shape(elite.genome) != (count,) or not np.isfinite(elite.genome).all():
+            raise BadInput(
+                f"mask {elite.id}: expected a genome of {count} finite weights, one per gene of basis "
+                f"{decoder.basis.id!r}; got shape {np.shape(elite.genome)}"
+            )
+    return _vertices(decoder, np.stack([elite.genome for elite in elites]))
+
+
+def _vertices(decoder: Decoder, genomes: Float) -> Float:
+    decoded: Float = decoder.decode(torch.from_numpy(np.array(genomes, np.float32))).numpy()
+    return decoded
+
+
+def _write_mask(run: Store, basis: Basis, elite: EliteMask, points: Float, mask: Sitting) -> None:
+    facts = {
+        "format": GENOME_FORMAT,
+        "id": elite.id,
+        "basis": {"id": basis.id, "sha256": basis.sha256},
+        "island": elite.island,
+        "generation": elite.generation,
+        "fitness": _number(elite.fitness),
+        "values": {label: _number(value) for label, value in elite.values.items()},
+        "flipped": _number(elite.flipped),
+        "weights": dict(zip(basis.gene_names, map(float, elite.genome), strict=True)),
+    }
+    run.put(f"masks/{elite.id}/genome.json", _json(facts))
+    extras = {"mask": elite.id, "basis": basis.id, "units": "m"}
+    run.put(f"masks/{elite.id}/mask.glb", write_glb(points, basis.triangles, name=elite.id, extras=extras))
+    run.put(f"masks/{elite.id}/front.png", png(portrait(mask)))
+
+
+def _audited(
+    run: Store,
+    decoder: Decoder,
+    elite: EliteMask,
+    points: Float,
+    views: Views,
+    target: Float | None,
+    critics: Mapping[str, Critic],
+) -> AuditReport:
+    renderer = TorchRenderer(decoder.triangles, decoder.vertex_faces)
+    none = torch.zeros(0, dtype=torch.int64)
+    rendered = renderer.render(torch.from_numpy(points[None].copy()), views, none)
+    images, regions = rendered.images[0].numpy(), rendered.box_px[0].numpy()
+    seen = audit(images, target, regions)
+    said = {name: critic(images, regions) for name, critic in critics.items()}
+    made = _report(elite.id, views, seen, said, target is not None)
+    run.put(f"masks/{elite.id}/audit.json", _json({"format": AUDIT_FORMAT, **asdict(made)}))
+    shown = [
+        Seen(image, view.box, (box[0], box[1], box[2], box[3]), _words(made.per_view[k]))
+        for k, (image, view, box) in enumerate(zip(images, seen, regions.tolist(), strict=True))
+    ]
+    note = f"{elite.id}. Its pixels as they were scored, at twice their size; beside them its box and dlib's detection."
+    run.put(
+        f"masks/{elite.id}/views.png",
+        png(contact_sheet(shown, "What the machine received", note)),
+    )
+    return made
+
+
+def _table(reports: Sequence[AuditReport]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in asdict(r).items() if key != "per_view"} for r in reports]
+
+
+def _report(
+    mask: str, views: Views, seen: Sequence[AuditView], said: Mapping[str, Sequence[bool]], targeted: bool
+) -> AuditReport:
+    count = len(seen)
+    scores = [v.hog_score for v in seen if v.hog_score is not None]
+    distances = np.array([v.distance for v in seen if v.distance is not None], np.float64)
+    embeddings = np.array([v.embedding for v in seen if v.embedding is not None], np.float64)
+    pairs = np.zeros(0)
+    if len(embeddings) > 1:
+        first, second = np.triu_indices(len(embeddings), 1)
+        pairs = np.linalg.norm(embeddings[first] - embeddings[second], axis=1)
+    per_view = [
+        {
+            "yaw_deg": round(float(views.yaw_deg[k]), 2),
+            "pitch_deg": round(float(views.pitch_deg[k]), 2),
+            "detected": view.detected,
+            "hog_score": _number(view.hog_score),
+            "box_px": None if view.box is None else [float(edge) for edge in view.box],
+            "distance": _number(view.distance),
+            "critics": {name: bool(verdicts[k]) for name, verdicts in said.items()},
+        }
+        for k, view in enumerate(seen)
+    ]
+    return AuditReport(
+        id=mask,
+        views=count,
+        hog_rate=sum(v.detected for v in seen) / count,
+        hog_median_score=float(np.median(scores)) if scores else None,
+        critics={name: float(np.mean(verdicts)) for name, verdicts in said.items()},
+        distance_median=float(np.median(distances)) if len(distances) else None,
+        distance_below={f"{d:g}": float((distances < d).sum() / count) for d in DISTANCES}
+        if targeted
+        else None,
+        self_distance_max=float(pairs.max()) if len(pairs) else None,
+        self_distance_median=float(np.median(pairs)) if len(pairs) else None,
+        per_view=per_view,
+    )
+
+
+def _critic(name: str) -> Critic:
+    """A yes or no per image from a detector of the catalog. :raises BadInput: if it cannot be a critic."""
+    info = model_info(name)
+    if "critic" not in info.roles or info.kind != "detect":
+        raise BadInput(
+            f"[verify] critics: model {name!r} cannot be a critic here; use a detector: viola-jones"
+        )
+    if name == "viola-jones":
+        cascade = ViolaJones()
+        return lambda images, regions: [v.accepted for v in cascade.detect(images, regions)]
+    detector = DETECTORS[name]("cpu")
+
+    def ask(images: NDArray[np.uint8], regions: Float) -> list[bool]:
+        score = detector.score(torch.from_numpy(images), torch.from_numpy(regions)).score
+        return [bool(s > info.threshold) for s in score.tolist()]
+
+    return ask
+
+
+def _caption(elite: EliteMask, audit: AuditReport) -> Caption:
+    rows = [("fitness", signed(elite.fitness))]
+    rows += [(label, signed(value)) for label, value in elite.values.items()]
+    rows.append(("folded area", f"{elite.flipped:.0%}"))
+    rows.append(("audit: HOG", _share(audit.hog_rate, audit.views)))
+    if audit.distance_median is not None:
+        rows.append(("audit: distance", f"{audit.distance_median:.2f}"))
+    rows += [(f"critic: {name}", _share(rate, audit.views)) for name, rate in audit.critics.items()]
+    return Caption(elite.id, tuple(rows))
+
+
+def _words(view: Mapping[str, Any]) -> tuple[str, ...]:
+    words = [f"HOG {signed(view['hog_score'])}" if view["detected"] else "HOG: no face"]
+    if view["distance"] is not None:
+        words.append(f"distance {view['distance']:.2f}")
+    words += [f"{name}: {'face' if yes else 'no face'}" for name, yes in view["critics"].items()]
+    words.append(f"yaw {signed(view['yaw_deg'], 0)}°, pitch {signed(view['pitch_deg'], 0)}°")
+    return tuple(words)
+
+
+def _share(rate: float, views: int) -> str:
+    return f"{round(rate * views)} of {views}"
+
+
+def _number(value: float | None) -> float | None:
+    """A value for JSON, which has no infinities."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    pass
