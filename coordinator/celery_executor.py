@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -82,9 +82,17 @@ class CeleryExecutor:
         self._pin()
 
     def submit(self, batch: str, label: str) -> None:
-        """Send the batch's id to the workers. :raises Unavailable: if Redis stays out of reach."""
+        """Send the batch's id to the workers, unless a resumed run has its answer already.
+
+        :raises Unavailable: if Redis stays out of reach.
+        """
         self._out[batch] = _Out(label, 0.0, self._resend_s)
-        self._send(batch)
+        if self._run.exists(scores_key(batch)):
+            self._finish(Finished(batch))
+        elif attempts(self._run, batch) >= MAX_ATTEMPTS:
+            self._finish(Finished(batch, failed=True))
+        else:
+            self._send(batch)
 
     def wait(self) -> Finished:
         """Block until a batch has its scores or was given up.
@@ -158,12 +166,13 @@ class CeleryExecutor:
     def _list(self) -> None:
         """Ask the store: bells may have been lost."""
         self._listed = time.monotonic()
-        there = {key.removeprefix("scores/") for key in self._run.list("scores/")}
-        for batch in [b for b in self._out if b in there]:
-            self._finish(Finished(batch))
-        given_up = [b for b in self._out if attempts(self._run, b) >= MAX_ATTEMPTS] if not self._done else []
-        for batch in given_up:
-            self._finish(Finished(batch, failed=True))
+        scored = {key.removeprefix("scores/") for key in self._run.list("scores/")}
+        failures = Counter(key.split("/")[1] for key in self._run.list("failures/"))
+        for batch in list(self._out):
+            if batch in scored:
+                self._finish(Finished(batch))
+            elif failures[batch] >= MAX_ATTEMPTS:
+                self._finish(Finished(batch, failed=True))
 
     # -- sending
 

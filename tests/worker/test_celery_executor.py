@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import time
@@ -60,8 +61,6 @@ def test_a_message_holds_ids_only_and_reads_well(executor, redis_server, place):
     assert message["headers"]["task"] == "masks.score"
     assert message["headers"]["argsrepr"] == "run portrait-001, island 3, generation 41, batch 2/4"
     assert message["content-type"] == "application/json"
-    import base64
-
     args, kwargs, _ = json.loads(base64.b64decode(message["body"]))
     assert args == []
     assert kwargs == {"v": 1, "store": place[0].url, "run": "portrait-001", "batch": A}
@@ -83,6 +82,18 @@ def test_a_bell_with_scores_finishes_the_batch(executor, redis_server, place):
         scorers.wait()
 
 
+def test_a_resumed_run_asks_for_nothing_that_it_knows(executor, redis_server, place):
+    _, run = place
+    run.create(scores_key(A), b"scores")
+    for _ in range(MAX_ATTEMPTS):
+        record_failure(run, B, "traceback")
+    scorers = executor()
+    scorers.submit(A, "a")
+    scorers.submit(B, "b")
+    assert queued(redis_server) == []
+    assert [scorers.wait(), scorers.wait()] == [Finished(A), Finished(B, failed=True)]
+
+
 def test_a_bell_without_scores_is_not_believed(executor, redis_server, place):
     store, run = place
     scorers = executor()
@@ -100,7 +111,10 @@ def test_a_lost_bell_costs_time_only(executor, place, monkeypatch):
     scorers = executor()
     scorers.submit(A, "a")
     place[1].create(scores_key(A), b"scores")
-    assert scorers.wait() == Finished(A)
+    for _ in range(MAX_ATTEMPTS):
+        record_failure(place[1], B, "traceback")
+    scorers._out[B] = celery_executor._Out("b", time.monotonic() + 60, 60.0)  # as if it was sent long ago
+    assert {scorers.wait(), scorers.wait()} == {Finished(A), Finished(B, failed=True)}
 
 
 def test_a_silent_batch_is_sent_again(executor, redis_server, place):
