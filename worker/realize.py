@@ -261,7 +261,7 @@ def _audited(
         Seen(image, view.box, (box[0], box[1], box[2], box[3]), _words(made.per_view[k]))
         for k, (image, view, box) in enumerate(zip(images, seen, regions.tolist(), strict=True))
     ]
-    note = f"{elite.id}. Its pixels as they were scored, at twice their size; beside them its box and dlib's detection."
+    note = f"{elite.id}: its pixels as they were scored, twice their size; beside them its box and dlib's."
     run.put(
         f"masks/{elite.id}/views.png",
         png(contact_sheet(shown, "What the machine received", note)),

@@ -2,9 +2,9 @@
 
 Pictures that people look at get more than the scored renders do: a softbox from the upper left, a dim fill,
 a rim light from behind, and the shadow that the mask throws on itself. How much of the sky each vertex sees
-is worked out once a mask, from depth pictures taken from all around; any pose is then lit by looking the lights
-up in it (Sloan, Kautz and Snyder 2002, "Precomputed radiance transfer", with directions in place of
-harmonics). One renderer for every machine: the same mask gives the same bytes with and without OpenGL.
+is worked out once a mask, from depth pictures taken from all around; any pose is then lit by looking the
+lights up in it (Sloan, Kautz and Snyder 2002, "Precomputed radiance transfer", with directions in place of
+harmonics). One renderer for every machine: a mask gives the same bytes with and without OpenGL.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Sitting:
         focal = side * DISTANCE_M / (field_mm * 1e-3)
         depth = DISTANCE_M - place[:, 2]
         x, y = place[:, 0] * focal, -place[:, 1] * focal
-        corners, special = corners_of(x[:, None], y[:, None], depth[:, None], self.triangles)
+        corners, special = corners_of(x[:, None], y[:, None], depth[:, None], self.triangles, side)
         visible = visible_pixels(corners, special, side)
 
         # Samples of a pixel are averaged as surface, then lit once: the light is smooth, edges are in alpha.
@@ -242,7 +242,7 @@ def _sky_seen(centered: Tensor, triangles: Tensor, sky: Tensor, size: int) -> Te
         k = torch.arange(start, min(start + 40, len(sky)))
         x, y = (local @ right[k].T) * focal, -(local @ up[k].T) * focal
         depth = _FAR_M - local @ sky[k].T
-        corners, special = corners_of(x, y, depth, triangles)
+        corners, special = corners_of(x, y, depth, triangles, size)
         visible = visible_pixels(corners, special, size)
         nearest = torch.full((len(k) * size * size,), torch.inf)
         nearest[visible.pixel] = 1.0 / visible.inverse_depth

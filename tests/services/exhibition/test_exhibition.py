@@ -1,0 +1,230 @@
+"""Pictures of an exhibition, really rendered: what they must show, and that they are the same every time."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from services.errors import BadInput
+from services.exhibition import palette
+from services.exhibition.align import mean_mask, similarity
+from services.exhibition.composite import composite, overlay
+from services.exhibition.film import Frame, film, film_strip
+from services.exhibition.lineup import Caption, lineup
+from services.exhibition.portrait import portrait
+from services.exhibition.sheet import SCALE, Seen, contact_sheet
+from services.exhibition.studio import Pose, Studio
+from services.shape.basis import load_basis
+from services.shape.decode import Decoder
+
+BASIS = load_basis("makehuman-mask-1")
+DECODER = Decoder(BASIS)
+GENES = len(BASIS.gene_names)
+LANDMARKS = np.array(sorted(BASIS.landmarks.values()), np.int64)
+QUICK = Studio(BASIS.triangles, directions=48, shadow_px=48)
+
+
+def decode(genomes):
+    return DECODER.decode(torch.from_numpy(np.array(genomes, np.float32))).numpy()
+
+
+def noise(count, spread=0.5, seed=3):
+    return np.random.default_rng(seed).normal(0, spread, (count, GENES)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def neutral():
+    return QUICK.sit(np.array(BASIS.neutral))
+
+
+def test_a_picture_is_a_cut_out_in_the_middle_lit_from_the_upper_left(neutral):
+    shot = neutral.shoot(Pose(), 200, 240.0)
+    assert shot.shape == (200, 200, 4)
+    assert shot.dtype == np.uint8
+    solid = shot[..., 3] == 255
+    assert 0.25 < solid.mean() < 0.6
+    assert not shot[0].any()
+    assert not shot[:, 0].any()
+    columns = np.flatnonzero(solid.any(axis=0))
+    assert abs(columns[0] + columns[-1] + 1 - 200) <= 2  # the neutral mask is symmetric
+    width_mm = float(np.ptp(BASIS.neutral[:, 0])) * 1e3
+    assert len(columns) * 240 / 200 == pytest.approx(width_mm, rel=0.05)
+    light = shot[..., :3].sum(-1).astype(float)
+    left, right = solid.copy(), solid.copy()
+    left[:, 100:], right[:, :100] = False, False
+    assert light[left].mean() > 1.15 * light[right].mean()
+    edge = (shot[..., 3] > 0) & ~solid
+    assert edge.any()  # anti-aliased
+
+
+def test_a_turned_head_points_its_nose_to_the_right(neutral):
+    def right_reach(yaw):
+        return np.flatnonzero((neutral.shoot(Pose(yaw), 160, 240.0)[..., 3] > 0).any(axis=0))[-1] - 80
+
+    nose = BASIS.neutral[BASIS.landmarks["nose_tip"]]
+    turned = np.sin(np.radians(78)) * (nose[2] + 0.03)
+    assert right_reach(78.0) >= turned * 1e3 * 160 / 240 - 1
+    mirrored = neutral.shoot(Pose(-40.0), 160, 240.0)[..., 3]
+    straight = neutral.shoot(Pose(40.0), 160, 240.0)[:, ::-1, 3]
+    assert (np.abs(mirrored.astype(int) - straight) > 64).mean() < 0.002
+
+
+def test_a_mask_behind_a_wall_is_in_its_shadow(neutral):
+    wall = np.array([[-0.3, -0.3, 0.12], [0.3, -0.3, 0.12], [0.0, 0.5, 0.12]], np.float32)
+    triangles = np.concatenate([BASIS.triangles, np.array([[0, 1, 2]], np.int32) + len(BASIS.neutral)])
+    studio = Studio(triangles, directions=48, shadow_px=48)
+    covered = studio.sit(np.concatenate([BASIS.neutral, wall]))
+    nose = BASIS.landmarks["nose_tip"]
+    toward = covered.sky[:, 2] > 0.9
+    assert covered.seen[nose][toward].max() == 0.0
+    assert neutral.seen[nose][toward].min() == 1.0
+
+
+def test_pictures_do_not_depend_on_threads(neutral):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = QUICK.sit(np.array(BASIS.neutral)).shoot(Pose(20.0), 160, 240.0)
+        torch.set_num_threads(2)
+        two = QUICK.sit(np.array(BASIS.neutral)).shoot(Pose(20.0), 160, 240.0)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert palette.png(one) == palette.png(two)
+
+
+def test_a_mask_that_is_not_finite_is_refused():
+    broken = np.array(BASIS.neutral)
+    broken[7, 1] = np.nan
+    with pytest.raises(BadInput, match="not finite"):
+        QUICK.sit(broken)
+
+
+def test_lineup_has_a_row_a_mask_and_room_for_captions(neutral):
+    one = lineup([neutral])
+    two = lineup([neutral, neutral])
+    assert two.shape[0] > one.shape[0]
+    assert two.shape[1] == one.shape[1]
+    titled = lineup([neutral], [Caption("i00-g0003-001", (("fitness", "+0.41"),))])
+    assert titled.shape[0] == one.shape[0]
+    assert titled.shape[1] > one.shape[1]
+    assert palette.png(one) == palette.png(lineup([neutral]))
+    with pytest.raises(BadInput, match="no mask"):
+        lineup([])
+    with pytest.raises(BadInput, match="captions"):
+        lineup([neutral], [])
+
+
+def test_similarity_finds_the_motion_it_was_given():
+    rng = np.random.default_rng(5)
+    points = rng.normal(size=(9, 3))
+    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    turn *= np.sign(np.linalg.det(turn))
+    scale, rotation, shift = similarity(points, 1.7 * points @ turn.T + [0.1, -2.0, 3.0])
+    assert scale == pytest.approx(1.7)
+    np.testing.assert_allclose(rotation, turn, atol=1e-12)
+    np.testing.assert_allclose(shift, [0.1, -2.0, 3.0], atol=1e-12)
+
+
+def test_the_mean_of_identical_masks_is_that_mask():
+    mask = decode(noise(1))
+    mean, aligned = mean_mask(np.repeat(mask, 3, axis=0), LANDMARKS)
+    np.testing.assert_allclose(mean, mask[0], atol=1e-7)
+    np.testing.assert_allclose(aligned, np.repeat(mask, 3, axis=0), atol=1e-7)
+
+
+def test_the_mean_of_one_mask_moved_about_is_that_shape():
+    mask = decode(noise(1))[0].astype(np.float64)
+    angle = np.radians(14.0)
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1.0]])
+    moved = np.stack([mask, 1.2 * mask @ turn.T + 0.01, 0.8 * mask @ turn + [0.0, 0.02, 0.0]])
+    _, aligned = mean_mask(moved.astype(np.float32), LANDMARKS)
+    assert np.abs(aligned - aligned[0]).max() < 1e-6
+    reversed_mean, _ = mean_mask(moved[::-1].astype(np.float32), LANDMARKS)
+    np.testing.assert_allclose(reversed_mean, mean_mask(moved.astype(np.float32), LANDMARKS)[0], atol=1e-6)
+
+
+def test_overlay_of_equal_pictures_is_the_picture_and_of_two_halves_is_half():
+    rng = np.random.default_rng(1)
+    picture = rng.integers(1, 256, (12, 12, 4), dtype=np.uint8)
+    np.testing.assert_array_equal(overlay([picture] * 5), picture)
+    nothing = np.zeros_like(picture)
+    half = overlay([picture, nothing])
+    np.testing.assert_array_equal(half[..., :3], picture[..., :3])
+    np.testing.assert_allclose(half[..., 3], picture[..., 3] / 2, atol=0.5)
+
+
+def test_composite_of_identical_masks_shows_that_mask_twice():
+    mask = decode(noise(1, 0.3))
+    page = composite(QUICK, np.repeat(mask, 2, axis=0), LANDMARKS)
+    same = composite(QUICK, mask, LANDMARKS)
+    picture = slice(0, page.shape[0] - 110)  # without the words, which count the masks
+    assert np.abs(page[picture].astype(int) - same[picture]).max() <= 3
+    with pytest.raises(BadInput, match="no mask"):
+        composite(QUICK, mask[:0], LANDMARKS)
+
+
+def test_portrait_shows_the_mask_before_the_wall(neutral):
+    page = portrait(neutral, 200)
+    assert page.shape == (200, 200, 3)
+    assert page[100, 100].min() > 100 > page[3, 3].max()
+
+
+def test_the_film_begins_and_ends_with_its_frames_and_is_the_same_each_time():
+    frames = [Frame(g, 4 * k, 0.5 * k - 0.6) for k, g in enumerate(noise(3, 0.8))]
+    data = film(QUICK, decode, frames, steps=5)
+    assert data == film(QUICK, decode, frames, steps=5)
+    with Pillow.open(io.BytesIO(data)) as opened:
+        assert opened.format == "WEBP"
+        assert opened.n_frames == 5
+        opened.seek(0)
+        first = np.array(opened.convert("RGB"), int)
+        opened.seek(4)
+        last = np.array(opened.convert("RGB"), int)
+    alone = film(QUICK, decode, frames[2:])
+    with Pillow.open(io.BytesIO(alone)) as opened:
+        final = np.array(opened.convert("RGB"), int)
+    side = final.shape[1]
+    assert np.abs(last[:side] - final[:side]).mean() < 3
+    assert np.abs(first[:side] - final[:side]).mean() > 6
+    with pytest.raises(BadInput, match="no generation"):
+        film(QUICK, decode, [])
+
+
+def test_the_strip_wraps_and_draws_the_fitness():
+    frames = [Frame(g, k, None) for k, g in enumerate(noise(7, 0.4))]
+    plain = film_strip(QUICK, decode, frames)
+    known = [Frame(f.genome, f.generation, 0.1 * f.generation) for f in frames]
+    graphed = film_strip(QUICK, decode, known)
+    assert graphed.shape[0] > plain.shape[0]
+    assert graphed.shape[1] == plain.shape[1]
+    assert (np.abs(graphed.astype(int) - palette.YES).max(-1) < 12).sum() > 200
+    with pytest.raises(BadInput, match="no generation"):
+        film_strip(QUICK, decode, [])
+
+
+def test_a_contact_sheet_holds_the_scored_pixels_untouched():
+    rng = np.random.default_rng(2)
+    images = rng.integers(0, 256, (5, 40, 40, 3), dtype=np.uint8)
+    box = (5.0, 8.0, 30.0, 33.0)
+    views = [Seen(image, box if k % 2 else None, None, ("HOG +1.00",)) for k, image in enumerate(images)]
+    page = contact_sheet(views, "What the machine received")
+    flat = page.reshape(-1, 3)
+    for image in images:
+        large = np.kron(image, np.ones((SCALE, SCALE, 1), np.uint8))
+        starts = np.flatnonzero((flat == large[0, 0]).all(-1))
+        found = [
+            (r, c)
+            for r, c in (divmod(int(s), page.shape[1]) for s in starts)
+            if np.array_equal(page[r : r + 80, c : c + 80], large)
+        ]
+        assert len(found) == 1
+    gold = (page == palette.YES).all(-1).sum()
+    unseen = contact_sheet([Seen(v.image, None, None, v.words) for v in views], "What the machine received")
+    assert gold > (unseen == palette.YES).all(-1).sum() + 2 * 2 * (25 + 25)
+    with pytest.raises(BadInput, match="no view"):
+        contact_sheet([], "nothing")
