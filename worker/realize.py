@@ -20,7 +20,7 @@ from services.exhibition.lineup import Caption, lineup
 from services.exhibition.palette import png, signed
 from services.exhibition.portrait import portrait
 from services.exhibition.sheet import Seen, contact_sheet
-from services.exhibition.studio import Sitting, Studio, one_thread
+from services.exhibition.studio import Sitting, Studio, one_thread, side_by_side
 from services.recognition.audit import AuditView, audit
 from services.recognition.cascade import ViolaJones
 from services.recognition.catalog import model_info
@@ -115,7 +115,6 @@ def realize(
                 auditor.submit(_audited, run, plan.decoder, elite, points, views, target, machines)
                 for elite, points in zip(elites, plan.vertices, strict=True)
             ]
-            # dlib lets go of the interpreter while it computes, so the pictures cost little time beside it.
             plan.hang_masks(progress or _silent)
             plan.hang_pictures(progress or _silent)
             reports = []
@@ -152,9 +151,10 @@ class _Exhibition:
 
     def hang_masks(self, report: Progress) -> None:
         """Each mask's own files."""
+        self._masks = side_by_side(self._studio.sit, self.vertices)
+        fronts = side_by_side(lambda mask: png(portrait(mask)), self._masks)
         for k, (elite, points) in enumerate(zip(self.elites, self.vertices, strict=True)):
-            self._masks.append(self._studio.sit(points))
-            _write_mask(self.run, self.decoder.basis, elite, points, self._masks[-1])
+            _write_mask(self.run, self.decoder.basis, elite, points, fronts[k])
             report("masks", k + 1, len(self.elites))
 
     def hang_pictures(self, report: Progress) -> None:
@@ -222,7 +222,7 @@ def _vertices(decoder: Decoder, genomes: Float) -> Float:
     return decoded
 
 
-def _write_mask(run: Store, basis: Basis, elite: EliteMask, points: Float, mask: Sitting) -> None:
+def _write_mask(run: Store, basis: Basis, elite: EliteMask, points: Float, front: bytes) -> None:
     facts = {
         "format": GENOME_FORMAT,
         "id": elite.id,
@@ -237,7 +237,7 @@ def _write_mask(run: Store, basis: Basis, elite: EliteMask, points: Float, mask:
     run.put(f"masks/{elite.id}/genome.json", _json(facts))
     extras = {"mask": elite.id, "basis": basis.id, "units": "m"}
     run.put(f"masks/{elite.id}/mask.glb", write_glb(points, basis.triangles, name=elite.id, extras=extras))
-    run.put(f"masks/{elite.id}/front.png", png(portrait(mask)))
+    run.put(f"masks/{elite.id}/front.png", front)
 
 
 def _audited(

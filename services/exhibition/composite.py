@@ -11,9 +11,9 @@ from services.exhibition import palette
 from services.exhibition.align import mean_mask
 from services.exhibition.lineup import shared_field_mm
 from services.exhibition.palette import Image
-from services.exhibition.studio import Pose, Studio
+from services.exhibition.studio import Pose, Studio, side_by_side
 
-_PANEL_PX = 980
+_PANEL_PX = 900
 _FOOT_PX = 110
 
 
@@ -34,17 +34,16 @@ def composite(studio: Studio, vertices: NDArray[np.float32], landmarks: NDArray[
     :raises BadInput: where there is no mask, or a vertex is not finite.
     """
     mean, aligned = mean_mask(vertices, landmarks)
-    masks = [studio.sit(mask) for mask in aligned]
-    middle = studio.sit(mean)
+    middle, *masks = side_by_side(studio.sit, [mean, *aligned])
     field = shared_field_mm([middle, *masks])
     pose = Pose(0.0)
-    exposures = overlay([mask.shoot(pose, _PANEL_PX, field) for mask in masks])
+    shape, *pictures = side_by_side(lambda mask: mask.shoot(pose, _PANEL_PX, field), [middle, *masks])
     margin = palette.MARGIN_PX
     page = palette.backdrop(2 * _PANEL_PX + 3 * margin, _PANEL_PX + _FOOT_PX + margin)
     count = "one mask" if len(masks) == 1 else f"{len(masks)} masks"
     panels = (
-        (middle.shoot(pose, _PANEL_PX, field), 0.55, "Mean of the shapes", f"{count}, aligned on landmarks"),
-        (exposures, 0.45, "Mean of the pictures", f"{count}, one exposure each"),
+        (shape, 0.55, "Mean of the shapes", f"{count}, aligned on landmarks"),
+        (overlay(pictures), 0.45, "Mean of the pictures", f"{count}, one exposure each"),
     )
     for k, (shot, shadow, title, note) in enumerate(panels):
         x = margin + k * (_PANEL_PX + margin)

@@ -14,7 +14,7 @@ from PIL import ImageDraw
 from services.errors import BadInput
 from services.exhibition import palette
 from services.exhibition.palette import Image
-from services.exhibition.studio import Pose, Sitting, Studio
+from services.exhibition.studio import Pose, Studio, side_by_side
 
 Decode = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -23,7 +23,7 @@ _FIELD_MM = 236.0
 _STILL_PX = 400
 _PER_ROW = 6
 _GRAPH_PX = 120
-_FILM_PX = 400
+_FILM_PX = 360
 _STEP_MS, _HOLD_MS = 70, 2200
 
 
@@ -45,7 +45,7 @@ def film_strip(
     :raises BadInput: where there is no frame.
     """
     _check(frames)
-    shots = [sit.shoot(_POSE, _STILL_PX, _FIELD_MM) for sit in _sittings(studio, decode, _genomes(frames))]
+    shots = _shots(studio, decode(_genomes(frames)), _STILL_PX)
     margin, cell = palette.MARGIN_PX, _STILL_PX + 70
     columns = min(len(frames), _PER_ROW)
     rows = -(-len(frames) // columns)
@@ -68,7 +68,7 @@ def film_strip(
     return palette.pixels(page)
 
 
-def film(studio: Studio, decode: Decode, frames: Sequence[Frame], steps: int = 36) -> bytes:
+def film(studio: Studio, decode: Decode, frames: Sequence[Frame], steps: int = 34) -> bytes:
     """A looping animated WebP: ``steps`` pictures from the first frame to the last, genomes in between.
 
     In-between shapes were never scored: they show the way, and only the frames' own moments carry a fitness.
@@ -79,9 +79,9 @@ def film(studio: Studio, decode: Decode, frames: Sequence[Frame], steps: int = 3
     places = np.linspace(0.0, len(frames) - 1.0, steps if len(frames) > 1 else 1)
     genomes = np.stack([_between(frames, p) for p in places])
     pages = []
-    for place, sitting in zip(places, _sittings(studio, decode, genomes), strict=True):
+    for place, shot in zip(places, _shots(studio, decode(genomes), _FILM_PX), strict=True):
         page = palette.backdrop(_FILM_PX, _FILM_PX + 44)
-        palette.hang(page, sitting.shoot(_POSE, _FILM_PX, _FIELD_MM), (0, 0))
+        palette.hang(page, shot, (0, 0))
         generation = np.interp(place, np.arange(len(frames)), [f.generation for f in frames])
         palette.write(page, (24, _FILM_PX + 22), f"generation {generation:.0f}", 15, palette.QUIET, "ls")
         last = frames[min(int(place), len(frames) - 1)]
@@ -113,8 +113,8 @@ def _genomes(frames: Sequence[Frame]) -> NDArray[np.float32]:
     return np.stack([f.genome for f in frames]).astype(np.float32)
 
 
-def _sittings(studio: Studio, decode: Decode, genomes: NDArray[np.float32]) -> list[Sitting]:
-    return [studio.sit(vertices) for vertices in decode(genomes)]
+def _shots(studio: Studio, masks: NDArray[np.float32], size_px: int) -> list[Image]:
+    return side_by_side(lambda vertices: studio.sit(vertices).shoot(_POSE, size_px, _FIELD_MM), masks)
 
 
 def _between(frames: Sequence[Frame], place: float) -> NDArray[np.float32]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from PIL import Image as Pillow
 
 from services.errors import BadInput
 from services.exhibition import palette
 from services.exhibition.palette import Image
-from services.exhibition.studio import Pose, Sitting
+from services.exhibition.studio import Pose, Sitting, side_by_side
 from services.rendering.camera import CENTER_M
 
 POSES = (Pose(-38.0), Pose(0.0), Pose(38.0), Pose(78.0))
@@ -59,11 +60,12 @@ def lineup(
     palette.spaced(page, (margin, margin), title, 20, palette.TEXT)
     for k, name in enumerate(_NAMES):
         palette.write(page, (left + (k + 0.5) * _CELL_PX, margin), name, 16, palette.QUIET, "ms")
-    for row, mask in enumerate(masks):
+    shots = side_by_side(lambda what: what[0].shoot(what[1], _CELL_PX, field), list(product(masks, POSES)))
+    for row in range(len(masks)):
         top = _HEAD_PX + row * (_CELL_PX + _GAP_PX)
         _ruler(page, left, top, field)
-        for k, pose in enumerate(POSES):
-            palette.hang(page, mask.shoot(pose, _CELL_PX, field), (left + k * _CELL_PX, top))
+        for k in range(len(POSES)):
+            palette.hang(page, shots[row * len(POSES) + k], (left + k * _CELL_PX, top))
         if captions is not None:
             write_caption(page, captions[row], (margin, top + _eye_line(field)), _CAPTION_PX - 44)
     note = "Centimeters above and below the eyes. Every mask to one scale, under one light."

@@ -7,7 +7,7 @@ from services.exhibition.lineup import shared_field_mm
 from services.exhibition.palette import Image
 from services.exhibition.studio import Pose, Sitting
 
-_SIZE_PX = 900
+_SIZE_PX = 800
 
 
 def portrait(mask: Sitting, size_px: int = _SIZE_PX) -> Image:

@@ -54,7 +54,7 @@ def test_every_promised_file_is_there_and_opens(realized):
         if key.endswith((".png", ".webp")):
             with Pillow.open(io.BytesIO(run.get(key))) as picture:
                 picture.load()
-                assert min(picture.size) >= 400, key
+                assert min(picture.size) >= 360, key
 
 
 def test_the_glb_and_the_genome_give_the_same_vertices(realized):
