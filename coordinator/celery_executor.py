@@ -14,8 +14,7 @@ import redis
 from kombu.exceptions import OperationalError
 
 from coordinator.executor import Finished
-from coordinator.record import Record
-from services.errors import BadInput, CorruptData, Unavailable
+from services.errors import CorruptData, Unavailable
 from services.storage.store import Store, open_store
 from worker import pin
 from worker.app import make_app
@@ -79,7 +78,6 @@ class CeleryExecutor:
         self._listed = self._heard_at = time.monotonic()
         self._trouble_since: float | None = None
         self._with_redis(self._redis.ping)
-        self._pin()
 
     def submit(self, batch: str, label: str) -> None:
         """Send the batch's id to the workers, unless a resumed run has its answer already.
@@ -250,20 +248,3 @@ class CeleryExecutor:
             self._dues.append((now, batch))
         heapq.heapify(self._dues)
         self._listed = 0.0
-
-    # -- one kind of scorer
-
-    def _pin(self) -> None:
-        """Pin what the record says before the first worker does."""
-        if not self._run.exists("run.toml"):
-            return
-        record = Record(self._run)
-        if not record.spec_table().get("run", {}).get("exact", True):
-            pin.pin(self._run, pin.ANY)
-            return
-        wanted = record.manifest().get("fingerprint") if self._run.exists("manifest.json") else None
-        if wanted and pin.pin(self._run, wanted) != wanted:
-            raise BadInput(
-                f"{self._run.url}: manifest.json and {pin.KEY} name different scorers; "
-                "the run was scored on unlike machines, start a new one"
-            )

@@ -29,6 +29,7 @@ from services.recognition.fitness import Objective
 from services.shape.catalog import basis_info
 from services.storage.store import Store
 from worker.objects import write_target
+from worker.pin import ANY, join, pin
 from worker.plan import Measure, Plan, make_plan
 
 if TYPE_CHECKING:
@@ -209,7 +210,6 @@ def _manifest(spec: Spec, objectives: Sequence[Objective], photos: Sequence[str]
         ],
         "photos_sha256": list(photos),
         "consent": spec.consent.model_dump(mode="json") if spec.consent else None,
-        "fingerprint": None,
     }
 
 
@@ -232,32 +232,19 @@ def evolve_run(
 
 
 def _pin_fingerprint(record: Record, executor: Executor, exact: bool) -> None:
+    if not exact:
+        pin(record.store, ANY)
     found = executor.fingerprint()
-    if found is None:
-        return
-    manifest = record.manifest()
-    wanted = manifest["fingerprint"]
-    if wanted is None:
-        record.write_manifest({**manifest, "fingerprint": found})
-    elif exact and wanted != found:
-        lines = [
-            f"{k}: the run has {wanted.get(k)}, this machine {found.get(k)}"
-            for k in found
-            if wanted.get(k) != found[k]
-        ]
-        raise BadInput(
-            f"{record.url}: this machine scores otherwise than the run's first: {'; '.join(lines)}; "
-            "resume on a machine like it, or start a run with [run] exact = false"
-        )
+    if found is not None:  # on a cluster every worker joins for itself
+        join(record.store, found)
 
 
 def finish_run(
     opened: Opened, elites: Sequence[Ranked], progress: Callable[[str, int, int], None] | None = None
 ) -> list[AuditReport]:
     """Meshes, pictures and the audit of the elites; then the run is done."""
-    from worker.realize import EliteMask, StoryFrame, realize
-
     from worker.objects import read_target
+    from worker.realize import EliteMask, StoryFrame, realize
 
     spec, record = opened.spec, opened.record
     labels = [o.label for o in opened.objectives]

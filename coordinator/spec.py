@@ -344,11 +344,18 @@ def _one_line(error: ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ")
     given = first.get("input")
     shown = f" (given: {given!r})" if isinstance(given, (str, int, float, bool)) else ""
-    return f"{_key(place)}{message}{shown}{more}"
+    return f"{_where(place)}{message}{shown}{more}"
 
 
 def _key(place: Sequence[str]) -> str:
     return f"[{'.'.join(place)}] " if place else ""
+
+
+def _where(place: Sequence[str]) -> str:
+    """``[search] islands: `` for a value, ``[views] `` for a table."""
+    if not place or _known_keys(place):
+        return _key(place)
+    return f"{_key(place[:-1])}{place[-1]}: "
 
 
 def _known_keys(tables: Sequence[str]) -> list[str]:
@@ -356,6 +363,8 @@ def _known_keys(tables: Sequence[str]) -> list[str]:
     for table in tables:
         if table.isdigit():
             continue
+        if table not in model.model_fields:
+            return []
         annotation = model.model_fields[table].annotation
         candidates = [a for a in _walk(annotation) if isinstance(a, type) and issubclass(a, BaseModel)]
         if not candidates:

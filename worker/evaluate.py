@@ -6,9 +6,10 @@ import traceback
 from dataclasses import dataclass
 from functools import lru_cache
 
-from services.errors import BadInput, CorruptData, Unavailable
+import torch
+
 from services.storage.store import ObjectMissing, Store
-from worker.fingerprint import fingerprint, fingerprint_differences, pick_device
+from worker.fingerprint import fingerprint, pick_device
 from worker.objects import batch_key, read_target, record_failure, scores_key
 from worker.plan import Batch, Plan, decode_batch
 from worker.scorer import Scorer
@@ -51,24 +52,16 @@ class Evaluator:
         except ObjectMissing:
             return Summary(batch, "gone")
         work = decode_batch(data, f"{run.url}/{batch_key(batch)}")
+        scorer = self._scorer_for(work.plan, run)
         try:
-            scores = self._scorer_for(work.plan, run).score(work)
-        except (BadInput, CorruptData, Unavailable, MemoryError, OSError):
+            scores = scorer.score(work)
+        except (MemoryError, OSError, torch.OutOfMemoryError):
             raise
         except Exception:
             record_failure(run, batch, traceback.format_exc())
             return Summary(batch, "failed")
         run.create(scores_key(batch), scores.encoded({"fingerprint": self.fingerprint()}))
         return Summary(batch, "scored", views=_views(work))
-
-    def refuse_other(self, wanted: dict[str, str]) -> None:
-        """:raises BadInput: naming the differences if this process would not give the run's own bits."""
-        lines = fingerprint_differences(wanted, self.fingerprint())
-        if lines:
-            raise BadInput(
-                f"this machine scores otherwise than the run's: {'; '.join(lines)}; "
-                "resume on a machine like the first one, or start a run with [run] exact = false"
-            )
 
     def _scorer_for(self, plan: Plan, run: Store) -> Scorer:
         digest = plan.digest()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 
@@ -21,15 +19,6 @@ def fingerprint(device: str) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "micro_images": str(MICRO_IMAGES),
     }
-
-
-def fingerprint_differences(wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
-    """Lines ``part: run has x, this scorer has y``; empty where both agree."""
-    return [
-        f"{key}: the run has {wanted.get(key)}, this scorer has {found.get(key)}"
-        for key in sorted({*wanted, *found})
-        if wanted.get(key) != found.get(key)
-    ]
 
 
 def pick_device() -> str:

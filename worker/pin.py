@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from services.errors import CorruptData
+from services.errors import BadInput, CorruptData
 from services.storage.store import ObjectMissing, Store
 
 KEY = "fingerprint.json"
@@ -33,3 +33,32 @@ def pinned(run: Store) -> dict[str, str] | None:
         return None
     except (ValueError, AttributeError):
         raise CorruptData(f"{run.url}/{KEY}: damaged; restore it from a copy of the run") from None
+
+
+def fingerprint_differences(wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """Lines ``part: run has x, this scorer has y``; empty where both agree."""
+    return [
+        f"{key}: the run has {wanted.get(key)}, this scorer has {found.get(key)}"
+        for key in sorted({*wanted, *found})
+        if wanted.get(key) != found.get(key)
+    ]
+
+
+class Refused(BadInput):
+    """This scorer would not give the run's own bits."""
+
+
+def join(run: Store, fingerprint: Mapping[str, str]) -> None:
+    """Score for a run: the first scorer pins its fingerprint, every other must have the same.
+
+    :raises Refused: naming the differences.
+    """
+    held = pinned(run)
+    if held is None:
+        held = pin(run, fingerprint)
+    lines = fingerprint_differences(held, fingerprint) if held != ANY else []
+    if lines:
+        raise Refused(
+            f"{run.url}: this machine scores otherwise than the run's first: {'; '.join(lines)}; "
+            "use a machine like that one, or start a run with [run] exact = false"
+        )

@@ -12,14 +12,14 @@ import redis
 from celery import shared_task
 
 from services.errors import BadInput, DatamaskError
-from services.storage.store import Store, open_store
+from services.storage.store import open_store
 from worker import pin
 from worker.bell import Bell, bell_list, connect, ring
 from worker.messages import TASK, Score, decode_score
 from worker.objects import MAX_ATTEMPTS, attempts, batch_key, record_failure
 
 if TYPE_CHECKING:
-    from worker.evaluate import Evaluator
+    pass
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +61,9 @@ def attend(work: Score) -> Bell:
 
         run = open_store(work.store).sub(work.run)
         evaluator = shared_evaluator()
-        _join(run, evaluator)
+        pin.join(run, evaluator.fingerprint())
         summary = evaluator.evaluate(run, work.batch)
-    except Refused as error:
+    except pin.Refused as error:
         return Bell(work.batch, "refused", detail=_line(error))
     except (DatamaskError, MemoryError, OSError, ImportError) as error:
         return Bell(work.batch, "trouble", detail=_line(error))
@@ -94,25 +94,6 @@ def _deaths(client: redis.Redis[bytes], work: Score) -> int:
 
 def _starts(work: Score) -> str:
     return f"datamask:starts:{bell_list(work).rpartition(':')[2]}:{work.batch}"
-
-
-class Refused(BadInput):
-    """This worker would not give the run's own bits."""
-
-
-def _join(run: Store, evaluator: Evaluator) -> None:
-    from worker.fingerprint import fingerprint_differences
-
-    found = evaluator.fingerprint()
-    wanted = pin.pinned(run)
-    if wanted is None:
-        wanted = pin.pin(run, found)
-    lines = fingerprint_differences(wanted, found) if wanted != pin.ANY else []
-    if lines:
-        raise Refused(
-            f"this worker scores otherwise than the run's first: {'; '.join(lines)}; "
-            "use workers like the first one, or start a run with [run] exact = false"
-        )
 
 
 def allowed(store_url: str) -> None:

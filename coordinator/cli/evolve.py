@@ -30,7 +30,9 @@ def evolve(
     spec: Annotated[
         Path, typer.Argument(help="Run spec (TOML); examples/ has some to start from.", show_default=False)
     ],
-    store: Annotated[str, typer.Option(help="Where runs are kept: a folder or a file:// URL.")] = "runs",
+    store: Annotated[
+        str, typer.Option(envvar="DATAMASK_STORE", help="Where runs are kept: a folder or a file:// URL.")
+    ] = "runs",
     run: Annotated[
         str | None, typer.Option(help="Name of the run. Default: the spec's name and a free number.")
     ] = None,
@@ -85,10 +87,11 @@ def evolve(
                 reports = finish_run(opened, evolution.elites(), steps)
             summary(console, opened.objectives, evolution, reports, opened.spec)
     except KeyboardInterrupt:
-        command = _resume_command(spec, store, name, seed, target, consent, set_)
-        console.print(
-            f"\ninterrupted; nothing that was committed is lost. Go on with:\n  {command}", style="yellow"
-        )
+        command = _resume_command(spec, place.url, name, seed, target, consent, set_)
+        if executor is ExecutorName.celery:
+            command += " --executor celery"
+        words = f"\ninterrupted; nothing that was committed is lost. Go on with:\n  {command}"
+        console.print(words, style="yellow", soft_wrap=True, markup=False)
         raise typer.Exit(130) from None
     finally:
         record.close()

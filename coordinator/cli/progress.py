@@ -88,6 +88,7 @@ class Progress:
             f"epoch {epoch + 1}/{self._evolution.epochs}  best {best.fitness:+.2f}  ({values})  "
             f"{speed:.0f} views/s",
             highlight=False,
+            soft_wrap=True,
         )
 
     def _view(self) -> Group:

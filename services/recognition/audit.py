@@ -7,6 +7,7 @@ independent witness of a face: the critics are. Nothing is ever embedded where n
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,11 +79,25 @@ def mmod_scores(images: Pixels, regions: NDArray[np.floating[Any]] | None = None
     images: uint8 (n, H, W, 3), RGB. regions: (n, 4) boxes; only detections centered in them count. dlib
     reports scores above 0 only, and is slow (0.1 to 0.4 s an image): for evidence, not for the inner loop.
     """
+    return _best_scores(
+        images, regions, lambda image: [(hit.confidence, _box(hit.rect)) for hit in _mmod()(image, 0)]
+    )
+
+
+def hog_scores(images: Pixels, regions: NDArray[np.floating[Any]] | None = None) -> NDArray[np.float32]:
+    """dlib's own HOG detector: its best score in each image, float32 (n,); arguments as in mmod_scores."""
+    return _best_scores(images, regions, lambda image: _detect(image, upsample=0))
+
+
+def _best_scores(
+    images: Pixels,
+    regions: NDArray[np.floating[Any]] | None,
+    detect: Callable[[Pixels], list[tuple[float, Box]]],
+) -> NDArray[np.float32]:
     scores = np.full(len(images), np.nan, dtype=np.float32)
     for index, image in enumerate(_checked(images)):
         region = None if regions is None else regions[index]
-        found = [(hit.confidence, _box(hit.rect)) for hit in _mmod()(image, 0)]
-        inside = [score for score, box in found if _centered_in(box, region)]
+        inside = [score for score, box in detect(image) if _centered_in(box, region)]
         if inside:
             scores[index] = max(inside)
     return scores

@@ -80,7 +80,7 @@ def margins(objective: Objective, raw: Float, between: Float | None = None) -> F
 
 @dataclass(frozen=True)
 class Fitness:
-    """Fitness of n genomes. fitness: float32 (n,); values: float32 (n, objectives); margins: (n, objectives, v)."""
+    """Of n genomes, float32: fitness (n,), values (n, objectives), margins (n, objectives, v)."""
 
     fitness: Float
     values: Float

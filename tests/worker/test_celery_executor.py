@@ -14,7 +14,6 @@ from coordinator.celery_executor import CeleryExecutor
 from coordinator.executor import Finished
 from services.errors import BadInput, CorruptData, Unavailable
 from services.storage.store import open_store
-from worker import pin
 from worker.bell import Bell, bell_list, ring
 from worker.messages import QUEUE, Score
 from worker.objects import MAX_ATTEMPTS, batch_key, record_failure, scores_key
@@ -207,20 +206,3 @@ def test_without_redis_there_is_one_clear_line(place):
 def test_a_name_that_workers_would_refuse_is_refused_here(redis_server, place):
     with pytest.raises(BadInput):
         CeleryExecutor(place[1], place[0].url, "../x", redis_server.url)
-
-
-def test_the_record_s_fingerprint_is_pinned_for_workers(executor, place):
-    _, run = place
-    run.create("run.toml", b"[run]\nexact = true\n")
-    run.put("manifest.json", json.dumps({"fingerprint": {"device": "cpu"}}).encode())
-    assert executor().fingerprint() == {"device": "cpu"}
-    run.put("manifest.json", json.dumps({"fingerprint": {"device": "cuda"}}).encode())
-    with pytest.raises(BadInput, match="different scorers"):
-        executor()
-
-
-def test_a_run_that_is_not_exact_lets_any_worker_join(executor, place):
-    _, run = place
-    run.create("run.toml", b"[run]\nexact = false\n")
-    assert executor().fingerprint() is None
-    assert pin.pinned(run) == pin.ANY

@@ -1,0 +1,364 @@
+"""The promises of a run: one spec and one seed, one end, whatever happens on the way."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from coordinator.evolution import Evolution, best_of_each_island, choose_elites
+from coordinator.executor import Finished, LocalExecutor
+from coordinator.island import Ranked, decode_ranked
+from coordinator.record import Record, checkpoint_key
+from coordinator.run import Opened, evolve_run, free_name, open_run
+from coordinator.spec import parse_spec
+from services.errors import BadInput, CorruptData
+from services.storage import Store, open_store
+from worker.evaluate import Evaluator, Summary
+from worker.objects import record_failure
+
+SPEC = """
+name = "small"
+seed = 3
+[search]
+islands = 2
+population = 6
+generations = 4
+optimizers = ["sep-cma", "genetic"]
+[migration]
+every = 2
+count = 1
+[views]
+count = 2
+size_px = 112
+field_mm = [180, 200]
+[elites]
+count = 2
+ranking_views = 2
+[verify]
+views = 2
+[[objective]]
+kind = "detect"
+model = "dlib-hog"
+[[objective]]
+kind = "consistent"
+model = "dlib-resnet"
+weight = 0.5
+"""
+
+
+@pytest.fixture(scope="module")
+def evaluator() -> Evaluator:
+    return Evaluator("cpu")
+
+
+def opened(folder: Path, name: str = "run", **changes: object) -> Opened:
+    import tomllib
+
+    table = tomllib.loads(SPEC)
+    for key, value in changes.items():
+        part, _, field = key.partition("__")
+        table[part] = {**table[part], field: value} if field else value
+    return open_run(parse_spec(table, "spec"), Record(open_store(folder, write=True).sub(name)), resume=True)
+
+
+def checkpoints(store: Store) -> dict[str, bytes]:
+    keys = [key for key in store.list() if key.startswith(("checkpoints/", "evaluations/"))]
+    return {key: store.get(key) for key in keys}
+
+
+def evolved(run: Opened, executor: object) -> Evolution:
+    try:
+        return evolve_run(run, executor, [], lambda evolution: None)  # type: ignore[arg-type]
+    finally:
+        run.record.close()
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory, evaluator: Evaluator) -> tuple[Opened, Evolution]:
+    run = opened(tmp_path_factory.mktemp("reference"))
+    return run, evolved(run, LocalExecutor(run.record.store, evaluator))
+
+
+class Shuffled(LocalExecutor):
+    """Scores whatever is waiting in a random order, as a cluster would."""
+
+    def __init__(self, run: Store, evaluator: Evaluator, seed: int) -> None:
+        super().__init__(run, evaluator)
+        self._random = random.Random(seed)
+
+    def wait(self) -> Finished:
+        self._random.shuffle(self._waiting)  # type: ignore[arg-type]
+        return super().wait()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_order_of_arrival_changes_no_byte(
+    reference: tuple[Opened, Evolution], evaluator: Evaluator, tmp_path: Path, seed: int
+) -> None:
+    run = opened(tmp_path, name=f"other-{seed}")
+    evolved(run, Shuffled(run.record.store, evaluator, seed))
+    assert checkpoints(run.record.store) == checkpoints(reference[0].record.store)
+
+
+def test_another_seed_is_another_run(
+    reference: tuple[Opened, Evolution], evaluator: Evaluator, tmp_path: Path
+) -> None:
+    run = opened(tmp_path, seed=4)
+    evolved(run, LocalExecutor(run.record.store, evaluator))
+    ours, theirs = checkpoints(run.record.store), checkpoints(reference[0].record.store)
+    assert ours.keys() == theirs.keys()
+    assert all(ours[key] != theirs[key] for key in ours)
+
+
+def test_the_record_lists_every_scored_genome(reference: tuple[Opened, Evolution]) -> None:
+    record = reference[0].record
+    head = record.head()
+    assert head.epoch == 1
+    tables = [pd.read_parquet(io.BytesIO(record.part(k, h))) for k, h in sorted(head.evaluations.items())]
+    table = pd.concat(tables)
+    assert len(table) == 2 * 6 * 4
+    assert table["id"].is_unique
+    assert table["id"].iloc[0] == "i00-g0000-000"
+    assert set(table["status"]) == {"ok"}
+    assert all(len(g) == 138 for g in table["genome"])
+    assert all(len(s) == 2 for s in table["scores dlib-hog"])
+    scores = np.stack(table["scores dlib-hog"].to_list())
+    np.testing.assert_allclose(
+        table["value dlib-hog"], 0.5 * scores.mean(1) + 0.5 * scores.min(1), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_parents_lead_back_to_noise_and_across_islands(reference: tuple[Opened, Evolution]) -> None:
+    record = reference[0].record
+    table = pd.concat(
+        [pd.read_parquet(io.BytesIO(record.part(k, h))) for k, h in record.head().evaluations.items()]
+    )
+    ids = set(table["id"])
+    first = table[table["generation"] == 0]
+    assert all(len(p) == 0 for p in first["parents"])
+    genetic = table[(table["island"] == 1) & (table["generation"] == 1)]
+    assert all(set(p) <= ids and 1 <= len(p) <= 2 for p in genetic["parents"])
+    cma = table[(table["island"] == 0) & (table["generation"] == 1)]
+    assert all(list(p) == ["i00-g0000"] for p in cma["parents"])
+    arrived = table[(table["island"] == 0) & (table["generation"] == 2)]
+    assert any(len(p) == 1 and p[0].startswith("i01-") for p in arrived["parents"])
+
+
+def test_covered_batches_are_removed(reference: tuple[Opened, Evolution]) -> None:
+    keys = reference[0].record.store.list()
+    assert not [key for key in keys if key.startswith(("batches/", "scores/", "failures/"))]
+
+
+def test_elites_are_ranked_on_one_view_set_and_come_from_every_island(
+    reference: tuple[Opened, Evolution],
+) -> None:
+    run, evolution = reference
+    elites = evolution.elites()
+    assert [e.fitness for e in elites] == sorted((e.fitness for e in elites), reverse=True)
+    assert {e.island for e in elites} == {0, 1}
+    head = run.record.head()
+    key = checkpoint_key(head.epoch, "elites")
+    kept = decode_ranked(run.record.part(key, head.parts[key]), key)
+    assert [k.id for k in choose_elites(kept, 2)] == [e.id for e in elites]
+
+
+def test_choosing_elites_prefers_other_islands_and_drops_equals() -> None:
+    def ranked(name: str, island: int, fitness: float, gene: float) -> Ranked:
+        return Ranked(name, island, 0, np.full(2, gene, np.float32), fitness, np.zeros(1, np.float32), 0.0)
+
+    masks = [ranked("a", 0, 3.0, 1), ranked("b", 0, 2.5, 2), ranked("c", 0, 2.4, 2), ranked("d", 1, 1.0, 3)]
+    assert [m.id for m in best_of_each_island(masks, 2)] == ["a", "b", "d"]
+    assert [m.id for m in choose_elites(masks, 2)] == ["a", "d"]
+    assert [m.id for m in choose_elites(masks, 3)] == ["a", "b", "d"]
+
+
+class Poisoned(Evaluator):
+    """Fails on one batch, every time."""
+
+    victim: str | None = None
+
+    def evaluate(self, run: Store, batch: str) -> Summary:
+        if self.victim is None:
+            self.victim = batch
+        if batch == self.victim:
+            record_failure(run, batch, "Traceback: it always fails")
+            return Summary(batch, "failed")
+        return super().evaluate(run, batch)
+
+
+def test_a_batch_that_keeps_failing_is_set_aside_and_the_run_ends(tmp_path: Path) -> None:
+    run = opened(tmp_path, search__generations=2)
+    poisoned = Poisoned("cpu")
+    evolution = evolved(run, LocalExecutor(run.record.store, poisoned))
+    assert evolution.set_aside == [poisoned.victim]
+    assert len(run.record.store.list(f"failures/{poisoned.victim}/")) == 3
+    record = run.record
+    table = pd.concat(
+        [pd.read_parquet(io.BytesIO(record.part(k, h))) for k, h in record.head().evaluations.items()]
+    )
+    assert (table["status"] == "failed").sum() == 6
+    assert np.isneginf(table.loc[table["status"] == "failed", "fitness"]).all()
+
+
+def test_slices_fix_the_batch_and_change_no_detector_score(evaluator: Evaluator, tmp_path: Path) -> None:
+    sliced = opened(tmp_path, name="sliced", search__batch=4, search__generations=1)
+    whole = opened(tmp_path, name="whole", search__generations=1)
+    tables = []
+    for run in (sliced, whole):
+        evolved(run, LocalExecutor(run.record.store, evaluator))
+        (key, sha256), *_ = run.record.head().evaluations.items()
+        tables.append(pd.read_parquet(io.BytesIO(run.record.part(key, sha256))))
+    np.testing.assert_array_equal(
+        np.stack(tables[0]["scores dlib-hog"].to_list()), np.stack(tables[1]["scores dlib-hog"].to_list())
+    )
+
+
+# -- interruptions, with the real command in a process of its own
+
+
+def command(folder: Path, spec: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "coordinator.cli", "evolve", str(spec), "--store", str(folder), *more]
+
+
+def test_killed_three_times_and_resumed_ends_byte_for_byte_the_same(
+    reference: tuple[Opened, Evolution], tmp_path: Path
+) -> None:
+    spec = tmp_path / "spec.toml"
+    spec.write_text(SPEC)
+    moments = random.Random(int.from_bytes(os.urandom(4), "little"))
+    store = open_store(tmp_path).sub("killed")
+    for _ in range(3):
+        before = len(store.list())
+        process = subprocess.Popen(
+            command(tmp_path, spec, "--run", "killed", "--resume", "--quiet"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        # Wait until it is at work, then strike at any moment of the evolution.
+        deadline = time.monotonic() + 120
+        while len(store.list()) <= before and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(moments.uniform(0.0, 4.0))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    end = subprocess.run(
+        command(tmp_path, spec, "--run", "killed", "--resume", "--quiet"),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert end.returncode == 0, end.stderr
+    assert end.stdout.strip().splitlines()[-1] == store.url
+    assert checkpoints(store) == checkpoints(reference[0].record.store)
+    assert Record(store).head().done
+    lineup = store.get("lineup.png")
+    assert lineup.startswith(b"\x89PNG")
+
+
+def test_an_interrupt_keeps_the_run_and_names_the_command_that_resumes(tmp_path: Path) -> None:
+    spec = tmp_path / "spec.toml"
+    spec.write_text(SPEC.replace("generations = 4", "generations = 400"))
+    process = subprocess.Popen(
+        command(tmp_path, spec, "--run", "long"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    store = open_store(tmp_path).sub("long")
+    deadline = time.monotonic() + 120
+    while not store.list("checkpoints/") and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert "--run long --resume" in errors
+    before = checkpoints(store)
+    assert before
+    assert json.loads(store.get("beat.json"))["ended"]
+    assert Record(store).head().parts.keys() <= before.keys()
+
+
+# -- what is refused, losing nothing
+
+
+def test_a_name_that_is_taken_and_a_resume_with_another_spec(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    with pytest.raises(BadInput, match=r"--resume"):
+        open_run(first.spec, first.record, resume=False)
+    with pytest.raises(BadInput, match=r"search\.population: 6 -> 8"):
+        opened(tmp_path, search__population=8)
+
+
+def test_a_living_coordinator_keeps_its_run(tmp_path: Path) -> None:
+    run = opened(tmp_path)
+    run.record.take_over()
+    try:
+        code = (
+            "from coordinator.record import Record; from services.storage import open_store; import sys\n"
+            "Record(open_store(sys.argv[1]).sub('run')).take_over()"
+        )
+        other = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert "a coordinator is at work on this run" in other.stderr
+    finally:
+        run.record.close()
+    successor = Record(run.record.store)
+    assert successor.take_over().owner == 2
+    successor.close()
+
+
+def test_the_old_owner_stops_at_its_next_commit(tmp_path: Path) -> None:
+    from coordinator.record import Fenced
+
+    run = opened(tmp_path)
+    run.record.take_over()
+    run.record.close()
+    newer = Record(run.record.store)
+    newer.take_over()
+    with pytest.raises(Fenced):
+        run.record.commit(0, {}, {})
+    newer.commit(0, {"checkpoints/e00000/x": b"1"}, {})
+    newer.close()
+
+
+def test_a_damaged_checkpoint_is_named(evaluator: Evaluator, tmp_path: Path) -> None:
+    run = opened(tmp_path, search__generations=2)
+    evolved(run, LocalExecutor(run.record.store, evaluator))
+    key = checkpoint_key(0, "i01")
+    data = bytearray(run.record.store.get(key))
+    data[len(data) // 2] ^= 0xFF
+    run.record.store.put(key, bytes(data))
+    again = opened(tmp_path, search__generations=2)
+    with pytest.raises(CorruptData, match="checkpoints/e00000/i01"):
+        evolved(again, LocalExecutor(again.record.store, evaluator))
+
+
+def test_a_scorer_unlike_the_run_s_first_is_refused(evaluator: Evaluator, tmp_path: Path) -> None:
+    run = opened(tmp_path)
+    run.record.store.put("fingerprint.json", json.dumps({**evaluator.fingerprint(), "torch": "1.0"}).encode())
+    with pytest.raises(BadInput, match=r"torch: the run has 1\.0"):
+        evolved(run, LocalExecutor(run.record.store, evaluator))
+
+
+def test_free_names_count_up(tmp_path: Path) -> None:
+    store = open_store(tmp_path, write=True)
+    assert free_name(store, "mask", False) == "mask-001"
+    store.put("mask-007/run.toml", b"")
+    store.put("mask-x/run.toml", b"")
+    assert free_name(store, "mask", False) == "mask-008"
+    assert free_name(store, "mask", True) == "mask-007"

@@ -1,0 +1,136 @@
+"""The run spec: defaults, refusals with one clear line, overrides."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from coordinator.spec import Spec, differences, load_spec, parse_spec
+from services.errors import BadInput
+
+ROOT = Path(__file__).parents[2]
+DETECT = '[[objective]]\nkind = "detect"\nmodel = "dlib-hog"\n'
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "spec.toml"
+    path.write_text(text)
+    return path
+
+
+def specs_in_documents() -> list[tuple[str, str]]:
+    """Every TOML block of README and docs that holds an objective, and every example."""
+    found = [(p.name, p.read_text()) for p in sorted((ROOT / "examples").glob("*.toml"))]
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        blocks = re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL) if page.exists() else []
+        found += [(page.name, block) for block in blocks if "[[objective]]" in block]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), specs_in_documents(), ids=lambda value: value if len(value) < 40 else ""
+)
+def test_every_spec_that_people_see_is_valid(name: str, text: str) -> None:
+    assert isinstance(parse_spec(tomllib.loads(text), name), Spec)
+
+
+def test_filled_in_spec_parses_to_itself(tmp_path: Path) -> None:
+    spec = load_spec(ROOT / "examples" / "portrait.toml")
+    assert parse_spec(tomllib.loads(spec.toml()), "again") == spec
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["'objective' is missing", "[[objective]]"]),
+        (DETECT + "[serch]\nislands = 2", ["unknown key 'serch'", "'search'"]),
+        (DETECT + "[search]\npopulaton = 2", ["[search]", "unknown key 'populaton'", "'population'"]),
+        (DETECT + "[views]\nyaw = [0, 1]", ["[views]", "unknown key 'yaw'", "'yaw_deg'"]),
+        (DETECT + "[views]\nyaw_deg = [20, -20]", ["yaw_deg"]),
+        (DETECT + "[views]\nyaw_deg = 20", ["yaw_deg", "[low, high]"]),
+        (DETECT + "[search]\nislands = 0", ["[search] islands: ", "greater than or equal to 1", "given: 0"]),
+        (DETECT + '[search]\noptimizers = ["cma"]', ["[search.optimizers] 0: ", "'sep-cma'"]),
+        (DETECT + "[migration]\ncount = 30", ["count = 30", "population = 24"]),
+        (DETECT + '[mask]\nbasis = "makehuman"', ["makehuman-mask-1"]),
+        ('[[objective]]\nkind = "detect"\nmodel = "dlib-hogg"', ["dlib-hogg", "dlib-hog"]),
+        ('[[objective]]\nkind = "detect"\nmodel = "viola-jones"', ["viola-jones", "critic"]),
+        ('[[objective]]\nkind = "detect"\nmodel = "dlib-resnet"', ["dlib-resnet", "recognize"]),
+        ('[[objective]]\nkind = "identity"\nmodel = "dlib-resnet"', ["images", "--target"]),
+        (
+            '[[objective]]\nkind = "identity"\nmodel = "dlib-resnet"\nimages = ["a.jpg"]',
+            ["[consent]", "--consent"],
+        ),
+        (DETECT + '[verify]\ncritics = ["dlib-hog"]', ["dlib-hog", "critic"]),
+        ("name = 'a/b'\n" + DETECT, ["name: ", "given: 'a/b'"]),
+        ("name = ", ["not valid TOML", "Invalid value"]),
+    ],
+)
+def test_refusals_say_what_where_and_what_instead(tmp_path: Path, text: str, words: list[str]) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(BadInput) as refused:
+        load_spec(path)
+    message = str(refused.value)
+    assert "\n" not in message
+    assert str(path) in message
+    for word in words:
+        assert word in message, message
+
+
+def test_missing_spec_points_to_the_examples(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"no such spec file.*examples"):
+        load_spec(tmp_path / "none.toml")
+
+
+def test_expired_consent_is_refused(tmp_path: Path) -> None:
+    text = (
+        '[[objective]]\nkind = "identity"\nmodel = "dlib-resnet"\nimages = ["a.jpg"]\n'
+        '[consent]\nsubject = "A"\ngranted_by = "A"\npurpose = "art"\nexpires = 2026-01-31'
+    )
+    path = write(tmp_path, text)
+    assert load_spec(path, today=datetime.date(2026, 1, 31)).identity
+    with pytest.raises(BadInput, match="2026-01-31 has passed"):
+        load_spec(path, today=datetime.date(2026, 2, 1))
+
+
+def test_set_changes_tables_lists_and_text(tmp_path: Path) -> None:
+    path = write(tmp_path, DETECT)
+    changed = load_spec(
+        path,
+        seed=9,
+        overrides=[
+            "search.generations=3",
+            "views.yaw_deg=[-5, 5]",
+            "objective.0.weight=2",
+            "mask.start=neutral",
+        ],
+    )
+    assert (changed.seed, changed.search.generations, changed.mask.start) == (9, 3, "neutral")
+    assert changed.views.ranges().yaw_deg == (-5.0, 5.0)
+    assert changed.objective[0].weight == 2.0
+
+
+@pytest.mark.parametrize("override", ["search", "=3", "objective.7.weight=1", "objective.x.y=1"])
+def test_set_that_makes_no_sense(tmp_path: Path, override: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(f"--set {override}")):
+        load_spec(write(tmp_path, DETECT), overrides=[override])
+
+
+def test_target_and_consent_make_a_quick_identity_run(tmp_path: Path) -> None:
+    text = '[[objective]]\nkind = "identity"\nmodel = "dlib-resnet"'
+    spec = load_spec(write(tmp_path, text), targets=["me.jpg"], consent="me, for my own mask")
+    assert spec.objective[0].images == [str(Path("me.jpg").absolute())]
+    assert spec.consent is not None
+    assert spec.consent.granted_by == spec.consent.purpose == "me, for my own mask"
+    with pytest.raises(BadInput, match="--target needs"):
+        load_spec(write(tmp_path, DETECT), targets=["me.jpg"])
+
+
+def test_differences_name_the_key_and_both_values() -> None:
+    assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}, "d": 4}) == [
+        "a.c: 2 -> 3",
+        "d: None -> 4",
+    ]

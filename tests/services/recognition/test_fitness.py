@@ -1,0 +1,73 @@
+"""From raw scores to fitness: scale, gating, what a blob gets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from services.recognition.fitness import (
+    CONSISTENT_FLOOR,
+    Objective,
+    consistency_margin,
+    fitness,
+    gate,
+    margins,
+)
+
+HOG = Objective("detect", "dlib-hog", 1.0, 0.0)
+SAME = Objective("consistent", "dlib-resnet", 1.0, 0.6)
+FACE = Objective("identity", "dlib-resnet", 2.0, 0.6, target="t")
+
+
+def array(*rows: list[float]) -> np.ndarray:
+    return np.array(rows, np.float32)
+
+
+def test_margins_are_zero_at_the_threshold_and_grow_with_acceptance() -> None:
+    assert margins(HOG, array([0.0, 1.5])).tolist() == [[0.0, 1.5]]
+    np.testing.assert_allclose(margins(FACE, array([0.6, 0.5, 0.8])), [[0.0, 1.0, -2.0]], atol=1e-5)
+
+
+def test_fitness_is_the_weighted_mean_of_half_mean_half_minimum() -> None:
+    result = fitness(
+        [HOG, FACE], [array([1.0, 2.0]), array([0.5, 0.4])], array([np.nan])[0], np.array([True])
+    )
+    hog = 0.5 * 1.5 + 0.5 * 1.0
+    face = 0.5 * 1.5 + 0.5 * 1.0
+    assert result.fitness[0] == pytest.approx((hog + 2 * face) / 3, abs=1e-5)
+    assert result.values[0].tolist() == pytest.approx([hog, face], abs=1e-5)
+
+
+def test_a_genome_that_cannot_be_scored_is_worst_and_harms_no_other() -> None:
+    scores = [array([1.0, 1.0], [9.0, 9.0])]
+    result = fitness([HOG], scores, np.full(2, np.nan, np.float32), np.array([True, False]))
+    assert result.fitness[1] == -np.inf
+    assert result.fitness[0] == pytest.approx(1.0)
+
+
+def test_gate_opens_smoothly_with_the_weakest_detector() -> None:
+    strong, weak = np.full(3, 2.0, np.float32), np.array([-2.0, -0.25, 1.0], np.float32)
+    opening = gate([strong, weak])
+    assert opening[0] < 0.001
+    assert opening[1] == pytest.approx(0.5)
+    assert opening[2] > 0.999
+    assert gate([]).tolist() == [1.0]
+
+
+def test_consistency_counts_nothing_where_nobody_sees_a_face() -> None:
+    unseen, seen = array([-3.0, -3.0]), array([1.0, 1.0])
+    alike, between = array([0.1, 0.1]), np.array([0.9], np.float32)
+    hidden = fitness([HOG, SAME], [unseen, alike], between, np.array([True]))
+    shown = fitness([HOG, SAME], [seen, alike], between, np.array([True]))
+    assert hidden.values[0, 1] == pytest.approx(CONSISTENT_FLOOR, abs=0.01)
+    assert shown.values[0, 1] == pytest.approx(5.0, abs=0.02)
+
+
+def test_a_blob_that_equals_every_other_blob_gains_nothing_by_being_constant() -> None:
+    within = array([0.4, 0.4])
+    apart = consistency_margin(within, np.array([0.8], np.float32), 0.6)
+    blob = consistency_margin(within, np.array([0.1], np.float32), 0.6)
+    np.testing.assert_allclose(apart, [[2.0, 2.0]], atol=1e-5)
+    np.testing.assert_allclose(blob, [[-1.0, -1.0]], atol=1e-5)
+    alone = consistency_margin(within, np.array([np.nan], np.float32), 0.6)
+    np.testing.assert_allclose(alone, apart)

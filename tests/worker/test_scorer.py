@@ -1,0 +1,154 @@
+"""The inner loop: what a score depends on, and what it must not depend on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from services.errors import BadInput, CorruptData
+from services.rendering.views import ViewRanges
+from services.shape.catalog import basis_info
+from services.storage import open_store
+from worker.evaluate import Evaluator
+from worker.objects import attempts, batch_key, failure_key, scores_key, write_target
+from worker.plan import (
+    NOT_FINITE,
+    OK,
+    Batch,
+    Measure,
+    Plan,
+    batch_id,
+    decode_batch,
+    decode_scores,
+    make_plan,
+)
+from worker.scorer import Scorer, self_distances
+
+GENES = len(basis_info("makehuman-mask-1").gene_names)
+MEASURES = (
+    Measure("detect", "dlib-hog"),
+    Measure("detect", "dlib-mmod"),
+    Measure("consistent", "dlib-resnet"),
+)
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return make_plan("makehuman-mask-1", MEASURES, ViewRanges(), 4)
+
+
+@pytest.fixture(scope="module")
+def scorer(plan: Plan) -> Scorer:
+    return Scorer(plan)
+
+
+@pytest.fixture(scope="module")
+def genomes() -> np.ndarray:
+    genomes = np.random.default_rng(0).normal(0, 1.2, (4, GENES)).astype(np.float32)
+    genomes[0] = 0
+    return genomes
+
+
+def test_machines_see_the_neutral_head_and_not_noise(plan: Plan, scorer: Scorer, genomes: np.ndarray) -> None:
+    scores = scorer.score(Batch(plan, genomes, view_seed=5, view_count=3))
+    assert scores.raw.shape == (3, 4, 3)
+    assert (scores.raw[:2, 0] > 0).all()
+    assert (scores.raw[:2, 1:].mean(axis=(0, 2)) < 0).all()
+    assert scores.raw[2, 0].max() < 0.6 < scores.between[0]
+    assert scores.flipped[0] == 0
+    assert (scores.flipped[1:] > 0).all()
+    assert (scores.status == OK).all()
+
+
+def test_scores_do_not_depend_on_the_neighbors(plan: Plan, scorer: Scorer, genomes: np.ndarray) -> None:
+    together = scorer.score(Batch(plan, genomes, 7, 2)).raw
+    for rows in ([2], [3, 1], [1, 0, 2]):
+        part = scorer.score(Batch(plan, genomes[rows], 7, 2)).raw
+        np.testing.assert_array_equal(part, together[:, rows])
+
+
+def test_a_genome_that_is_not_finite_gets_a_status_and_the_others_their_scores(
+    plan: Plan, scorer: Scorer, genomes: np.ndarray
+) -> None:
+    broken = genomes.copy()
+    broken[1, 3] = np.nan
+    fine = scorer.score(Batch(plan, genomes, 7, 2))
+    scores = scorer.score(Batch(plan, broken, 7, 2))
+    assert scores.status.tolist() == [OK, NOT_FINITE, OK, OK]
+    np.testing.assert_array_equal(scores.raw[:2, [0, 2, 3]], fine.raw[:2, [0, 2, 3]])
+
+
+def test_identity_is_the_distance_to_the_target(genomes: np.ndarray, tmp_path: Path) -> None:
+    target = np.random.default_rng(1).normal(0, 0.1, (1, 128)).astype(np.float32)
+    key = write_target(open_store(tmp_path, write=True), target)
+    plan = make_plan("makehuman-mask-1", (Measure("identity", "dlib-resnet", key),), ViewRanges(), 4)
+    near = Scorer(plan, {key: target}).score(Batch(plan, genomes[:1], 5, 2)).raw
+    far = Scorer(plan, {key: target + 1}).score(Batch(plan, genomes[:1], 5, 2)).raw
+    assert 0 < near.max() < far.min()
+    with pytest.raises(CorruptData, match="reference embeddings are missing"):
+        Scorer(plan, {})
+
+
+def test_self_distances_against_plain_loops() -> None:
+    embeddings = torch.from_numpy(np.random.default_rng(2).normal(size=(4, 3, 8)).astype(np.float32))
+    usable = torch.tensor([True, True, False, True])
+    within, between = self_distances(embeddings, usable)
+    e = embeddings.numpy()
+    distance = np.linalg.norm
+    for i in range(4):
+        for a in range(3):
+            assert within[i, a].item() == pytest.approx(max(distance(e[i, a] - x) for x in e[i]), rel=1e-5)
+        others = [j for j in range(4) if j != i and bool(usable[j])]
+        across = [max(distance(x - y) for x in e[i] for y in e[j]) for j in others]
+        expected = sorted(across)[(len(across) - 1) // 2]
+        assert between[i].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_worker_with_other_hashes_is_refused(plan: Plan) -> None:
+    with pytest.raises(CorruptData, match="makehuman-mask-1"):
+        Scorer(replace(plan, basis_sha256="0" * 64))
+    with pytest.raises(BadInput, match="dlib-hog"):
+        Scorer(replace(plan, models={**plan.models, "dlib-hog": "0" * 64}))
+
+
+def test_a_batch_is_scored_once(plan: Plan, genomes: np.ndarray, tmp_path: Path) -> None:
+    run = open_store(tmp_path, write=True)
+    data = Batch(plan, genomes, 3, 1).encoded()
+    batch = batch_id(data)
+    assert batch != batch_id(Batch(plan, genomes, 4, 1).encoded())
+    again = decode_batch(data, "again")
+    assert again.plan == plan
+    np.testing.assert_array_equal(again.genomes, genomes)
+    evaluator = Evaluator("cpu")
+    assert evaluator.evaluate(run, batch).outcome == "gone"
+    run.create(batch_key(batch), data)
+    first = evaluator.evaluate(run, batch)
+    assert (first.outcome, first.views) == ("scored", 4)
+    assert evaluator.evaluate(run, batch).outcome == "known"
+    assert decode_scores(run.get(scores_key(batch)), "scores").raw.shape == (3, 4, 1)
+
+
+def test_damaged_objects_are_named(plan: Plan, genomes: np.ndarray, tmp_path: Path) -> None:
+    run = open_store(tmp_path, write=True)
+    data = bytearray(Batch(plan, genomes, 3, 1).encoded())
+    data[-5] ^= 1
+    run.create(batch_key("ab"), bytes(data))
+    with pytest.raises(CorruptData, match="batches/ab"):
+        Evaluator("cpu").evaluate(run, "ab")
+    assert attempts(run, "ab") == 0
+
+
+def test_a_failing_batch_leaves_its_traceback(plan: Plan, tmp_path: Path) -> None:
+    run = open_store(tmp_path, write=True)
+    data = Batch(plan, np.zeros((2, GENES + 1), np.float32), 3, 1).encoded()  # one gene too many
+    batch = batch_id(data)
+    run.create(batch_key(batch), data)
+    evaluator = Evaluator("cpu")
+    assert [evaluator.evaluate(run, batch).outcome for _ in range(2)] == ["failed", "failed"]
+    assert attempts(run, batch) == 2
+    assert b"Traceback" in run.get(failure_key(batch, 2))
+    assert not run.exists(scores_key(batch))
