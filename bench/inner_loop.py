@@ -1,0 +1,118 @@
+"""datamask's side of the benchmark: its inner loop whole, stage by stage, and its networks alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.stopwatch import Stopwatch
+from bench.workload import Workload
+from services.recognition.align import POINT_NAMES, chips
+from services.recognition.hog import HogDetector
+from services.recognition.mmod import MmodDetector
+from services.recognition.resnet import DlibResNet
+from worker.plan import Scores
+from worker.scorer import MICRO_IMAGES, Scorer
+
+STAGES = ("decode", "render", "hog", "mmod", "align", "resnet")
+
+
+@dataclass(frozen=True)
+class Ready:
+    """One micro-batch ready for the networks, on the device.
+
+    images: uint8 (n, S, S, 3). regions: float32 (n, 4). chips: uint8 (n, 150, 150, 3).
+    """
+
+    images: torch.Tensor
+    regions: torch.Tensor
+    chips: torch.Tensor
+
+
+class InnerLoop:
+    """The same decoder, renderer and networks that :class:`worker.scorer.Scorer` has, loaded once."""
+
+    def __init__(self, workload: Workload, device: str = "cpu") -> None:
+        self.workload = workload
+        self.device = device
+        self._scorer = Scorer(workload.plan, device=device)
+        self._landmarks = self._scorer.decoder.landmark_indices(POINT_NAMES)
+        self._hog = HogDetector(device)
+        self._mmod = MmodDetector(device)
+        self._resnet = DlibResNet(device)
+
+    def score(self) -> list[Scores]:
+        """The whole way, from genomes to scores, just as a worker goes it."""
+        return [self._scorer.score(batch) for batch in self.workload.batches]
+
+    def networks(self, ready: list[Ready]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Only the networks' calls, on ready images and chips; HOG and MMOD scores (n,) of each piece."""
+        scores = []
+        for piece in ready:
+            hog = self._hog.score(piece.images, piece.regions).score
+            mmod = self._mmod.score(piece.images, piece.regions).score
+            self._resnet.embed(piece.chips)
+            scores.append((hog, mmod))
+        return scores
+
+    @torch.inference_mode()
+    def staged(self, watch: Stopwatch) -> list[Ready]:
+        """The work of :meth:`score` in the same pieces, each stage timed; what was made on the way."""
+        ready = []
+        masks = max(1, MICRO_IMAGES // len(self.workload.views))
+        for batch in self.workload.batches:
+            size = max(self.workload.plan.slice_size, len(batch.genomes))
+            genomes = np.zeros((size, batch.genomes.shape[1]), np.float32)
+            genomes[: len(batch.genomes)] = batch.genomes
+            with watch.stage("decode"):
+                vertices = self._scorer.decoder.decode(torch.from_numpy(genomes).to(self.device))
+            for start in range(0, len(batch.genomes), masks):
+                chunk = vertices[start : start + masks]
+                if len(chunk) < masks:
+                    chunk = torch.cat([chunk, chunk[-1:].expand(masks - len(chunk), -1, -1)])
+                ready.append(self._stages(chunk, watch))
+        return ready
+
+    def _stages(self, vertices: torch.Tensor, watch: Stopwatch) -> Ready:
+        with watch.stage("render"):
+            rendered = self._scorer.renderer.render(vertices, self.workload.views, self._landmarks)
+        images, regions = rendered.images.flatten(0, 1), rendered.box_px.flatten(0, 1)
+        with watch.stage("hog"):
+            self._hog.score(images, regions)
+        with watch.stage("mmod"):
+            self._mmod.score(images, regions)
+        with watch.stage("align"):
+            aligned = chips(images, rendered.points_px.flatten(0, 1))
+        with watch.stage("resnet"):
+            self._resnet.embed(aligned)
+        return Ready(images, regions, aligned)
+
+    def vertices(self) -> NDArray[np.float32]:
+        """Vertices float32 (masks, V, 3) in meters, as scored."""
+        genomes = np.concatenate([batch.genomes for batch in self.workload.batches])
+        decoded = self._scorer.decoder.decode(torch.from_numpy(genomes).to(self.device))
+        return np.asarray(decoded.cpu().numpy(), dtype=np.float32)
+
+    @property
+    def triangles(self) -> NDArray[np.int64]:
+        """Corner indices int64 (T, 3)."""
+        return np.asarray(self._scorer.decoder.triangles.cpu().numpy())
+
+
+def same_scores(
+    whole: list[Scores], networks: list[tuple[torch.Tensor, torch.Tensor]], plan_models: list[str]
+) -> bool:
+    """Whether the networks alone gave the whole loop's scores, bit for bit: that both did the same work."""
+    parts = {"dlib-hog": 0, "dlib-mmod": 1}
+    for model, part in parts.items():
+        if model not in plan_models:
+            continue
+        k = plan_models.index(model)
+        loop = np.concatenate([scores.raw[k].reshape(-1) for scores in whole])
+        alone = torch.cat([pair[part] for pair in networks]).cpu().numpy()
+        if not np.array_equal(loop, alone[: len(loop)]):
+            return False
+    return True
