@@ -20,7 +20,7 @@ $(READY): requirements.lock pyproject.toml
 	@test -x $(PY) || python3 -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check --constraint requirements.lock torch
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 evolve: setup ## Evolve masks from noise until face detectors accept them (4 minutes on 2 cores)
@@ -51,7 +51,7 @@ basis: setup ## Build services/shape/data anew from MakeHuman's files (needs: pi
 	$(PY) -m services.shape.build_basis
 
 lock: setup ## Write requirements.lock from what .venv holds
-	$(PY) -m pip freeze --exclude-editable --exclude datamask | sed 's/+cpu$$//' > requirements.lock
+	$(PY) -m pip freeze --all --exclude-editable --exclude datamask --exclude pip | sed 's/+cpu$$//' > requirements.lock
 
 clean: ## Remove .venv and caches (not runs)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info

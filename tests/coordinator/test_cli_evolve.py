@@ -1,0 +1,160 @@
+"""Bad input to ``datamask evolve``: one clear line, the right exit code, nothing lost, never a traceback."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coordinator.cli import main
+
+TINY = """
+[search]
+islands = 1
+population = 4
+generations = 1
+[migration]
+count = 0
+[views]
+count = 1
+[verify]
+views = 1
+[elites]
+count = 1
+candidates = 1
+ranking_views = 1
+[[objective]]
+kind = "detect"
+model = "dlib-hog"
+"""
+FACE = TINY.replace('"detect"', '"identity"').replace("dlib-hog", "dlib-resnet")
+
+
+class Outcome:
+    """Exit code and what was printed."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def datamask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """Call the command line in this process."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["datamask", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        code = ended.value.code
+        return Outcome(code if isinstance(code, int) else 0, printed.out, printed.err)
+
+    return call
+
+
+def refused(outcome: Outcome, *words: str, code: int = 2) -> None:
+    assert outcome.code == code, outcome.err
+    assert "Traceback" not in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1, outcome.err
+    for word in words:
+        assert word in outcome.err, outcome.err
+
+
+def spec(folder: Path, text: str = TINY) -> Path:
+    path = folder / "tiny.toml"
+    path.write_text(text)
+    return path
+
+
+def test_missing_malformed_and_unknown(datamask, tmp_path: Path) -> None:
+    refused(datamask("evolve", "none.toml"), "none.toml", "no such spec", "examples/")
+    refused(datamask("evolve", spec(tmp_path, "[search")), "not valid TOML")
+    refused(datamask("evolve", spec(tmp_path, TINY + "[veiws]")), "unknown key 'veiws'", "'views'")
+    refused(datamask("evolve", spec(tmp_path), "--set", "search.population=2"), "population", "given: 2")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"not a picture", ["face.png", "read"]),
+        (None, ["face.png"]),
+        ("gray", ["face.png", "no face"]),
+        ("two", ["face.png", "faces"]),
+    ],
+)
+def test_photos_that_cannot_be_used(datamask, tmp_path: Path, content: object, words: list[str]) -> None:
+    path = tmp_path / "face.png"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content == "gray":
+        Image.new("RGB", (200, 200), "gray").save(path)
+    elif content == "two":
+        import skimage.data
+
+        face = skimage.data.astronaut()[0:224, 110:334]
+        Image.fromarray(np.hstack([face, face])).save(path)
+    outcome = datamask(
+        "evolve", spec(tmp_path, FACE), "--target", path, "--consent", "me, for a test", "--run", "r"
+    )
+    refused(outcome, *words)
+    assert not (tmp_path / "runs" / "r" / "run.toml").exists()
+
+
+def test_identity_without_consent(datamask, tmp_path: Path) -> None:
+    refused(datamask("evolve", spec(tmp_path, FACE), "--target", "face.png"), "[consent]", "--consent")
+
+
+def test_a_run_and_its_name(datamask, tmp_path: Path) -> None:
+    done = datamask("evolve", spec(tmp_path), "--run", "one", "--quiet")
+    assert done.code == 0, done.err
+    assert done.out.strip().splitlines()[-1] == (tmp_path / "runs" / "one").as_uri()
+    refused(datamask("evolve", spec(tmp_path), "--run", "one"), "exists", "--resume", "--run")
+    again = datamask("evolve", spec(tmp_path), "--run", "one", "--resume")
+    assert again.code == 0
+    assert "complete already" in again.err
+    refused(
+        datamask("evolve", spec(tmp_path), "--run", "one", "--resume", "--seed", 5), "seed: 0 -> 5", "--run"
+    )
+    refused(datamask("evolve", spec(tmp_path), "--run", "../x"), "..")
+    ids = sorted(p.name for p in (tmp_path / "runs" / "one" / "masks").iterdir())
+    mesh = datamask("mesh", "runs/one", ids[0])
+    assert mesh.code == 0, mesh.err
+    assert (tmp_path / f"{ids[0]}.glb").read_bytes()[:4] == b"glTF"
+    assert (tmp_path / f"{ids[0]}.glb").stat().st_size > 50_000
+    refused(datamask("mesh", "runs/one", "i00-g0000-9"), "no mask", "i00-g0000-00")
+    refused(datamask("mesh", "runs/none", ids[0]), "no run here")
+
+
+def test_a_store_that_cannot_be_written(datamask, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    outcome = datamask("evolve", spec(tmp_path), "--store", "file")
+    assert outcome.code in (1, 2)
+    refused(outcome, "file", code=outcome.code)
+    refused(datamask("evolve", spec(tmp_path), "--store", "ftp://x"), "ftp://x")
+
+
+def test_damaged_weights_are_named(datamask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from services.recognition import catalog
+
+    info = catalog.model_info("dlib-mmod")
+    real = catalog.locate(info)
+    assert real is not None
+    copy = tmp_path / "weights.dat"
+    data = bytearray(real.read_bytes())
+    data[1000] ^= 1
+    copy.write_bytes(bytes(data))
+    monkeypatch.setattr(catalog, "locate", lambda wanted: copy)
+    text = TINY.replace("dlib-hog", "dlib-mmod")
+    refused(datamask("evolve", spec(tmp_path, text), "--run", "w"), "dlib-mmod", "sha256", "install", code=1)
+
+
+def test_help_says_enough_to_start(datamask) -> None:
+    text = datamask("--help").out
+    for command in ("evolve", "show", "mesh", "models", "doctor", "worker"):
+        assert command in text
+    assert "--resume" in datamask("evolve", "--help").out
