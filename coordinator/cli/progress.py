@@ -93,7 +93,13 @@ class Progress:
 
     def _view(self) -> Group:
         table = Table(box=None, padding=(0, 2, 0, 0))
-        for title in ("island", "generation", "best", "median", *(o.label for o in self._objectives)):
+        for title in (
+            "island",
+            "generation",
+            "best",
+            "median",
+            *(o.label.replace(":", "\n") for o in self._objectives),
+        ):
             table.add_column(title, justify="right")
         for island, generation in sorted(self._latest.items())[:MOST_ROWS]:
             result = generation.result

@@ -27,15 +27,15 @@ def summary(
     """Print the table of elites and the paths of the pictures."""
     by_id = {report.id: report for report in reports}
     table = Table(title=f"Elites of {spec.name} (seed {spec.seed})", title_justify="left")
-    table.add_column("mask")
+    table.add_column("mask", no_wrap=True)
     table.add_column("fitness", justify="right")
     for objective in objectives:
-        table.add_column(objective.label, justify="right")
-    table.add_column("audit: HOG sees it", justify="right")
+        table.add_column(objective.label.replace(":", "\n"), justify="right")
+    table.add_column("audit:\nHOG sees it", justify="right")
     for critic in spec.verify.critics:
-        table.add_column(f"critic: {critic}", justify="right")
+        table.add_column(f"critic:\n{critic}", justify="right")
     if spec.identity:
-        table.add_column("audit: distance", justify="right")
+        table.add_column("audit:\ndistance", justify="right")
     for mask in evolution.elites():
         report = by_id[mask.id]
         row = [mask.id, f"{mask.fitness:+.2f}", *(f"{v:+.2f}" for v in mask.values), f"{report.hog_rate:.0%}"]

@@ -13,13 +13,13 @@ from PIL import ImageDraw
 
 from services.errors import BadInput
 from services.exhibition import palette
+from services.exhibition.lineup import shared_field_mm
 from services.exhibition.palette import Image
 from services.exhibition.studio import Pose, Studio, side_by_side
 
 Decode = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 _POSE = Pose(-14.0, -2.0)
-_FIELD_MM = 236.0
 _STILL_PX = 400
 _PER_ROW = 6
 _GRAPH_PX = 120
@@ -114,7 +114,10 @@ def _genomes(frames: Sequence[Frame]) -> NDArray[np.float32]:
 
 
 def _shots(studio: Studio, masks: NDArray[np.float32], size_px: int) -> list[Image]:
-    return side_by_side(lambda vertices: studio.sit(vertices).shoot(_POSE, size_px, _FIELD_MM), masks)
+    """Every mask from one camera that holds them all."""
+    sitters = side_by_side(studio.sit, masks)
+    field = shared_field_mm(sitters)
+    return side_by_side(lambda mask: mask.shoot(_POSE, size_px, field), sitters)
 
 
 def _between(frames: Sequence[Frame], place: float) -> NDArray[np.float32]:
