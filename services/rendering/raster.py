@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from services.rendering.camera import NEAR_M
+from services.rendering.gather import pick
 
 _CLASSES = (2, 4, 8)
 _TILE = _CLASSES[-1]
@@ -137,7 +138,7 @@ def visible_pixels(corners: Corners, special: Special, size: int) -> Visible:
             _test(boxes.part(start, min(step, len(chosen) - start)), side, stride, buffer)
         reached = side
     large = (longest > reached).nonzero()[:, 0]
-    tiles = [((extent.take(large) + (_TILE - 1)) / _TILE).floor().long() for extent in (width, height)]
+    tiles = [((pick(extent, large) + (_TILE - 1)) / _TILE).floor().long() for extent in (width, height)]
     slices = torch.div((tiles[0] * tiles[1]).cumsum(0), _TILES, rounding_mode="floor")
     lengths: list[int] = torch.unique_consecutive(slices, return_counts=True)[1].tolist()
     start = 0
@@ -152,7 +153,7 @@ def visible_pixels(corners: Corners, special: Special, size: int) -> Visible:
     keys = buffer.view(pictures, stride, stride)[:, :size, :size].reshape(-1)
     covered = keys != _EMPTY
     pixel = covered.nonzero()[:, 0]
-    winners = keys.take(pixel)
+    winners = pick(keys, pixel)
     bits = (0x7FFFFFFF - (winners >> 32)).to(torch.int32)
     return Visible(pixel, winners & _LOW_BITS, bits.view(torch.float32), covered.view(pictures, size, size))
 
@@ -192,13 +193,13 @@ class _Boxes:
 def _boxes(index: Tensor, left: Tensor, top: Tensor, corners: Corners, size: int, stride: int) -> _Boxes:
     pictures = corners.facing.shape[1]
     middle = size / 2 - 0.5
-    left, top = left.take(index), top.take(index)
+    left, top = pick(left, index), pick(top, index)
     origin_x, origin_y = left - middle, top - middle
-    x = [c.take(index).sub_(origin_x) for c in corners.x]
-    y = [c.take(index).sub_(origin_y) for c in corners.y]
-    inverse = [c.take(index) for c in corners.inverse_depth]
+    x = [pick(c, index).sub_(origin_x) for c in corners.x]
+    y = [pick(c, index).sub_(origin_y) for c in corners.y]
+    inverse = [pick(c, index) for c in corners.inverse_depth]
     # -1/|area| times the facing is 1/area: facing is -1 for a positive area (y down).
-    over_area = corners.negated_inverse_area.take(index) * corners.facing.take(index)
+    over_area = pick(corners.negated_inverse_area, index) * pick(corners.facing, index)
     edges = []
     for j, k in ((1, 2), (2, 0), (0, 1)):
         a = (y[j] - y[k]).mul_(over_area)
@@ -227,7 +228,7 @@ def _test(boxes: _Boxes, side: int, stride: int, buffer: Tensor) -> None:
     hits = (least >= 0).flatten().nonzero()[:, 0]
     offsets = torch.arange(side, device=buffer.device)
     pixel = boxes.base + (offsets[:, None, None] * stride + offsets[None, :, None])
-    _lower(buffer, pixel.take(hits), inverse.take(hits), boxes.index.expand(pixel.shape).take(hits))
+    _lower(buffer, pick(pixel, hits), pick(inverse, hits), boxes.index.expand(pixel.shape).take(hits))
 
 
 def _lower(buffer: Tensor, pixel: Tensor, inverse_depth: Tensor, index: Tensor) -> None:
@@ -245,8 +246,8 @@ def _test_large(boxes: _Boxes, across: Tensor, down: Tensor, stride: int, buffer
     """Cut large triangles into tiles, drop the tiles that an edge excludes, test the others."""
     counts = across * down
     owner = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
-    within = torch.arange(len(owner), device=counts.device) - (counts.cumsum(0) - counts).take(owner)
-    tiles_across = across.take(owner)
+    within = torch.arange(len(owner), device=counts.device) - pick(counts.cumsum(0) - counts, owner)
+    tiles_across = pick(across, owner)
     row = torch.div(within, tiles_across, rounding_mode="floor")
     below, right = row * _TILE, (within - row * tiles_across) * _TILE
 
@@ -254,10 +255,10 @@ def _test_large(boxes: _Boxes, across: Tensor, down: Tensor, stride: int, buffer
     keep = torch.ones_like(owner, dtype=torch.bool)
     for a, b, c in boxes.edges:
         farthest = c + reach * (a.clamp(min=0) + b.clamp(min=0))
-        keep &= a.take(owner) * right + b.take(owner) * below + farthest.take(owner) >= 0
+        keep &= pick(a, owner) * right + pick(b, owner) * below + pick(farthest, owner) >= 0
     for tiles in torch.split(keep.nonzero()[:, 0], _CAPACITY // (_TILE * _TILE)):
         _test(
-            _tiled(boxes, owner.take(tiles), right.take(tiles), below.take(tiles), stride),
+            _tiled(boxes, pick(owner, tiles), pick(right, tiles), pick(below, tiles), stride),
             _TILE,
             stride,
             buffer,
@@ -268,17 +269,17 @@ def _tiled(boxes: _Boxes, owner: Tensor, right: Tensor, down: Tensor, stride: in
     """One box for each tile: its owner's planes, seen from ``right`` and ``down`` pixels on."""
 
     def moved(plane: Plane) -> Plane:
-        a, b, c = (p.take(owner) for p in plane)
+        a, b, c = (pick(p, owner) for p in plane)
         return a, b, a * right + b * down + c
 
     first, second, third = (moved(edge) for edge in boxes.edges)
     return _Boxes(
-        boxes.index.take(owner),
-        boxes.base.take(owner) + down * stride + right,
+        pick(boxes.index, owner),
+        pick(boxes.base, owner) + down * stride + right,
         (first, second, third),
         moved(boxes.depth),
-        boxes.low.take(owner),
-        boxes.high.take(owner),
+        pick(boxes.low, owner),
+        pick(boxes.high, owner),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from services.rendering.gather import pick
 from services.rendering.normals import Triple
 from services.rendering.raster import Corners, Plane, Special, Visible, corners_of, visible_pixels
 
@@ -58,9 +59,9 @@ class Attribute:
     def over_depth(self, visible: Visible, x: Tensor, y: Tensor) -> Tensor:
         """The attribute over depth at the covered pixels (h,)."""
         a, b, c = self.plane
-        value = a.take(visible.triangle).mul_(x)
-        value += b.take(visible.triangle).mul_(y)
-        value += c.take(visible.triangle)
+        value = pick(a, visible.triangle).mul_(x)
+        value += pick(b, visible.triangle).mul_(y)
+        value += pick(c, visible.triangle)
         return value
 
 
@@ -95,7 +96,7 @@ def surface(normals: Triple, triangles: Tensor, fragments: Fragments, inverse_fo
     x, y, picture = fragments.x, fragments.y, fragments.picture
     planes = [attribute(n, triangles, fragments.corners, fragments.special, facing=True) for n in normals]
     nx, ny, nz = (plane.over_depth(fragments.visible, x, y) for plane in planes)
-    reciprocal = inverse_focal.take(picture)
+    reciprocal = pick(inverse_focal, picture)
     vx, vy = -(x * reciprocal), y * reciprocal
     away = 1.0 / (vx * vx + vy * vy + 1.0).sqrt_()
     return Surface(_unit(nx, ny, nz), (vx * away, vy * away, away), picture)
@@ -109,7 +110,7 @@ def lambert_and_highlight(surface: Surface, light: Tensor) -> tuple[Tensor, Tens
     four squarings, which round alike everywhere; pow does not.
     """
     n, v = surface.normal, surface.toward_camera
-    lx, ly, lz = (light[:, k].contiguous().take(surface.picture) for k in range(3))
+    lx, ly, lz = (pick(light[:, k].contiguous(), surface.picture) for k in range(3))
     n_l = n[0] * lx + n[1] * ly + n[2] * lz
     n_v = n[0] * v[0] + n[1] * v[1] + n[2] * v[2]
     l_v = v[0] * lx + v[1] * ly + v[2] * lz
