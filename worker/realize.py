@@ -152,9 +152,10 @@ class _Exhibition:
     def hang_masks(self, report: Progress) -> None:
         """Each mask's own files."""
         self._masks = side_by_side(self._studio.sit, self.vertices)
-        fronts = side_by_side(lambda mask: png(portrait(mask)), self._masks)
+        basis = self.decoder.basis
         for k, (elite, points) in enumerate(zip(self.elites, self.vertices, strict=True)):
-            _write_mask(self.run, self.decoder.basis, elite, points, fronts[k])
+            front = png(portrait(self._masks[k], points, basis.triangles))
+            _write_mask(self.run, basis, elite, points, front)
             report("masks", k + 1, len(self.elites))
 
     def hang_pictures(self, report: Progress) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from services.exhibition import palette
+import numpy as np
+from numpy.typing import NDArray
+
 from services.exhibition.lineup import shared_field_mm
 from services.exhibition.palette import Image
-from services.exhibition.studio import Pose, Sitting
+from services.exhibition.studio import Sitting
+from services.rendering.studio import beauty_shot
 
 _SIZE_PX = 800
 
 
-def portrait(mask: Sitting, size_px: int = _SIZE_PX) -> Image:
-    """A square picture uint8 (size, size, 3) of a mask from the front, alone on the wall."""
-    page = palette.backdrop(size_px, size_px)
-    palette.hang(page, mask.shoot(Pose(), size_px, shared_field_mm([mask])), (0, 0))
-    return palette.pixels(page)
+def portrait(
+    mask: Sitting, vertices: NDArray[np.float32], triangles: NDArray[np.int32], size_px: int = _SIZE_PX
+) -> Image:
+    """A square picture uint8 (size, size, 3) of a mask from the front, drawn with OpenGL where there is one.
+
+    vertices: (V, 3) in meters. triangles: (T, 3).
+    """
+    return beauty_shot(vertices, triangles, size_px=size_px, field_mm=shared_field_mm([mask]))

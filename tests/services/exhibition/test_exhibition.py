@@ -169,7 +169,7 @@ def test_composite_of_identical_masks_shows_that_mask_twice():
 
 
 def test_portrait_shows_the_mask_before_the_wall(neutral):
-    page = portrait(neutral, 200)
+    page = portrait(neutral, np.array(BASIS.neutral), BASIS.triangles, 200)
     assert page.shape == (200, 200, 3)
     assert page[100, 100].min() > 100 > page[3, 3].max()
 
