@@ -14,6 +14,7 @@ from services.recognition.align import POINT_NAMES, chips
 from services.recognition.hog import HogDetector
 from services.recognition.mmod import MmodDetector
 from services.recognition.resnet import DlibResNet
+from worker.lanes import Lanes
 from worker.plan import Scores
 from worker.scorer import MICRO_IMAGES, Scorer
 
@@ -43,6 +44,8 @@ class InnerLoop:
         self._hog = HogDetector(device)
         self._mmod = MmodDetector(device)
         self._resnet = DlibResNet(device)
+        self._lanes = Lanes(device)
+        self._one_lane = Lanes(device, 1)
 
     def score(self) -> list[Scores]:
         """The whole way, from genomes to scores, just as a worker goes it."""
@@ -50,33 +53,31 @@ class InnerLoop:
 
     def networks(self, ready: list[Ready]) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Only the networks' calls, on ready images and chips; HOG and MMOD scores (n,) of each piece."""
-        scores = []
-        for piece in ready:
-            hog = self._hog.score(piece.images, piece.regions).score
-            mmod = self._mmod.score(piece.images, piece.regions).score
-            self._resnet.embed(piece.chips)
-            scores.append((hog, mmod))
-        return scores
+        return self._lanes.map(self._networks, ready)
 
     @torch.inference_mode()
-    def staged(self, watch: Stopwatch) -> list[Ready]:
-        """The work of :meth:`score` in the same pieces, each stage timed; what was made on the way."""
-        ready = []
-        masks = max(1, MICRO_IMAGES // len(self.workload.views))
-        for batch in self.workload.batches:
-            size = max(self.workload.plan.slice_size, len(batch.genomes))
-            genomes = np.zeros((size, batch.genomes.shape[1]), np.float32)
-            genomes[: len(batch.genomes)] = batch.genomes
-            with watch.stage("decode"):
-                vertices = self._scorer.decoder.decode(torch.from_numpy(genomes).to(self.device))
-            for start in range(0, len(batch.genomes), masks):
-                chunk = vertices[start : start + masks]
-                if len(chunk) < masks:
-                    chunk = torch.cat([chunk, chunk[-1:].expand(masks - len(chunk), -1, -1)])
-                ready.append(self._stages(chunk, watch))
-        return ready
+    def _networks(self, piece: Ready) -> tuple[torch.Tensor, torch.Tensor]:
+        hog = self._hog.score(piece.images, piece.regions).score
+        mmod = self._mmod.score(piece.images, piece.regions).score
+        self._resnet.embed(piece.chips)
+        return hog, mmod
 
-    def _stages(self, vertices: torch.Tensor, watch: Stopwatch) -> Ready:
+    def staged(self, watch: Stopwatch) -> list[Ready]:
+        """The work of :meth:`score` in the same pieces, on one thread, each stage timed; what came of it."""
+        masks = max(1, MICRO_IMAGES // len(self.workload.views))
+        pieces = []
+        for batch in self.workload.batches:
+            for start in range(0, len(batch.genomes), masks):
+                genomes = batch.genomes[start : start + masks]
+                piece = np.zeros((masks, genomes.shape[1]), np.float32)
+                piece[: len(genomes)] = genomes
+                pieces.append(piece)
+        return self._one_lane.map(lambda piece: self._stages(piece, watch), pieces)
+
+    @torch.inference_mode()
+    def _stages(self, genomes: NDArray[np.float32], watch: Stopwatch) -> Ready:
+        with watch.stage("decode"):
+            vertices = self._scorer.decoder.decode(torch.from_numpy(genomes).to(self.device))
         with watch.stage("render"):
             rendered = self._scorer.renderer.render(vertices, self.workload.views, self._landmarks)
         images, regions = rendered.images.flatten(0, 1), rendered.box_px.flatten(0, 1)

@@ -1,4 +1,4 @@
-"""What makes two scorers give the same bits: versions, device, threads, micro-batch size."""
+"""What makes two scorers give the same bits: versions, device, micro-batch size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ def fingerprint(device: str) -> dict[str, str]:
         "numpy": np.__version__,
         "device": "cuda" if cuda else device,
         "hardware": torch.cuda.get_device_name(device) if cuda else torch.backends.cpu.get_cpu_capability(),
-        "threads": str(torch.get_num_threads()),
         "micro_images": str(MICRO_IMAGES),
     }
 

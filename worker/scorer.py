@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,28 +16,29 @@ from services.recognition.detect import Detector
 from services.recognition.hog import HogDetector
 from services.recognition.mmod import MmodDetector
 from services.recognition.resnet import DlibResNet
-from services.rendering.renderer import Rendered
 from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import Views, sample_views
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from services.shape.measure import flipped_share
+from worker.lanes import Lanes
 from worker.plan import INVISIBLE, NOT_FINITE, OK, Batch, Plan, Scores
 
-# Images that go through renderer and networks at a time. It bounds memory (about 1 GB at 160 px) and belongs
-# to a run's fingerprint: networks may round differently for other batch sizes.
-MICRO_IMAGES = 48
+# Images that go through renderer and networks at a time, in each lane. It bounds memory and belongs to a run's
+# fingerprint: networks may round differently for other batch sizes.
+MICRO_IMAGES = 24
 
 DETECTORS: Mapping[str, Callable[[str], Detector]] = {"dlib-hog": HogDetector, "dlib-mmod": MmodDetector}
 
 
 @dataclass(frozen=True)
 class _Pass:
-    """What one micro-batch measured: detector scores (m, v) by model, embeddings (m, v, 128) by model."""
+    """What one micro-batch of m masks measured: scores (m, v) and embeddings (m, v, 128) by model."""
 
     detections: dict[str, torch.Tensor]
     embeddings: dict[str, torch.Tensor]
     coverage: torch.Tensor
+    flipped: torch.Tensor
 
 
 class Scorer:
@@ -65,6 +66,7 @@ class Scorer:
                 )
         self.decoder = Decoder(basis, device)
         self.renderer = TorchRenderer(self.decoder.triangles, self.decoder.vertex_faces, device)
+        self._lanes = Lanes(device)
         self._landmarks = self.decoder.landmark_indices(POINT_NAMES)
         measures = plan.measures
         self._detectors = {m.model: DETECTORS[m.model](device) for m in measures if m.kind == "detect"}
@@ -75,17 +77,33 @@ class Scorer:
             if m.target is not None
         }
 
-    @torch.inference_mode()
     def score(self, batch: Batch) -> Scores:
         """Scores of all genomes of a batch under all its views."""
-        views = sample_views(self.plan.ranges, batch.view_count, batch.view_seed)
-        n, v = len(batch.genomes), batch.view_count
         finite: NDArray[np.bool_] = np.asarray(np.isfinite(batch.genomes).all(axis=1))
         genomes = np.where(finite[:, None], batch.genomes, 0.0).astype(np.float32)
-        padded = np.zeros((max(self.plan.slice_size, n), genomes.shape[1]), np.float32)
-        padded[:n] = genomes
-        vertices = self.decoder.decode(torch.from_numpy(padded).to(self.device))
-        passes = self._passes(vertices, n, views)
+        views = sample_views(self.plan.ranges, batch.view_count, batch.view_seed)
+        masks = max(1, MICRO_IMAGES // batch.view_count)
+        chunks = [_filled(genomes[k : k + masks], masks) for k in range(0, len(genomes), masks)]
+        passes = self._lanes.map(lambda chunk: self._pass(chunk, views), chunks)
+        return self._lanes.map(lambda _: self._gather(passes, finite, batch.view_count), [None])[0]
+
+    @torch.inference_mode()
+    def _pass(self, genomes: NDArray[np.float32], views: Views) -> _Pass:
+        vertices = self.decoder.decode(torch.from_numpy(genomes).to(self.device))
+        rendered = self.renderer.render(vertices, views, self._landmarks)
+        m, v = rendered.images.shape[:2]
+        images = rendered.images.flatten(0, 1)
+        regions = rendered.box_px.flatten(0, 1)
+        detections = {name: d.score(images, regions).score.view(m, v) for name, d in self._detectors.items()}
+        embeddings = {}
+        if self._recognizers:
+            aligned = chips(images, rendered.points_px.flatten(0, 1))
+            embeddings = {name: r.embed(aligned).view(m, v, -1) for name, r in self._recognizers.items()}
+        return _Pass(detections, embeddings, rendered.coverage, flipped_share(vertices, self.decoder))
+
+    @torch.inference_mode()
+    def _gather(self, passes: Sequence[_Pass], finite: NDArray[np.bool_], v: int) -> Scores:
+        n = len(finite)
         raw = np.zeros((len(self.plan.measures), n, v), np.float32)
         between = torch.full((n,), torch.nan)
         for k, measure in enumerate(self.plan.measures):
@@ -99,32 +117,16 @@ class Scorer:
                     values, between = self_distances(embeddings, torch.from_numpy(finite).to(self.device))
             raw[k] = values.cpu().numpy()
         coverage = torch.cat([p.coverage for p in passes])[:n].cpu().numpy()
-        status = np.where(finite, np.where((coverage > 0).all(axis=1), OK, INVISIBLE), NOT_FINITE).astype(
-            np.uint8
-        )
-        flipped = flipped_share(vertices[:n], self.decoder).cpu().numpy()
-        return Scores(raw, between.cpu().numpy().astype(np.float32), status, flipped, coverage)
+        flipped = torch.cat([p.flipped for p in passes])[:n].cpu().numpy()
+        status = np.where(finite, np.where((coverage > 0).all(axis=1), OK, INVISIBLE), NOT_FINITE)
+        return Scores(raw, between.cpu().numpy(), status.astype(np.uint8), flipped, coverage)
 
-    def _passes(self, vertices: torch.Tensor, n: int, views: Views) -> list[_Pass]:
-        masks = max(1, MICRO_IMAGES // len(views))
-        passes = []
-        for start in range(0, n, masks):
-            chunk = vertices[start : start + masks]
-            if len(chunk) < masks:  # every pass has one size, so that every pass rounds alike
-                chunk = torch.cat([chunk, chunk[-1:].expand(masks - len(chunk), -1, -1)])
-            passes.append(self._measure(self.renderer.render(chunk, views, self._landmarks)))
-        return passes
 
-    def _measure(self, rendered: Rendered) -> _Pass:
-        m, v = rendered.images.shape[:2]
-        images = rendered.images.flatten(0, 1)
-        regions = rendered.box_px.flatten(0, 1)
-        detections = {name: d.score(images, regions).score.view(m, v) for name, d in self._detectors.items()}
-        embeddings = {}
-        if self._recognizers:
-            aligned = chips(images, rendered.points_px.flatten(0, 1))
-            embeddings = {name: r.embed(aligned).view(m, v, -1) for name, r in self._recognizers.items()}
-        return _Pass(detections, embeddings, rendered.coverage)
+def _filled(genomes: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """``count`` genomes: every pass has one size, so that every pass rounds alike."""
+    filled = np.zeros((count, genomes.shape[1]), np.float32)
+    filled[: len(genomes)] = genomes
+    return filled
 
 
 def _target(targets: Mapping[str, NDArray[np.float32]] | None, key: str) -> NDArray[np.float32]:
