@@ -20,7 +20,7 @@ from services.exhibition.lineup import Caption, lineup
 from services.exhibition.palette import png, signed
 from services.exhibition.portrait import portrait
 from services.exhibition.sheet import Seen, contact_sheet
-from services.exhibition.studio import Sitting, Studio, one_thread, side_by_side
+from services.exhibition.studio import Sitting, Studio, one_by_one, one_thread
 from services.recognition.audit import AuditView, audit
 from services.recognition.cascade import ViolaJones
 from services.recognition.catalog import model_info
@@ -151,7 +151,7 @@ class _Exhibition:
 
     def hang_masks(self, report: Progress) -> None:
         """Each mask's own files."""
-        self._masks = side_by_side(self._studio.sit, self.vertices)
+        self._masks = one_by_one(self._studio.sit, self.vertices)
         basis = self.decoder.basis
         for k, (elite, points) in enumerate(zip(self.elites, self.vertices, strict=True)):
             front = png(portrait(self._masks[k], points, basis.triangles))

@@ -11,7 +11,7 @@ from services.exhibition import palette
 from services.exhibition.align import mean_mask
 from services.exhibition.lineup import shared_field_mm
 from services.exhibition.palette import Image
-from services.exhibition.studio import Pose, Studio, side_by_side
+from services.exhibition.studio import Pose, Studio, one_by_one
 
 _PANEL_PX = 900
 _FOOT_PX = 110
@@ -34,10 +34,10 @@ def composite(studio: Studio, vertices: NDArray[np.float32], landmarks: NDArray[
     :raises BadInput: where there is no mask, or a vertex is not finite.
     """
     mean, aligned = mean_mask(vertices, landmarks)
-    middle, *masks = side_by_side(studio.sit, [mean, *aligned])
+    middle, *masks = one_by_one(studio.sit, [mean, *aligned])
     field = shared_field_mm([middle, *masks])
     pose = Pose(0.0)
-    shape, *pictures = side_by_side(lambda mask: mask.shoot(pose, _PANEL_PX, field), [middle, *masks])
+    shape, *pictures = one_by_one(lambda mask: mask.shoot(pose, _PANEL_PX, field), [middle, *masks])
     margin = palette.MARGIN_PX
     page = palette.backdrop(2 * _PANEL_PX + 3 * margin, _PANEL_PX + _FOOT_PX + margin)
     count = "one mask" if len(masks) == 1 else f"{len(masks)} masks"

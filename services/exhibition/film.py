@@ -15,7 +15,7 @@ from services.errors import BadInput
 from services.exhibition import palette
 from services.exhibition.lineup import shared_field_mm
 from services.exhibition.palette import Image
-from services.exhibition.studio import Pose, Studio, side_by_side
+from services.exhibition.studio import Pose, Studio, one_by_one
 
 Decode = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -115,9 +115,9 @@ def _genomes(frames: Sequence[Frame]) -> NDArray[np.float32]:
 
 def _shots(studio: Studio, masks: NDArray[np.float32], size_px: int) -> list[Image]:
     """Every mask from one camera that holds them all."""
-    sitters = side_by_side(studio.sit, masks)
+    sitters = one_by_one(studio.sit, masks)
     field = shared_field_mm(sitters)
-    return side_by_side(lambda mask: mask.shoot(_POSE, size_px, field), sitters)
+    return one_by_one(lambda mask: mask.shoot(_POSE, size_px, field), sitters)
 
 
 def _between(frames: Sequence[Frame], place: float) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from services.errors import BadInput
 from services.exhibition import palette
 from services.exhibition.palette import Image
-from services.exhibition.studio import Pose, Sitting, side_by_side
+from services.exhibition.studio import Pose, Sitting, one_by_one
 from services.rendering.camera import CENTER_M
 
 POSES = (Pose(-38.0), Pose(0.0), Pose(38.0), Pose(78.0))
@@ -60,7 +60,7 @@ def lineup(
     palette.spaced(page, (margin, margin), title, 20, palette.TEXT)
     for k, name in enumerate(_NAMES):
         palette.write(page, (left + (k + 0.5) * _CELL_PX, margin), name, 16, palette.QUIET, "ms")
-    shots = side_by_side(lambda what: what[0].shoot(what[1], _CELL_PX, field), list(product(masks, POSES)))
+    shots = one_by_one(lambda what: what[0].shoot(what[1], _CELL_PX, field), list(product(masks, POSES)))
     for row in range(len(masks)):
         top = _HEAD_PX + row * (_CELL_PX + _GAP_PX)
         _ruler(page, left, top, field)
