@@ -111,6 +111,7 @@ def held_out(
 
     from coordinator.spec import load_spec
     from services.rendering.opengl_renderer import OpenGLRenderer
+    from services.rendering.renderer import Renderer
     from services.rendering.torch_renderer import TorchRenderer
     from services.rendering.views import sample_views
     from services.shape.basis import load_basis
@@ -120,7 +121,7 @@ def held_out(
     decoder = Decoder(load_basis(spec.mask.basis))
     vertices = decoder.decode(torch.from_numpy(np.array(genomes, np.float32)))
     landmarks = decoder.landmark_indices(["nose_tip"])
-    renderers = (
+    renderers: tuple[Renderer, ...] = (
         TorchRenderer(decoder.triangles, decoder.vertex_faces),
         OpenGLRenderer(decoder.triangles, len(vertices[0])),
     )
@@ -162,7 +163,9 @@ def _likeness(images: NDArray[np.uint8], boxes: NDArray[np.float32], target: NDA
 
 def archetype(store: Path, seeds: Sequence[int], views: int, jobs: int) -> dict[str, Any]:
     """Rates of the best elite of every seed, evolved and by random search over as many views."""
-    runs = [(f"archetype-{s}", s, []) for s in seeds] + [(f"random-{s}", s, RANDOM) for s in seeds]
+    runs: list[tuple[str, int, list[str]]] = [(f"archetype-{s}", s, []) for s in seeds] + [
+        (f"random-{s}", s, RANDOM) for s in seeds
+    ]
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(lambda r: evolve("archetype.toml", r[0], store, [f"seed={r[1]}", *QUICK, *r[2]]), runs))
     rows = []

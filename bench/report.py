@@ -62,8 +62,7 @@ def _stages(result: Mapping[str, Any], console: Console) -> None:
         table.add_row(stage, *(_ms(side.get(stage)) for side in (ours, usual, peers)))
     console.print(table)
     console.print(
-        "The usual loop's align and resnet are per image of all, though only images with a face get that far;"
-        "\ndlib itself is timed on the images and chips that datamask rendered.",
+        "dlib itself is timed on the images and chips that datamask rendered.",
         style="dim",
     )
 

@@ -164,7 +164,6 @@ def _usual_report(seen: Sequence[Seen], stages: Stopwatch, images: int) -> dict[
         "images": len(seen),
         "hog_found": sum(view.hog for view in seen),
         "mmod_found": sum(view.mmod for view in seen),
-        "embedded": sum(view.embedding is not None for view in seen),
     }
 
 

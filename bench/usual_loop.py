@@ -1,9 +1,9 @@
 """What people write today: one image after the other, with trimesh, pyrender and dlib.
 
 As a careful user would write it: morph targets as one NumPy product, the OpenGL context, the scene and all
-models made once, only the mesh, camera and light changed; a chip is cut and embedded only where a detector
-found a face. It does less than datamask's loop, in its own favor: no blur, no noise, and no embedding of
-images without a face.
+models made once, only the mesh, camera and light changed. It does the work that datamask's loop does: every image is
+blurred and gets its noise, and every image is embedded, at the detected box or, where no detector found a face,
+at the mask's own, since fitness needs a number for every view.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import dlib
 import numpy as np
 import trimesh
@@ -35,12 +36,12 @@ _STRENGTH = np.pi
 
 @dataclass(frozen=True)
 class Seen:
-    """What the loop found in one image: whether each detector reported a face, and the embedding, if any."""
+    """What the loop found in one image: whether each detector reported a face, and the embedding."""
 
     image: NDArray[np.uint8]
     hog: bool
     mmod: bool
-    embedding: NDArray[np.float64] | None
+    embedding: NDArray[np.float64]
 
 
 class UsualLoop:
@@ -49,6 +50,7 @@ class UsualLoop:
     def __init__(self, basis: Basis, views: Views, target: Any) -> None:
         self._pyrender = load_pyrender()
         self._target = target
+        self._rng = np.random.default_rng(0)
         self._neutral = basis.neutral.reshape(-1)
         self._deltas = np.concatenate([basis.positive, basis.negative]).reshape(-1, self._neutral.size)
         self._triangles = basis.triangles
@@ -72,8 +74,8 @@ class UsualLoop:
             node = self._scenes.scene.add(mesh)
             for view in range(len(self._views)):
                 with watch.stage("render"):
-                    image = self._render(node, view)
-                seen.append(self._look(image, watch))
+                    image, own_box = self._render(node, view)
+                seen.append(self._look(image, own_box, watch))
             self._scenes.scene.remove_node(node)
         return seen
 
@@ -83,7 +85,7 @@ class UsualLoop:
         shape = trimesh.Trimesh(vertices, self._triangles, process=False)
         return self._pyrender.Mesh.from_trimesh(shape, material=self._material, smooth=True)
 
-    def _look(self, image: NDArray[np.uint8], watch: Stopwatch) -> Seen:
+    def _look(self, image: NDArray[np.uint8], own_box: Any, watch: Stopwatch) -> Seen:
         with watch.stage("hog"):
             boxes, scores, _ = self._hog.run(image, 0, 0.0)
         with watch.stage("mmod"):
@@ -93,7 +95,7 @@ class UsualLoop:
         elif found:
             box = max(found, key=lambda hit: hit.confidence).rect
         else:
-            return Seen(image, False, False, None)
+            box = own_box
         with watch.stage("align"):
             chip = dlib.get_face_chip(image, self._predictor(image, box), size=150, padding=0.25)
         with watch.stage("resnet"):
@@ -108,7 +110,8 @@ class UsualLoop:
         light = pyrender.DirectionalLight(color=np.ones(3))
         return _Scenes(scene, scene.add(camera), scene.add(light))
 
-    def _render(self, mesh_node: Any, view: int) -> NDArray[np.uint8]:
+    def _render(self, mesh_node: Any, view: int) -> tuple[NDArray[np.uint8], Any]:
+        """The picture, and dlib's rectangle around the mask in it."""
         scene, camera, light = self._scenes.scene, self._scenes.camera, self._scenes.light
         exposure = float(self._views.exposure[view])
         scene.bg_color = [float(self._views.background[view])] * 3 + [1.0]
@@ -120,8 +123,16 @@ class UsualLoop:
         light.light.intensity = float(self._views.light[view]) * exposure * _STRENGTH
         scene.set_pose(light, light_pose(self._toward_light[view]))
         scene.set_pose(mesh_node, _mask_pose(self._cameras, view))
-        color, _ = self._target.render(scene)
-        return np.ascontiguousarray(color)
+        color, depth = self._target.render(scene)
+        rows, columns = np.nonzero(depth.any(axis=1))[0], np.nonzero(depth.any(axis=0))[0]
+        edges = (columns[0], rows[0], columns[-1], rows[-1]) if len(rows) else (0, 0, *depth.shape)
+        return self._sensor(color, view), dlib.rectangle(*map(int, edges))
+
+    def _sensor(self, color: NDArray[np.uint8], view: int) -> NDArray[np.uint8]:
+        blur, noise = float(self._views.blur_px[view]), 255.0 * float(self._views.noise[view])
+        soft = cv2.GaussianBlur(color, (0, 0), blur) if blur > 0 else color
+        grainy = soft + self._rng.normal(0.0, noise, color.shape)
+        return np.clip(np.rint(grainy), 0, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ from services.shape.measure import flipped_share
 from worker.lanes import Lanes
 from worker.plan import INVISIBLE, NOT_FINITE, OK, Batch, Plan, Scores
 
-# Images that go through renderer and networks at a time, in each lane. It bounds memory and belongs to a run's
-# fingerprint: networks may round differently for other batch sizes.
+# Images that go through renderer and networks at a time, in each lane. It bounds memory and belongs to a
+# run's fingerprint: networks may round differently for other batch sizes.
 MICRO_IMAGES = 24
 
 DETECTORS: Mapping[str, Callable[[str], Detector]] = {"dlib-hog": HogDetector, "dlib-mmod": MmodDetector}

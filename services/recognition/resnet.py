@@ -21,7 +21,7 @@ NAME = "dlib-resnet"
 CHIP_PX = 150
 EMBEDDING_SIZE = 128
 
-_CPU_SLICE = 8
+_CPU_SLICE = 24
 _CUDA_SLICE = 64
 
 
