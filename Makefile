@@ -20,7 +20,7 @@ $(READY): requirements.lock pyproject.toml
 	@test -x $(PY) || python3 -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check --constraint requirements.lock torch
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 evolve: setup ## Evolve masks from noise until face detectors accept them (4 minutes on 2 cores)

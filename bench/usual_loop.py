@@ -1,9 +1,9 @@
 """What people write today: one image after the other, with trimesh, pyrender and dlib.
 
 As a careful user would write it: morph targets as one NumPy product, the OpenGL context, the scene and all
-models made once, only the mesh, camera and light changed. It does the work that datamask's loop does: every image is
-blurred and gets its noise, and every image is embedded, at the detected box or, where no detector found a face,
-at the mask's own, since fitness needs a number for every view.
+models made once, only the mesh, camera and light changed. It does the work that datamask's loop does: every
+image is blurred and gets its noise, and every image is embedded, at the detected box or, where no detector
+found a face, at the mask's own, since fitness needs a number for every view.
 """
 
 from __future__ import annotations

@@ -28,14 +28,14 @@ def summary(
     by_id = {report.id: report for report in reports}
     table = Table(title=f"Elites of {spec.name} (seed {spec.seed})", title_justify="left")
     table.add_column("mask", no_wrap=True)
-    table.add_column("fitness", justify="right")
+    table.add_column("fitness", justify="right", overflow="fold")
     for objective in objectives:
-        table.add_column(objective.label.replace(":", "\n"), justify="right")
-    table.add_column("audit:\nHOG sees it", justify="right")
+        table.add_column(objective.label.replace(":", "\n"), justify="right", overflow="fold")
+    table.add_column("audit:\nHOG sees it", justify="right", overflow="fold")
     for critic in spec.verify.critics:
-        table.add_column(f"critic:\n{critic}", justify="right")
+        table.add_column(f"critic:\n{critic}", justify="right", overflow="fold")
     if spec.identity:
-        table.add_column("audit:\ndistance", justify="right")
+        table.add_column("audit:\ndistance", justify="right", overflow="fold")
     for mask in evolution.elites():
         report = by_id[mask.id]
         row = [mask.id, f"{mask.fitness:+.2f}", *(f"{v:+.2f}" for v in mask.values), f"{report.hog_rate:.0%}"]

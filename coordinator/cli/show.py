@@ -172,17 +172,17 @@ def _print(console: Console, facts: dict[str, Any]) -> None:
     islands = Table(title="Best of each island", title_justify="left")
     elites = Table(title="Elites, on the ranking views", title_justify="left")
     for table, first in ((islands, "island"), (elites, "mask")):
-        table.add_column(first)
+        table.add_column(first, no_wrap=True)
         for name in ("fitness", *facts["objectives"]):
-            table.add_column(escape(name), justify="right")
-    islands.add_column("mask")
+            table.add_column(escape(name.replace(":", "\n")), justify="right", overflow="fold")
+    islands.add_column("mask", no_wrap=True)
     for entry in facts["islands"]:
         values = [_shown(entry["values"].get(o)) for o in facts["objectives"]]
         islands.add_row(str(entry["island"]), _shown(entry["fitness"]), *values, entry["best"] or "-")
     console.print(islands)
     audited = any(entry["audit"] for entry in facts["elites"])
     if audited:
-        elites.add_column("audit: HOG sees it", justify="right")
+        elites.add_column("audit:\nHOG sees it", justify="right")
     for entry in facts["elites"]:
         row = [entry["id"], _shown(entry["fitness"]), *(_shown(v) for v in entry["values"].values())]
         elites.add_row(*row, *([_audit_shown(entry["audit"])] if audited else []))
