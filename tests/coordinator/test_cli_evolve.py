@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -158,3 +161,37 @@ def test_help_says_enough_to_start(datamask) -> None:
     for command in ("evolve", "show", "mesh", "models", "doctor", "worker"):
         assert command in text
     assert "--resume" in datamask("evolve", "--help").out
+
+
+def test_an_identity_run_keeps_the_consent_and_the_embedding_but_not_the_photo(
+    datamask, tmp_path: Path
+) -> None:
+    import skimage.data
+
+    face = tmp_path / "somebody.png"
+    Image.fromarray(skimage.data.astronaut()[0:224, 110:334]).save(face)
+    words = [
+        "evolve",
+        spec(tmp_path, FACE),
+        "--consent",
+        "a test of the software",
+        "--run",
+        "face",
+        "--quiet",
+    ]
+    done = datamask(*words, "--target", face)
+    assert done.code == 0, done.err
+    run = tmp_path / "runs" / "face"
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["consent"]["granted_by"] == manifest["consent"]["purpose"] == "a test of the software"
+    assert manifest["photos_sha256"] == [hashlib.sha256(face.read_bytes()).hexdigest()]
+    (target,) = (run / "targets").iterdir()
+    with np.load(target, allow_pickle=False) as stored:
+        assert stored["embeddings"].shape == (1, 128)
+    assert str(tmp_path) not in (run / "run.toml").read_text()
+    assert 'images = [\n    "somebody.png",\n]' in (run / "run.toml").read_text()
+    table = pd.read_parquet(run / "evaluations" / "e00000.parquet")
+    distances = np.stack(table["scores identity:dlib-resnet"].to_list())
+    assert ((distances > 0.3) & (distances < 1.5)).all()
+    Image.fromarray(skimage.data.astronaut()[0:224, 105:329]).save(face)
+    refused(datamask(*words, "--target", face, "--resume"), "photos are not the ones", "--run")
