@@ -278,7 +278,16 @@ def finish_run(
     )
     head = record.head()
     record.commit(head.epoch, {}, {}, done=True)
+    _sweep(record)
     return reports
+
+
+def _sweep(record: Record) -> None:
+    """Remove what a killed coordinator had no time to remove; batches that were set aside stay."""
+    store = record.store
+    failed = {key.split("/")[1] for key in store.list("failures/")}
+    left = [*store.list("batches/"), *store.list("scores/")]
+    record.remove([key for key in left if key.split("/")[1] not in failed])
 
 
 def story_of(

@@ -263,6 +263,7 @@ def test_killed_three_times_and_resumed_ends_byte_for_byte_the_same(
     assert end.stdout.strip().splitlines()[-1] == store.url
     assert checkpoints(store) == checkpoints(reference[0].record.store)
     assert Record(store).head().done
+    assert not store.list("batches/") + store.list("scores/")
     lineup = store.get("lineup.png")
     assert lineup.startswith(b"\x89PNG")
 
