@@ -1,4 +1,6 @@
-"""Is it true? Many runs, their best masks on views nobody has seen, beside controls. Writes docs/evidence.md.
+"""Is it true? Many runs, their best masks on views nobody has seen, beside controls.
+
+Writes docs/evidence.json and the tables between the marks of README.md.
 
     python -m bench.evidence archetype portrait
 
@@ -15,7 +17,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -32,7 +34,8 @@ HELD_OUT_SEED = 20_261_123  # with the run's seed: views that no run of this pro
 RANDOM = ["search.optimizers=['random']", "migration.topology=none"]
 QUICK = ["verify.views=1"]  # these tables hold an audit of their own
 TABLES = ROOT / "docs" / "evidence.json"
-PAGE = ROOT / "docs" / "evidence.md"
+README = ROOT / "README.md"
+FIRST_MARK, LAST_MARK = "<!-- evidence -->", "<!-- end of evidence -->"
 
 console = Console(stderr=True)
 
@@ -281,23 +284,27 @@ def portrait(store: Path, names: Sequence[str], views: int, jobs: int) -> dict[s
 
 def page(tables: Mapping[str, Any]) -> str:
     """The tables as Markdown."""
-    lines = [
-        "# Evidence",
-        "",
-        '`make evidence` writes this page. What the words mean: README, *What "accepted" means*.',
-        "",
-    ]
+    lines: list[str] = []
     if "archetype" in tables:
         lines += _archetype_table(tables["archetype"])
     if "portrait" in tables:
         lines += _portrait_table(tables["portrait"])
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
+
+
+def write_page(readme: Path, text: str) -> None:
+    """Put the tables between the marks of the README."""
+    before, _, rest = readme.read_text().partition(FIRST_MARK)
+    _, _, after = rest.partition(LAST_MARK)
+    if not after:
+        raise SystemExit(f"{readme}: the marks {FIRST_MARK} and {LAST_MARK} are missing; put them back")
+    readme.write_text(f"{before}{FIRST_MARK}\n\n{text}\n{LAST_MARK}{after}")
 
 
 def _archetype_table(table: Mapping[str, Any]) -> list[str]:
     views, spent, random = table["views"], table["scored_views"], table["scored_views_random"]
     lines = [
-        "## From noise to a face",
+        "### From noise to a face",
         "",
         f"The best elite of each seed, chosen before its {views} held-out views were drawn; half of them by",
         "our rasterizer, half by pyrender. Share of views in which dlib's own HOG and MMOD code (threshold 0",
@@ -327,7 +334,7 @@ def wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
 
 def _portrait_table(table: Mapping[str, Any]) -> list[str]:
     lines = [
-        "## Toward one portrait",
+        "### Toward one portrait",
         "",
         f"The best elite on {table['views']} held-out views, by dlib's whole own pipeline (HOG, 5",
         f"points, chip, ResNet; its threshold is 0.6). {table['scored_views']:,} scored views a run. Shares",
@@ -370,14 +377,16 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=ROOT / "runs" / "evidence")
     options = parser.parse_args()
     tables = json.loads(TABLES.read_text()) if TABLES.exists() else {}
-    if "archetype" in options.what:
-        tables["archetype"] = archetype(options.store, options.seeds, options.views, options.jobs)
-    if "portrait" in options.what:
-        tables["portrait"] = portrait(options.store, options.portraits, options.views, options.jobs)
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "archetype": lambda: archetype(options.store, options.seeds, options.views, options.jobs),
+        "portrait": lambda: portrait(options.store, options.portraits, options.views, options.jobs),
+    }
     TABLES.parent.mkdir(exist_ok=True)
-    TABLES.write_text(json.dumps(tables, indent=1) + "\n")
-    PAGE.write_text(page(tables))
-    print(PAGE.read_text())
+    for name in options.what:
+        tables[name] = parts[name]()
+        TABLES.write_text(json.dumps(tables, indent=1) + "\n")
+        write_page(README, page(tables))
+    print(page(tables))
 
 
 if __name__ == "__main__":
