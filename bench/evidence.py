@@ -381,6 +381,8 @@ def main() -> None:
         "archetype": lambda: archetype(options.store, options.seeds, options.views, options.jobs),
         "portrait": lambda: portrait(options.store, options.portraits, options.views, options.jobs),
     }
+    if unknown := set(options.what) - set(parts):
+        parser.error(f"{', '.join(sorted(unknown))}: expected {' or '.join(parts)}")
     TABLES.parent.mkdir(exist_ok=True)
     for name in options.what:
         tables[name] = parts[name]()
