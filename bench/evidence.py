@@ -148,15 +148,20 @@ def _rates(job: tuple[NDArray[np.uint8], NDArray[np.float32]]) -> Rates:
     return Rates(*(float(np.mean(x)) for x in (hog, mmod, hog & mmod, cascade)))
 
 
-def _likeness(images: NDArray[np.uint8], boxes: NDArray[np.float32], target: NDArray[np.float32]) -> Likeness:
+def audited(images: NDArray[np.uint8], boxes: NDArray[np.float32]) -> list[NDArray[np.float32] | None]:
+    """The embedding of each image by dlib's whole own pipeline; None where dlib finds no face on the mask."""
     from services.recognition.audit import audit
 
-    found = [v.distance for v in audit(images, target, boxes)]
-    distances = np.array([d for d in found if d is not None])
+    return [view.embedding for view in audit(images, None, boxes)]
+
+
+def likeness(embeddings: Sequence[NDArray[np.float32] | None], target: NDArray[np.float32]) -> Likeness:
+    """Distances of the views to one target float32 (128,)."""
+    distances = np.array([np.linalg.norm(e - target) for e in embeddings if e is not None])
     return Likeness(
-        detected=len(distances) / len(found),
-        below_06=float((distances < 0.6).sum() / len(found)),
-        below_045=float((distances < 0.45).sum() / len(found)),
+        detected=len(distances) / len(embeddings),
+        below_06=float((distances < 0.6).sum() / len(embeddings)),
+        below_045=float((distances < 0.45).sum() / len(embeddings)),
         median=float(np.median(distances)) if len(distances) else None,
     )
 
@@ -260,18 +265,19 @@ def portrait(store: Path, names: Sequence[str], views: int, jobs: int) -> dict[s
             np.float32
         )
         images, boxes = held_out(heads, "portrait.toml", 7, views)
-        mine = _likeness(images[0], boxes[0], targets[name])
-        others = [_likeness(images[0], boxes[0], t).median for n, t in targets.items() if n != name]
-        few = slice(0, views, 5)
-        random_heads = [_likeness(images[k][few], boxes[k][few], targets[name]).median for k in range(2, 6)]
+        seen = audited(images[0], boxes[0])
+        few = slice(0, views, 5)  # enough for a median
+        heads_seen = [audited(images[k][few], boxes[k][few]) for k in range(1, len(heads))]
+        others = [likeness(seen, t).median for n, t in targets.items() if n != name]
+        neutral, *random_heads = [likeness(e, targets[name]).median for e in heads_seen]
         rows.append(
             {
                 "portrait": name,
                 "mask": mask,
                 "fitness": fitness,
-                **asdict(mine),
+                **asdict(likeness(seen, targets[name])),
                 "other_people": [o for o in others if o is not None],
-                "neutral_head": _likeness(images[1][few], boxes[1][few], targets[name]).median,
+                "neutral_head": neutral,
                 "random_heads": [r for r in random_heads if r is not None],
             }
         )
