@@ -46,10 +46,10 @@ def mesh(
 
 def _write(path: Path, mask: str, basis_id: str, genome: list[float]) -> None:
     import torch
-    from services.shape.export import write_glb
 
     from services.shape.basis import load_basis
     from services.shape.decode import Decoder
+    from services.shape.export import write_glb
 
     if len(genome) != len(basis_info(basis_id).gene_names):
         raise BadInput(f"{mask}: its genome has {len(genome)} genes, basis {basis_id} has another number")
