@@ -18,6 +18,7 @@ def portrait(
 ) -> Image:
     """A square picture uint8 (size, size, 3) of a mask from the front, drawn with OpenGL where there is one.
 
-    vertices: (V, 3) in meters. triangles: (T, 3).
+    vertices: (V, 3) in meters. triangles: (T, 3). OpenGL draws in threads of its own: two pictures of one
+    mask may differ in single bits.
     """
     return beauty_shot(vertices, triangles, size_px=size_px, field_mm=shared_field_mm([mask]))
