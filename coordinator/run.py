@@ -98,7 +98,7 @@ def open_run(spec: Spec, record: Record, *, resume: bool) -> Opened:
                 f"{record.url}: a run of this name exists; add --resume to go on, or take another --run NAME"
             )
         _same_spec(record, table, spec)
-        if "manifest.json" in record.store.list("manifest.json"):
+        if record.store.exists("manifest.json"):
             targets = [entry["target"] for entry in record.manifest()["objectives"]]
             objectives = objectives_of(spec, targets)
             return Opened(spec, record, objectives, plan_of(spec, objectives))
@@ -157,7 +157,7 @@ def _same_spec(record: Record, table: dict[str, Any], spec: Spec) -> None:
     old = record.spec_table()
     old.pop("versions", None)
     lines = differences(old, table)
-    if not lines and "manifest.json" in record.store.list("manifest.json"):
+    if not lines and record.store.exists("manifest.json"):
         here = [photo_path(i) for o in spec.objective for i in o.images]
         if all(path.is_file() for path in here):
             now = [hashlib.sha256(path.read_bytes()).hexdigest() for path in here]
