@@ -1,9 +1,9 @@
 """Viola and Jones' cascade as a graded detector, so that a search could climb it.
 
 A cascade is a chain of 25 tests; a window that fails one is dropped. Machado et al. 2012 found that its yes
-or no is useless as fitness and that the stages passed are not. OpenCV tells of failures in the last four stages
-only. So where it tells of none, we ask the same cascade cut short after fewer stages: its last four are then
-earlier ones. Per image and on the CPU, in the lane that calls.
+or no is useless as fitness and that the stages passed are not. OpenCV tells of failures in the last four
+stages only. So where it tells of none, we ask the same cascade cut short after fewer stages: its last four
+are then earlier ones. Per image and on the CPU, in the lane that calls.
 """
 
 from __future__ import annotations
