@@ -14,6 +14,7 @@ from services.recognition.align import POINT_NAMES, chips
 from services.recognition.catalog import model_info
 from services.recognition.detect import Detector
 from services.recognition.hog import HogDetector
+from services.recognition.landmarks import LandmarkPredictor
 from services.recognition.mmod import MmodDetector
 from services.recognition.resnet import DlibResNet
 from services.rendering.torch_renderer import TorchRenderer
@@ -29,6 +30,10 @@ from worker.plan import INVISIBLE, NOT_FINITE, OK, Batch, Plan, Scores
 MICRO_IMAGES = 24
 
 DETECTORS: Mapping[str, Callable[[str], Detector]] = {"dlib-hog": HogDetector, "dlib-mmod": MmodDetector}
+
+# Where this detector sees the mask, its box and dlib's landmarks straighten the face for the recognizer, just
+# as dlib does; elsewhere, and in runs without it, the mask's own landmarks do.
+_ALIGNING = "dlib-hog"
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,8 @@ class Scorer:
         measures = plan.measures
         self._detectors = {m.model: DETECTORS[m.model](device) for m in measures if m.kind == "detect"}
         self._recognizers = {m.model: DlibResNet(device) for m in measures if m.kind != "detect"}
+        aligned = bool(self._recognizers) and _ALIGNING in self._detectors
+        self._predictor = LandmarkPredictor(device) if aligned else None
         self._targets = {
             m.target: torch.from_numpy(np.array(_target(targets, m.target))).to(device).mean(0)
             for m in measures
@@ -94,10 +101,16 @@ class Scorer:
         m, v = rendered.images.shape[:2]
         images = rendered.images.flatten(0, 1)
         regions = rendered.box_px.flatten(0, 1)
-        detections = {name: d.score(images, regions).score.view(m, v) for name, d in self._detectors.items()}
+        found = {name: detector.score(images, regions) for name, detector in self._detectors.items()}
+        detections = {name: detection.score.view(m, v) for name, detection in found.items()}
         embeddings = {}
         if self._recognizers:
-            aligned = chips(images, rendered.points_px.flatten(0, 1))
+            points = rendered.points_px.flatten(0, 1)
+            if self._predictor is not None:
+                face = found[_ALIGNING]
+                seen = (face.score > model_info(_ALIGNING).threshold)[:, None, None]
+                points = torch.where(seen, self._predictor.find(images, face.box_px), points)
+            aligned = chips(images, points)
             embeddings = {name: r.embed(aligned).view(m, v, -1) for name, r in self._recognizers.items()}
         return _Pass(detections, embeddings, rendered.coverage, flipped_share(vertices, self.decoder))
 
