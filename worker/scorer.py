@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from services.errors import BadInput, CorruptData
 from services.recognition import align, catalog, template
+from services.recognition.correlate import Correlator
 from services.recognition.detect import Detections
 from services.recognition.landmarks import LandmarkPredictor
 from services.recognition.recognize import Recognizer
@@ -20,48 +21,55 @@ from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from services.shape.measure import flipped_share
 from worker.lanes import Lanes
-from worker.plan import INVISIBLE, NOT_FINITE, OK, Batch, Plan, Scores
+from worker.plan import INVISIBLE, NOT_FINITE, OK, Batch, Measure, Plan, Scores
 
 # Images that go through renderer and networks at a time, in each lane. It bounds memory and belongs to a
 # run's fingerprint: networks may round differently for other batch sizes.
 MICRO_IMAGES = 24
 
-# Where this detector sees the mask, its box and dlib's landmarks straighten the face for dlib's recognizer, just
-# as dlib does; elsewhere, and in runs without it, the mask's own landmarks do. A detector that finds landmarks
-# itself (SCRFD) does the same for the recognizers that align by those.
+# Where this detector sees the mask, its box and dlib's landmarks straighten the face for dlib's recognizer,
+# just as dlib does; elsewhere, and in runs without it, the mask's own landmarks do. A detector that finds
+# landmarks itself (SCRFD) does the same for the recognizers that align by those.
 _ALIGNING = "dlib-hog"
+
+# By names of landmarks: where a detector sees a face, bool (n,), and the landmarks there, float32 (n, k, 2).
+Seen = dict[tuple[str, ...], list[tuple[torch.Tensor, torch.Tensor]]]
 
 
 @dataclass(frozen=True)
 class _Pass:
-    """What one micro-batch of m masks measured: scores (m, v) and embeddings (m, v, d) by model."""
+    """What one micro-batch of m masks measured: scores (m, v) and embeddings (m, v, d) by model, and what
+    correlation filters answered, (m, v) by target.
+    """
 
     detections: dict[str, torch.Tensor]
     embeddings: dict[str, torch.Tensor]
+    correlations: dict[str, torch.Tensor]
     coverage: torch.Tensor
     flipped: torch.Tensor
 
 
 class Landmarks:
-    """The vertices that several recognizers align by, each once, and which of them are whose."""
+    """The vertices that several machines align by, each once, and which of them are whose."""
 
-    def __init__(self, decoder: Decoder, machines: Sequence[Recognizer]) -> None:
+    def __init__(self, decoder: Decoder, machines: Sequence[Recognizer | Correlator]) -> None:
         names = list(dict.fromkeys(name for machine in machines for name in machine.points))
         self._columns = {
             machine.points: [names.index(name) for name in machine.points] for machine in machines
         }
         self.vertices = decoder.landmark_indices(names)
 
-    def of(self, machine: Recognizer, points_px: torch.Tensor) -> torch.Tensor:
-        """One recognizer's own points (n, k, 2), of all points (n, p, 2)."""
+    def of(self, machine: Recognizer | Correlator, points_px: torch.Tensor) -> torch.Tensor:
+        """One machine's own points (n, k, 2), of all points (n, p, 2)."""
         return points_px[:, self._columns[machine.points]]
 
 
 class Scorer:
     """Scores batches of one plan. Loads basis and networks once.
 
-    :param targets: reference embeddings float32 (photos, d) by target key, for identity measures.
+    :param targets: references by target key: embeddings float32 (photos, d), or a filter float32 (1, S, S).
     :raises CorruptData: if a basis or weights file has not the hash that the plan names.
+    :raises BadInput: if a model, or a library that it runs in, is not the one that the plan names.
     """
 
     def __init__(
@@ -79,31 +87,41 @@ class Scorer:
             found = catalog.model_info(name, sha256).sha256
             if found != sha256:
                 raise BadInput(f"model {name}: this worker has sha256 {found}, the run has {sha256}")
+        here = catalog.runtimes(catalog.model_info(n, sha256) for n, sha256 in plan.models.items())
+        if plan.runtimes and here != plan.runtimes:
+            raise BadInput(
+                f"this worker has {', '.join(here.values())}, the run {', '.join(plan.runtimes.values())}: "
+                "its bits would differ; install the same, or start a run with [run] exact = false"
+            )
         self.decoder = Decoder(basis, device)
         self.renderer = TorchRenderer(self.decoder.triangles, self.decoder.vertex_faces, device)
         self._lanes = Lanes(device)
-        measures = plan.measures
-        self._detectors = {
-            m.model: catalog.detector(m.model, device, plan.models[m.model])
-            for m in measures
-            if m.kind == "detect"
+        self._load(plan, device)
+        self._targets = {
+            measure: torch.from_numpy(np.array(_target(targets, measure.target))).to(device)
+            for measure in plan.measures
+            if measure.target is not None
         }
-        self._recognizers = {
-            m.model: catalog.recognizer(m.model, device, plan.models[m.model])
-            for m in measures
-            if m.kind != "detect"
+        self._references = {
+            measure: _references(self._recognizers[measure.model], measure, target)
+            for measure, target in self._targets.items()
+            if measure.kind != "correlate"
         }
-        self._points = Landmarks(self.decoder, tuple(self._recognizers.values()))
+
+    def _load(self, plan: Plan, device: str) -> None:
+        kinds: dict[str, set[str]] = {}
+        for measure in plan.measures:
+            kinds.setdefault(measure.kind, set()).add(measure.model)
+        hashes = plan.models
+        detect, correlate = kinds.pop("detect", set()), kinds.pop("correlate", set())
+        recognize = sorted(set[str]().union(*kinds.values()))
+        self._detectors = {n: catalog.detector(n, device, hashes[n]) for n in sorted(detect)}
+        self._recognizers = {n: catalog.recognizer(n, device, hashes[n]) for n in recognize}
+        self._correlators = {n: catalog.correlator(n, device, hashes[n]) for n in sorted(correlate)}
+        self._points = Landmarks(self.decoder, (*self._recognizers.values(), *self._correlators.values()))
         by_dlib = any(r.points == align.POINT_NAMES for r in self._recognizers.values())
         self._predictor = LandmarkPredictor(device) if by_dlib and _ALIGNING in self._detectors else None
-        self._thresholds = {n: catalog.model_info(n, plan.models[n]).threshold for n in self._detectors}
-        self._targets = {
-            m.target: self._recognizers[m.model].center(
-                torch.from_numpy(np.array(_target(targets, m.target))).to(device)
-            )
-            for m in measures
-            if m.target is not None
-        }
+        self._thresholds = {n: catalog.model_info(n, hashes[n]).threshold for n in self._detectors}
 
     def score(self, batch: Batch) -> Scores:
         """Scores of all genomes of a batch under all its views."""
@@ -126,19 +144,30 @@ class Scorer:
         detections = {name: detection.score.view(m, v) for name, detection in found.items()}
         own = rendered.points_px.flatten(0, 1)
         seen = self._seen_points(images, found)
-        embeddings = {}
-        for name, machine in self._recognizers.items():
-            points = self._points.of(machine, own)
-            for there, instead in seen.get(machine.points, ()):
-                points = torch.where(there[:, None, None], instead, points)
-            embeddings[name] = machine.embed(images, points).view(m, v, -1)
-        return _Pass(detections, embeddings, rendered.coverage, flipped_share(vertices, self.decoder))
+        embeddings = {
+            name: machine.embed(images, self._points_for(machine, own, seen)).view(m, v, -1)
+            for name, machine in self._recognizers.items()
+        }
+        correlations = {}
+        for measure, target in self._targets.items():
+            if measure.kind == "correlate":
+                machine = self._correlators[measure.model]
+                answers = machine.score(images, self._points_for(machine, own, seen), target[0])
+                correlations[f"{measure.target}"] = answers.view(m, v)
+        return _Pass(
+            detections, embeddings, correlations, rendered.coverage, flipped_share(vertices, self.decoder)
+        )
 
-    def _seen_points(
-        self, images: torch.Tensor, found: Mapping[str, Detections]
-    ) -> dict[tuple[str, ...], list[tuple[torch.Tensor, torch.Tensor]]]:
-        """By names of landmarks: where detectors see a face, bool (n,), and its points there, (n, k, 2)."""
-        seen: dict[tuple[str, ...], list[tuple[torch.Tensor, torch.Tensor]]] = {}
+    def _points_for(self, machine: Recognizer | Correlator, own: torch.Tensor, seen: Seen) -> torch.Tensor:
+        """The points (n, k, 2) that a machine aligns by: the mask's own, or those that a detector found."""
+        points = self._points.of(machine, own)
+        for there, instead in seen.get(machine.points, ()):
+            points = torch.where(there[:, None, None], instead, points)
+        return points
+
+    def _seen_points(self, images: torch.Tensor, found: Mapping[str, Detections]) -> Seen:
+        """The landmarks that the detectors found."""
+        seen: Seen = {}
         for name, face in found.items():
             there = face.score > self._thresholds[name]
             if name == _ALIGNING and self._predictor is not None:
@@ -156,11 +185,13 @@ class Scorer:
         for k, measure in enumerate(self.plan.measures):
             if measure.kind == "detect":
                 values = torch.cat([p.detections[measure.model] for p in passes])[:n]
+            elif measure.kind == "correlate":
+                values = torch.cat([p.correlations[f"{measure.target}"] for p in passes])[:n]
             else:
                 machine = self._recognizers[measure.model]
                 embeddings = torch.cat([p.embeddings[measure.model] for p in passes])[:n]
                 if measure.target is not None:
-                    values = machine.compare(embeddings, self._targets[measure.target])
+                    values = self._likeness(measure, embeddings)
                 else:
                     usable = torch.from_numpy(finite).to(self.device)
                     values, between = self_distances(machine.unlikeness(embeddings.flatten(0, 1)), v, usable)
@@ -169,6 +200,24 @@ class Scorer:
         flipped = torch.cat([p.flipped for p in passes])[:n].cpu().numpy()
         status = np.where(finite, np.where((coverage > 0).all(axis=1), OK, INVISIBLE), NOT_FINITE)
         return Scores(raw, between.cpu().numpy(), status.astype(np.uint8), flipped, coverage)
+
+    def _likeness(self, measure: Measure, embeddings: torch.Tensor) -> torch.Tensor:
+        """float32 (n, v): embeddings (n, v, d) against the measure's references, in the model's measure."""
+        machine = self._recognizers[measure.model]
+        answers = [machine.compare(embeddings, reference) for reference in self._references[measure]]
+        nearest = catalog.model_info(measure.model, self.plan.models[measure.model]).measure == "distance"
+        lowest = nearest == (measure.combine == "best")
+        values = answers[0]
+        for answer in answers[1:]:
+            values = torch.minimum(values, answer) if lowest else torch.maximum(values, answer)
+        return values
+
+
+def _references(machine: Recognizer, measure: Measure, target: torch.Tensor) -> list[torch.Tensor]:
+    """What a face is compared with, one by one."""
+    if measure.combine != "centroid":
+        return list(target)
+    return [machine.between(target) if measure.kind == "composite" else machine.center(target)]
 
 
 def _filled(genomes: NDArray[np.float32], count: int) -> NDArray[np.float32]:
