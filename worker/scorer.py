@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from services.errors import BadInput, CorruptData
 from services.recognition.align import POINT_NAMES, chips
 from services.recognition.catalog import model_info
-from services.recognition.detect import Detector
+from services.recognition.detect import Detections, Detector
 from services.recognition.hog import HogDetector
 from services.recognition.landmarks import LandmarkPredictor
 from services.recognition.mmod import MmodDetector
@@ -33,7 +33,7 @@ DETECTORS: Mapping[str, Callable[[str], Detector]] = {"dlib-hog": HogDetector, "
 
 # Where this detector sees the mask, its box and dlib's landmarks straighten the face for the recognizer, just
 # as dlib does; elsewhere, and in runs without it, the mask's own landmarks do.
-_ALIGNING = "dlib-hog"
+ALIGNING = "dlib-hog"
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,12 @@ class Scorer:
         self.decoder = Decoder(basis, device)
         self.renderer = TorchRenderer(self.decoder.triangles, self.decoder.vertex_faces, device)
         self._lanes = Lanes(device)
+        self._latest: tuple[tuple[int, int], Views] | None = None
         self._landmarks = self.decoder.landmark_indices(POINT_NAMES)
         measures = plan.measures
         self._detectors = {m.model: DETECTORS[m.model](device) for m in measures if m.kind == "detect"}
         self._recognizers = {m.model: DlibResNet(device) for m in measures if m.kind != "detect"}
-        aligned = bool(self._recognizers) and _ALIGNING in self._detectors
+        aligned = bool(self._recognizers) and ALIGNING in self._detectors
         self._predictor = LandmarkPredictor(device) if aligned else None
         self._targets = {
             m.target: torch.from_numpy(np.array(_target(targets, m.target))).to(device).mean(0)
@@ -88,11 +89,17 @@ class Scorer:
         """Scores of all genomes of a batch under all its views."""
         finite: NDArray[np.bool_] = np.asarray(np.isfinite(batch.genomes).all(axis=1))
         genomes = np.where(finite[:, None], batch.genomes, 0.0).astype(np.float32)
-        views = sample_views(self.plan.ranges, batch.view_count, batch.view_seed)
+        views = self._views(batch.view_count, batch.view_seed)
         masks = max(1, MICRO_IMAGES // batch.view_count)
         chunks = [_filled(genomes[k : k + masks], masks) for k in range(0, len(genomes), masks)]
         passes = self._lanes.map(lambda chunk: self._pass(chunk, views), chunks)
         return self._lanes.map(lambda _: self._gather(passes, finite, batch.view_count), [None])[0]
+
+    def _views(self, count: int, seed: int) -> Views:
+        """A generation's batches come one after another, and all of them are seen under the same views."""
+        if self._latest is None or self._latest[0] != (count, seed):
+            self._latest = (count, seed), sample_views(self.plan.ranges, count, seed)
+        return self._latest[1]
 
     @torch.inference_mode()
     def _pass(self, genomes: NDArray[np.float32], views: Views) -> _Pass:
@@ -107,9 +114,7 @@ class Scorer:
         if self._recognizers:
             points = rendered.points_px.flatten(0, 1)
             if self._predictor is not None:
-                face = found[_ALIGNING]
-                seen = (face.score > model_info(_ALIGNING).threshold)[:, None, None]
-                points = torch.where(seen, self._predictor.find(images, face.box_px), points)
+                points = dlib_points(self._predictor, images, found[ALIGNING], points)
             aligned = chips(images, points)
             embeddings = {name: r.embed(aligned).view(m, v, -1) for name, r in self._recognizers.items()}
         return _Pass(detections, embeddings, rendered.coverage, flipped_share(vertices, self.decoder))
@@ -133,6 +138,17 @@ class Scorer:
         flipped = torch.cat([p.flipped for p in passes])[:n].cpu().numpy()
         status = np.where(finite, np.where((coverage > 0).all(axis=1), OK, INVISIBLE), NOT_FINITE)
         return Scores(raw, between.cpu().numpy(), status.astype(np.uint8), flipped, coverage)
+
+
+def dlib_points(
+    predictor: LandmarkPredictor, images: torch.Tensor, face: Detections, own: torch.Tensor
+) -> torch.Tensor:
+    """dlib's landmarks (k, 5, 2) where its detector sees the mask, elsewhere the mask's ``own``."""
+    seen = face.score > model_info(ALIGNING).threshold
+    if images.is_cuda:  # which would have to wait to be told how many faces there are
+        return torch.where(seen[:, None, None], predictor.find(images, face.box_px), own)
+    index = seen.nonzero()[:, 0]
+    return own.index_copy(0, index, predictor.find(images[index], face.box_px[index]))
 
 
 def _filled(genomes: NDArray[np.float32], count: int) -> NDArray[np.float32]:
