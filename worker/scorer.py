@@ -30,10 +30,7 @@ MICRO_IMAGES = 24
 # Where this detector sees the mask, its box and dlib's landmarks straighten the face for dlib's recognizer,
 # just as dlib does; elsewhere, and in runs without it, the mask's own landmarks do. A detector that finds
 # landmarks itself (SCRFD) does the same for the recognizers that align by those.
-_ALIGNING = "dlib-hog"
-
-# By names of landmarks: where a detector sees a face, bool (n,), and the landmarks there, float32 (n, k, 2).
-Seen = dict[tuple[str, ...], list[tuple[torch.Tensor, torch.Tensor]]]
+ALIGNING = "dlib-hog"
 
 
 @dataclass(frozen=True)
@@ -62,6 +59,10 @@ class Landmarks:
     def of(self, machine: Recognizer | Correlator, points_px: torch.Tensor) -> torch.Tensor:
         """One machine's own points (n, k, 2), of all points (n, p, 2)."""
         return points_px[:, self._columns[machine.points]]
+
+    def each(self, points_px: torch.Tensor) -> dict[tuple[str, ...], torch.Tensor]:
+        """Every machine's points, by their names."""
+        return {names: points_px[:, columns] for names, columns in self._columns.items()}
 
 
 class Scorer:
@@ -96,6 +97,7 @@ class Scorer:
         self.decoder = Decoder(basis, device)
         self.renderer = TorchRenderer(self.decoder.triangles, self.decoder.vertex_faces, device)
         self._lanes = Lanes(device)
+        self._latest: tuple[tuple[int, int], Views] | None = None
         self._load(plan, device)
         self._targets = {
             measure: torch.from_numpy(np.array(_target(targets, measure.target))).to(device)
@@ -120,18 +122,24 @@ class Scorer:
         self._correlators = {n: catalog.correlator(n, device, hashes[n]) for n in sorted(correlate)}
         self._points = Landmarks(self.decoder, (*self._recognizers.values(), *self._correlators.values()))
         by_dlib = any(r.points == align.POINT_NAMES for r in self._recognizers.values())
-        self._predictor = LandmarkPredictor(device) if by_dlib and _ALIGNING in self._detectors else None
+        self._predictor = LandmarkPredictor(device) if by_dlib and ALIGNING in self._detectors else None
         self._thresholds = {n: catalog.model_info(n, hashes[n]).threshold for n in self._detectors}
 
     def score(self, batch: Batch) -> Scores:
         """Scores of all genomes of a batch under all its views."""
         finite: NDArray[np.bool_] = np.asarray(np.isfinite(batch.genomes).all(axis=1))
         genomes = np.where(finite[:, None], batch.genomes, 0.0).astype(np.float32)
-        views = sample_views(self.plan.ranges, batch.view_count, batch.view_seed)
+        views = self._views(batch.view_count, batch.view_seed)
         masks = max(1, MICRO_IMAGES // batch.view_count)
         chunks = [_filled(genomes[k : k + masks], masks) for k in range(0, len(genomes), masks)]
         passes = self._lanes.map(lambda chunk: self._pass(chunk, views), chunks)
         return self._lanes.map(lambda _: self._gather(passes, finite, batch.view_count), [None])[0]
+
+    def _views(self, count: int, seed: int) -> Views:
+        """A generation's batches come one after another, and all of them are seen under the same views."""
+        if self._latest is None or self._latest[0] != (count, seed):
+            self._latest = (count, seed), sample_views(self.plan.ranges, count, seed)
+        return self._latest[1]
 
     @torch.inference_mode()
     def _pass(self, genomes: NDArray[np.float32], views: Views) -> _Pass:
@@ -142,40 +150,36 @@ class Scorer:
         regions = rendered.box_px.flatten(0, 1)
         found = {name: detector.score(images, regions) for name, detector in self._detectors.items()}
         detections = {name: detection.score.view(m, v) for name, detection in found.items()}
-        own = rendered.points_px.flatten(0, 1)
-        seen = self._seen_points(images, found)
+        where = self._face_points(images, found, rendered.points_px.flatten(0, 1))
         embeddings = {
-            name: machine.embed(images, self._points_for(machine, own, seen)).view(m, v, -1)
+            name: machine.embed(images, where[machine.points]).view(m, v, -1)
             for name, machine in self._recognizers.items()
         }
         correlations = {}
         for measure, target in self._targets.items():
             if measure.kind == "correlate":
                 machine = self._correlators[measure.model]
-                answers = machine.score(images, self._points_for(machine, own, seen), target[0])
+                answers = machine.score(images, where[machine.points], target[0])
                 correlations[f"{measure.target}"] = answers.view(m, v)
-        return _Pass(
-            detections, embeddings, correlations, rendered.coverage, flipped_share(vertices, self.decoder)
-        )
+        flipped = flipped_share(vertices, self.decoder)
+        return _Pass(detections, embeddings, correlations, rendered.coverage, flipped)
 
-    def _points_for(self, machine: Recognizer | Correlator, own: torch.Tensor, seen: Seen) -> torch.Tensor:
-        """The points (n, k, 2) that a machine aligns by: the mask's own, or those that a detector found."""
-        points = self._points.of(machine, own)
-        for there, instead in seen.get(machine.points, ()):
-            points = torch.where(there[:, None, None], instead, points)
-        return points
-
-    def _seen_points(self, images: torch.Tensor, found: Mapping[str, Detections]) -> Seen:
-        """The landmarks that the detectors found."""
-        seen: Seen = {}
+    def _face_points(
+        self, images: torch.Tensor, found: Mapping[str, Detections], own: torch.Tensor
+    ) -> dict[tuple[str, ...], torch.Tensor]:
+        """The landmarks (n, k, 2) that machines align by, by their names: as a detector sees the face where
+        it sees one, elsewhere the mask's ``own`` (n, p, 2).
+        """
+        where = self._points.each(own)
+        dlib = where.get(align.POINT_NAMES)
+        if dlib is not None and self._predictor is not None:
+            where[align.POINT_NAMES] = dlib_points(self._predictor, images, found[ALIGNING], dlib)
         for name, face in found.items():
-            there = face.score > self._thresholds[name]
-            if name == _ALIGNING and self._predictor is not None:
-                points = self._predictor.find(images, face.box_px)
-                seen.setdefault(align.POINT_NAMES, []).append((there, points))
-            if face.points_px is not None:
-                seen.setdefault(template.POINT_NAMES, []).append((there, face.points_px))
-        return seen
+            there = where.get(template.POINT_NAMES)
+            if there is not None and face.points_px is not None:
+                seen = (face.score > self._thresholds[name])[:, None, None]
+                where[template.POINT_NAMES] = torch.where(seen, face.points_px, there)
+        return where
 
     @torch.inference_mode()
     def _gather(self, passes: Sequence[_Pass], finite: NDArray[np.bool_], v: int) -> Scores:
@@ -218,6 +222,17 @@ def _references(machine: Recognizer, measure: Measure, target: torch.Tensor) -> 
     if measure.combine != "centroid":
         return list(target)
     return [machine.between(target) if measure.kind == "composite" else machine.center(target)]
+
+
+def dlib_points(
+    predictor: LandmarkPredictor, images: torch.Tensor, face: Detections, own: torch.Tensor
+) -> torch.Tensor:
+    """dlib's landmarks (k, 5, 2) where its detector sees the mask, elsewhere the mask's ``own``."""
+    seen = face.score > catalog.model_info(ALIGNING).threshold
+    if images.is_cuda:  # which would have to wait to be told how many faces there are
+        return torch.where(seen[:, None, None], predictor.find(images, face.box_px), own)
+    index = seen.nonzero()[:, 0]
+    return own.index_copy(0, index, predictor.find(images[index], face.box_px[index]))
 
 
 def _filled(genomes: NDArray[np.float32], count: int) -> NDArray[np.float32]:

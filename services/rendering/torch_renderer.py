@@ -69,6 +69,7 @@ class TorchRenderer:
             count = int(triangles.max()) + 1 if vertex_count is None else vertex_count
             vertex_faces = vertex_faces_of(self.triangles, count)
         self.vertex_faces = vertex_faces.to(self.device, torch.int64)
+        self._latest: tuple[Views, list[tuple[slice, _Scene]]] | None = None
         self._table = sensor.encoding_table(self.device)
         self._albedo = torch.from_numpy(sensor.srgb_to_linear(np.array(ALBEDO_SRGB)).astype(np.float32)).to(
             self.device
@@ -92,9 +93,7 @@ class TorchRenderer:
         together = max(1, min(_PICTURES, _PIXELS // views.size_px**2))
         view_step = max(1, min(len(views), together))
         mask_step = together // view_step
-        for first_view in range(0, len(views), view_step):
-            view_part = slice(first_view, first_view + view_step)
-            scene = self._scene(views.take(view_part))
+        for view_part, scene in self._scenes(views, view_step):
             for first_mask in range(0, len(vertices), mask_step):
                 mask_part = slice(first_mask, first_mask + mask_step)
                 tint = None if colors is None else colors[mask_part]
@@ -150,6 +149,16 @@ class TorchRenderer:
             coverage=torch.empty(masks, count, device=self.device),
             usable=self.usable(vertices),
         )
+
+    def _scenes(self, views: Views, step: int) -> list[tuple[slice, _Scene]]:
+        """The views in chunks of ``step``, kept until others come: many masks are seen under the same."""
+        latest = self._latest
+        if latest is not None and latest[0] is views:
+            return latest[1]
+        parts = [slice(first, first + step) for first in range(0, len(views), step)]
+        scenes = [(part, self._scene(views.take(part))) for part in parts]
+        self._latest = (views, scenes)
+        return scenes
 
     def _scene(self, views: Views) -> _Scene:
         cams = cameras(views)
