@@ -24,6 +24,7 @@ from coordinator.tables import Table
 from services.errors import BadInput
 from services.recognition import files
 from services.recognition.catalog import model_info
+from services.rendering.presets import PRESETS, PresetName
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
 
@@ -80,10 +81,14 @@ RANGE_NAMES = tuple(f.name for f in fields(ViewRanges) if isinstance(f.default, 
 
 
 class ViewsSpec(BaseModel):
-    """Views a genome is scored under: how many, how large, and the range of every quantity."""
+    """Views a genome is scored under: how many, how large, and the range of every quantity.
+
+    preset: a place where a camera meets a face; whatever is set beside it counts more.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
+    preset: PresetName | None = None
     count: Annotated[int, Field(ge=1, le=256)] = 5
     size_px: Annotated[int, Field(ge=96, le=1024)] = 160
 
@@ -91,7 +96,9 @@ class ViewsSpec(BaseModel):
     @classmethod
     def _fill(cls, data: Any) -> Any:
         if isinstance(data, Mapping):
-            return {**{name: list(_range_field(name)) for name in RANGE_NAMES}, **data}
+            preset = PRESETS.get(str(data.get("preset")), {})
+            usual = {name: list(preset.get(name, _range_field(name))) for name in RANGE_NAMES}
+            return {**usual, **data}
         return data
 
     @model_validator(mode="after")
@@ -99,7 +106,9 @@ class ViewsSpec(BaseModel):
         extra = self.__pydantic_extra__ or {}
         for key, value in extra.items():
             if key not in RANGE_NAMES:
-                raise ValueError(f"unknown key '{key}'{nearest(key, [*RANGE_NAMES, 'count', 'size_px'])}")
+                raise ValueError(
+                    f"unknown key '{key}'{nearest(key, [*RANGE_NAMES, 'count', 'size_px', 'preset'])}"
+                )
             if not (
                 isinstance(value, (list, tuple))
                 and len(value) == 2
