@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import tomllib
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -36,19 +33,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(files, "insightface_folder", lambda: tmp_path / "none")
     (tmp_path / "models").mkdir()
     return tmp_path / "models"
-
-
-def _support() -> ModuleType:
-    name = "datamask_tests_onnx_models"
-    if name not in sys.modules:
-        path = Path(__file__).parents[1] / "support" / "onnx_models.py"
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
 
 
 @pytest.mark.parametrize(
@@ -129,8 +113,8 @@ def test_a_missing_file_says_how_to_get_it_and_on_what_terms(folder: Path) -> No
 
 
 def test_a_file_beside_the_spec_is_found_and_pinned(folder: Path, tmp_path: Path) -> None:
-    pytest.importorskip("onnx", reason='pip install "datamask[insightface]"')
-    _support().arcface(tmp_path / "nets" / "mine.onnx")
+    make = pytest.importorskip("bench.onnx_models", reason='pip install "datamask[insightface]"')
+    make.arcface(tmp_path / "nets" / "mine.onnx")
     said = '[models."onnx:nets/mine.onnx"]\nlicence = "MIT"\n'
     objective = identity("threshold = 0.4", "onnx:nets/mine.onnx", "consistent")
     path = tmp_path / "spec.toml"
@@ -152,9 +136,9 @@ def test_a_file_beside_the_spec_is_found_and_pinned(folder: Path, tmp_path: Path
 
 
 def test_a_critic_may_not_be_an_objective_under_another_name(folder: Path) -> None:
-    pytest.importorskip("onnx", reason='pip install "datamask[insightface]"')
+    make = pytest.importorskip("bench.onnx_models", reason='pip install "datamask[insightface]"')
     for name in ("one.onnx", "two.onnx"):
-        _support().arcface(folder / name)
+        make.arcface(folder / name)
     spec = parsed(
         identity("threshold = 0.4", "onnx:one.onnx", "consistent")
         + '[verify]\ncritics = ["onnx:two.onnx"]\n[licence]\nacknowledge = ["onnx"]'

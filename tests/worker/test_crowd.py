@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -22,16 +20,6 @@ from worker.targets import build_filter
 BASIS = "makehuman-mask-1"
 GENES = len(basis_info(BASIS).gene_names)
 VIEWS = 2
-
-
-def _support() -> ModuleType:
-    path = Path(__file__).parents[1] / "support" / "onnx_models.py"
-    spec = importlib.util.spec_from_file_location("datamask_tests_onnx_models", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +69,8 @@ def test_several_references_are_combined_as_asked(genomes: NDArray[np.float32]) 
 def test_files_that_people_bring_score_like_any_other(
     genomes: NDArray[np.float32], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("insightface", reason='pip install "datamask[insightface]"')
+    make = pytest.importorskip("bench.onnx_models", reason='pip install "datamask[insightface]"')
     monkeypatch.setenv(files.VARIABLE, str(tmp_path))
-    make = _support()
     make.arcface(tmp_path / "face.onnx", size=64)
     make.scrfd(tmp_path / "det.onnx")
     measures = (
