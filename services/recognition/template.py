@@ -35,19 +35,26 @@ def chips(images: torch.Tensor, points_px: torch.Tensor, side_px: int = SIDE_PX)
         raise ValueError(f"images: expected uint8 (n, H, W, 3), got {images.dtype} {tuple(images.shape)}")
     if points_px.shape != (images.shape[0], len(POINT_NAMES), 2):
         raise ValueError(f"points_px: expected ({images.shape[0]}, 5, 2), got {tuple(points_px.shape)}")
-    turn, shift = _from_chip(points_px.double() - 0.5, side_px)
-    height, width = images.shape[1:3]
-    steps = torch.arange(side_px, dtype=torch.float64, device=images.device)
-    a, b = turn[:, 0, None, None], turn[:, 1, None, None]
-    x, y = steps[None, None, :], steps[None, :, None]
-    column = a * x - b * y + shift[:, 0, None, None]
-    row = b * x + a * y + shift[:, 1, None, None]
-    # grid_sample counts from -1 at the first to 1 at the last pixel's center.
-    grid = torch.stack([column * (2.0 / (width - 1)) - 1.0, row * (2.0 / (height - 1)) - 1.0], dim=-1)
-    grid = grid.nan_to_num(nan=-9.0, posinf=-9.0, neginf=-9.0).clamp(-9.0, 9.0).float()
+    grid = _grid(*_from_chip(points_px.double() - 0.5, side_px), images.shape[1], images.shape[2], side_px)
     planes = images.permute(0, 3, 1, 2).float()
     cut = F.grid_sample(planes, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
     return (cut + 0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def _grid(turn: torch.Tensor, shift: torch.Tensor, height: int, width: int, side_px: int) -> torch.Tensor:
+    """Where each pixel of a chip lies, float32 (n, side, side, 2): -1 is the first and 1 the last pixel's
+    center, as grid_sample counts. Only the sums of rows and columns are large, and they are float32.
+    """
+    steps = torch.arange(side_px, dtype=torch.float64, device=turn.device)
+    a, b = turn[:, :1], turn[:, 1:]
+    along = torch.stack([a * steps + shift[:, :1], b * steps + shift[:, 1:]], dim=-1)
+    down = torch.stack([-b * steps, a * steps], dim=-1)
+    extent = torch.tensor((width - 1, height - 1), dtype=torch.float64, device=turn.device)
+    along, down = along * (2.0 / extent) - 1.0, down * (2.0 / extent)
+    # What is not finite lies outside.
+    along = along.nan_to_num(nan=-1e3, posinf=-1e3, neginf=-1e3).clamp(-1e3, 1e3).float()
+    down = down.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).clamp(-1e3, 1e3).float()
+    return along[:, None, :, :] + down[:, :, None, :]
 
 
 def placed(side_px: int, device: torch.device | str = "cpu") -> torch.Tensor:

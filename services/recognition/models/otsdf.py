@@ -25,8 +25,8 @@ INFO = ModelInfo(
     sha256=hashlib.sha256(b"datamask otsdf 1").hexdigest(),  # code has no weights: count up when it changes
     threshold=9.7,
     threshold_source=(
-        "1 in 100 of 180 renders of random heads (spread 0.4) reach it at the filter of the neutral head; "
-        "Savvides et al. take about 10 on photographs"
+        "python -m bench.classical: 1 in 100 renders of random heads reach it at the filter of the neutral "
+        "head; Savvides et al. take about 10 on photographs"
     ),
     how_to_get="part of datamask",
     scale=2.5,
