@@ -161,7 +161,18 @@ def test_urls_and_paths_open_the_same_store(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "url", ["s3://bucket/run", "http://x/y", "file://host/x", "file:///x?y", "", " ", "a\0b"]
+    "url",
+    [
+        "s3://",
+        "s3://bucket/../x",
+        "s3://B u/x",
+        "http://x/y",
+        "file://host/x",
+        "file:///x?y",
+        "",
+        " ",
+        "a\0b",
+    ],
 )
 def test_urls_that_cannot_be_used(url):
     with pytest.raises(BadInput, match="store"):
