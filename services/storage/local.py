@@ -308,8 +308,8 @@ _MENDS = {
     errno.EACCES: "give this user write permission there, or choose another store",
     errno.EPERM: "give this user write permission there, or choose another store",
     errno.EROFS: "the file system is read-only: choose another store",
-    errno.ENOSPC: "free some space or choose another store; then go on with --resume",
-    errno.EDQUOT: "the quota is used up: free some space or choose another store; then go on with --resume",
+    errno.ENOSPC: "free some space or choose another place, then go on (evolve: --resume)",
+    errno.EDQUOT: "the quota is used up: free some space or choose another place, then go on",
     errno.EFBIG: "the file size limit is reached: raise it (ulimit -f) or choose another store",
     errno.EMFILE: "too many open files: raise the limit (ulimit -n)",
 }

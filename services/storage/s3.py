@@ -26,6 +26,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from services.errors import BadInput, Unavailable
+from services.storage.etag import PART_BYTES
 from services.storage.keys import check_key, check_prefix, is_key
 from services.storage.s3_client import FAILURES, explain, is_absent, is_lost, is_passing, shared_client
 from services.storage.store import Entry, ObjectMissing
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 60.0  # how long passing failures are borne, from the first one on
-PART_BYTES = 16 << 20  # larger objects travel in parts of this size
 PARALLEL_PARTS = 4
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0

@@ -128,13 +128,13 @@ _MENDS = {
     "InvalidAccessKeyId": f"nobody has this access key there; {_KEYS}",
     "SignatureDoesNotMatch": f"the secret key does not fit the access key; {_KEYS}",
     "InvalidClientTokenId": f"nobody has this access key there; {_KEYS}",
-    "ExpiredToken": "the session has ended: sign in again, then go on with --resume",
-    "ExpiredTokenException": "the session has ended: sign in again, then go on with --resume",
+    "ExpiredToken": "the session has ended: sign in again, then give the command again",
+    "ExpiredTokenException": "the session has ended: sign in again, then give the command again",
     "InvalidToken": "the session token is not valid: sign in again, or unset AWS_SESSION_TOKEN",
-    "RequestTimeTooSkewed": "this machine's clock is off: set it (NTP), then go on with --resume",
-    "InsufficientStorage": "the store is full: free some space, then go on with --resume",
-    "QuotaExceeded": "the quota is used up: free some space, then go on with --resume",
-    "XMinioStorageFull": "the store is full: free some space, then go on with --resume",
+    "RequestTimeTooSkewed": "this machine's clock is off: set it (NTP)",
+    "InsufficientStorage": "the store is full: free some space, then go on (evolve: --resume)",
+    "QuotaExceeded": "the quota is used up: free some space, then go on (evolve: --resume)",
+    "XMinioStorageFull": "the store is full: free some space, then go on (evolve: --resume)",
     "NotImplemented": "the server does not know this request; take one that does (docs/stores.md)",
 }
 _MOVED = {
@@ -196,7 +196,7 @@ def explain(error: BaseException, action: str, where: str, endpoint: str) -> Dat
     if is_passing(error):
         return Unavailable(
             f"{place}: {endpoint} does not answer as it should ({_line(error)}); "
-            "start the server, check the network, or set AWS_ENDPOINT_URL_S3; then go on with --resume"
+            "start the server, check the network, or set AWS_ENDPOINT_URL_S3"
         )
     mend = _MENDS.get(code) or ("the store is full: free some space" if status_of(error) == 507 else "")
     return Unavailable(f"{place}: {code or type(error).__name__} at {endpoint}; {mend or _line(error)}")

@@ -34,10 +34,11 @@ def probe(store: Store, endpoint: str) -> None:
     store.put(key, b"datamask")
     try:
         store.delete(key)
-        wins = [_race(lambda me: store.create(key, me))]
+        wins = [_race(lambda me: store.create(key, b"first " + me))]
         first = store.read_tagged(key)
         tag = first[1] if first else ""
-        wins.append(_race(lambda me: store.replace(key, me, tag)))
+        # Other bytes than before: a tag follows from the bytes, and would still fit after a win.
+        wins.append(_race(lambda me: store.replace(key, b"second " + me, tag)))
         late = store.create(key, b"late") or store.replace(key, b"late", tag)
     finally:
         # What went wrong before is what the user must hear.

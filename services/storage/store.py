@@ -65,7 +65,10 @@ class Store(Protocol):
         """The bytes and the tag that names this version of them, or None where there is nothing."""
 
     def replace(self, key: str, data: bytes, expected_tag: str | None) -> bool:
-        """Compare and swap: write if the object still has `expected_tag` (None: if there is nothing)."""
+        """Compare and swap: write if the object still has `expected_tag` (None: if there is nothing).
+
+        A tag follows from the bytes. Who takes turns with others must write other bytes each time.
+        """
 
     def list(self, prefix: str = "") -> list[str]:
         """Every key that begins with `prefix` (characters, not folders), sorted by code point."""

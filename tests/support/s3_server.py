@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,8 +65,9 @@ class S3Server:
             "NO_PROXY": "127.0.0.1,localhost",
         }
 
+    @cached_property
     def client(self) -> S3Client:
-        """A plain client of its own, to look behind a store's back."""
+        """A plain client, to look behind a store's back."""
         import boto3
 
         return boto3.session.Session().client(
@@ -92,7 +94,7 @@ class S3Server:
                 self.stop()
                 raise RuntimeError(f"moto's S3 server did not start:\n{self._log.read_text()[-2000:]}")
             time.sleep(0.05)
-        self.client().create_bucket(Bucket=BUCKET)
+        self.client.create_bucket(Bucket=BUCKET)
 
     def pause(self) -> None:
         """Stand still, as a host does that swaps or whose network is cut; connections stay open."""
@@ -111,7 +113,7 @@ class S3Server:
 
     def clear(self) -> None:
         """Remove every object."""
-        client = self.client()
+        client = self.client
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
             keys = [{"Key": item["Key"]} for item in page.get("Contents", ())]
             if keys:
