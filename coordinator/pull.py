@@ -185,8 +185,9 @@ def _copy_one(run: Store, target: LocalStore, item: Item) -> int | None:
     data = _fetch(run, item)
     if data is None:
         return None
-    if data != own:
-        target.put(item.key, data)
+    if data == own:
+        return -1
+    target.put(item.key, data)
     return len(data)
 
 
