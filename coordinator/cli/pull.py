@@ -36,7 +36,7 @@ def pull(
         list[str] | None,
         typer.Option(help="Parts to copy, by their names in the run, e.g. masks,evaluations. Default: all."),
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, max=32, help="Objects to copy at the same time.")] = THREADS,
+    threads: Annotated[int, typer.Option(min=1, max=16, help="Objects to copy at the same time.")] = THREADS,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress, only the folder at the end.")
     ] = False,

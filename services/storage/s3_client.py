@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 20.0
-POOL = 32  # connections; more threads than that wait for one another
+POOL = 64  # idle connections kept; one for each thread and part that travels
 HOME_REGION = "us-east-1"  # what other servers than AWS go by; AWS points to the right one
 
 FAILURES = (BotoCoreError, Boto3Error, ClientError)

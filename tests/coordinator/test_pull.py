@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -276,3 +277,54 @@ def test_nothing_is_fetched_twice_where_the_listing_has_hashes(s3_server, tmp_pa
     pull(run, home)
     assert set(asked) == {"run.toml"}
     assert (home.root / "film.webp").read_bytes() == get("film.webp")
+
+
+TINY = """
+name = "tiny"
+seed = 5
+[search]
+islands = 1
+population = 4
+generations = 1
+[migration]
+count = 0
+[views]
+count = 1
+size_px = 96
+[verify]
+views = 1
+[elites]
+count = 1
+candidates = 1
+ranking_views = 1
+[[objective]]
+kind = "detect"
+model = "dlib-hog"
+"""
+
+
+@pytest.mark.slow  # two whole evolutions, meshes and pictures included
+def test_a_real_run_in_a_bucket_is_the_run_in_a_folder_and_comes_home(s3_server, tmp_path, datamask):
+    spec = tmp_path / "tiny.toml"
+    spec.write_text(TINY)
+    urls = []
+    for store in (tmp_path / "runs", s3_server.url):
+        code, out, err = datamask("evolve", spec, "--store", store, "--quiet")
+        assert code == 0, err
+        urls.append(out.splitlines()[-1])
+    assert urls[1] == f"{s3_server.url}/tiny-001"
+    local, home = tmp_path / "runs" / "tiny-001", tmp_path / "home"
+    assert datamask("pull", urls[1], home)[0] == 0
+    theirs, ours = _files(local), _files(home)
+    assert {key for key in theirs if not key.endswith(".lock")} == set(ours)
+    for key, data in ours.items():
+        assert open_store(urls[1]).get(key) == data
+        if key.startswith(("checkpoints/", "evaluations/")):
+            assert theirs[key] == data
+    for run in (urls[1], home):
+        code, out, _ = datamask("show", run, "--json")
+        assert (code, json.loads(out)["state"]) == (0, "done")
+    mask = next(key for key in ours if key.startswith("masks/")).split("/")[1]
+    code, out, _ = datamask("mesh", urls[1], mask, "--out", tmp_path / "mask.glb")
+    assert code == 0
+    assert (tmp_path / "mask.glb").read_bytes()[:4] == b"glTF"
