@@ -18,7 +18,6 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConnectionError,
     CredentialRetrievalError,
     HTTPClientError,
     IncompleteReadError,
@@ -26,6 +25,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
     SSLError,
 )
+from botocore.exceptions import ConnectionError as NoConnection
 
 from services.errors import BadInput, DatamaskError, Unavailable
 
@@ -169,7 +169,7 @@ def is_passing(error: BaseException) -> bool:
     """Worth another try: unreachable, cut off, overloaded, throttled, or two writers at the same moment."""
     if isinstance(error, SSLError):
         return "CERTIFICATE" not in str(error).upper()
-    if isinstance(error, (ConnectionError, HTTPClientError, IncompleteReadError)):
+    if isinstance(error, (NoConnection, HTTPClientError, IncompleteReadError)):
         return True
     status = status_of(error)
     return code_of(error) in _PASSING or status == 429 or (status >= 500 and status not in (501, 507))

@@ -16,11 +16,15 @@ import numpy as np
 import pytest
 
 from coordinator.cli import main
+from coordinator.executor import LocalExecutor
 from coordinator.pull import pull
 from coordinator.record import Record, checkpoint_key, evaluations_key
+from coordinator.run import evolve_run, open_run
+from coordinator.spec import load_spec
 from services.errors import CorruptData
 from services.storage import ObjectMissing, Store, encode, open_store
 from services.storage.local import LocalStore
+from worker.evaluate import shared_evaluator
 
 SPEC = {"name": "small", "seed": 3}
 
@@ -303,28 +307,27 @@ model = "dlib-hog"
 """
 
 
-@pytest.mark.slow  # two whole evolutions, meshes and pictures included
+@pytest.mark.slow  # a whole evolution, with meshes and pictures, and the search of another
 def test_a_real_run_in_a_bucket_is_the_run_in_a_folder_and_comes_home(s3_server, tmp_path, datamask):
     spec = tmp_path / "tiny.toml"
     spec.write_text(TINY)
-    urls = []
-    for store in (tmp_path / "runs", s3_server.url):
-        code, out, err = datamask("evolve", spec, "--store", store, "--quiet")
-        assert code == 0, err
-        urls.append(out.splitlines()[-1])
-    assert urls[1] == f"{s3_server.url}/tiny-001"
-    local, home = tmp_path / "runs" / "tiny-001", tmp_path / "home"
-    assert datamask("pull", urls[1], home)[0] == 0
-    theirs, ours = _files(local), _files(home)
-    assert {key for key in theirs if not key.endswith(".lock")} == set(ours)
-    for key, data in ours.items():
-        assert open_store(urls[1]).get(key) == data
-        if key.startswith(("checkpoints/", "evaluations/")):
-            assert theirs[key] == data
-    for run in (urls[1], home):
+    code, out, err = datamask("evolve", spec, "--store", s3_server.url, "--quiet")
+    assert code == 0, err
+    url, home = out.splitlines()[-1], tmp_path / "home"
+    assert url == f"{s3_server.url}/tiny-001"
+    assert datamask("pull", url, home)[0] == 0
+    ours = _files(home)
+    assert ours == _objects(open_store(url))
+    record = Record(open_store(tmp_path / "runs").sub("tiny"))
+    opened = open_run(load_spec(spec), record, resume=False)
+    evolve_run(opened, LocalExecutor(record.store, shared_evaluator()), [], lambda evolution: None)
+    record.close()
+    searched = [key for key in ours if key.startswith(("checkpoints/", "evaluations/"))]
+    assert {key: ours[key] for key in searched} == {key: record.store.get(key) for key in searched}
+    for run in (url, home):
         code, out, _ = datamask("show", run, "--json")
         assert (code, json.loads(out)["state"]) == (0, "done")
     mask = next(key for key in ours if key.startswith("masks/")).split("/")[1]
-    code, out, _ = datamask("mesh", urls[1], mask, "--out", tmp_path / "mask.glb")
+    code, out, _ = datamask("mesh", url, mask, "--out", tmp_path / "mask.glb")
     assert code == 0
     assert (tmp_path / "mask.glb").read_bytes()[:4] == b"glTF"
