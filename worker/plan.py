@@ -129,6 +129,13 @@ def batch_id(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:40]
 
 
+def checked_id(batch: str, data: bytes, where: str) -> bytes:
+    """The bytes as they are. :raises CorruptData: if they are not those that the id names."""
+    if batch_id(data) != batch:
+        raise CorruptData(f"{where}: its bytes are not those of its id; remove it and go on with --resume")
+    return data
+
+
 def decode_batch(data: bytes, where: str) -> Batch:
     """:raises CorruptData: for damaged bytes; :raises BadInput: for a batch of another format."""
     arrays, meta = decode(data, where)

@@ -1,4 +1,4 @@
-"""What a run leaves for people: meshes, pictures, audits. The body of the ``masks.realize`` task."""
+"""What a run leaves for people: meshes, pictures, audits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,8 @@ from services.rendering.views import ViewRanges, Views, sample_views
 from services.shape.basis import Basis, load_basis
 from services.shape.decode import Decoder
 from services.shape.export import write_glb
-from services.storage.keys import check_key
 from services.storage.store import Store
+from worker.jobs import AuditReport, EliteMask, StoryFrame, check_masks
 from worker.scorer import DETECTORS
 
 GENOME_FORMAT = 1
@@ -40,49 +40,6 @@ DISTANCES = (0.6, 0.45)
 Float = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
 Critic = Callable[[NDArray[np.uint8], Float], list[bool]]
-
-
-@dataclass(frozen=True)
-class EliteMask:
-    """A mask to keep. genome: float32 (d,). values: by objective. flipped: share of folded area."""
-
-    id: str
-    island: int
-    generation: int
-    genome: Float
-    fitness: float
-    values: dict[str, float]
-    flipped: float
-
-
-@dataclass(frozen=True)
-class StoryFrame:
-    """One moment of the search, for the film. genome: float32 (d,)."""
-
-    genome: Float
-    generation: int
-    fitness: float | None
-
-
-@dataclass(frozen=True)
-class AuditReport:
-    """What machines that took no part, or dlib's own whole pipeline, say of one mask on held-out views.
-
-    Rates are shares of all views. hog_median_score and distances: over the views in which dlib detected the
-    face; None where there are none. distance_below: share of all views that are detected and nearer than the
-    key. self_distance_*: between embeddings of two views of the mask, over all pairs.
-    """
-
-    id: str
-    views: int
-    hog_rate: float
-    hog_median_score: float | None
-    critics: dict[str, float]
-    distance_median: float | None
-    distance_below: dict[str, float] | None
-    self_distance_max: float | None
-    self_distance_median: float | None
-    per_view: list[dict[str, Any]]
 
 
 def realize(
@@ -105,7 +62,7 @@ def realize(
     :raises BadInput: where there is no elite, an id cannot be a name in a store, a genome does not fit the
         basis or is not finite, or a critic cannot be used.
     """
-    _check(elites)
+    check_masks(elites)
     machines = {name: _critic(name) for name in critics}
     with one_thread(), ThreadPoolExecutor(1) as auditor:
         try:
@@ -133,6 +90,15 @@ def realize(
         run.put("audit.json", _json(table))
         plan.hang_lineup(reports)
     return reports
+
+
+def write_meshes(run: Store, decoder: Decoder, masks: Sequence[EliteMask]) -> None:
+    """Write ``genome.json`` and ``mask.glb`` of each mask: what takes no time (10 ms a mask).
+
+    :raises BadInput: where a genome does not fit the basis or is not finite.
+    """
+    for mask, points in zip(masks, _decoded(decoder, masks), strict=True):
+        _write_mask(run, decoder.basis, mask, points, None)
 
 
 class _Exhibition:
@@ -196,17 +162,6 @@ def read_genome(data: bytes, basis: Basis, where: str) -> Float:
         raise BadInput(f"{where}: not a genome.json of a mask ({error!r})") from None
 
 
-def _check(elites: Sequence[EliteMask]) -> None:
-    if not elites:
-        raise BadInput("there is no elite to realize: no mask of this run could be scored; evolve longer")
-    seen = set()
-    for elite in elites:
-        check_key(f"masks/{elite.id}/genome.json")
-        if "/" in elite.id or elite.id in seen:
-            raise BadInput(f"mask id {elite.id!r}: expected one name a mask, such as 'i03-g0041-007'")
-        seen.add(elite.id)
-
-
 def _decoded(decoder: Decoder, elites: Sequence[EliteMask]) -> Float:
     count = len(decoder.basis.gene_names)
     for elite in elites:
@@ -223,7 +178,7 @@ def _vertices(decoder: Decoder, genomes: Float) -> Float:
     return decoded
 
 
-def _write_mask(run: Store, basis: Basis, elite: EliteMask, points: Float, front: bytes) -> None:
+def _write_mask(run: Store, basis: Basis, elite: EliteMask, points: Float, front: bytes | None) -> None:
     facts = {
         "format": GENOME_FORMAT,
         "id": elite.id,
@@ -238,7 +193,8 @@ def _write_mask(run: Store, basis: Basis, elite: EliteMask, points: Float, front
     run.put(f"masks/{elite.id}/genome.json", _json(facts))
     extras = {"mask": elite.id, "basis": basis.id, "units": "m"}
     run.put(f"masks/{elite.id}/mask.glb", write_glb(points, basis.triangles, name=elite.id, extras=extras))
-    run.put(f"masks/{elite.id}/front.png", front)
+    if front is not None:
+        run.put(f"masks/{elite.id}/front.png", front)
 
 
 def _audited(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from services.errors import BadInput, CorruptData
+from services.errors import CorruptData
 from services.recognition.align import POINT_NAMES, chips
 from services.recognition.catalog import model_info
 from services.recognition.detect import Detections, Detector
@@ -23,6 +23,7 @@ from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from services.shape.measure import flipped_share
 from worker.lanes import Lanes
+from worker.pin import Refused
 from worker.plan import INVISIBLE, NOT_FINITE, OK, Batch, Plan, Scores
 
 # Images that go through renderer and networks at a time, in each lane. It bounds memory and belongs to a
@@ -50,7 +51,8 @@ class Scorer:
     """Scores batches of one plan. Loads basis and networks once.
 
     :param targets: reference embeddings float32 (photos, 128) by target key, for identity measures.
-    :raises CorruptData: if a basis or weights file has not the hash that the plan names.
+    :raises Refused: if basis or models here are not those that the plan names; :raises CorruptData: if a
+        weights file is damaged.
     """
 
     def __init__(
@@ -60,14 +62,15 @@ class Scorer:
         self.device = device
         basis = load_basis(plan.basis)
         if basis.sha256 != plan.basis_sha256:
-            raise CorruptData(
-                f"basis {plan.basis}: sha256 {basis.sha256}, the run has {plan.basis_sha256}; "
-                "use the datamask version that the run was started with"
+            raise Refused(
+                f"basis {plan.basis}: this worker has sha256 {basis.sha256}, the run has "
+                f"{plan.basis_sha256}; use the datamask version that the run was started with"
             )
         for name, sha256 in plan.models.items():
             if model_info(name).sha256 != sha256:
-                raise BadInput(
-                    f"model {name}: this worker has sha256 {model_info(name).sha256}, the run has {sha256}"
+                raise Refused(
+                    f"model {name}: this worker has sha256 {model_info(name).sha256}, the run has {sha256}; "
+                    "use the datamask version that the run was started with"
                 )
         self.decoder = Decoder(basis, device)
         self.renderer = TorchRenderer(self.decoder.triangles, self.decoder.vertex_faces, device)
