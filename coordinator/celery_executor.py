@@ -184,7 +184,9 @@ class CeleryExecutor:
         if self._trouble_since is None:
             self._trouble_since = now
             log.warning(
-                "a worker cannot score (%s); the batch is sent again", bell.detail, extra=self._facts(bell.batch)
+                "a worker cannot score (%s); the batch is sent again",
+                bell.detail,
+                extra=self._facts(bell.batch),
             )
         elif now - self._trouble_since > self._trouble_s and not self._beating(list(self._out)):
             raise Unavailable(

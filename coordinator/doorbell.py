@@ -84,8 +84,8 @@ class Doorbell:
                 result = action()
             except (redis.AuthenticationError, redis.ResponseError) as error:
                 raise Unavailable(
-                    f"Redis at {self.broker} refuses us ({error}); if it wants a password, put it into the broker's "
-                    "URL, redis://:PASSWORD@host:6379/0, and go on with --resume"
+                    f"Redis at {self.broker} refuses us ({error}); if it wants a password, put it into the "
+                    "broker's URL, redis://:PASSWORD@host:6379/0, and go on with --resume"
                 ) from None
             except (redis.RedisError, OperationalError, OSError) as error:
                 away_since = self._wait(error, away_since)

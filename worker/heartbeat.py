@@ -86,9 +86,7 @@ def beats(client: redis.Redis[bytes], works: Sequence[Work]) -> dict[str, str]:
 class Presence:
     """Says every few seconds how many processes of a worker listen to which queues."""
 
-    def __init__(
-        self, client: redis.Redis[bytes], name: str, processes: int, queues: Iterable[str]
-    ) -> None:
+    def __init__(self, client: redis.Redis[bytes], name: str, processes: int, queues: Iterable[str]) -> None:
         self._client, self._member = client, f"{processes} {name}"
         self._keys = [_present_key(queue) for queue in queues]
         self._over = threading.Event()

@@ -188,7 +188,7 @@ def _exhibition(show: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> 
             zip(show["generations"], arrays["story.fitness"], strict=True)
         )
     )
-    ranges = {k: tuple(v) if isinstance(v, list) else v for k, v in show["ranges"].items()}
+    ranges: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in show["ranges"].items()}
     return Exhibition(
         story=story,
         ranges=ViewRanges(**ranges),

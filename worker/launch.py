@@ -89,7 +89,11 @@ def launch(
 
 
 def run_worker(
-    app: Celery, concurrency: int, queues: Sequence[str], loglevel: str = "INFO", log_format: LogFormat = "text"
+    app: Celery,
+    concurrency: int,
+    queues: Sequence[str],
+    loglevel: str = "INFO",
+    log_format: LogFormat = "text",
 ) -> int:
     """Run a worker of the app, announced to coordinators, until it is told to stop; returns its exit code."""
     name = f"datamask-{os.getpid()}@{socket.gethostname()}"

@@ -1,4 +1,4 @@
-"""Prometheus figures of a worker, counted in its parent process, which outlives the scoring ones. Torch-free."""
+"""Prometheus figures of a worker, counted in its parent process, which outlives its children. Torch-free."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def serve(port: int, figures: CollectorRegistry) -> int:
     try:
         server, _ = start_http_server(port, addr=host, registry=figures)
     except socket.gaierror as error:
-        raise BadInput(f"{HOST_VARIABLE}={host}: {error.strerror}; expected an address such as 127.0.0.1") from None
+        raise BadInput(
+            f"{HOST_VARIABLE}={host}: {error.strerror}; expected an address such as 127.0.0.1"
+        ) from None
     except OSError as error:
         raise Unavailable(
             f"metrics: cannot listen on {host}:{port} ({error.strerror}); choose another --metrics-port"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 from enum import StrEnum
 from pathlib import Path
@@ -12,11 +13,16 @@ from rich.console import Console
 
 from coordinator.cli.progress import Progress, plain_steps
 from coordinator.cli.report import summary
+from coordinator.evolution import Watcher
 from coordinator.executor import Executor, LocalExecutor
+from coordinator.journal import Journal
+from coordinator.metrics import Metrics
 from coordinator.record import Record
 from coordinator.run import evolve_run, finish_run, free_name, open_run
 from coordinator.spec import load_spec
 from services.storage.store import Store, open_store
+from worker.logs import setup as setup_logs
+from worker.metrics import serve
 
 
 class ExecutorName(StrEnum):
@@ -24,6 +30,13 @@ class ExecutorName(StrEnum):
 
     local = "local"
     celery = "celery"
+
+
+class LogFormatName(StrEnum):
+    """How log lines look."""
+
+    text = "text"
+    json = "json"
 
 
 def evolve(
@@ -59,6 +72,19 @@ def evolve(
     broker: Annotated[
         str, typer.Option(envvar="DATAMASK_BROKER", help="Redis of the Celery workers.")
     ] = "redis://127.0.0.1:6379/0",
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            envvar="DATAMASK_METRICS_PORT",
+            min=0,
+            max=65535,
+            help="Answer Prometheus on this port of 127.0.0.1 (or DATAMASK_METRICS_HOST). Default: not.",
+        ),
+    ] = None,
+    log_format: Annotated[
+        LogFormatName,
+        typer.Option(envvar="DATAMASK_LOG_FORMAT", help="Lines for people, or one JSON object a line."),
+    ] = LogFormatName.text,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress, only the run's URL at the end.")
     ] = False,
@@ -70,22 +96,29 @@ def evolve(
 
     Example: datamask evolve examples/archetype.toml --seed 3 --set search.generations=40
     """
+    if log_format is LogFormatName.json:
+        setup_logs("json", logging.INFO)
     wanted = load_spec(spec, seed=seed, targets=target or (), consent=consent, overrides=set_ or ())
     place = open_store(store, write=True)
     name = run or free_name(place, wanted.name, resume)
     record = Record(place.sub(name))
-    console = Console(stderr=True, quiet=quiet)
+    console = Console(stderr=True, quiet=quiet or log_format is LogFormatName.json)
     opened = open_run(wanted, record, resume=resume)
     try:
         if record.head().done:
             console.print(f"{record.url} is complete already.")
         else:
             scorers = _executor(executor, record.store, store, name, broker)
+            metrics = Metrics(name, opened.objectives, scorers)
+            if metrics_port is not None:
+                serve(metrics_port, metrics.registry)
+            watchers: list[Watcher] = [metrics, Journal(name)]
             with Progress(console, opened.spec, opened.objectives) as progress:
-                evolution = evolve_run(opened, scorers, [progress], progress.begin)
-            scorers.close()
+                evolution = evolve_run(opened, scorers, [progress, *watchers], progress.begin)
             with plain_steps(console) as steps:
-                reports = finish_run(opened, evolution.elites(), steps)
+                reports = finish_run(opened, evolution.elites(), scorers, steps)
+            metrics.done()
+            scorers.close()
             summary(console, opened.objectives, evolution, reports, opened.spec)
     except KeyboardInterrupt:
         command = _resume_command(spec, place.url, name, seed, target, consent, set_)

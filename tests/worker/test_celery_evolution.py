@@ -17,7 +17,7 @@ from services.storage.store import open_store
 from worker import pin
 from worker.bell import Bell, bell_list, decode_bell
 from worker.evaluate import Evaluator
-from worker.messages import QUEUE, TASK, Score
+from worker.messages import SCORE, Work
 from worker.objects import MAX_ATTEMPTS, attempts, batch_key, scores_key
 from worker.tasks import MAX_DEATHS
 
@@ -88,7 +88,7 @@ def test_same_bytes_as_local_though_a_worker_is_killed(redis_server, start_worke
 def test_what_workers_refuse_and_what_they_survive(redis_server, start_worker, store):
     run = store.sub("portrait-001")
     batch = "c" * 40
-    work = Score(store.url, "portrait-001", batch)
+    work = Work(store.url, "portrait-001", batch)
     executor = CeleryExecutor(run, store.url, "portrait-001", redis_server.url)
     worker = start_worker()
     worker.wait_ready()
@@ -100,14 +100,14 @@ def test_what_workers_refuse_and_what_they_survive(redis_server, start_worker, s
             return None if found is None else decode_bell(found[1])
 
         # A message that makes no sense is dropped; the worker goes on.
-        send(TASK, kwargs={**work.kwargs(), "run": "../../etc"}, queue=QUEUE)
-        send(TASK, kwargs=work.kwargs(), queue=QUEUE)
+        send(SCORE, kwargs={**work.kwargs(), "run": "../../etc"}, queue=SCORE)
+        send(SCORE, kwargs=work.kwargs(), queue=SCORE)
         assert bell() == Bell(batch, "gone")
         assert "message dropped" in worker.text()
 
         # A damaged batch is nobody's failure, and the coordinator hears why.
         run.create(batch_key(batch), b"not a batch")
-        send(TASK, kwargs=work.kwargs(), queue=QUEUE)
+        send(SCORE, kwargs=work.kwargs(), queue=SCORE)
         heard = bell()
         assert heard.outcome == "trouble"
         assert batch in heard.detail
@@ -115,7 +115,7 @@ def test_what_workers_refuse_and_what_they_survive(redis_server, start_worker, s
 
         # Scores that are there are not made again.
         run.create(scores_key(batch), b"scores")
-        send(TASK, kwargs=work.kwargs(), queue=QUEUE)
+        send(SCORE, kwargs=work.kwargs(), queue=SCORE)
         assert bell() == Bell(batch, "known")
         assert run.get(scores_key(batch)) == b"scores"
 
@@ -124,7 +124,7 @@ def test_what_workers_refuse_and_what_they_survive(redis_server, start_worker, s
         run.create(batch_key(killer), b"whatever kills")
         starts = f"datamask:starts:{bell_list(work).rpartition(':')[2]}:{killer}"
         client.set(starts, MAX_DEATHS)
-        send(TASK, kwargs={**work.kwargs(), "batch": killer}, queue=QUEUE)
+        send(SCORE, kwargs={**work.kwargs(), "batch": killer}, queue=SCORE)
         assert bell() == Bell(killer, "failed")
         assert attempts(run, killer) == MAX_ATTEMPTS
         assert not client.exists(starts)
@@ -132,8 +132,8 @@ def test_what_workers_refuse_and_what_they_survive(redis_server, start_worker, s
         # A worker of another kind is refused with the difference.
         other = store.sub("other")
         pin.pin(other, {**Evaluator("cpu").fingerprint(), "torch": "1.0"})
-        work = Score(store.url, "other", batch)
-        send(TASK, kwargs=work.kwargs(), queue=QUEUE)
+        work = Work(store.url, "other", batch)
+        send(SCORE, kwargs=work.kwargs(), queue=SCORE)
         heard = bell()
         assert heard.outcome == "refused"
         assert "torch: the run has 1.0" in heard.detail

@@ -15,7 +15,7 @@ from coordinator.executor import Finished
 from services.errors import BadInput, CorruptData, Unavailable
 from services.storage.store import open_store
 from worker.bell import Bell, bell_list, ring
-from worker.messages import QUEUE, Score
+from worker.messages import SCORE, Work
 from worker.objects import MAX_ATTEMPTS, batch_key, record_failure, scores_key
 
 A, B = "a" * 40, "b" * 40
@@ -46,12 +46,12 @@ def executor(redis_server, place):
 
 def rung(server, store, bell):
     with server.client() as client:
-        ring(client, bell_list(Score(store.url, "portrait-001", bell.batch)), bell)
+        ring(client, bell_list(Work(store.url, "portrait-001", bell.batch)), bell)
 
 
 def queued(server):
     with server.client() as client:
-        return [json.loads(m) for m in client.lrange(QUEUE, 0, -1)]
+        return [json.loads(m) for m in client.lrange(SCORE, 0, -1)]
 
 
 def test_a_message_holds_ids_only_and_reads_well(executor, redis_server, place):
@@ -112,7 +112,7 @@ def test_a_lost_bell_costs_time_only(executor, place, monkeypatch):
     place[1].create(scores_key(A), b"scores")
     for _ in range(MAX_ATTEMPTS):
         record_failure(place[1], B, "traceback")
-    scorers._out[B] = celery_executor._Out("b", time.monotonic() + 60, 60.0)  # as if it was sent long ago
+    scorers._out[B] = celery_executor._Out("b", due=time.monotonic() + 60)  # as if it was sent long ago
     assert {scorers.wait(), scorers.wait()} == {Finished(A), Finished(B, failed=True)}
 
 
