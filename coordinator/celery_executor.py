@@ -120,6 +120,11 @@ class CeleryExecutor:
         out = sum(o.due is not None and o.task == SCORE for o in list(self._out.values()))
         return Traffic(out, self._resent, dict(self._queued))
 
+    @property
+    def waited_s(self) -> float:
+        """Seconds in which there was nothing to do but to wait for a bell."""
+        return self._line.waited_s
+
     def fingerprint(self) -> dict[str, str] | None:
         """What the run's workers have pinned; None before the first score and where any worker may join."""
         return pin.pinned(self._run) or None

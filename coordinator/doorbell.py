@@ -39,6 +39,7 @@ class Doorbell:
         self._redis = connect(broker_url)
         self._bells = bell_list(of_run)
         self._patience_s, self._on_return = patience_s, on_return
+        self.waited_s = 0.0  # in all, for the first bell: the coordinator had nothing else to do
         self._patiently(self._redis.ping)
 
     def send(self, task: str, work: Work, label: str) -> None:
@@ -51,7 +52,9 @@ class Doorbell:
 
     def bells(self, timeout_s: int) -> list[Bell]:
         """The bells that were rung; waits for the first one."""
+        began = time.monotonic()
         first = self._patiently(lambda: self._redis.brpop([self._bells], timeout=timeout_s))
+        self.waited_s += time.monotonic() - began
         if first is None:
             return []
         more = self._patiently(lambda: self._redis.rpop(self._bells, MOST_BELLS))
