@@ -6,6 +6,7 @@ import heapq
 import logging
 import time
 from collections import Counter, deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from coordinator.doorbell import Doorbell
@@ -29,6 +30,7 @@ RESEND_S = 60.0  # first deadline of a message, while no batch time was measured
 RESEND_MAX_S = 900.0  # deadlines double each time up to this
 TROUBLE_S = 60.0  # so long may every worker be in trouble before the coordinator stops
 PATIENCE_S = 30.0  # so long may Redis be away
+STORE_THREADS = 16  # a write waits for a disk or a network, many writes wait together
 LONELY_S = 15.0  # so long without any worker before a person is told
 
 
@@ -39,6 +41,7 @@ class _Out:
     label: str
     task: str = SCORE
     progress: Progress | None = None
+    written: Future[bool] | None = None  # of the batch object
     due: float | None = None
     pause: float = 0.0
     sent: int = 0
@@ -72,6 +75,7 @@ class CeleryExecutor:
         self._resend_s, self._trouble_s = resend_s, trouble_s
         self._line = Doorbell(broker_url, self._work("0" * 40), patience_s, self._hurry)
         self._pace = Pace(resend_s)
+        self._store_pool = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="datamask-store")
         self._out: dict[str, _Out] = {}
         self._ready: deque[str] = deque()  # submitted, not sent yet
         self._dues: list[tuple[float, str]] = []
@@ -87,12 +91,15 @@ class CeleryExecutor:
         self._scored = self._stems("scores/")
         self._failed = Counter(key.split("/")[1] for key in run.list("failures/"))
 
-    def submit(self, batch: str, label: str) -> None:
+    def submit(self, batch: str, label: str, data: bytes | None = None) -> None:
         """Send the batch's id to the workers, unless a resumed run has its answer already.
 
-        :raises Unavailable: if Redis stays out of reach.
+        :raises Unavailable: if Redis stays out of reach, or the store, told here or when somebody waits.
         """
-        self._begin(batch, _Out(label, facts=label_facts(label)))
+        written = None
+        if data is not None:
+            written = self._store_pool.submit(self._run.create, batch_key(batch), data)
+        self._begin(batch, _Out(label, written=written, facts=label_facts(label)))
 
     def wait(self) -> Finished:
         """Block until a batch has its scores or was given up.
@@ -131,30 +138,30 @@ class CeleryExecutor:
 
     def close(self) -> None:
         """Let go of the connections. Messages that are out stay out: their scores wait in the store."""
+        self._store_pool.shutdown(wait=False, cancel_futures=True)
         self._line.close()
 
     # -- hearing
 
     def _step(self) -> None:
         """Hear the bells of a moment, and look at the clocks."""
+        self._send_ready(wait=True)
         bells = self._line.bells(BELL_S)
-        for bell in bells:
-            self._heard(bell)
+        for bell, data in zip(bells, self._store_pool.map(self._answer, bells), strict=True):
+            self._heard(bell, data)
         now = time.monotonic()
         if not bells and now - self._listed >= LISTING_S:
             self._list()
         if now - self._looked >= LOOK_S:
             self._look(now)
         self._resend_overdue(now)
-        self._send_ready()
 
-    def _heard(self, bell: Bell) -> None:
-        """Look into the store for what the bell is about."""
+    def _heard(self, bell: Bell, data: bytes | None) -> None:
+        """Believe what lies in the store: the answer, or nothing."""
         self._heard_at = time.monotonic()
         out = self._out.get(bell.batch)
         if out is None:  # an old bell, or the second of two
             return
-        data = None if bell.outcome in ("refused", "trouble") else self._answer(bell.batch)
         if data is not None:
             if out.task == SCORE and bell.outcome == "scored":
                 self._pace.measured(bell.seconds)
@@ -169,9 +176,11 @@ class CeleryExecutor:
             where = f"{self._run.url}/{batch_key(bell.batch)}"
             raise CorruptData(f"{where}: it was removed while the run waits for it; go on with --resume")
 
-    def _answer(self, batch: str) -> bytes | None:
+    def _answer(self, bell: Bell) -> bytes | None:
+        if bell.batch not in self._out or bell.outcome in ("refused", "trouble"):
+            return None
         try:
-            return self._run.get(scores_key(batch))
+            return self._run.get(scores_key(bell.batch))
         except ObjectMissing:
             return None
 
@@ -250,14 +259,18 @@ class CeleryExecutor:
         self._ready.append(batch)
         self._send_ready()
 
-    def _send_ready(self) -> None:
-        """Put out what the workers will take soon, jobs as they come."""
+    def _send_ready(self, *, wait: bool = False) -> None:
+        """Put out what the workers will take soon, in order, once it is written."""
         while self._ready:
             batch = self._ready[0]
             out = self._out.get(batch)
             if out is not None and out.due is None:
                 if out.task == SCORE and self._under_way() >= self._pace.most_out():
                     return
+                if out.written is not None:
+                    if not (wait or out.written.done()):
+                        return
+                    out.written.result()
                 self._send(batch, out)
             self._ready.popleft()
 

@@ -165,14 +165,13 @@ class Evolution:
             genomes = request.genomes[start : start + size]
             data = Batch(self.plan, genomes, request.view_seed, request.view_count).encoded()
             batch = batch_id(data)
-            self.record.store.create(batch_key(batch), data)
             pending.batches.append(batch)
             pending.out.add(batch)
             self._covered.setdefault(place.island.epoch, []).append(batch)
             waiting = self._waiting.setdefault(batch, [])
             waiting.append(place)
             if len(waiting) == 1:
-                self._executor.submit(batch, f"{request.label}, batch {number}/{len(starts)}")
+                self._executor.submit(batch, f"{request.label}, batch {number}/{len(starts)}", data)
 
     def _arrived(self, finished: Finished) -> None:
         places = self._waiting.pop(finished.batch, [])

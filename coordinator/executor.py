@@ -43,8 +43,11 @@ class Traffic:
 class Executor(Protocol):
     """Has batches of one run scored, and its masks realized."""
 
-    def submit(self, batch: str, label: str) -> None:
-        """Have ``batches/<batch>`` scored. ``label`` tells people what it is."""
+    def submit(self, batch: str, label: str, data: bytes | None = None) -> None:
+        """Have ``batches/<batch>`` scored. ``label`` tells people what it is.
+
+        :param data: the batch object, to be written first; None: it is in the store.
+        """
         ...
 
     def wait(self) -> Finished:
@@ -81,8 +84,12 @@ class LocalExecutor:
         self._waiting: deque[str] = deque()
         self._realized: dict[str, Finished] = {}
 
-    def submit(self, batch: str, label: str) -> None:
+    def submit(self, batch: str, label: str, data: bytes | None = None) -> None:
         """Queue the batch; it is scored when somebody waits."""
+        from worker.objects import batch_key
+
+        if data is not None:
+            self._run.create(batch_key(batch), data)
         self._waiting.append(batch)
 
     def wait(self) -> Finished:

@@ -14,6 +14,7 @@ import threading
 import time
 import tomllib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -23,6 +24,7 @@ from services.storage.store import ObjectMissing, Store
 FORMAT = 1
 BEAT_EVERY_S = 2.0
 BEAT_FRESH_S = 10.0
+STORE_THREADS = 16
 
 
 class Fenced(DatamaskError):
@@ -158,8 +160,9 @@ class Record:
         :param parts: checkpoint bytes by key. evaluations: parquet bytes by key, new ones only.
         :raises Fenced: if another coordinator has taken over.
         """
-        for key, data in {**parts, **evaluations}.items():
-            self.store.put(key, data)
+        with ThreadPoolExecutor(STORE_THREADS) as pool:  # each waits for a disk or a network
+            objects = {**parts, **evaluations}
+            list(pool.map(self.store.put, objects.keys(), objects.values()))
         head = Head(
             owner=self._head.owner,
             epoch=epoch,

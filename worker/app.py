@@ -75,9 +75,9 @@ def make_app(
         worker_proc_alive_timeout=120.0,  # a spawned child imports everything anew
         worker_soft_shutdown_timeout=grace_s,
         worker_disable_rate_limits=True,
-        # For Flower.
+        # For Flower, which hears of a task when a worker has it: an event at each sending would double what
+        # sending costs the coordinator (measured: 2 of 4 ms a batch).
         worker_send_task_events=True,
-        task_send_sent_event=True,
         task_track_started=True,
     )
     return app

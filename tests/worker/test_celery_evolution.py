@@ -19,9 +19,9 @@ from worker import pin
 from worker.app import make_app
 from worker.bell import Bell, bell_list, decode_bell
 from worker.evaluate import Evaluator
+from worker.hooks import MAX_DEATHS, deaths_key
 from worker.messages import SCORE, Work
 from worker.objects import MAX_ATTEMPTS, attempts, batch_key, scores_key
-from worker.hooks import MAX_DEATHS, deaths_key
 
 SPEC = {
     "name": "tiny",
