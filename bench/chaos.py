@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -123,6 +124,12 @@ class Place:
         """What is committed."""
         return Record(open_store(self.store).sub("chaos")).head()
 
+    @property
+    def last_epoch(self) -> int:
+        """Number of the run's last checkpoint."""
+        spec = tomllib.loads(self.spec.read_text())
+        return -(-int(spec["search"]["generations"]) // int(spec["migration"]["every"])) - 1
+
     def wait_for_epoch(self, epoch: int, coordinator: subprocess.Popen[bytes]) -> None:
         """Until a checkpoint is committed (or the coordinator has ended)."""
         while coordinator.poll() is None:
@@ -178,12 +185,15 @@ def workers(count: int) -> Scenario:
 
 
 def worker_killed(place: Place) -> str:
-    """Of four workers one is killed every few seconds, and another one started."""
+    """Of four workers one is killed every few seconds until the last checkpoint, and another one started.
+
+    The pictures at the end are one long job; a worker that lives shorter than they take would never end them.
+    """
     crew = [place.worker() for _ in range(4)]
     coordinator = place.coordinator()
     place.wait_for_epoch(0, coordinator)
     chance, killed = random.Random(1), 0
-    while coordinator.poll() is None:
+    while coordinator.poll() is None and place.head().epoch < place.last_epoch:
         with contextlib.suppress(subprocess.TimeoutExpired):
             coordinator.wait(chance.uniform(*KILL_EVERY_S))
             break

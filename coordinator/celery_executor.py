@@ -6,6 +6,7 @@ import heapq
 import logging
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -44,7 +45,7 @@ class _Out:
     written: Future[bool] | None = None  # of the batch object
     due: float | None = None
     pause: float = 0.0
-    sent: int = 0
+    beaten: bool = False  # whoever has it was heard of
     facts: dict[str, object] = field(default_factory=dict)
 
 
@@ -55,6 +56,7 @@ class CeleryExecutor:
     :param patience_s: how long Redis may be out of reach before the run stops.
     :param resend_s: how long a batch may be silent, before batch times are measured, until it is sent again;
         two answers do no harm.
+    :param check_owner: raises where this coordinator is to stop; called every few seconds.
     :raises BadInput: if the URLs or the run's name cannot be used; :raises Unavailable: without Redis.
     """
 
@@ -68,11 +70,13 @@ class CeleryExecutor:
         patience_s: float = PATIENCE_S,
         resend_s: float = RESEND_S,
         trouble_s: float = TROUBLE_S,
+        check_owner: Callable[[], None] = lambda: None,
     ) -> None:
         self._run = run
         self._store_url = open_store(store_url).url
         self._name = run_name
         self._resend_s, self._trouble_s = resend_s, trouble_s
+        self._check_owner = check_owner
         self._line = Doorbell(broker_url, self._work("0" * 40), patience_s, self._hurry)
         self._pace = Pace(resend_s)
         self._store_pool = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="datamask-store")
@@ -223,6 +227,7 @@ class CeleryExecutor:
     def _look(self, now: float) -> None:
         """Count the workers and what waits for them; hear how long jobs get on."""
         self._looked = now
+        self._check_owner()
         self._pace.processes = self._line.processes(SCORE)
         self._queued = dict(self._line.queued())
         if self._pace.processes or not self._out:
@@ -232,12 +237,15 @@ class CeleryExecutor:
             log.warning(
                 "no worker is there; the run waits. Start one: datamask worker --broker %s", self._line.broker
             )
-        told = {job: out.progress for job, out in self._out.items() if out.progress is not None}
-        for job, words in self._beating(list(told)).items():
-            stage, _, count = words.rpartition(" ")
-            done, _, total = count.partition("/")
-            if (progress := told[job]) is not None and done.isdigit() and total.isdigit():
-                progress(stage, int(done), int(total))
+        sent = {batch: out for batch, out in self._out.items() if out.due is not None}
+        beating = self._beating(list(sent))
+        for batch, out in sent.items():
+            if batch in beating:
+                out.beaten = True
+                _tell(out.progress, beating[batch])
+            elif out.beaten:  # its worker died, or has just rung
+                self._expect(batch, out, 0.0)
+                out.beaten = False
 
     def _beating(self, batches: list[str]) -> dict[str, str]:
         return dict(self._line.beats([self._work(batch) for batch in batches]))
@@ -279,7 +287,7 @@ class CeleryExecutor:
 
     def _send(self, batch: str, out: _Out) -> None:
         self._line.send(out.task, self._work(batch), f"run {self._name}, {out.label}")
-        out.sent += 1
+        out.beaten = False
         queued = max(self._under_way(), self._queued.get(out.task, 0))
         deadline = self._pace.deadline_s(queued) if out.task == SCORE else self._resend_s
         out.pause = min(max(deadline, 2 * out.pause), max(RESEND_MAX_S, deadline))
@@ -336,3 +344,11 @@ class CeleryExecutor:
     def _facts(self, batch: str) -> dict[str, object]:
         out = self._out.get(batch)
         return {"run": self._name, "batch": batch, **(out.facts if out else {})}
+
+
+def _tell(progress: Progress | None, words: str) -> None:
+    """Pass on what a beat says, "stage done/total"."""
+    stage, _, count = words.rpartition(" ")
+    done, _, total = count.partition("/")
+    if progress is not None and done.isdigit() and total.isdigit():
+        progress(stage, int(done), int(total))

@@ -191,6 +191,11 @@ class Record:
         """Remove objects that a commit has covered."""
         self.store.delete_many(keys)
 
+    def check_owner(self) -> None:
+        """:raises Fenced: if another coordinator has been seen at work; asks the store nothing."""
+        if self._beat is not None and self._beat.overtaken:
+            raise Fenced(f"{self.url}: another coordinator has taken this run over; this one stops")
+
     def close(self) -> None:
         """Stop beating; the run is free for others."""
         if self._beat is not None:
@@ -221,10 +226,19 @@ class Record:
                 raise BadInput(_living(self.url, first))
 
     def _read_beat(self) -> dict[str, Any] | None:
-        try:
-            return dict(json.loads(self.store.get("beat.json")))
-        except (ObjectMissing, ValueError):
-            return None
+        return _beat_of(self.store)
+
+
+def _beat_of(store: Store) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(store.get("beat.json")))
+    except (ObjectMissing, ValueError, TypeError):
+        return None
+
+
+def _owner_of(store: Store) -> int:
+    owner = (_beat_of(store) or {}).get("owner")
+    return owner if isinstance(owner, int) else 0
 
 
 def _living(url: str, beat: Mapping[str, Any]) -> str:
@@ -258,17 +272,18 @@ def _process_lives(pid: int, started: str) -> bool:
 
 
 class _Beat(threading.Thread):
-    """Writes the owner's sign of life every few seconds."""
+    """Writes the owner's sign of life every few seconds, until it finds a successor's."""
 
     def __init__(self, store: Store, owner: int) -> None:
         super().__init__(name="datamask-beat", daemon=True)
         self._store, self._owner, self._count = store, owner, 0
+        self.overtaken = False
         self._stopped = threading.Event()
         self._write(ended=False)
 
     def run(self) -> None:
         """Beat until stopped; a store that fails for a moment is tried again at the next beat."""
-        while not self._stopped.wait(BEAT_EVERY_S):
+        while not self.overtaken and not self._stopped.wait(BEAT_EVERY_S):
             try:
                 self._write(ended=False)
             except DatamaskError:
@@ -284,6 +299,10 @@ class _Beat(threading.Thread):
             return
 
     def _write(self, *, ended: bool) -> None:
+        # A host that slept may have been given up: its beats must not drown its successor's.
+        self.overtaken = self.overtaken or _owner_of(self._store) > self._owner
+        if self.overtaken:
+            return
         self._count += 1
         beat = {
             "owner": self._owner,

@@ -20,7 +20,7 @@ from coordinator.metrics import Metrics
 from coordinator.record import Record
 from coordinator.run import evolve_run, finish_run, free_name, open_run
 from coordinator.spec import load_spec
-from services.storage.store import Store, open_store
+from services.storage.store import open_store
 from worker.logs import setup as setup_logs
 from worker.metrics import serve
 
@@ -108,7 +108,7 @@ def evolve(
         if record.head().done:
             console.print(f"{record.url} is complete already.")
         else:
-            scorers = _executor(executor, record.store, store, name, broker)
+            scorers = _executor(executor, record, store, name, broker)
             metrics = Metrics(name, opened.objectives, scorers)
             if metrics_port is not None:
                 serve(metrics_port, metrics.registry)
@@ -132,14 +132,14 @@ def evolve(
     print(record.url)
 
 
-def _executor(kind: ExecutorName, run: Store, store_url: str, name: str, broker: str) -> Executor:
+def _executor(kind: ExecutorName, record: Record, store_url: str, name: str, broker: str) -> Executor:
     if kind is ExecutorName.local:
         from worker.evaluate import shared_evaluator
 
-        return LocalExecutor(run, shared_evaluator())
+        return LocalExecutor(record.store, shared_evaluator())
     from coordinator.celery_executor import CeleryExecutor
 
-    return CeleryExecutor(run, store_url, name, broker)
+    return CeleryExecutor(record.store, store_url, name, broker, check_owner=record.check_owner)
 
 
 def _resume_command(
