@@ -124,11 +124,12 @@ class Place:
         """What is committed."""
         return Record(open_store(self.store).sub("chaos")).head()
 
-    @property
-    def last_epoch(self) -> int:
-        """Number of the run's last checkpoint."""
+    def searched(self) -> bool:
+        """Whether the last checkpoint is committed: what is left are pictures."""
         spec = tomllib.loads(self.spec.read_text())
-        return -(-int(spec["search"]["generations"]) // int(spec["migration"]["every"])) - 1
+        head = self.head()
+        epochs = -(-int(spec["search"]["generations"]) // int(spec["migration"]["every"]))
+        return bool(head.parts) and head.epoch == epochs - 1
 
     def wait_for_epoch(self, epoch: int, coordinator: subprocess.Popen[bytes]) -> None:
         """Until a checkpoint is committed (or the coordinator has ended)."""
@@ -191,9 +192,8 @@ def worker_killed(place: Place) -> str:
     """
     crew = [place.worker() for _ in range(4)]
     coordinator = place.coordinator()
-    place.wait_for_epoch(0, coordinator)
     chance, killed = random.Random(1), 0
-    while coordinator.poll() is None and place.head().epoch < place.last_epoch:
+    while coordinator.poll() is None and not place.searched():
         with contextlib.suppress(subprocess.TimeoutExpired):
             coordinator.wait(chance.uniform(*KILL_EVERY_S))
             break
@@ -370,7 +370,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run, print, compare."""
     parser = argparse.ArgumentParser("python -m bench.chaos", description=__doc__.splitlines()[0])
     parser.add_argument("--only", default=",".join(SCENARIOS), help="scenarios (default: %(default)s)")
-    parser.add_argument("--generations", type=int, default=15, help="of each run (default: %(default)s)")
+    parser.add_argument("--generations", type=int, default=18, help="of each run (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="the same for machines")
     arguments = parser.parse_args(argv)
     names = [name.strip() for name in arguments.only.split(",") if name.strip()]

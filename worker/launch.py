@@ -64,7 +64,8 @@ def launch(
 ) -> int:
     """Work until told to stop; returns the exit code.
 
-    SIGTERM lets the batch in hand end; SIGQUIT and Ctrl-C give it ``grace_s`` and then hand it back.
+    SIGTERM and the first Ctrl-C let the batch in hand end; SIGQUIT and the second Ctrl-C give it ``grace_s``
+    and then hand it back.
 
     :param concurrency: scoring processes; each holds its own copy of the networks.
     :param threads: of torch, per process. They are part of a run's fingerprint. None: torch's own choice.

@@ -9,13 +9,14 @@ import time
 
 import pytest
 
-from coordinator import celery_executor
+from coordinator import celery_executor, pace
 from coordinator.celery_executor import CeleryExecutor
 from coordinator.executor import Finished
 from services.errors import BadInput, CorruptData, Unavailable
 from services.storage.store import open_store
 from worker.bell import Bell, bell_list, ring
-from worker.messages import SCORE, Work
+from worker.heartbeat import Presence, beat_key, present
+from worker.messages import REALIZE, SCORE, Work
 from worker.objects import MAX_ATTEMPTS, batch_key, record_failure, scores_key
 
 A, B = "a" * 40, "b" * 40
@@ -206,3 +207,67 @@ def test_without_redis_there_is_one_clear_line(place):
 def test_a_name_that_workers_would_refuse_is_refused_here(redis_server, place):
     with pytest.raises(BadInput):
         CeleryExecutor(place[1], place[0].url, "../x", redis_server.url)
+
+
+def test_no_more_is_out_than_workers_can_take(executor, redis_server, place, monkeypatch):
+    store, run = place
+    monkeypatch.setattr(celery_executor, "LOOK_S", 0.0)
+    scorers = executor()
+    batches = [f"{k:040x}" for k in range(100)]
+    for batch in batches:
+        scorers.submit(batch, "a", b"genomes")
+    scorers._send_ready(wait=True)
+    assert len(queued(redis_server)) == pace.FIRST_OUT  # nobody is there yet
+    assert len(run.list("batches/")) == 102
+
+    with redis_server.client() as client:
+        crew = Presence(client, "somebody", 10, [SCORE])
+        crew.start()
+        run.create(scores_key(batches[0]), b"scores")
+        rung(redis_server, store, Bell(batches[0], "scored", 8, seconds=5.0))
+        assert scorers.wait() == Finished(batches[0], 8)
+        scorers._send_ready(wait=True)
+        assert len(queued(redis_server)) == 1 + 20  # a batch in each one's hands, and one behind it
+        assert scorers.traffic().in_flight == 20
+        crew.stop()
+        assert present(client, SCORE) == 0
+
+
+def test_a_slow_batch_that_beats_is_not_sent_again(executor, redis_server, place, monkeypatch):
+    store, _ = place
+    monkeypatch.setattr(celery_executor, "LOOK_S", 0.1)
+    scorers = executor(resend_s=0.2)
+    key = beat_key(Work(store.url, "portrait-001", A))
+    with redis_server.client() as client:
+        client.set(key, "", ex=60)
+        scorers.submit(A, "a")
+        for _ in range(3):
+            scorers._step()
+        assert len(queued(redis_server)) == 1
+        client.delete(key)  # its worker died: sent again long before the beat's deadline
+        for _ in range(3):
+            scorers._step()
+        assert len(queued(redis_server)) >= 2
+        assert scorers.traffic().resent >= 1
+
+
+def test_a_job_is_sent_to_its_own_queue_and_its_progress_comes_back(
+    executor, redis_server, place, monkeypatch
+):
+    store, run = place
+    monkeypatch.setattr(celery_executor, "LOOK_S", 0.0)
+    scorers = executor()
+    told = []
+    scorers.realize(A, "pictures and audits", lambda *step: told.append(step))
+    assert scorers.realized(A) is None
+    with redis_server.client() as client:
+        (message,) = [json.loads(m) for m in client.lrange(REALIZE, 0, -1)]
+        assert message["headers"]["task"] == "masks.realize"
+        assert message["headers"]["argsrepr"] == "run portrait-001, pictures and audits"
+        client.set(beat_key(Work(store.url, "portrait-001", A)), "masks 1/4", ex=60)
+    scorers._step()
+    assert told == [("masks", 1, 4)]
+    run.create(scores_key(A), b"reports")
+    rung(redis_server, store, Bell(A, "scored"))
+    assert scorers.realized(A, wait=True) == Finished(A)
+    assert scorers.realized(A) is None  # told once
