@@ -88,6 +88,7 @@ class Place:
             "PYTHONPATH": str(ROOT),
         }
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._crew: dict[int, str] = {}  # workers' logs by process id
 
     def process(self, log: str, *words: str) -> subprocess.Popen[bytes]:
         """``datamask WORDS`` in a process group of its own."""
@@ -113,7 +114,14 @@ class Place:
 
     def worker(self) -> subprocess.Popen[bytes]:
         """``datamask worker`` on the CPU."""
-        return self.process("worker.log", "worker", "--broker", self.redis.url, "--device", "cpu")
+        log = f"worker-{len(self._crew)}.log"
+        made = self.process(log, "worker", "--broker", self.redis.url, "--device", "cpu")
+        self._crew[made.pid] = log
+        return made
+
+    def has_scored(self, worker: subprocess.Popen[bytes]) -> bool:
+        """Whether a worker has ended a batch."""
+        return ": scored, " in self.text(self._crew[worker.pid])
 
     def text(self, log: str) -> str:
         """What the processes of a log said so far."""
@@ -188,7 +196,8 @@ def workers(count: int) -> Scenario:
 def worker_killed(place: Place) -> str:
     """Of four workers one is killed every few seconds until the last checkpoint, and another one started.
 
-    The pictures at the end are one long job; a worker that lives shorter than they take would never end them.
+    Whoever is killed has ended a batch before and is likely to be at the next; on a busy machine a worker
+    takes longer to start than others live. The pictures at the end are one long job, and are left in peace.
     """
     crew = [place.worker() for _ in range(4)]
     coordinator = place.coordinator()
@@ -197,7 +206,10 @@ def worker_killed(place: Place) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
             coordinator.wait(chance.uniform(*KILL_EVERY_S))
             break
-        victim = chance.randrange(4)
+        ready = [k for k, worker in enumerate(crew) if place.has_scored(worker)]
+        if not ready:
+            continue
+        victim = chance.choice(ready)
         kill(crew[victim])
         crew[victim] = place.worker()
         killed += 1
@@ -376,6 +388,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = [name.strip() for name in arguments.only.split(",") if name.strip()]
     if unknown := [name for name in names if name not in SCENARIOS]:
         parser.error(f"--only {', '.join(unknown)}: expected some of {', '.join(SCENARIOS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # nothing that was started is left behind
     console = Console(stderr=arguments.json)
     rows = chaos(names, arguments.generations, console)
     if arguments.json:
