@@ -25,7 +25,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench.sleepers import SLEEP_VARIABLE, TIMES_VARIABLE
+from bench.sleeping_tasks import SLEEP_VARIABLE, TIMES_VARIABLE
 from bench.support import ROOT, support
 from coordinator.celery_executor import CeleryExecutor
 from coordinator.evolution import Evolution

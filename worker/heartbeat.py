@@ -29,7 +29,7 @@ def beat_key(work: Work) -> str:
 
 
 class Heartbeat:
-    """Beats while its block runs, from a thread of its own; a short batch never beats at all.
+    """Beats while its block runs, from its first moment, in a thread of its own.
 
     :meth:`tell` puts words into the next beat, for whoever waits.
     """
@@ -58,18 +58,13 @@ class Heartbeat:
         self._told.set()
 
     def _beat(self) -> None:
-        beaten = False
-        while True:
-            self._told.wait(BEAT_EVERY_S)
-            self._told.clear()
-            if self._over:
-                break
+        while not self._over:
             with contextlib.suppress(redis.RedisError):
                 self._client.set(self._key, self._words, ex=BEAT_TTL_S)
-                beaten = True
-        if beaten:
-            with contextlib.suppress(redis.RedisError):
-                self._client.delete(self._key)
+            self._told.wait(BEAT_EVERY_S)
+            self._told.clear()
+        with contextlib.suppress(redis.RedisError):
+            self._client.delete(self._key)
 
 
 def beats(client: redis.Redis[bytes], works: Sequence[Work]) -> dict[str, str]:

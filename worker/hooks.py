@@ -11,13 +11,13 @@ from typing import Any
 
 import redis
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
-from celery import Task
+from celery import Task, signals
 from celery.worker import state
 from celery.worker.request import Request
 
 from services.errors import DatamaskError
 from services.storage.store import open_store
-from worker import metrics
+from worker import logs, metrics
 from worker.bell import Bell, bell_list, connect, ring, run_digest
 from worker.messages import Work, decode_work
 from worker.objects import record_failure
@@ -26,6 +26,12 @@ log = logging.getLogger(__name__)
 
 MAX_DEATHS = 5  # processes that a batch may take with it before it is set aside
 DEATHS_TTL_S = 86_400
+
+
+@signals.setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]
+def keep_our_logs(**_: Any) -> None:
+    """Whoever listens to this signal sets the logs up, in parent and children; celery then does not."""
+    logs.setup_as_parent()
 
 
 @lru_cache(maxsize=4)

@@ -86,7 +86,7 @@ def launch(
         metrics.serve(metrics_port, metrics.registry)
     # CUDA does not survive a fork; on the CPU a fork is quicker and safe, since this process has no torch.
     app = make_app(broker_url, "spawn" if chosen == "cuda" else "fork", grace_s=grace_s)
-    return run_worker(app, concurrency, names, loglevel, log_format)
+    return run_worker(app, concurrency, names, loglevel)
 
 
 def run_worker(
@@ -94,20 +94,17 @@ def run_worker(
     concurrency: int,
     queues: Sequence[str],
     loglevel: str = "INFO",
-    log_format: LogFormat = "text",
 ) -> int:
-    """Run a worker of the app, announced to coordinators, until it is told to stop; returns its exit code."""
+    """Run a worker of the app, announced to coordinators, until it is told to stop; returns its exit code.
+
+    Logs are as :func:`worker.logs.setup` made them.
+    """
     name = f"datamask-{os.getpid()}@{socket.gethostname()}"
     presence = Presence(connect(str(app.conf.broker_url)), name, concurrency, queues)
 
     def announce(**_: Any) -> None:
         presence.start()
 
-    def keep_our_logs(**_: Any) -> None:
-        """Whoever listens to this signal sets the logs up, in parent and children; celery then does not."""
-        logs.setup(log_format, loglevel)
-
-    signals.setup_logging.connect(keep_our_logs, weak=False)
     signals.worker_ready.connect(announce, weak=False)
     worker = app.Worker(
         hostname=name, concurrency=concurrency, loglevel=loglevel, queues=",".join(queues), quiet=True

@@ -92,6 +92,16 @@ def test_a_worker_that_may_take_its_time_ends_its_batch(redis_server, start_work
     assert executor.wait() == Finished(work.batch, 8)
 
 
+def test_a_spawned_process_works_as_a_forked_one(redis_server, start_worker, submitted):
+    # What a GPU needs, for CUDA does not survive a fork.
+    executor, work = submitted
+    worker = sleepers(start_worker, 0, "--start-method", "spawn")
+    assert executor.wait() == Finished(work.batch, 8)
+    eventually(lambda: "run run, island 0, generation 0, batch 1/1: scored, 8 views" in worker.text())
+    assert "[20" in worker.text()  # its lines look like the others
+    assert worker.stop() == 0
+
+
 def test_a_batch_whose_process_dies_goes_round_and_is_counted(redis_server, start_worker, store, submitted):
     _, work = submitted
     worker = sleepers(start_worker, 60)
