@@ -230,12 +230,14 @@ class CeleryExecutor:
         self._check_owner()
         self._pace.processes = self._line.processes(SCORE)
         self._queued = dict(self._line.queued())
-        if self._pace.processes or not self._out:
+        lonely = [task for task in {out.task for out in self._out.values()} if not self._line.processes(task)]
+        if not lonely:
             self._lonely_since, self._lonely_told = now, False
         elif now - self._lonely_since >= LONELY_S and not self._lonely_told:
             self._lonely_told = True
             log.warning(
-                "no worker is there; the run waits. Start one: datamask worker --broker %s", self._line.broker
+                "no worker listens to %s; the run waits. Start one: datamask worker --broker %s",
+                *(" and ".join(sorted(lonely)), self._line.broker),
             )
         sent = {batch: out for batch, out in self._out.items() if out.due is not None}
         beating = self._beating(list(sent))

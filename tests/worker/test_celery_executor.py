@@ -218,11 +218,13 @@ def test_no_more_is_out_than_workers_can_take(executor, redis_server, place, mon
         scorers.submit(batch, "a", b"genomes")
     scorers._send_ready(wait=True)
     assert len(queued(redis_server)) == pace.FIRST_OUT  # nobody is there yet
-    assert len(run.list("batches/")) == 102
+    assert all(scorers._out[batch].written.result() for batch in batches)  # the others wait in the store
 
     with redis_server.client() as client:
         crew = Presence(client, "somebody", 10, [SCORE])
         crew.start()
+        while present(client, SCORE) != 10:
+            time.sleep(0.01)
         run.create(scores_key(batches[0]), b"scores")
         rung(redis_server, store, Bell(batches[0], "scored", 8, seconds=5.0))
         assert scorers.wait() == Finished(batches[0], 8)
@@ -231,6 +233,18 @@ def test_no_more_is_out_than_workers_can_take(executor, redis_server, place, mon
         assert scorers.traffic().in_flight == 20
         crew.stop()
         assert present(client, SCORE) == 0
+
+
+def test_a_person_is_told_which_workers_are_missing(executor, redis_server, monkeypatch, caplog):
+    monkeypatch.setattr(celery_executor, "LOOK_S", 0.0)
+    monkeypatch.setattr(celery_executor, "LONELY_S", 0.0)
+    scorers = executor()
+    scorers.realize(A, "pictures and audits")
+    scorers._step()
+    scorers._step()
+    (said,) = [r.getMessage() for r in caplog.records if "no worker listens" in r.getMessage()]
+    assert "masks.realize" in said  # told once
+    assert "datamask worker --broker redis://127.0.0.1" in said
 
 
 def test_a_slow_batch_that_beats_is_not_sent_again(executor, redis_server, place, monkeypatch):
