@@ -129,11 +129,10 @@ def batch_id(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:40]
 
 
-def checked_id(batch: str, data: bytes, where: str) -> bytes:
-    """The bytes as they are. :raises CorruptData: if they are not those that the id names."""
+def check_id(batch: str, data: bytes, where: str) -> None:
+    """:raises CorruptData: if the bytes are not those that the id names."""
     if batch_id(data) != batch:
-        raise CorruptData(f"{where}: its bytes are not those of its id; remove it and go on with --resume")
-    return data
+        raise CorruptData(f"{where}: it holds another batch; remove it, then run again with --resume")
 
 
 def decode_batch(data: bytes, where: str) -> Batch:

@@ -16,7 +16,7 @@ from worker.evaluate import Summary
 from worker.jobs import AuditReport, Job, decode_job, encode_reports
 from worker.objects import batch_key, read_target, record_failure, scores_key
 from worker.pin import Refused
-from worker.plan import checked_id
+from worker.plan import check_id
 from worker.realize import Progress, realize, write_meshes
 
 
@@ -32,10 +32,11 @@ def realize_job(run: Store, job: str, progress: Progress | None = None) -> Summa
         return Summary(job, "known")
     where = f"{run.url}/{batch_key(job)}"
     try:
-        data = checked_id(job, run.get(batch_key(job)), where)
+        data = run.get(batch_key(job))
     except ObjectMissing:
         return Summary(job, "gone")
     wanted = decode_job(data, where)
+    check_id(job, data, where)
     _refuse_strangers(wanted)
     try:
         reports = _made(run, wanted, progress)

@@ -107,6 +107,6 @@ def test_a_machine_with_other_parts_refuses(tmp_path):
 def test_bytes_under_another_id_are_not_believed(tmp_path):
     run = open_store(tmp_path, write=True)
     run.create(batch_key("1" * 40), job().encoded())
-    with pytest.raises(CorruptData, match="not those of its id"):
+    with pytest.raises(CorruptData, match="another batch"):
         realize_job(run, "1" * 40)
     assert attempts(run, "1" * 40) == 0

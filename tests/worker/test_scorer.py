@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from services.errors import CorruptData
-from services.rendering.views import ViewRanges
+from services.recognition.audit import audit
+from services.rendering.views import ViewRanges, sample_views
 from services.shape.catalog import basis_info
 from services.storage import open_store
 from worker.evaluate import Evaluator
@@ -133,14 +134,24 @@ def test_a_batch_is_scored_once(plan: Plan, genomes: np.ndarray, tmp_path: Path)
     assert decode_scores(run.get(scores_key(batch)), "scores").raw.shape == (3, 4, 1)
 
 
-def test_damaged_objects_are_named(plan: Plan, genomes: np.ndarray, tmp_path: Path) -> None:
-    run = open_store(tmp_path, write=True)
-    data = bytearray(Batch(plan, genomes, 3, 1).encoded())
-    data[-5] ^= 1
-    run.create(batch_key("ab"), bytes(data))
-    with pytest.raises(CorruptData, match="batches/ab"):
-        Evaluator("cpu").evaluate(run, "ab")
-    assert attempts(run, "ab") == 0
+@pytest.mark.parametrize("place", ["folder", "bucket"])
+def test_damaged_objects_are_named(
+    plan: Plan, genomes: np.ndarray, tmp_path: Path, place: str, request: pytest.FixtureRequest
+) -> None:
+    run = open_store(tmp_path if place == "folder" else request.getfixturevalue("s3_server").url)
+    whole = Batch(plan, genomes, 3, 1).encoded()
+    flipped = bytearray(whole)
+    flipped[-5] ^= 1
+    evaluator = Evaluator("cpu")
+    for batch, data in {"ab": bytes(flipped), "cd": whole[:-20], "ef": b"", "0123": whole}.items():
+        run.create(batch_key(batch), data)
+        with pytest.raises(CorruptData, match=rf"{run.url}/batches/{batch}: .*remove it, then run again"):
+            evaluator.evaluate(run, batch)
+        assert attempts(run, batch) == 0
+        assert not run.exists(scores_key(batch))
+    run.put(scores_key("ab"), whole[:-20])
+    with pytest.raises(CorruptData, match=r"scores/ab: its content does not match .*remove it"):
+        decode_scores(run.get(scores_key("ab")), f"{run.url}/{scores_key('ab')}")
 
 
 def test_a_failing_batch_leaves_its_traceback(plan: Plan, tmp_path: Path) -> None:
@@ -153,3 +164,22 @@ def test_a_failing_batch_leaves_its_traceback(plan: Plan, tmp_path: Path) -> Non
     assert attempts(run, batch) == 2
     assert b"Traceback" in run.get(failure_key(batch, 2))
     assert not run.exists(scores_key(batch))
+
+
+def test_a_detected_face_gets_the_audits_distance() -> None:
+    """Where HOG sees a face, the search and dlib's whole own pipeline look at the same pixels of it."""
+    genomes = np.random.default_rng(2).normal(0, 0.3, (4, GENES)).astype(np.float32)
+    target = np.random.default_rng(3).normal(0, 0.12, (1, 128)).astype(np.float32)
+    measures = (Measure("identity", "dlib-resnet", "t"), Measure("detect", "dlib-hog"))
+    plan = make_plan("makehuman-mask-1", measures, ViewRanges(), 4)
+    scorer = Scorer(plan, {"t": target})
+    scores = scorer.score(Batch(plan, genomes, 11, 3))
+    views = sample_views(plan.ranges, 3, 11)
+    vertices = scorer.decoder.decode(torch.from_numpy(genomes))
+    rendered = scorer.renderer.render(vertices, views, scorer.decoder.landmark_indices(["nose_tip"]))
+    seen = audit(rendered.images.flatten(0, 1).numpy(), target, rendered.box_px.flatten(0, 1).numpy())
+    detected = [k for k, view in enumerate(seen) if view.detected]
+    assert len(detected) >= 6
+    for k in detected:
+        assert scores.raw[1].reshape(-1)[k] == pytest.approx(seen[k].hog_score, abs=1e-3)
+        assert scores.raw[0].reshape(-1)[k] == pytest.approx(seen[k].distance, abs=2e-3)
