@@ -332,6 +332,7 @@ def chaos(names: Sequence[str], generations: int, console: Console) -> list[Row]
         row.same = head.done and _compared(head) == _compared(reference)
         if not row.same:
             row.notes += _differences(reference, head)
+        console.print(f"  same bytes: {'yes' if row.same else 'NO'}, {row.seconds:.0f} s", style="dim")
     return rows
 
 

@@ -57,5 +57,5 @@ def setup(kind: LogFormat, level: int | str) -> None:
     handler.setFormatter(JsonFormatter() if kind == "json" else text)
     logging.basicConfig(handlers=[handler], level=level, force=True)
     # Each request of the object store would be a line.
-    for chatty in ("botocore", "boto3", "urllib3", "s3transfer", "numba", "PIL"):
+    for chatty in ("botocore", "boto3", "urllib3", "s3transfer", "numba", "PIL", "OpenGL"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+from contextlib import ExitStack, closing
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -104,11 +105,12 @@ def evolve(
     record = Record(place.sub(name))
     console = Console(stderr=True, quiet=quiet or log_format is LogFormatName.json)
     opened = open_run(wanted, record, resume=resume)
+    stack = ExitStack()
     try:
         if record.head().done:
             console.print(f"{record.url} is complete already.")
         else:
-            scorers = _executor(executor, record, store, name, broker)
+            scorers = stack.enter_context(closing(_executor(executor, record, store, name, broker)))
             metrics = Metrics(name, opened.objectives, scorers)
             if metrics_port is not None:
                 serve(metrics_port, metrics.registry)
@@ -118,7 +120,6 @@ def evolve(
             with plain_steps(console) as steps:
                 reports = finish_run(opened, evolution.elites(), scorers, steps)
             metrics.done()
-            scorers.close()
             summary(console, opened.objectives, evolution, reports, opened.spec)
     except KeyboardInterrupt:
         command = _resume_command(spec, place.url, name, seed, target, consent, set_)
@@ -128,6 +129,7 @@ def evolve(
         console.print(words, style="yellow", soft_wrap=True, markup=False)
         raise typer.Exit(130) from None
     finally:
+        stack.close()
         record.close()
     print(record.url)
 
