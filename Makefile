@@ -8,7 +8,7 @@ ARGS ?=
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup evolve portrait test lint format bench evidence basis lock clean
+.PHONY: help setup evolve portrait test lint format bench chaos evidence basis lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -44,6 +44,10 @@ format: setup ## Put the code into its one format
 bench: setup ## Measure speed against the usual loop; writes bench/results/latest.json
 	$(PY) -m bench.throughput $(ARGS)
 	$(PY) -m bench.insightface
+	$(PY) -m bench.queue
+
+chaos: setup ## Break workers, Redis, store and coordinator while a run goes on; compare its bytes (10 minutes)
+	$(PY) -m bench.chaos $(ARGS)
 
 evidence: setup ## Write the tables of the README from many runs (an hour on 2 cores)
 	$(PY) -m bench.evidence $(ARGS)

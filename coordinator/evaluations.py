@@ -6,8 +6,11 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from coordinator.record import Record
 from services.recognition.fitness import Objective
@@ -51,3 +54,18 @@ def read_rows(record: Record, columns: Sequence[str] | None = None) -> pa.Table 
     ]
     tables = list(tables)
     return pa.concat_tables(tables) if tables else None
+
+
+def read_genomes(record: Record, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    """Genomes float32 (d,) of some masks by id, one file in memory at a time.
+
+    :raises CorruptData: if a file was changed.
+    """
+    found: dict[str, NDArray[np.float32]] = {}
+    wanted = pa.array(list(ids), pa.string())
+    for key, sha256 in sorted(record.head().evaluations.items()):
+        table = pq.read_table(io.BytesIO(record.part(key, sha256)), columns=["id", "genome"])
+        rows = table.filter(pc.is_in(table["id"], value_set=wanted))
+        for name, genome in zip(rows["id"].to_pylist(), rows["genome"].to_pylist(), strict=True):
+            found[name] = np.array(genome, np.float32)
+    return found

@@ -61,6 +61,7 @@ class _Pending:
     genomes: Float
     batches: list[str]
     out: set[str]
+    data: dict[str, bytes] = field(default_factory=dict)  # score objects that were read on the way
 
 
 @dataclass
@@ -164,14 +165,13 @@ class Evolution:
             genomes = request.genomes[start : start + size]
             data = Batch(self.plan, genomes, request.view_seed, request.view_count).encoded()
             batch = batch_id(data)
-            self.record.store.create(batch_key(batch), data)
             pending.batches.append(batch)
             pending.out.add(batch)
             self._covered.setdefault(place.island.epoch, []).append(batch)
             waiting = self._waiting.setdefault(batch, [])
             waiting.append(place)
             if len(waiting) == 1:
-                self._executor.submit(batch, f"{request.label}, batch {number}/{len(starts)}")
+                self._executor.submit(batch, f"{request.label}, batch {number}/{len(starts)}", data)
 
     def _arrived(self, finished: Finished) -> None:
         places = self._waiting.pop(finished.batch, [])
@@ -179,8 +179,10 @@ class Evolution:
         if finished.failed:
             self.set_aside.append(finished.batch)
             log.warning(
-                "batch %s failed too often and is set aside; its genomes get the worst fitness",
-                finished.batch,
+                "batch %s failed too often and is set aside; its genomes get the worst fitness, see "
+                "datamask show %s",
+                *(finished.batch, self.record.url),
+                extra={"batch": finished.batch},
             )
         for watcher in self._watchers:
             watcher.batch_done(finished, self.plan.slice_size)
@@ -189,6 +191,8 @@ class Evolution:
             if pending is None:
                 continue
             pending.out.discard(finished.batch)
+            if finished.data is not None:
+                pending.data[finished.batch] = finished.data
             if not pending.out:
                 place.pending = None
                 before = len(place.island.history)
@@ -206,7 +210,8 @@ class Evolution:
                 parts.append(failed_scores(self.plan, count, pending.plan_views))
             else:
                 key = scores_key(batch)
-                parts.append(decode_scores(self.record.store.get(key), f"{self.record.url}/{key}"))
+                data = pending.data.get(batch) or self.record.store.get(key)
+                parts.append(decode_scores(data, f"{self.record.url}/{key}"))
         return Scores(
             raw=np.concatenate([p.raw for p in parts], axis=1),
             between=np.concatenate([p.between for p in parts]),
@@ -271,7 +276,9 @@ class Evolution:
         table = {evaluations_key(epoch): encode_rows(rows, self.objectives)}
         self.record.commit(epoch, parts, table)
         self._committed = epoch + 1
-        covered = [b for b in self._covered.pop(epoch, []) if b not in self.set_aside]
+        gone = set(self._covered.pop(epoch, [])).difference(self.set_aside)
+        # An island that is ahead may have asked for the very same batch again.
+        covered = sorted(gone.difference(*self._covered.values()))
         self.record.remove([scores_key(b) for b in covered] + [batch_key(b) for b in covered])
         if epoch >= 2:  # the last two checkpoints stay
             self.record.remove(self.record.store.list(f"checkpoints/e{epoch - 2:05d}/"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from services.storage.store import Store
@@ -11,25 +12,58 @@ from services.storage.store import Store
 if TYPE_CHECKING:
     from worker.evaluate import Evaluator
 
+Progress = Callable[[str, int, int], None]  # stage, done, total
+
 
 @dataclass(frozen=True)
 class Finished:
-    """A batch that needs no more waiting. views: images scored for it now (0 where the scores were known)."""
+    """A batch that needs no more waiting. views: images scored for it now (0 where the scores were known).
+
+    data: the score object, where somebody has read it already.
+    """
 
     batch: str
     views: int = 0
     failed: bool = False
+    data: bytes | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Figures of an executor. in_flight: batches that are out. resent: batches sent again so far.
+
+    queued: messages that no worker has taken yet, by queue.
+    """
+
+    in_flight: int = 0
+    resent: int = 0
+    queued: Mapping[str, int] = field(default_factory=dict)
 
 
 class Executor(Protocol):
-    """Scores batches of one run."""
+    """Has batches of one run scored, and its masks realized."""
 
-    def submit(self, batch: str, label: str) -> None:
-        """Have ``batches/<batch>`` scored. ``label`` tells people what it is."""
+    def submit(self, batch: str, label: str, data: bytes | None = None) -> None:
+        """Have ``batches/<batch>`` scored. ``label`` tells people what it is.
+
+        :param data: the batch object, to be written first; None: it is in the store.
+        """
         ...
 
     def wait(self) -> Finished:
         """Block until one of the submitted batches has its scores, or was given up."""
+        ...
+
+    def realize(self, job: str, label: str, progress: Progress | None = None) -> None:
+        """Have the masks of ``batches/<job>`` realized, beside the search. See :mod:`worker.jobs`."""
+        ...
+
+    def realized(self, job: str, *, wait: bool = False) -> Finished | None:
+        """What became of a job, told once; None while it is under work. ``wait``: until it is done."""
+        ...
+
+    def traffic(self) -> Traffic:
+        """Figures of now; may be asked by another thread."""
         ...
 
     def fingerprint(self) -> dict[str, str] | None:
@@ -48,9 +82,14 @@ class LocalExecutor:
         self._run = run
         self._evaluator = evaluator
         self._waiting: deque[str] = deque()
+        self._realized: dict[str, Finished] = {}
 
-    def submit(self, batch: str, label: str) -> None:
+    def submit(self, batch: str, label: str, data: bytes | None = None) -> None:
         """Queue the batch; it is scored when somebody waits."""
+        from worker.objects import batch_key
+
+        if data is not None:
+            self._run.create(batch_key(batch), data)
         self._waiting.append(batch)
 
     def wait(self) -> Finished:
@@ -63,6 +102,21 @@ class LocalExecutor:
             if summary.outcome in ("scored", "known"):
                 return Finished(batch, summary.views)
         return Finished(batch, failed=True)
+
+    def realize(self, job: str, label: str, progress: Progress | None = None) -> None:
+        """Do the job now. An error is not hidden: there is no other worker that could do better."""
+        from worker.realization import realize_job
+
+        summary = realize_job(self._run, job, progress)
+        self._realized[job] = Finished(job, failed=summary.outcome not in ("scored", "known"))
+
+    def realized(self, job: str, *, wait: bool = False) -> Finished | None:
+        """What became of a job, told once."""
+        return self._realized.pop(job, None)
+
+    def traffic(self) -> Traffic:
+        """What waits."""
+        return Traffic(in_flight=len(self._waiting))
 
     def fingerprint(self) -> dict[str, str] | None:
         """This process's."""

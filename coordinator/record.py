@@ -14,6 +14,7 @@ import threading
 import time
 import tomllib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -23,6 +24,7 @@ from services.storage.store import ObjectMissing, Store
 FORMAT = 1
 BEAT_EVERY_S = 2.0
 BEAT_FRESH_S = 10.0
+STORE_THREADS = 16
 
 
 class Fenced(DatamaskError):
@@ -158,8 +160,9 @@ class Record:
         :param parts: checkpoint bytes by key. evaluations: parquet bytes by key, new ones only.
         :raises Fenced: if another coordinator has taken over.
         """
-        for key, data in {**parts, **evaluations}.items():
-            self.store.put(key, data)
+        with ThreadPoolExecutor(STORE_THREADS) as pool:  # each waits for a disk or a network
+            objects = {**parts, **evaluations}
+            list(pool.map(self.store.put, objects.keys(), objects.values()))
         head = Head(
             owner=self._head.owner,
             epoch=epoch,
@@ -186,8 +189,12 @@ class Record:
 
     def remove(self, keys: Sequence[str]) -> None:
         """Remove objects that a commit has covered."""
-        for key in keys:
-            self.store.delete(key)
+        self.store.delete_many(keys)
+
+    def check_owner(self) -> None:
+        """:raises Fenced: if another coordinator has been seen at work; asks the store nothing."""
+        if self._beat is not None and self._beat.overtaken:
+            raise Fenced(f"{self.url}: another coordinator has taken this run over; this one stops")
 
     def close(self) -> None:
         """Stop beating; the run is free for others."""
@@ -219,10 +226,19 @@ class Record:
                 raise BadInput(_living(self.url, first))
 
     def _read_beat(self) -> dict[str, Any] | None:
-        try:
-            return dict(json.loads(self.store.get("beat.json")))
-        except (ObjectMissing, ValueError):
-            return None
+        return _beat_of(self.store)
+
+
+def _beat_of(store: Store) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(store.get("beat.json")))
+    except (ObjectMissing, ValueError, TypeError):
+        return None
+
+
+def _owner_of(store: Store) -> int:
+    owner = (_beat_of(store) or {}).get("owner")
+    return owner if isinstance(owner, int) else 0
 
 
 def _living(url: str, beat: Mapping[str, Any]) -> str:
@@ -256,17 +272,18 @@ def _process_lives(pid: int, started: str) -> bool:
 
 
 class _Beat(threading.Thread):
-    """Writes the owner's sign of life every few seconds."""
+    """Writes the owner's sign of life every few seconds, until it finds a successor's."""
 
     def __init__(self, store: Store, owner: int) -> None:
         super().__init__(name="datamask-beat", daemon=True)
         self._store, self._owner, self._count = store, owner, 0
+        self.overtaken = False
         self._stopped = threading.Event()
         self._write(ended=False)
 
     def run(self) -> None:
         """Beat until stopped; a store that fails for a moment is tried again at the next beat."""
-        while not self._stopped.wait(BEAT_EVERY_S):
+        while not self.overtaken and not self._stopped.wait(BEAT_EVERY_S):
             try:
                 self._write(ended=False)
             except DatamaskError:
@@ -282,6 +299,10 @@ class _Beat(threading.Thread):
             return
 
     def _write(self, *, ended: bool) -> None:
+        # A host that slept may have been given up: its beats must not drown its successor's.
+        self.overtaken = self.overtaken or _owner_of(self._store) > self._owner
+        if self.overtaken:
+            return
         self._count += 1
         beat = {
             "owner": self._owner,

@@ -12,34 +12,29 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import tomli_w
 
-from coordinator.evaluations import read_rows
 from coordinator.evolution import Evolution, Watcher
 from coordinator.executor import Executor
+from coordinator.gallery import Gallery, exhibit_elites
 from coordinator.island import Float, Ranked
 from coordinator.machines import machines
 from coordinator.objectives import ObjectiveSpec
 from coordinator.record import Record
-from coordinator.seeds import audit_seed
 from coordinator.spec import Spec, differences
-from services.errors import BadInput
+from services.errors import BadInput, Unavailable
 from services.recognition.catalog import model_info
 from services.recognition.fitness import Objective
 from services.shape.catalog import basis_info
 from services.storage.store import Store
+from worker.jobs import AuditReport
 from worker.objects import write_target
 from worker.pin import ANY, join, pin
 from worker.plan import Measure, Plan, make_plan
 
-if TYPE_CHECKING:
-    from worker.realize import AuditReport
-
 PACKAGES = ("datamask", "torch", "numpy", "cmaes", "dlib-bin", "opencv-python-headless")
-FRAMES = 12  # of the film strip
 
 
 def objectives_of(spec: Spec, targets: Sequence[str | None]) -> tuple[Objective, ...]:
@@ -129,7 +124,7 @@ def open_run(spec: Spec, record: Record, *, resume: bool) -> Opened:
     for objective in spec.objective:
         paths = [photo_path(image) for image in objective.images]
         photos += [hashlib.sha256(path.read_bytes()).hexdigest() for path in _readable(paths)]
-        targets.append(_references(spec, objective, paths))
+        targets.append(_references(spec, objective, paths, record.url))
     if not record.exists():
         versions = {"python": platform.python_version(), **_versions()}
         record.write_spec(table, tomli_w.dumps({**table, "versions": versions}))
@@ -139,12 +134,18 @@ def open_run(spec: Spec, record: Record, *, resume: bool) -> Opened:
     return Opened(spec, record, objectives, plan_of(spec, objectives))
 
 
-def _references(spec: Spec, objective: ObjectiveSpec, paths: Sequence[Path]) -> Float | None:
+def _references(spec: Spec, objective: ObjectiveSpec, paths: Sequence[Path], url: str) -> Float | None:
     """What an objective's target is, as numbers; None where it has none."""
     if objective.kind in ("detect", "consistent"):
         return None
-    from worker.targets import build_filter, embed_photos  # networks: only where there is a target
-
+    try:
+        from worker.targets import build_filter, embed_photos  # networks: only where there is a target
+    except ImportError as error:
+        raise Unavailable(
+            f"{url}: an identity run begins where its photo is, for photos never leave their machine, and "
+            f"this one cannot read faces ({error}). Start the run on a machine with all of datamask "
+            "(interrupt it there if you like) and go on here with --resume"
+        ) from None
     made: Float = (
         build_filter(paths, objective.model, spec.mask.basis)
         if objective.kind == "correlate"
@@ -271,10 +272,15 @@ def evolve_run(
     record.take_over()
     _pin_fingerprint(record, executor, spec.run.exact)
     dimension = len(basis_info(spec.mask.basis).gene_names)
-    evolution = Evolution(spec, record, opened.plan, opened.objectives, dimension, executor, watchers)
+    gallery = Gallery(spec, record, opened.objectives, executor)
+    evolution = Evolution(
+        spec, record, opened.plan, opened.objectives, dimension, executor, [gallery, *watchers]
+    )
     evolution.restore()
+    gallery.begin(evolution.elites())
     on_start(evolution)
     evolution.run()
+    gallery.finish()
     return evolution
 
 
@@ -287,52 +293,14 @@ def _pin_fingerprint(record: Record, executor: Executor, exact: bool) -> None:
 
 
 def finish_run(
-    opened: Opened, elites: Sequence[Ranked], progress: Callable[[str, int, int], None] | None = None
+    opened: Opened,
+    elites: Sequence[Ranked],
+    executor: Executor,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> list[AuditReport]:
     """Meshes, pictures and the audit of the elites; then the run is done."""
-    from worker.objects import read_target
-    from worker.realize import EliteMask, StoryFrame, realize
-
-    spec, record = opened.spec, opened.record
-    labels = [o.label for o in opened.objectives]
-    masks = [
-        EliteMask(
-            r.id,
-            r.island,
-            r.generation,
-            r.genome,
-            r.fitness,
-            dict(zip(labels, map(float, r.values), strict=True)),
-            r.flipped,
-        )
-        for r in elites
-    ]
-    story = [
-        StoryFrame(genome, generation, fitness) for genome, generation, fitness in story_of(record, elites)
-    ]
-    infos = machines(spec)
-    # dlib's own pipeline embeds as dlib's recognizer does, and can be held to one person.
-    target = next(
-        (
-            read_target(record.store, o.target)
-            for o in opened.objectives
-            if o.target and o.kind == "identity" and o.model == "dlib-resnet"
-        ),
-        None,
-    )
-    reports: list[AuditReport] = realize(
-        record.store,
-        spec.mask.basis,
-        masks,
-        story,
-        spec.views.ranges(),
-        audit_seed(spec.seed),
-        spec.verify.views,
-        target,
-        [name for name in spec.verify.critics if infos[name].kind == "detect"],
-        progress,
-        [name for name in spec.model_names if infos[name].research_only],
-    )
+    record = opened.record
+    reports = exhibit_elites(opened.spec, record, opened.objectives, executor, elites, progress)
     head = record.head()
     record.commit(head.epoch, {}, {}, done=True)
     _sweep(record)
@@ -345,21 +313,3 @@ def _sweep(record: Record) -> None:
     failed = {key.split("/")[1] for key in store.list("failures/")}
     left = [*store.list("batches/"), *store.list("scores/")]
     record.remove([key for key in left if key.split("/")[1] not in failed])
-
-
-def story_of(
-    record: Record, elites: Sequence[Ranked]
-) -> list[tuple[np.ndarray[Any, np.dtype[np.float32]], int, float]]:
-    """(genome, generation, fitness) of the best masks on the best elite's island, from noise to the end."""
-    table = read_rows(record, ["island", "generation", "fitness", "genome"])
-    if table is None or not elites:
-        return []
-    rows = [row for row in table.to_pylist() if row["island"] == elites[0].island]
-    best: dict[int, dict[str, Any]] = {}
-    for row in rows:
-        held = best.get(row["generation"])
-        if held is None or row["fitness"] > held["fitness"]:
-            best[row["generation"]] = row
-    generations = sorted(best)
-    picked = sorted({generations[round(k)] for k in np.linspace(0, len(generations) - 1, FRAMES)})
-    return [(np.array(best[g]["genome"], np.float32), g, float(best[g]["fitness"])) for g in picked]

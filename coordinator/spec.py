@@ -148,6 +148,16 @@ class ElitesSpec(Table):
     ranking_views: Annotated[int, Field(ge=1, le=256)] = 10
 
 
+class StoreSpec(Table):
+    """What is kept as files under ``masks/`` while the run goes on.
+
+    ``elites``: ``genome.json`` and ``mask.glb`` of every mask that became an elite at a checkpoint. ``all``:
+    of every scored mask (110 kB each). Pictures and audits are made at the end, of the last elites.
+    """
+
+    masks: Literal["elites", "all"] = "elites"
+
+
 class RunSpec(Table):
     """Promises of the run as a whole."""
 
@@ -169,6 +179,7 @@ class Spec(Table):
     models: dict[str, ModelSpec] = Field(default={})
     verify: VerifySpec = VerifySpec()
     elites: ElitesSpec = ElitesSpec()
+    store: StoreSpec = StoreSpec()
     run: RunSpec = RunSpec()
 
     @model_validator(mode="after")

@@ -20,7 +20,15 @@ ALLOWED = {
     "printing": {"storage", "rendering", "shape"},
     "exhibition": {"storage", "rendering", "shape"},
 }
-TORCH_FREE = ("coordinator.cli", "coordinator.run", "coordinator.evolution", "worker.plan", "worker.app")
+TORCH_FREE = (
+    "coordinator.cli",
+    "coordinator.run",
+    "coordinator.evolution",
+    "coordinator.celery_executor",
+    "worker.plan",
+    "worker.launch",
+    "worker.tasks",
+)
 
 
 def imports(path: Path) -> set[str]:

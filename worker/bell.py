@@ -15,9 +15,9 @@ from urllib.parse import urlsplit, urlunsplit
 import redis
 
 from services.errors import BadInput
-from worker.messages import Outcome, Score
+from worker.messages import Outcome, Work
 
-VERSION = 1
+VERSION = 2
 TTL_S = 3600
 KEPT = 10_000  # bells that nobody hears are dropped beyond this many
 
@@ -27,12 +27,17 @@ BROKER_VARIABLE = "DATAMASK_BROKER"
 
 @dataclass(frozen=True)
 class Bell:
-    """What became of one task. views: images scored for it; detail: one line where it was not scored."""
+    """What became of one task.
+
+    views: images scored for it. seconds: how long that took, by the worker's own clock. detail: one line
+    where it was not scored.
+    """
 
     batch: str
     outcome: Outcome
     views: int = 0
     detail: str = ""
+    seconds: float = 0.0
 
     def encoded(self) -> str:
         """JSON text."""
@@ -45,16 +50,26 @@ def decode_bell(data: bytes | str) -> Bell | None:
         values = json.loads(data)
         if values.pop("v") != VERSION:
             return None
-        bell = Bell(str(values["batch"]), values["outcome"], int(values["views"]), str(values["detail"]))
+        bell = Bell(
+            str(values["batch"]),
+            values["outcome"],
+            int(values["views"]),
+            str(values["detail"]),
+            float(values["seconds"]),
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     return bell if bell.outcome in get_args(Outcome) else None
 
 
-def bell_list(score: Score) -> str:
+def run_digest(work: Work) -> str:
+    """What stands for a run in the names of its keys in Redis."""
+    return hashlib.sha256(f"{work.store.rstrip('/')}/{work.run}".encode()).hexdigest()[:32]
+
+
+def bell_list(work: Work) -> str:
     """Name of the Redis list of a batch's run."""
-    digest = hashlib.sha256(f"{score.store.rstrip('/')}/{score.run}".encode()).hexdigest()
-    return f"datamask:bells:{digest[:32]}"
+    return f"datamask:bells:{run_digest(work)}"
 
 
 def ring(client: redis.Redis[bytes], name: str, bell: Bell) -> None:

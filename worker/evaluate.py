@@ -11,7 +11,7 @@ import torch
 from services.storage.store import ObjectMissing, Store
 from worker.fingerprint import fingerprint, pick_device
 from worker.objects import batch_key, read_target, record_failure, scores_key
-from worker.plan import Batch, Plan, decode_batch
+from worker.plan import Batch, Plan, check_id, decode_batch
 from worker.scorer import Scorer
 
 
@@ -47,11 +47,13 @@ class Evaluator:
         """
         if run.exists(scores_key(batch)):
             return Summary(batch, "known")
+        where = f"{run.url}/{batch_key(batch)}"
         try:
             data = run.get(batch_key(batch))
         except ObjectMissing:
             return Summary(batch, "gone")
-        work = decode_batch(data, f"{run.url}/{batch_key(batch)}")
+        work = decode_batch(data, where)
+        check_id(batch, data, where)
         scorer = self._scorer_for(work.plan, run)
         try:
             scores = scorer.score(work)

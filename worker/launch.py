@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
-import sys
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from celery import Celery, signals
 
 from services.errors import BadInput, Unavailable
-from worker.app import make_app
-from worker.bell import check_broker
+from worker import logs, metrics
+from worker.app import SOFT_SHUTDOWN_S, make_app
+from worker.bell import check_broker, connect
+from worker.heartbeat import Presence
+from worker.logs import LogFormat
+from worker.messages import QUEUES
 from worker.probe import probe
 
 Device = Literal["auto", "cpu", "cuda"]
+
+log = logging.getLogger(__name__)
 
 
 def choose_device(wanted: Device) -> tuple[Literal["cpu", "cuda"], str]:
@@ -32,6 +41,15 @@ def choose_device(wanted: Device) -> tuple[Literal["cpu", "cuda"], str]:
     return ("cuda" if found["cuda"] else "cpu"), str(found["hardware"])
 
 
+def queue_names(wanted: str) -> list[str]:
+    """Names of queues from ``score,realize``. :raises BadInput: naming the unknown one."""
+    words = [word.strip() for word in wanted.split(",") if word.strip()]
+    unknown = [word for word in words if word not in QUEUES]
+    if unknown or not words:
+        raise BadInput(f"--queues {wanted}: expected one or more of {', '.join(QUEUES)}, with commas between")
+    return [QUEUES[word] for word in dict.fromkeys(words)]
+
+
 def launch(
     broker_url: str,
     *,
@@ -39,26 +57,58 @@ def launch(
     device: Device = "auto",
     threads: int | None = None,
     loglevel: str = "INFO",
+    queues: str = "score,realize",
+    metrics_port: int | None = None,
+    log_format: LogFormat = "text",
+    grace_s: float = SOFT_SHUTDOWN_S,
 ) -> int:
     """Work until told to stop; returns the exit code.
 
-    SIGTERM and the first Ctrl-C let the batch in hand end; SIGQUIT gives it 20 s and then hands it back.
+    SIGTERM and the first Ctrl-C let the batch in hand end; SIGQUIT and the second Ctrl-C give it ``grace_s``
+    and then hand it back.
 
     :param concurrency: scoring processes; each holds its own copy of the networks.
     :param threads: of torch, per process. They are part of a run's fingerprint. None: torch's own choice.
+    :param queues: kinds of work to take, ``score``, ``realize`` or both.
+    :param metrics_port: where Prometheus may ask; None: nowhere.
     :raises BadInput: for an unusable URL or number; :raises Unavailable: if the device is not there.
     """
     check_broker(broker_url)
+    names = queue_names(queues)
     if concurrency < 1 or (threads is not None and threads < 1):
         raise BadInput(f"concurrency {concurrency}, threads {threads}: expected 1 or more")
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(threads)
+    logs.setup(log_format, loglevel)
     chosen, hardware = choose_device(device)
-    print(f"datamask worker: scoring on {chosen} ({hardware})", file=sys.stderr, flush=True)
+    log.info("datamask worker: scoring on %s (%s)", chosen, hardware)
+    if metrics_port is not None:
+        metrics.serve(metrics_port, metrics.registry)
     # CUDA does not survive a fork; on the CPU a fork is quicker and safe, since this process has no torch.
-    app = make_app(broker_url, "spawn" if chosen == "cuda" else "fork")
+    app = make_app(broker_url, "spawn" if chosen == "cuda" else "fork", grace_s=grace_s)
+    return run_worker(app, concurrency, names, loglevel)
+
+
+def run_worker(
+    app: Celery,
+    concurrency: int,
+    queues: Sequence[str],
+    loglevel: str = "INFO",
+) -> int:
+    """Run a worker of the app, announced to coordinators, until it is told to stop; returns its exit code.
+
+    Logs are as :func:`worker.logs.setup` made them.
+    """
+    name = f"datamask-{os.getpid()}@{socket.gethostname()}"
+    presence = Presence(connect(str(app.conf.broker_url)), name, concurrency, queues)
+
+    def announce(**_: Any) -> None:
+        presence.start()
+
+    signals.worker_ready.connect(announce, weak=False)
     worker = app.Worker(
-        hostname=f"datamask-{os.getpid()}@{socket.gethostname()}", concurrency=concurrency, loglevel=loglevel
+        hostname=name, concurrency=concurrency, loglevel=loglevel, queues=",".join(queues), quiet=True
     )
     worker.start()
+    presence.stop()
     return int(worker.exitcode or 0)

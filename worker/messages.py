@@ -1,4 +1,4 @@
-"""What a ``masks.score`` message holds: where a batch lies, nothing that must be trusted. Torch-free."""
+"""What a message holds: where a piece of work lies, nothing that must be trusted. Torch-free."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 from services.errors import BadInput
 
-TASK = "masks.score"
-QUEUE = "masks.score"
+SCORE = "masks.score"
+REALIZE = "masks.realize"
+# Each kind of work has a queue of its own, of the task's name, so that workers can be set aside for one.
+QUEUES = {"score": SCORE, "realize": REALIZE}
 VERSION = 1
 
 # scored, known (somebody was first), gone (no such batch), failed (counts against the batch), refused (this
@@ -23,8 +25,8 @@ _STORE = re.compile(r"(?:file:///|s3://[A-Za-z0-9])[^\s?#\\]{0,1000}")
 
 
 @dataclass(frozen=True)
-class Score:
-    """Score ``batches/<batch>`` of run ``run`` in the store at URL ``store``.
+class Work:
+    """``batches/<batch>`` of run ``run`` in the store at URL ``store``: genomes to score, masks to realize.
 
     :raises BadInput: if one of them does not look like what it is to be.
     """
@@ -41,22 +43,22 @@ class Score:
         ):
             value = getattr(self, name)
             if not isinstance(value, str) or pattern.fullmatch(value) is None:
-                raise BadInput(f"{TASK}: {name} = {value!r:.80}: expected {expected}")
+                raise BadInput(f"message: {name} = {value!r:.80}: expected {expected}")
 
     def kwargs(self) -> dict[str, Any]:
         """The message's arguments."""
         return {"v": VERSION, **asdict(self)}
 
 
-def decode_score(values: Mapping[str, Any]) -> Score:
+def decode_work(values: Mapping[str, Any]) -> Work:
     """:raises BadInput: for another version, missing or unknown fields, and malformed ids."""
     fields = dict(values)
     version = fields.pop("v", None)
     if type(version) is not int or version != VERSION:
         raise BadInput(
-            f"{TASK}: message version {version!r:.20}, this worker reads {VERSION}; "
+            f"message version {version!r:.20}, this worker reads {VERSION}; "
             "run the same datamask version on coordinator and workers"
         )
     if set(fields) != {"store", "run", "batch"}:
-        raise BadInput(f"{TASK}: fields {sorted(map(str, fields))!r:.80}: expected store, run and batch")
-    return Score(**fields)
+        raise BadInput(f"message fields {sorted(map(str, fields))!r:.80}: expected store, run and batch")
+    return Work(**fields)

@@ -30,6 +30,11 @@ def failure_key(batch: str, attempt: int) -> str:
     return f"failures/{batch}/{attempt}.json"
 
 
+def failure_prefix(batch: str) -> str:
+    """What the keys of a batch's failed attempts begin with."""
+    return f"failures/{batch}/"
+
+
 def record_failure(run: Store, batch: str, trace: str) -> None:
     """Write a failed attempt under the first free number."""
     attempt = 1
@@ -39,7 +44,7 @@ def record_failure(run: Store, batch: str, trace: str) -> None:
 
 def attempts(run: Store, batch: str) -> int:
     """How often scoring this batch has failed."""
-    return len(run.list(f"failures/{batch}/"))
+    return len(run.list(failure_prefix(batch)))
 
 
 def target_key(key: str) -> str:

@@ -142,6 +142,12 @@ def batch_id(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:40]
 
 
+def check_id(batch: str, data: bytes, where: str) -> None:
+    """:raises CorruptData: if the bytes are not those that the id names."""
+    if batch_id(data) != batch:
+        raise CorruptData(f"{where}: it holds another batch; remove it, then run again with --resume")
+
+
 def decode_batch(data: bytes, where: str) -> Batch:
     """:raises CorruptData: for damaged bytes; :raises BadInput: for a batch of another format."""
     arrays, meta = decode(data, where)

@@ -1,4 +1,4 @@
-"""What a run leaves for people: meshes, pictures, audits. The body of the ``masks.realize`` task."""
+"""What a run leaves for people: meshes, pictures, audits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,8 @@ from services.rendering.views import ViewRanges, Views, sample_views
 from services.shape.basis import Basis, load_basis
 from services.shape.decode import Decoder
 from services.shape.export import write_glb
-from services.storage.keys import check_key
 from services.storage.store import Store
+from worker.jobs import AuditReport, EliteMask, StoryFrame, check_masks
 
 GENOME_FORMAT = 1
 AUDIT_FORMAT = 1
@@ -38,49 +38,6 @@ DISTANCES = (0.6, 0.45)
 Float = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
 Critic = Callable[[NDArray[np.uint8], Float], list[bool]]
-
-
-@dataclass(frozen=True)
-class EliteMask:
-    """A mask to keep. genome: float32 (d,). values: by objective. flipped: share of folded area."""
-
-    id: str
-    island: int
-    generation: int
-    genome: Float
-    fitness: float
-    values: dict[str, float]
-    flipped: float
-
-
-@dataclass(frozen=True)
-class StoryFrame:
-    """One moment of the search, for the film. genome: float32 (d,)."""
-
-    genome: Float
-    generation: int
-    fitness: float | None
-
-
-@dataclass(frozen=True)
-class AuditReport:
-    """What machines that took no part, or dlib's own whole pipeline, say of one mask on held-out views.
-
-    Rates are shares of all views. hog_median_score and distances: over the views in which dlib detected the
-    face; None where there are none. distance_below: share of all views that are detected and nearer than the
-    key. self_distance_*: between embeddings of two views of the mask, over all pairs.
-    """
-
-    id: str
-    views: int
-    hog_rate: float
-    hog_median_score: float | None
-    critics: dict[str, float]
-    distance_median: float | None
-    distance_below: dict[str, float] | None
-    self_distance_max: float | None
-    self_distance_median: float | None
-    per_view: list[dict[str, Any]]
 
 
 def realize(
@@ -95,18 +52,20 @@ def realize(
     critics: Sequence[str],
     progress: Progress | None = None,
     research_only: Sequence[str] = (),
+    hashes: Mapping[str, str] | None = None,
 ) -> list[AuditReport]:
     """Write the elites' meshes, pictures and audits into a run's store; returns the audits.
 
     :param elites: the best first. story: from the first generation to the last; empty: no search to show, and
         the film shows the best mask alone. audit_seed, audit_views: the held-out views. target: reference
         embeddings float32 (k, 128), or None. critics: model names. progress: called with stage, done, total.
-        research_only: models whose terms the pictures' captions have to name.
+        research_only: models whose terms the pictures' captions have to name. hashes: SHA-256 by model, for
+        files that people bring.
     :raises BadInput: where there is no elite, an id cannot be a name in a store, a genome does not fit the
         basis or is not finite, or a critic cannot be used.
     """
-    _check(elites)
-    machines = {name: _critic(name) for name in critics}
+    check_masks(elites)
+    machines = {name: _critic(name, (hashes or {}).get(name)) for name in critics}
     with one_thread(), ThreadPoolExecutor(1) as auditor:
         try:
             plan = _Exhibition(run, Decoder(load_basis(basis)), elites, story)
@@ -133,6 +92,15 @@ def realize(
         run.put("audit.json", _json(table))
         plan.hang_lineup(reports, research_only)
     return reports
+
+
+def write_meshes(run: Store, decoder: Decoder, masks: Sequence[EliteMask]) -> None:
+    """Write ``genome.json`` and ``mask.glb`` of each mask: what takes no time (10 ms a mask).
+
+    :raises BadInput: where a genome does not fit the basis or is not finite.
+    """
+    for mask, points in zip(masks, _decoded(decoder, masks), strict=True):
+        _write_mask(run, decoder.basis, mask, points, None)
 
 
 class _Exhibition:
@@ -198,17 +166,6 @@ def read_genome(data: bytes, basis: Basis, where: str) -> Float:
         raise BadInput(f"{where}: not a genome.json of a mask ({error!r})") from None
 
 
-def _check(elites: Sequence[EliteMask]) -> None:
-    if not elites:
-        raise BadInput("there is no elite to realize: no mask of this run could be scored; evolve longer")
-    seen = set()
-    for elite in elites:
-        check_key(f"masks/{elite.id}/genome.json")
-        if "/" in elite.id or elite.id in seen:
-            raise BadInput(f"mask id {elite.id!r}: expected one name a mask, such as 'i03-g0041-007'")
-        seen.add(elite.id)
-
-
 def _decoded(decoder: Decoder, elites: Sequence[EliteMask]) -> Float:
     count = len(decoder.basis.gene_names)
     for elite in elites:
@@ -225,7 +182,7 @@ def _vertices(decoder: Decoder, genomes: Float) -> Float:
     return decoded
 
 
-def _write_mask(run: Store, basis: Basis, elite: EliteMask, points: Float, front: bytes) -> None:
+def _write_mask(run: Store, basis: Basis, elite: EliteMask, points: Float, front: bytes | None) -> None:
     facts = {
         "format": GENOME_FORMAT,
         "id": elite.id,
@@ -240,7 +197,8 @@ def _write_mask(run: Store, basis: Basis, elite: EliteMask, points: Float, front
     run.put(f"masks/{elite.id}/genome.json", _json(facts))
     extras = {"mask": elite.id, "basis": basis.id, "units": "m"}
     run.put(f"masks/{elite.id}/mask.glb", write_glb(points, basis.triangles, name=elite.id, extras=extras))
-    run.put(f"masks/{elite.id}/front.png", front)
+    if front is not None:
+        run.put(f"masks/{elite.id}/front.png", front)
 
 
 def _audited(
@@ -315,14 +273,14 @@ def _report(
     )
 
 
-def _critic(name: str) -> Critic:
+def _critic(name: str, sha256: str | None = None) -> Critic:
     """A yes or no per image from a detector of the catalog. :raises BadInput: if it cannot be a critic."""
-    info = catalog.model_info(name)
+    info = catalog.model_info(name, sha256)
     if "critic" not in info.roles or info.kind != "detect":
         raise BadInput(
             f"[verify] critics: model {name!r} cannot be a critic here; use a detector: viola-jones"
         )
-    detector = catalog.detector(name)
+    detector = catalog.detector(name, "cpu", sha256)
 
     def ask(images: NDArray[np.uint8], regions: Float) -> list[bool]:
         score = detector.score(torch.from_numpy(images), torch.from_numpy(regions)).score

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from services.errors import BadInput, CorruptData
+from services.errors import CorruptData
 from services.recognition import align, catalog, template
 from services.recognition.correlate import Correlator
 from services.recognition.detect import Detections
@@ -21,6 +21,7 @@ from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from services.shape.measure import flipped_share
 from worker.lanes import Lanes
+from worker.pin import Refused
 from worker.plan import INVISIBLE, NOT_FINITE, OK, Batch, Measure, Plan, Scores
 
 # Images that go through renderer and networks at a time, in each lane. It bounds memory and belongs to a
@@ -69,8 +70,8 @@ class Scorer:
     """Scores batches of one plan. Loads basis and networks once.
 
     :param targets: references by target key: embeddings float32 (photos, d), or a filter float32 (1, S, S).
-    :raises CorruptData: if a basis or weights file has not the hash that the plan names.
-    :raises BadInput: if a model, or a library that it runs in, is not the one that the plan names.
+    :raises Refused: if basis, models or the libraries that they run in are not those that the plan names.
+    :raises CorruptData: if a weights file is damaged.
     """
 
     def __init__(
@@ -80,17 +81,20 @@ class Scorer:
         self.device = device
         basis = load_basis(plan.basis)
         if basis.sha256 != plan.basis_sha256:
-            raise CorruptData(
-                f"basis {plan.basis}: sha256 {basis.sha256}, the run has {plan.basis_sha256}; "
-                "use the datamask version that the run was started with"
+            raise Refused(
+                f"basis {plan.basis}: this worker has sha256 {basis.sha256}, the run has "
+                f"{plan.basis_sha256}; use the datamask version that the run was started with"
             )
         for name, sha256 in plan.models.items():
             found = catalog.model_info(name, sha256).sha256
             if found != sha256:
-                raise BadInput(f"model {name}: this worker has sha256 {found}, the run has {sha256}")
+                raise Refused(
+                    f"model {name}: this worker has sha256 {found}, the run has {sha256}; "
+                    "bring the file, or use the datamask version, that the run was started with"
+                )
         here = catalog.runtimes(catalog.model_info(n, sha256) for n, sha256 in plan.models.items())
         if plan.runtimes and here != plan.runtimes:
-            raise BadInput(
+            raise Refused(
                 f"this worker has {', '.join(here.values())}, the run {', '.join(plan.runtimes.values())}: "
                 "its bits would differ; install the same, or start a run with [run] exact = false"
             )

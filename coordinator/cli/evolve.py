@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
+from contextlib import ExitStack, closing
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,11 +14,16 @@ from rich.console import Console
 
 from coordinator.cli.progress import Progress, plain_steps
 from coordinator.cli.report import summary
+from coordinator.evolution import Watcher
 from coordinator.executor import Executor, LocalExecutor
+from coordinator.journal import Journal
+from coordinator.metrics import Metrics
 from coordinator.record import Record
 from coordinator.run import evolve_run, finish_run, free_name, open_run
 from coordinator.spec import load_spec
-from services.storage.store import Store, open_store
+from services.storage.store import open_store
+from worker.logs import setup as setup_logs
+from worker.metrics import serve
 
 
 class ExecutorName(StrEnum):
@@ -26,12 +33,20 @@ class ExecutorName(StrEnum):
     celery = "celery"
 
 
+class LogFormatName(StrEnum):
+    """How log lines look."""
+
+    text = "text"
+    json = "json"
+
+
 def evolve(
     spec: Annotated[
         Path, typer.Argument(help="Run spec (TOML); examples/ has some to start from.", show_default=False)
     ],
     store: Annotated[
-        str, typer.Option(envvar="DATAMASK_STORE", help="Where runs are kept: a folder or a file:// URL.")
+        str,
+        typer.Option(envvar="DATAMASK_STORE", help="Where runs are kept: a folder, or s3://bucket/prefix."),
     ] = "runs",
     run: Annotated[
         str | None, typer.Option(help="Name of the run. Default: the spec's name and a free number.")
@@ -58,6 +73,19 @@ def evolve(
     broker: Annotated[
         str, typer.Option(envvar="DATAMASK_BROKER", help="Redis of the Celery workers.")
     ] = "redis://127.0.0.1:6379/0",
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            envvar="DATAMASK_METRICS_PORT",
+            min=0,
+            max=65535,
+            help="Answer Prometheus on this port of 127.0.0.1 (or DATAMASK_METRICS_HOST). Default: not.",
+        ),
+    ] = None,
+    log_format: Annotated[
+        LogFormatName,
+        typer.Option(envvar="DATAMASK_LOG_FORMAT", help="Lines for people, or one JSON object a line."),
+    ] = LogFormatName.text,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress, only the run's URL at the end.")
     ] = False,
@@ -69,22 +97,29 @@ def evolve(
 
     Example: datamask evolve examples/archetype.toml --seed 3 --set search.generations=40
     """
+    if log_format is LogFormatName.json:
+        setup_logs("json", logging.INFO)
     wanted = load_spec(spec, seed=seed, targets=target or (), consent=consent, overrides=set_ or ())
     place = open_store(store, write=True)
     name = run or free_name(place, wanted.name, resume)
     record = Record(place.sub(name))
-    console = Console(stderr=True, quiet=quiet)
+    console = Console(stderr=True, quiet=quiet or log_format is LogFormatName.json)
     opened = open_run(wanted, record, resume=resume)
+    stack = ExitStack()
     try:
         if record.head().done:
             console.print(f"{record.url} is complete already.")
         else:
-            scorers = _executor(executor, record.store, store, name, broker)
+            scorers = stack.enter_context(closing(_executor(executor, record, store, name, broker)))
+            metrics = Metrics(name, opened.objectives, scorers)
+            if metrics_port is not None:
+                serve(metrics_port, metrics.registry)
+            watchers: list[Watcher] = [metrics, Journal(name)]
             with Progress(console, opened.spec, opened.objectives) as progress:
-                evolution = evolve_run(opened, scorers, [progress], progress.begin)
-            scorers.close()
+                evolution = evolve_run(opened, scorers, [progress, *watchers], progress.begin)
             with plain_steps(console) as steps:
-                reports = finish_run(opened, evolution.elites(), steps)
+                reports = finish_run(opened, evolution.elites(), scorers, steps)
+            metrics.done()
             summary(console, opened.objectives, evolution, reports, opened.spec)
     except KeyboardInterrupt:
         command = _resume_command(spec, place.url, name, seed, target, consent, set_)
@@ -94,18 +129,19 @@ def evolve(
         console.print(words, style="yellow", soft_wrap=True, markup=False)
         raise typer.Exit(130) from None
     finally:
+        stack.close()
         record.close()
     print(record.url)
 
 
-def _executor(kind: ExecutorName, run: Store, store_url: str, name: str, broker: str) -> Executor:
+def _executor(kind: ExecutorName, record: Record, store_url: str, name: str, broker: str) -> Executor:
     if kind is ExecutorName.local:
         from worker.evaluate import shared_evaluator
 
-        return LocalExecutor(run, shared_evaluator())
+        return LocalExecutor(record.store, shared_evaluator())
     from coordinator.celery_executor import CeleryExecutor
 
-    return CeleryExecutor(run, store_url, name, broker)
+    return CeleryExecutor(record.store, store_url, name, broker, check_owner=record.check_owner)
 
 
 def _resume_command(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -12,9 +11,7 @@ from rich.table import Table
 from coordinator.evolution import Evolution
 from coordinator.spec import Spec
 from services.recognition.fitness import Objective
-
-if TYPE_CHECKING:
-    from worker.realize import AuditReport
+from worker.jobs import AuditReport
 
 
 def summary(

@@ -72,6 +72,7 @@ def read_run(record: Record) -> dict[str, Any]:
         "masks_scored": len(rows),
         "views_scored": len(rows) * views,
         "set_aside": _set_aside(record.store),
+        "failures": _failures(record.store),
         "islands": [_island(rows, k, objectives) for k in range(search["islands"])],
         "elites": _elites(record, head, objectives, spec["elites"]["count"]),
     }
@@ -86,6 +87,25 @@ def _set_aside(store: Store) -> list[str]:
     """Batches that failed too often; their genomes have the worst fitness."""
     failures = Counter(key.split("/")[1] for key in store.list("failures/"))
     return sorted(batch for batch, count in failures.items() if count >= MAX_ATTEMPTS)
+
+
+def _failures(store: Store) -> list[dict[str, Any]]:
+    """Attempts that failed, by batch: how many, and the traceback of the last one."""
+    by_batch: dict[str, list[str]] = {}
+    for key in store.list("failures/"):
+        by_batch.setdefault(key.split("/")[1], []).append(key)
+    return [
+        {"batch": batch, "attempts": len(keys), "traceback": _traceback(store, keys)}
+        for batch, keys in sorted(by_batch.items())
+    ]
+
+
+def _traceback(store: Store, keys: list[str]) -> str:
+    newest = max(keys, key=lambda key: (len(key), key))  # .../2.json, .../10.json
+    try:
+        return str(json.loads(store.get(newest))["traceback"])
+    except (ObjectMissing, ValueError, KeyError, TypeError):
+        return f"{newest} cannot be read"
 
 
 def _island(rows: list[dict[str, Any]], island: int, objectives: list[str]) -> dict[str, Any]:
@@ -167,8 +187,14 @@ def _print(console: Console, facts: dict[str, Any]) -> None:
         highlight=False,
         markup=False,
     )
-    for batch in facts["set_aside"]:
-        console.print(f"batch {batch} kept failing and was set aside; see failures/{batch}/", style="yellow")
+    for failure in facts["failures"]:
+        fate = "was set aside" if failure["batch"] in facts["set_aside"] else "was tried again"
+        console.print(
+            f"batch {failure['batch']} failed {failure['attempts']} times and {fate}:",
+            style="yellow",
+            soft_wrap=True,
+        )
+        console.print(failure["traceback"].rstrip(), style="dim", markup=False, highlight=False)
     islands = Table(title="Best of each island", title_justify="left")
     elites = Table(title="Elites, on the ranking views", title_justify="left")
     for table, first in ((islands, "island"), (elites, "mask")):

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from coordinator.cli.evolve import LogFormatName
 from worker.bell import BROKER_VARIABLE, DEFAULT_BROKER
 
 
@@ -39,18 +40,46 @@ def worker(
         int | None,
         typer.Option(min=1, help="Threads of torch; all workers of an exact run need the same number."),
     ] = None,
+    queues: Annotated[
+        str, typer.Option(help="Kinds of work to take: score, realize, or both with a comma between.")
+    ] = "score,realize",
     loglevel: Annotated[LogLevel, typer.Option(help="How much to say.")] = LogLevel.info,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            envvar="DATAMASK_METRICS_PORT",
+            min=0,
+            max=65535,
+            help="Answer Prometheus on this port of 127.0.0.1 (or DATAMASK_METRICS_HOST). Default: not.",
+        ),
+    ] = None,
+    log_format: Annotated[
+        LogFormatName,
+        typer.Option(envvar="DATAMASK_LOG_FORMAT", help="Lines for people, or one JSON object a line."),
+    ] = LogFormatName.text,
+    grace_s: Annotated[
+        float, typer.Option(min=0, help="Seconds that a batch in hand may go on after SIGQUIT.")
+    ] = 20.0,
 ) -> None:
     """Score batches for coordinators that run with --executor celery, until stopped.
 
-    SIGTERM or Ctrl-C: the batch in hand is finished first. A worker that is killed loses nothing: its batch
-    goes to another. Where DATAMASK_STORE is set, batches of other stores are refused.
+    SIGTERM: the batch in hand is finished first. SIGQUIT: it may go on for --grace-s, then it goes back into
+    the queue. A worker that is killed loses nothing: its batch goes to another. Where DATAMASK_STORE is set,
+    batches of other stores are refused.
 
     Example: datamask worker --broker redis://127.0.0.1:6379/0
     """
     from worker.launch import launch
 
     code = launch(
-        broker, concurrency=concurrency, device=device.value, threads=threads, loglevel=loglevel.value.upper()
+        broker,
+        concurrency=concurrency,
+        device=device.value,
+        threads=threads,
+        loglevel=loglevel.value.upper(),
+        queues=queues,
+        metrics_port=metrics_port,
+        log_format=log_format.value,
+        grace_s=grace_s,
     )
     raise typer.Exit(code)

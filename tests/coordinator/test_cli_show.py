@@ -155,10 +155,19 @@ def test_done_running_and_killed_are_told_apart(run):
 
 
 def test_batches_that_were_set_aside_are_named(run):
-    for _ in range(MAX_ATTEMPTS):
-        record_failure(run.store, "a" * 40, "traceback")
-    record_failure(run.store, "b" * 40, "traceback")
-    assert read_run(run)["set_aside"] == ["a" * 40]
+    for k in range(MAX_ATTEMPTS):
+        record_failure(run.store, "a" * 40, f"Traceback: [attempt {k + 1}]")
+    record_failure(run.store, "b" * 40, "Traceback: [once]")
+    facts = read_run(run)
+    assert facts["set_aside"] == ["a" * 40]
+    assert facts["failures"] == [
+        {"batch": "a" * 40, "attempts": MAX_ATTEMPTS, "traceback": f"Traceback: [attempt {MAX_ATTEMPTS}]"},
+        {"batch": "b" * 40, "attempts": 1, "traceback": "Traceback: [once]"},
+    ]
+    shown = CliRunner().invoke(app, [run.url]).stdout
+    assert f"Traceback: [attempt {MAX_ATTEMPTS}]" in shown
+    assert "was set aside" in shown
+    assert "was tried again" in shown
 
 
 def test_the_audit_of_an_elite_is_shown_where_there_is_one(run):

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import redis
@@ -39,15 +39,16 @@ def free_port() -> int:
 class RedisServer:
     """One redis-server that keeps nothing on disk; stop and start it as a test needs."""
 
-    def __init__(self, binary: str, folder: Path) -> None:
-        self._binary, self._folder = binary, folder
+    def __init__(self, binary: str, folder: Path, password: str = "") -> None:
+        self._binary, self._folder, self._password = binary, folder, password
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """For --broker."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        user = f":{self._password}@" if self._password else ""
+        return f"redis://{user}127.0.0.1:{self.port}/0"
 
     def client(self) -> redis.Redis[bytes]:
         """A client of its own."""
@@ -56,6 +57,8 @@ class RedisServer:
     def start(self) -> None:
         """Start and wait until it answers."""
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        if self._password:
+            options += ["--requirepass", self._password]
         self._process = subprocess.Popen(
             [self._binary, *options, "--dir", str(self._folder)],
             stdout=subprocess.DEVNULL,
@@ -82,17 +85,43 @@ class RedisServer:
 
 
 class Worker:
-    """``datamask worker`` in a process of its own, its words in a file."""
+    """``datamask worker`` in a process of its own, its words in a file.
 
-    def __init__(self, broker: str, log: Path) -> None:
+    words: more options. module: another program that is a worker.
+    """
+
+    def __init__(
+        self,
+        broker: str,
+        log: Path,
+        *words: str,
+        module: str = "coordinator.cli",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.log = log
+        start = ["worker", "--device", "cpu"] if module == "coordinator.cli" else []
         with log.open("ab") as file:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "coordinator.cli", "worker", "--broker", broker, "--device", "cpu"],
+                [sys.executable, "-m", module, *start, "--broker", broker, *words],
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env={**os.environ, **(environment or {})},
             )
+
+    @property
+    def pid(self) -> int:
+        """Of its parent process."""
+        return self._process.pid
+
+    def children(self) -> list[int]:
+        """Its scoring processes."""
+        text = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [int(word) for word in text.split()]
+
+    def wait(self, timeout_s: float = 30) -> int:
+        """Until it has ended; returns its exit code."""
+        return self._process.wait(timeout_s)
 
     def text(self) -> str:
         """What it has said so far."""
@@ -124,12 +153,12 @@ class Worker:
 
 
 @contextlib.contextmanager
-def running_redis(folder: Path) -> Iterator[RedisServer]:
+def running_redis(folder: Path, password: str = "") -> Iterator[RedisServer]:
     """A server for one test. :raises FileNotFoundError: if there is no redis-server here."""
     binary = find_redis_server()
     if binary is None:
         raise FileNotFoundError(HOW_TO_GET)
-    server = RedisServer(binary, folder)
+    server = RedisServer(binary, folder, password)
     server.start()
     try:
         yield server

@@ -39,12 +39,24 @@ def redis_server(tmp_path: Path) -> Iterator[object]:
 
 
 @pytest.fixture
+def locked_redis(tmp_path: Path) -> Iterator[object]:
+    """A redis-server that wants a password."""
+    if _support().find_redis_server() is None:
+        if os.environ.get("CI"):
+            pytest.fail(_support().HOW_TO_GET)
+        pytest.skip(_support().HOW_TO_GET)
+    with _support().running_redis(tmp_path, "right") as server:
+        yield server
+
+
+@pytest.fixture
 def start_worker(redis_server: object, tmp_path: Path) -> Iterator[object]:
     """Call it to start one more ``datamask worker`` on the test's Redis; all end with the test."""
     started = []
 
-    def start() -> object:
-        worker = _support().Worker(redis_server.url, tmp_path / f"worker-{len(started)}.log")
+    def start(*words: str, **options: object) -> object:
+        log = tmp_path / f"worker-{len(started)}.log"
+        worker = _support().Worker(redis_server.url, log, *words, **options)
         started.append(worker)
         return worker
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -15,11 +16,12 @@ from coordinator.run import evolve_run, open_run
 from coordinator.spec import parse_spec
 from services.storage.store import open_store
 from worker import pin
+from worker.app import make_app
 from worker.bell import Bell, bell_list, decode_bell
 from worker.evaluate import Evaluator
-from worker.messages import QUEUE, TASK, Score
+from worker.hooks import MAX_DEATHS, deaths_key
+from worker.messages import SCORE, Work
 from worker.objects import MAX_ATTEMPTS, attempts, batch_key, scores_key
-from worker.tasks import MAX_DEATHS
 
 SPEC = {
     "name": "tiny",
@@ -88,26 +90,26 @@ def test_same_bytes_as_local_though_a_worker_is_killed(redis_server, start_worke
 def test_what_workers_refuse_and_what_they_survive(redis_server, start_worker, store):
     run = store.sub("portrait-001")
     batch = "c" * 40
-    work = Score(store.url, "portrait-001", batch)
+    work = Work(store.url, "portrait-001", batch)
     executor = CeleryExecutor(run, store.url, "portrait-001", redis_server.url)
     worker = start_worker()
     worker.wait_ready()
-    send = executor._app.send_task
+    send = make_app(redis_server.url).send_task
     with redis_server.client() as client:
 
         def bell():
             found = client.brpop([bell_list(work)], timeout=4) or client.brpop([bell_list(work)], timeout=4)
-            return None if found is None else decode_bell(found[1])
+            return None if found is None else replace(decode_bell(found[1]), seconds=0.0)
 
         # A message that makes no sense is dropped; the worker goes on.
-        send(TASK, kwargs={**work.kwargs(), "run": "../../etc"}, queue=QUEUE)
-        send(TASK, kwargs=work.kwargs(), queue=QUEUE)
+        send(SCORE, kwargs={**work.kwargs(), "run": "../../etc"}, queue=SCORE)
+        send(SCORE, kwargs=work.kwargs(), queue=SCORE)
         assert bell() == Bell(batch, "gone")
         assert "message dropped" in worker.text()
 
         # A damaged batch is nobody's failure, and the coordinator hears why.
         run.create(batch_key(batch), b"not a batch")
-        send(TASK, kwargs=work.kwargs(), queue=QUEUE)
+        send(SCORE, kwargs=work.kwargs(), queue=SCORE)
         heard = bell()
         assert heard.outcome == "trouble"
         assert batch in heard.detail
@@ -115,25 +117,25 @@ def test_what_workers_refuse_and_what_they_survive(redis_server, start_worker, s
 
         # Scores that are there are not made again.
         run.create(scores_key(batch), b"scores")
-        send(TASK, kwargs=work.kwargs(), queue=QUEUE)
+        send(SCORE, kwargs=work.kwargs(), queue=SCORE)
         assert bell() == Bell(batch, "known")
         assert run.get(scores_key(batch)) == b"scores"
 
         # A batch that killed one process after another is set aside instead of going round for ever.
         killer = "d" * 40
         run.create(batch_key(killer), b"whatever kills")
-        starts = f"datamask:starts:{bell_list(work).rpartition(':')[2]}:{killer}"
-        client.set(starts, MAX_DEATHS)
-        send(TASK, kwargs={**work.kwargs(), "batch": killer}, queue=QUEUE)
+        count = deaths_key(Work(store.url, "portrait-001", killer))
+        client.set(count, MAX_DEATHS)
+        send(SCORE, kwargs={**work.kwargs(), "batch": killer}, queue=SCORE)
         assert bell() == Bell(killer, "failed")
         assert attempts(run, killer) == MAX_ATTEMPTS
-        assert not client.exists(starts)
+        assert not client.exists(count)
 
         # A worker of another kind is refused with the difference.
         other = store.sub("other")
         pin.pin(other, {**Evaluator("cpu").fingerprint(), "torch": "1.0"})
-        work = Score(store.url, "other", batch)
-        send(TASK, kwargs=work.kwargs(), queue=QUEUE)
+        work = Work(store.url, "other", batch)
+        send(SCORE, kwargs=work.kwargs(), queue=SCORE)
         heard = bell()
         assert heard.outcome == "refused"
         assert "torch: the run has 1.0" in heard.detail

@@ -9,13 +9,14 @@ import time
 
 import pytest
 
-from coordinator import celery_executor
+from coordinator import celery_executor, pace
 from coordinator.celery_executor import CeleryExecutor
 from coordinator.executor import Finished
 from services.errors import BadInput, CorruptData, Unavailable
 from services.storage.store import open_store
 from worker.bell import Bell, bell_list, ring
-from worker.messages import QUEUE, Score
+from worker.heartbeat import Presence, beat_key, present
+from worker.messages import REALIZE, SCORE, Work
 from worker.objects import MAX_ATTEMPTS, batch_key, record_failure, scores_key
 
 A, B = "a" * 40, "b" * 40
@@ -46,12 +47,12 @@ def executor(redis_server, place):
 
 def rung(server, store, bell):
     with server.client() as client:
-        ring(client, bell_list(Score(store.url, "portrait-001", bell.batch)), bell)
+        ring(client, bell_list(Work(store.url, "portrait-001", bell.batch)), bell)
 
 
 def queued(server):
     with server.client() as client:
-        return [json.loads(m) for m in client.lrange(QUEUE, 0, -1)]
+        return [json.loads(m) for m in client.lrange(SCORE, 0, -1)]
 
 
 def test_a_message_holds_ids_only_and_reads_well(executor, redis_server, place):
@@ -112,7 +113,7 @@ def test_a_lost_bell_costs_time_only(executor, place, monkeypatch):
     place[1].create(scores_key(A), b"scores")
     for _ in range(MAX_ATTEMPTS):
         record_failure(place[1], B, "traceback")
-    scorers._out[B] = celery_executor._Out("b", time.monotonic() + 60, 60.0)  # as if it was sent long ago
+    scorers._out[B] = celery_executor._Out("b", due=time.monotonic() + 60)  # as if it was sent long ago
     assert {scorers.wait(), scorers.wait()} == {Finished(A), Finished(B, failed=True)}
 
 
@@ -206,3 +207,81 @@ def test_without_redis_there_is_one_clear_line(place):
 def test_a_name_that_workers_would_refuse_is_refused_here(redis_server, place):
     with pytest.raises(BadInput):
         CeleryExecutor(place[1], place[0].url, "../x", redis_server.url)
+
+
+def test_no_more_is_out_than_workers_can_take(executor, redis_server, place, monkeypatch):
+    store, run = place
+    monkeypatch.setattr(celery_executor, "LOOK_S", 0.0)
+    scorers = executor()
+    batches = [f"{k:040x}" for k in range(100)]
+    for batch in batches:
+        scorers.submit(batch, "a", b"genomes")
+    scorers._send_ready(wait=True)
+    assert len(queued(redis_server)) == pace.FIRST_OUT  # nobody is there yet
+    assert all(scorers._out[batch].written.result() for batch in batches)  # the others wait in the store
+
+    with redis_server.client() as client:
+        crew = Presence(client, "somebody", 10, [SCORE])
+        crew.start()
+        while present(client, SCORE) != 10:
+            time.sleep(0.01)
+        run.create(scores_key(batches[0]), b"scores")
+        rung(redis_server, store, Bell(batches[0], "scored", 8, seconds=5.0))
+        assert scorers.wait() == Finished(batches[0], 8)
+        scorers._send_ready(wait=True)
+        assert len(queued(redis_server)) == 1 + 20  # a batch in each one's hands, and one behind it
+        assert scorers.traffic().in_flight == 20
+        crew.stop()
+        assert present(client, SCORE) == 0
+
+
+def test_a_person_is_told_which_workers_are_missing(executor, redis_server, monkeypatch, caplog):
+    monkeypatch.setattr(celery_executor, "LOOK_S", 0.0)
+    monkeypatch.setattr(celery_executor, "LONELY_S", 0.0)
+    scorers = executor()
+    scorers.realize(A, "pictures and audits")
+    scorers._step()
+    scorers._step()
+    (said,) = [r.getMessage() for r in caplog.records if "no worker listens" in r.getMessage()]
+    assert "masks.realize" in said  # told once
+    assert "datamask worker --broker redis://127.0.0.1" in said
+
+
+def test_a_slow_batch_that_beats_is_not_sent_again(executor, redis_server, place, monkeypatch):
+    store, _ = place
+    monkeypatch.setattr(celery_executor, "LOOK_S", 0.1)
+    scorers = executor(resend_s=0.2)
+    key = beat_key(Work(store.url, "portrait-001", A))
+    with redis_server.client() as client:
+        client.set(key, "", ex=60)
+        scorers.submit(A, "a")
+        for _ in range(3):
+            scorers._step()
+        assert len(queued(redis_server)) == 1
+        client.delete(key)  # its worker died: sent again long before the beat's deadline
+        for _ in range(3):
+            scorers._step()
+        assert len(queued(redis_server)) >= 2
+        assert scorers.traffic().resent >= 1
+
+
+def test_a_job_is_sent_to_its_own_queue_and_its_progress_comes_back(
+    executor, redis_server, place, monkeypatch
+):
+    store, run = place
+    monkeypatch.setattr(celery_executor, "LOOK_S", 0.0)
+    scorers = executor()
+    told = []
+    scorers.realize(A, "pictures and audits", lambda *step: told.append(step))
+    assert scorers.realized(A) is None
+    with redis_server.client() as client:
+        (message,) = [json.loads(m) for m in client.lrange(REALIZE, 0, -1)]
+        assert message["headers"]["task"] == "masks.realize"
+        assert message["headers"]["argsrepr"] == "run portrait-001, pictures and audits"
+        client.set(beat_key(Work(store.url, "portrait-001", A)), "masks 1/4", ex=60)
+    scorers._step()
+    assert told == [("masks", 1, 4)]
+    run.create(scores_key(A), b"reports")
+    rung(redis_server, store, Bell(A, "scored"))
+    assert scorers.realized(A, wait=True) == Finished(A)
+    assert scorers.realized(A) is None  # told once

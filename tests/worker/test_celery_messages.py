@@ -14,15 +14,15 @@ from services.storage.store import open_store
 from worker import pin
 from worker.app import HARD_LIMIT_S, make_app
 from worker.bell import Bell, bell_list, connect, decode_bell, redacted
-from worker.messages import QUEUE, TASK, Score, decode_score
+from worker.messages import REALIZE, SCORE, Work, decode_work
 
 GOOD = {"v": 1, "store": "file:///runs", "run": "portrait-001", "batch": "0123456789abcdef" * 2 + "01234567"}
 URL = "redis://127.0.0.1:6379/0"
 
 
 def test_a_message_comes_back_as_it_was_sent():
-    score = decode_score(GOOD)
-    assert decode_score(json.loads(json.dumps(score.kwargs()))) == score
+    score = decode_work(GOOD)
+    assert decode_work(json.loads(json.dumps(score.kwargs()))) == score
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_message_comes_back_as_it_was_sent():
 )
 def test_hostile_messages_are_refused_in_one_line(change):
     with pytest.raises(BadInput) as caught:
-        decode_score({**GOOD, **change})
+        decode_work({**GOOD, **change})
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
 
@@ -58,7 +58,7 @@ def test_hostile_messages_are_refused_in_one_line(change):
 def test_a_message_without_a_field_is_refused():
     for field in GOOD:
         with pytest.raises(BadInput):
-            decode_score({k: v for k, v in GOOD.items() if k != field})
+            decode_work({k: v for k, v in GOOD.items() if k != field})
 
 
 def test_bells_survive_the_way_and_noise_is_no_bell():
@@ -77,9 +77,9 @@ def test_bells_survive_the_way_and_noise_is_no_bell():
 
 
 def test_two_runs_have_two_bells():
-    lists = {bell_list(Score("file:///runs", name, GOOD["batch"])) for name in ("a", "b")}
+    lists = {bell_list(Work("file:///runs", name, GOOD["batch"])) for name in ("a", "b")}
     assert len(lists) == 2
-    assert bell_list(Score("file:///runs/", "a", GOOD["batch"])) in lists
+    assert bell_list(Work("file:///runs/", "a", GOOD["batch"])) in lists
 
 
 def test_broker_urls_are_checked_and_passwords_stay_at_home():
@@ -106,17 +106,17 @@ def test_the_application_keeps_its_promises():
     assert conf.worker_pool_start_method == "spawn"
     assert conf.task_time_limit == HARD_LIMIT_S
     assert conf.broker_transport_options["visibility_timeout"] > conf.task_time_limit
-    assert [queue.name for queue in conf.task_queues] == [QUEUE]
+    assert [queue.name for queue in conf.task_queues] == [SCORE, REALIZE]
 
 
-def test_celery_finds_the_application_and_its_one_task(monkeypatch):
+def test_celery_finds_the_application_and_its_tasks(monkeypatch):
     monkeypatch.setenv("DATAMASK_BROKER", "redis://127.0.0.1:7/3")
     from celery.bin.celery import find_app
 
     app = find_app("worker.app")
     assert app.conf.broker_url == "redis://127.0.0.1:7/3"
     app.loader.import_default_modules()
-    assert [name for name in app.tasks if not name.startswith("celery.")] == [TASK]
+    assert sorted(name for name in app.tasks if not name.startswith("celery.")) == [REALIZE, SCORE]
 
 
 def test_the_process_that_forks_has_no_torch():

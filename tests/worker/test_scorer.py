@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from services.errors import BadInput, CorruptData
+from services.errors import CorruptData
 from services.recognition.audit import audit
 from services.recognition.recognize import euclidean_pairs
 from services.rendering.views import ViewRanges, sample_views
@@ -17,6 +17,7 @@ from services.shape.catalog import basis_info
 from services.storage import open_store
 from worker.evaluate import Evaluator
 from worker.objects import attempts, batch_key, failure_key, scores_key, write_target
+from worker.pin import Refused
 from worker.plan import (
     NOT_FINITE,
     OK,
@@ -112,9 +113,9 @@ def test_self_distances_against_plain_loops() -> None:
 
 
 def test_a_worker_with_other_hashes_is_refused(plan: Plan) -> None:
-    with pytest.raises(CorruptData, match="makehuman-mask-1"):
+    with pytest.raises(Refused, match="makehuman-mask-1"):
         Scorer(replace(plan, basis_sha256="0" * 64))
-    with pytest.raises(BadInput, match="dlib-hog"):
+    with pytest.raises(Refused, match="dlib-hog"):
         Scorer(replace(plan, models={**plan.models, "dlib-hog": "0" * 64}))
 
 
@@ -135,14 +136,24 @@ def test_a_batch_is_scored_once(plan: Plan, genomes: np.ndarray, tmp_path: Path)
     assert decode_scores(run.get(scores_key(batch)), "scores").raw.shape == (3, 4, 1)
 
 
-def test_damaged_objects_are_named(plan: Plan, genomes: np.ndarray, tmp_path: Path) -> None:
-    run = open_store(tmp_path, write=True)
-    data = bytearray(Batch(plan, genomes, 3, 1).encoded())
-    data[-5] ^= 1
-    run.create(batch_key("ab"), bytes(data))
-    with pytest.raises(CorruptData, match="batches/ab"):
-        Evaluator("cpu").evaluate(run, "ab")
-    assert attempts(run, "ab") == 0
+@pytest.mark.parametrize("place", ["folder", "bucket"])
+def test_damaged_objects_are_named(
+    plan: Plan, genomes: np.ndarray, tmp_path: Path, place: str, request: pytest.FixtureRequest
+) -> None:
+    run = open_store(tmp_path if place == "folder" else request.getfixturevalue("s3_server").url)
+    whole = Batch(plan, genomes, 3, 1).encoded()
+    flipped = bytearray(whole)
+    flipped[-5] ^= 1
+    evaluator = Evaluator("cpu")
+    for batch, data in {"ab": bytes(flipped), "cd": whole[:-20], "ef": b"", "0123": whole}.items():
+        run.create(batch_key(batch), data)
+        with pytest.raises(CorruptData, match=rf"{run.url}/batches/{batch}: .*remove it, then run again"):
+            evaluator.evaluate(run, batch)
+        assert attempts(run, batch) == 0
+        assert not run.exists(scores_key(batch))
+    run.put(scores_key("ab"), whole[:-20])
+    with pytest.raises(CorruptData, match=r"scores/ab: its content does not match .*remove it"):
+        decode_scores(run.get(scores_key("ab")), f"{run.url}/{scores_key('ab')}")
 
 
 def test_a_failing_batch_leaves_its_traceback(plan: Plan, tmp_path: Path) -> None:

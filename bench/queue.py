@@ -1,0 +1,260 @@
+"""``python -m bench.queue``: what the queue costs. Real Redis, real messages, bells and stores; no torch.
+
+- Busy: 32 workers that sleep 1 s a batch; the share of their time in which they have one in hand.
+- Rate: batches a second that the coordinator itself can handle, on a folder and on moto's S3 server: all that
+  came back, over the seconds in which it did not wait for a bell.
+- Memory: the coordinator's peak while 100,000 genomes live on 64 islands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.sleeping_tasks import SLEEP_VARIABLE, TIMES_VARIABLE
+from bench.support import ROOT, support
+from coordinator.celery_executor import CeleryExecutor
+from coordinator.evolution import Evolution
+from coordinator.executor import Finished
+from coordinator.gallery import story_of
+from coordinator.island import Generation, Ranked
+from coordinator.record import Record
+from coordinator.run import evolve_run, open_run
+from coordinator.spec import parse_spec
+from services.storage.store import open_store
+
+FORMAT = 1
+OUT = Path(__file__).parent / "results" / "queue.json"
+ISLANDS = 64
+EVERY = 5
+WANTED = {"busy": 0.95, "rate": 200.0, "memory_mb": 1000.0}
+READY_S = 60.0
+
+
+def spec_of(population: int, generations: int) -> dict[str, Any]:
+    """A run of 64 islands; what it is to satisfy does not matter here."""
+    return {
+        "name": "queue",
+        "search": {"islands": ISLANDS, "population": population, "generations": generations},
+        "migration": {"every": EVERY, "count": 1},
+        "views": {"count": 5},
+        "elites": {"ranking_views": 10},
+        "objective": [{"kind": "detect", "model": "dlib-hog"}],
+    }
+
+
+class _Counter:
+    """A Watcher that counts batches."""
+
+    def __init__(self) -> None:
+        self.batches = 0
+
+    def batch_done(self, finished: Finished, genomes: int) -> None:
+        self.batches += 1
+
+    def generation_done(self, generation: Generation) -> None: ...
+
+    def epoch_done(self, epoch: int, elites: Sequence[Ranked]) -> None: ...
+
+
+def coordinate(store: str, broker: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Drive one run to its end in this process; returns its figures."""
+    place = open_store(store, write=True)
+    record = Record(place.sub("run"))
+    opened = open_run(parse_spec(spec, "bench"), record, resume=False)
+    executor = CeleryExecutor(record.store, store, "run", broker)
+    counter = _Counter()
+    began = used = waited = 0.0
+
+    def start(evolution: Evolution) -> None:
+        # What Python loads for the optimizers is paid once, and no part of a batch.
+        nonlocal began, used, waited
+        began, used, waited = time.monotonic(), time.process_time(), executor.waited_s
+
+    evolution = evolve_run(opened, executor, [counter], start)
+    seconds, used = time.monotonic() - began, time.process_time() - used
+    story_of(record, evolution.elites())  # what the end of a run reads
+    waited = executor.waited_s - waited
+    executor.close()
+    record.close()
+    return {
+        "batches": counter.batches,
+        "seconds": round(seconds, 2),
+        "waited_seconds": round(waited, 2),
+        "cpu_seconds": round(used, 2),
+        "batches_per_second": round(counter.batches / seconds, 1),
+        "own_batches_per_second": round(counter.batches / (seconds - waited), 1),
+        "batches_per_cpu_second": round(counter.batches / used, 1),
+        "resent": executor.traffic().resent,
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000, 1),
+        "torch_loaded": "torch" in sys.modules,
+    }
+
+
+@contextmanager
+def sleeping(broker: str, processes: int, sleep_s: float, folder: Path) -> Iterator[Path]:
+    """Workers for as long as the context lasts; gives the folder of their times."""
+    times = folder / "times"
+    times.mkdir()
+    log = folder / "sleepers.log"
+    variables = {SLEEP_VARIABLE: str(sleep_s), TIMES_VARIABLE: str(times)}
+    with log.open("wb") as file:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "bench.sleepers", "--broker", broker, "--concurrency", str(processes)],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+            env={**os.environ, **variables},
+        )
+    try:
+        deadline = time.monotonic() + READY_S
+        while " ready." not in log.read_text():
+            if worker.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the sleepers did not start:\n{log.read_text()[-2000:]}")
+            time.sleep(0.1)
+        yield times
+    finally:
+        worker.terminate()
+        try:
+            worker.wait(30)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()
+
+
+def busy_share(times: Path, processes: int) -> dict[str, Any]:
+    """The share of the workers' time with a batch in hand, from when all had begun until the last rounds.
+
+    The end is left out: a run that is about to end has not enough batches for everybody.
+    """
+    spans = [
+        [tuple(map(float, line.split())) for line in path.read_text().splitlines()]
+        for path in sorted(times.glob("*.txt"))
+    ]
+    if len(spans) != processes:
+        raise RuntimeError(f"{len(spans)} of {processes} processes had work")
+    start = max(own[0][0] for own in spans)
+    begins = sorted(span[0] for own in spans for span in own)
+    end = begins[-2 * processes]
+    at_work = sum(max(0.0, min(b, end) - max(a, start)) for own in spans for a, b in own)
+    return {
+        "share": round(at_work / (processes * (end - start)), 4),
+        "window_seconds": round(end - start, 2),
+        "batches": len(begins),
+    }
+
+
+def measured(
+    spec: Mapping[str, Any], processes: int, sleep_s: float, *, bucket: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """One run in fresh servers: the coordinator's figures and the workers' busy share."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="datamask-queue-")))
+        redis = stack.enter_context(support("redis_server").running_redis(folder))
+        store, variables = str(folder / "runs"), dict(os.environ)
+        if bucket:
+            s3 = stack.enter_context(support("s3_server").running_s3(folder))
+            store, variables = s3.url, {**os.environ, **s3.environment()}
+            os.environ.update(s3.environment())
+        times = stack.enter_context(sleeping(redis.url, processes, sleep_s, folder))
+        done = subprocess.run(
+            [sys.executable, "-m", "bench.queue", "--coordinate", store, redis.url, json.dumps(spec)],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            cwd=ROOT,
+            env=variables,
+        )
+        return json.loads(done.stdout.splitlines()[-1]), busy_share(times, processes)
+
+
+def queue_cost(*, quick: bool, console: Console) -> dict[str, Any]:
+    """Everything, as the JSON values of the report."""
+    facts = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "load_at_start": round(os.getloadavg()[0], 2),
+        "python": sys.version.split()[0],
+    }
+    console.print("32 workers, batches of 1 s ...")
+    busy_run, busy = measured(spec_of(8, 5 if quick else 10), 32, 1.0)
+    console.print("100,000 genomes on 64 islands, workers that do not sleep ...")
+    generations = 5 if quick else 49
+    file_run, _ = measured(spec_of(32, generations), 4, 0.0)
+    console.print("the same for a moment, in a bucket ...")
+    s3_run, _ = measured(spec_of(32, EVERY), 4, 0.0, bucket=True)
+    return {
+        "format": FORMAT,
+        "machine": facts,
+        "settings": {"islands": ISLANDS, "every": EVERY, "quick": quick},
+        "busy": {**busy, "workers": 32, "sleep_s": 1.0, "run": busy_run},
+        "file_store": {**file_run, "genomes": ISLANDS * 32 * generations},
+        "s3_moto": s3_run,
+    }
+
+
+def show(result: Mapping[str, Any], console: Console) -> None:
+    """Print the table of one result."""
+    table = Table("", "measured", "wanted", title="what the queue costs", title_justify="left")
+    busy, files, bucket = result["busy"], result["file_store"], result["s3_moto"]
+    table.add_row("32 workers, batches of 1 s: time busy", f"{busy['share']:.1%}", f">= {WANTED['busy']:.0%}")
+    table.add_row(
+        "coordinator alone, folder: batches a second",
+        f"{files['own_batches_per_second']:.0f}",
+        f">= {WANTED['rate']:.0f}",
+    )
+    table.add_row("  the same, by the seconds it had a core", f"{files['batches_per_cpu_second']:.0f}", "")
+    table.add_row("  the same, with its workers on these cores", f"{files['batches_per_second']:.0f}", "")
+    table.add_row("coordinator alone, moto's S3", f"{bucket['own_batches_per_second']:.0f}", "")
+    table.add_row(
+        f"peak memory, {files['genomes']:,} genomes on {ISLANDS} islands",
+        f"{files['peak_mb']:.0f} MB",
+        f"< {WANTED['memory_mb']:.0f} MB",
+    )
+    console.print(table)
+    facts = result["machine"]
+    console.print(
+        f"{facts['cores']} cores, load {facts['load_at_start']} before the start. On a machine that others "
+        "load, the rate by wall time is theirs as much as ours.",
+        highlight=False,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser("python -m bench.queue", description="What the queue costs.")
+    parser.add_argument("--quick", action="store_true", help="short runs: not for figures")
+    parser.add_argument("--out", type=Path, default=OUT, help="where the JSON goes (default: %(default)s)")
+    parser.add_argument("--coordinate", nargs=3, metavar=("STORE", "BROKER", "SPEC"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args(argv)
+    if arguments.coordinate:
+        store, broker, spec = arguments.coordinate
+        print(json.dumps(coordinate(store, broker, json.loads(spec))))
+        return 0
+    console = Console()
+    result = queue_cost(quick=arguments.quick, console=console)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    part = arguments.out.with_suffix(".part")
+    part.write_text(json.dumps(result, indent=1) + "\n")
+    os.replace(part, arguments.out)
+    show(result, console)
+    console.print(f"written to {arguments.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""``python -m bench.sleepers --broker URL``: a worker of the tasks in :mod:`bench.sleeping_tasks`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from worker import logs
+from worker.app import HARD_LIMIT_S, make_app
+from worker.launch import run_worker
+from worker.messages import QUEUES
+
+
+def main() -> int:
+    """Start a worker of sleepers; it ends as a real one does."""
+    parser = argparse.ArgumentParser("python -m bench.sleepers", description="A worker that only sleeps.")
+    parser.add_argument("--broker", required=True)
+    parser.add_argument("--concurrency", type=int, default=1)
+    parser.add_argument("--grace-s", type=float, default=20.0)
+    parser.add_argument("--limit-s", type=float, default=HARD_LIMIT_S, help="hard time limit of a batch")
+    parser.add_argument("--start-method", choices=("fork", "spawn"), default="fork")
+    arguments = parser.parse_args()
+    logs.setup("text", "INFO")
+    app = make_app(
+        arguments.broker, arguments.start_method, tasks=["bench.sleeping_tasks"], grace_s=arguments.grace_s
+    )
+    app.conf.task_time_limit = arguments.limit_s
+    return run_worker(app, arguments.concurrency, list(QUEUES.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

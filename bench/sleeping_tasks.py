@@ -1,0 +1,76 @@
+"""Tasks that only sleep: the real names, messages, bells and store, and no torch.
+
+They give every genome scores that follow from its genes, so that a search goes on as ever.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from celery import shared_task
+
+from services.storage.store import ObjectMissing, Store
+from worker.bell import Bell
+from worker.heartbeat import Heartbeat
+from worker.hooks import WorkTask
+from worker.jobs import decode_job, encode_reports
+from worker.messages import REALIZE, SCORE
+from worker.objects import batch_key, scores_key
+from worker.plan import Batch, Scores, decode_batch
+from worker.serve import serve
+
+SLEEP_VARIABLE = "DATAMASK_BENCH_SLEEP_S"
+TIMES_VARIABLE = "DATAMASK_BENCH_TIMES"  # a folder: each process notes when it was at work
+
+
+@shared_task(name=SCORE, base=WorkTask, bind=True)  # type: ignore[untyped-decorator]
+def score(self: Any, **message: Any) -> dict[str, Any]:
+    """Sleep, then write scores."""
+    began = time.monotonic()
+    try:
+        return serve(self, message, _slept)
+    finally:
+        if folder := os.environ.get(TIMES_VARIABLE):
+            with Path(folder, f"{os.getpid()}.txt").open("a") as file:
+                file.write(f"{began} {time.monotonic()}\n")
+
+
+@shared_task(name=REALIZE, base=WorkTask, bind=True)  # type: ignore[untyped-decorator]
+def realize(self: Any, **message: Any) -> dict[str, Any]:
+    """Say that it is done."""
+    return serve(self, message, _pretended)
+
+
+def _slept(run: Store, batch: str, heart: Heartbeat) -> Bell:
+    if run.exists(scores_key(batch)):
+        return Bell(batch, "known")
+    try:
+        work = decode_batch(run.get(batch_key(batch)), batch)
+    except ObjectMissing:
+        return Bell(batch, "gone")
+    time.sleep(float(os.environ.get(SLEEP_VARIABLE, "0")))
+    run.create(scores_key(batch), scores_of(work).encoded({}))
+    return Bell(batch, "scored", len(work.genomes) * work.view_count)
+
+
+def _pretended(run: Store, batch: str, heart: Heartbeat) -> Bell:
+    decode_job(run.get(batch_key(batch)), batch)
+    run.create(scores_key(batch), encode_reports([]))
+    return Bell(batch, "scored")
+
+
+def scores_of(work: Batch) -> Scores:
+    """Scores of the right shapes: the nearer a genome is to the neutral face, the better."""
+    n, v = len(work.genomes), work.view_count
+    raw = -np.square(work.genomes).mean(axis=1, keepdims=True).astype(np.float32)
+    return Scores(
+        raw=np.broadcast_to(raw, (len(work.plan.measures), n, v)).copy(),
+        between=np.full(n, np.nan, np.float32),
+        status=np.zeros(n, np.uint8),
+        flipped=np.zeros(n, np.float32),
+        coverage=np.ones((n, v), np.float32),
+    )

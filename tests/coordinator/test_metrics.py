@@ -1,0 +1,79 @@
+"""Figures for Prometheus, log lines for machines."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import urllib.request
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from coordinator.executor import Finished, Traffic
+from coordinator.metrics import Metrics
+from services.errors import BadInput, Unavailable
+from services.recognition.fitness import Objective
+from worker.logs import JsonFormatter, label_facts
+from worker.metrics import serve
+
+
+class Still:
+    """An executor with known traffic."""
+
+    def traffic(self):
+        return Traffic(3, 2, {"masks.score": 5, "masks.realize": 0})
+
+
+def scraped(port):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        families = list(text_string_to_metric_families(answer.read().decode()))
+    return {(s.name, *sorted(s.labels.values())): s.value for f in families for s in f.samples}
+
+
+def test_a_run_can_be_asked_for_its_figures():
+    metrics = Metrics("portrait", [Objective("detect", "dlib-hog", 1.0, 0.0)], Still())
+    metrics.batch_done(Finished("a" * 40, 8), 4)
+    metrics.batch_done(Finished("b" * 40, failed=True), 4)
+    port = serve(0, metrics.registry)
+    found = scraped(port)
+    assert found["datamask_batches_done_total", "portrait"] == 2
+    assert found["datamask_batches_set_aside_total", "portrait"] == 1
+    assert found["datamask_batches_reissued_total", "portrait"] == 2
+    assert found["datamask_batches_in_flight", "portrait"] == 3
+    assert found["datamask_queue_depth", "masks.score"] == 5
+    assert found["datamask_run_done", "portrait"] == 0
+    metrics.done()
+    assert scraped(port)["datamask_run_done", "portrait"] == 1
+
+
+def test_a_port_that_is_taken_and_a_host_that_is_none(monkeypatch):
+    metrics = Metrics("portrait", [], Still())
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        with pytest.raises(Unavailable, match="another --metrics-port"):
+            serve(holder.getsockname()[1], metrics.registry)
+    monkeypatch.setenv("DATAMASK_METRICS_HOST", "no such host")
+    with pytest.raises(BadInput, match="DATAMASK_METRICS_HOST"):
+        serve(0, metrics.registry)
+
+
+def test_a_line_is_one_json_object_with_the_facts():
+    made = logging.LogRecord("worker", logging.INFO, "f", 1, "batch %s\nis done", ("x",), None)
+    made.run, made.island = "portrait", 3
+    line = JsonFormatter().format(made)
+    assert "\n" not in line
+    found = json.loads(line)
+    assert {"time", "level", "logger"} < set(found)
+    assert (found["message"], found["run"], found["island"]) == ("batch x\nis done", "portrait", 3)
+
+
+def test_a_label_holds_the_facts():
+    label = "run 007, island 3, generation 41, batch 2/4"
+    assert label_facts(label) == {"run": "007", "island": 3, "generation": 41}
+    assert label_facts("run portrait-001, island 3, ranking after epoch 2") == {
+        "run": "portrait-001",
+        "island": 3,
+    }
+    assert label_facts("") == {}

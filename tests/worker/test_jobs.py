@@ -1,0 +1,112 @@
+"""Jobs to realize masks: written down and read back, done once, refused by strangers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from services.errors import BadInput, CorruptData
+from services.rendering.views import ViewRanges
+from services.shape.catalog import basis_info
+from services.storage.store import open_store
+from worker.evaluate import Summary
+from worker.jobs import (
+    AuditReport,
+    EliteMask,
+    Exhibition,
+    Job,
+    StoryFrame,
+    decode_job,
+    decode_reports,
+    encode_reports,
+)
+from worker.objects import attempts, batch_key, scores_key
+from worker.pin import Refused
+from worker.plan import batch_id
+from worker.realization import realize_job
+
+BASIS = basis_info("makehuman-mask-1")
+GENES = len(BASIS.gene_names)
+
+
+def mask(name="i00-g0002-001", genes=GENES):
+    genome = np.random.default_rng(1).normal(0, 0.2, genes).astype(np.float32)
+    return EliteMask(name, 0, 2, genome, 0.41, {"dlib-mmod": float("-inf"), "dlib-hog": 0.8}, 0.03)
+
+
+def job(*masks, **changes):
+    return replace(Job(BASIS.id, BASIS.sha256, masks or (mask(),), {}), **changes)
+
+
+def put(run, wanted):
+    data = wanted.encoded()
+    run.create(batch_key(batch_id(data)), data)
+    return batch_id(data)
+
+
+def test_a_job_comes_back_as_it_was_written():
+    story = (StoryFrame(mask().genome, 0, None), StoryFrame(mask().genome, 7, 0.5))
+    show = Exhibition(story, ViewRanges(size_px=96), 3, 20, "ab", ("viola-jones",))
+    wanted = job(mask(), mask("i01-g0000-000"), models={"dlib-hog": "00"}, exhibition=show)
+    found = decode_job(wanted.encoded(), "here")
+    assert found.encoded() == wanted.encoded()
+    assert [m.id for m in found.masks] == ["i00-g0002-001", "i01-g0000-000"]
+    assert found.masks[0].values == mask().values
+    assert list(found.masks[0].values) == ["dlib-mmod", "dlib-hog"]  # captions keep the spec's order
+    assert found.exhibition.ranges == show.ranges
+    assert [f.fitness for f in found.exhibition.story] == [None, 0.5]
+
+
+def test_answers_come_back():
+    report = AuditReport(
+        "i00-g0002-001", 1, 1.0, 0.4, {"viola-jones": 1.0}, None, None, None, None, [{"a": 1}]
+    )
+    assert decode_reports(encode_reports([report]), "here") == [report]
+    with pytest.raises(CorruptData, match="here"):
+        decode_reports(b"nothing", "here")
+
+
+def test_hostile_and_foreign_jobs_are_refused():
+    with pytest.raises(BadInput, match="one name a mask"):
+        job(mask("a/b")).encoded()
+    with pytest.raises(BadInput):
+        job(mask("..")).encoded()
+    with pytest.raises(BadInput, match="no elite"):
+        replace(job(), masks=()).encoded()
+    data = bytearray(job().encoded())
+    data[-3] ^= 1
+    with pytest.raises(CorruptData, match="here"):
+        decode_job(bytes(data), "here")
+
+
+def test_a_job_writes_meshes_once(tmp_path):
+    run = open_store(tmp_path, write=True)
+    name = put(run, job())
+    assert realize_job(run, name) == Summary(name, "scored")
+    assert run.list("masks/") == ["masks/i00-g0002-001/genome.json", "masks/i00-g0002-001/mask.glb"]
+    assert json.loads(run.get("masks/i00-g0002-001/genome.json"))["values"]["dlib-mmod"] is None
+    assert decode_reports(run.get(scores_key(name)), "here") == []
+    assert realize_job(run, name).outcome == "known"
+    assert realize_job(run, "0" * 40).outcome == "gone"
+
+
+def test_a_machine_with_other_parts_refuses(tmp_path):
+    run = open_store(tmp_path, write=True)
+    for wanted, word in (
+        (job(basis_sha256="0" * 64), "basis makehuman-mask-1"),
+        (job(models={"dlib-hog": "0" * 64}), "model dlib-hog"),
+    ):
+        with pytest.raises(Refused, match=word):
+            realize_job(run, put(run, wanted))
+    assert run.list("failures/") == []
+
+
+def test_bytes_under_another_id_are_not_believed(tmp_path):
+    run = open_store(tmp_path, write=True)
+    run.create(batch_key("1" * 40), job().encoded())
+    with pytest.raises(CorruptData, match="another batch"):
+        realize_job(run, "1" * 40)
+    assert attempts(run, "1" * 40) == 0

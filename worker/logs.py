@@ -1,0 +1,61 @@
+"""Log lines for people or, one JSON object a line, for machines. Torch-free."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+import time
+from typing import Any, Literal
+
+LogFormat = Literal["text", "json"]
+FORMAT_VARIABLE = "DATAMASK_LOG_FORMAT"
+LEVEL_VARIABLE = "DATAMASK_LOG_LEVEL"  # of worker to child: a spawned one inherits nothing else
+
+FACTS = ("run", "island", "generation", "batch", "epoch", "outcome", "views", "seconds")
+# What a task's label says, "run portrait, island 3, generation 41, batch 2/4", holds the facts as well.
+_LABEL = re.compile(r"\b(run|island|generation) ([^\s,]+)")
+
+
+def label_facts(label: str) -> dict[str, Any]:
+    """``run``, ``island`` and ``generation`` of a label, as far as it names them."""
+    return {k: int(v) if v.isdigit() and k != "run" else v for k, v in _LABEL.findall(label)}
+
+
+def setup_as_parent() -> None:
+    """What :func:`setup` did in the process that started this one."""
+    kind = os.environ.get(FORMAT_VARIABLE)
+    level = os.environ.get(LEVEL_VARIABLE, "INFO")
+    setup("json" if kind == "json" else "text", int(level) if level.isdigit() else level)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (UTC), level, logger, message, and the facts where known."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        fields: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+            + f".{record.msecs:03.0f}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        fields |= {name: getattr(record, name) for name in FACTS if hasattr(record, name)}
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(fields, ensure_ascii=False, default=str)
+
+
+def setup(kind: LogFormat, level: int | str) -> None:
+    """Send every log line to standard error, here and in spawned children; replaces what was set up."""
+    os.environ[FORMAT_VARIABLE], os.environ[LEVEL_VARIABLE] = kind, str(level)
+    handler = logging.StreamHandler(sys.stderr)
+    text = logging.Formatter("[%(asctime)s %(levelname)s %(processName)s] %(message)s")
+    handler.setFormatter(JsonFormatter() if kind == "json" else text)
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    # Each request of the object store would be a line.
+    for chatty in ("botocore", "boto3", "urllib3", "s3transfer", "numba", "PIL", "OpenGL"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

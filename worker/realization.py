@@ -1,0 +1,89 @@
+"""Realize the masks that a run's record asks for, and answer once (task ``masks.realize``)."""
+
+from __future__ import annotations
+
+import traceback
+from functools import lru_cache
+
+import torch
+
+from services.errors import DatamaskError
+from services.recognition.catalog import model_info
+from services.shape.basis import load_basis
+from services.shape.decode import Decoder
+from services.storage.store import ObjectMissing, Store
+from worker.evaluate import Summary
+from worker.jobs import AuditReport, Job, decode_job, encode_reports
+from worker.objects import batch_key, read_target, record_failure, scores_key
+from worker.pin import Refused
+from worker.plan import check_id
+from worker.realize import Progress, realize, write_meshes
+
+
+def realize_job(run: Store, job: str, progress: Progress | None = None) -> Summary:
+    """Do what ``batches/<job>`` asks for and answer in ``scores/<job>``.
+
+    What can fail counts as in :meth:`worker.evaluate.Evaluator.evaluate`. A job may be done twice: it writes
+    the same files.
+
+    :raises Refused: if this machine has another basis or other models than the run.
+    """
+    if run.exists(scores_key(job)):
+        return Summary(job, "known")
+    where = f"{run.url}/{batch_key(job)}"
+    try:
+        data = run.get(batch_key(job))
+    except ObjectMissing:
+        return Summary(job, "gone")
+    wanted = decode_job(data, where)
+    check_id(job, data, where)
+    _refuse_strangers(wanted)
+    try:
+        reports = _made(run, wanted, progress)
+    except (DatamaskError, MemoryError, OSError, torch.OutOfMemoryError):
+        raise
+    except Exception:
+        record_failure(run, job, traceback.format_exc())
+        return Summary(job, "failed")
+    run.create(scores_key(job), encode_reports(reports))
+    return Summary(job, "scored")
+
+
+def _made(run: Store, job: Job, progress: Progress | None) -> list[AuditReport]:
+    show = job.exhibition
+    if show is None:
+        write_meshes(run, _decoder(job.basis), job.masks)
+        return []
+    return realize(
+        run,
+        job.basis,
+        job.masks,
+        show.story,
+        show.ranges,
+        show.audit_seed,
+        show.audit_views,
+        None if show.target is None else read_target(run, show.target),
+        show.critics,
+        progress,
+        show.research_only,
+        job.models,
+    )
+
+
+def _refuse_strangers(job: Job) -> None:
+    ours = {name: model_info(name, sha256).sha256 for name, sha256 in job.models.items()}
+    lines = [
+        f"model {name}: the run has sha256 {sha256}, this machine {ours[name]}"
+        for name, sha256 in job.models.items()
+        if ours[name] != sha256
+    ]
+    found = load_basis(job.basis).sha256
+    if found != job.basis_sha256:
+        lines.append(f"basis {job.basis}: the run has sha256 {job.basis_sha256}, this machine {found}")
+    if lines:
+        raise Refused(f"{'; '.join(lines)}; use the datamask version that the run was started with")
+
+
+@lru_cache(maxsize=2)
+def _decoder(basis: str) -> Decoder:
+    return Decoder(load_basis(basis))

@@ -1,0 +1,101 @@
+"""What every task does around its work: read the message, beat, tell whose fault a failure is, ring."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import redis
+
+from services.errors import BadInput, DatamaskError
+from services.storage.store import Store, open_store
+from worker import pin
+from worker.bell import Bell, bell_list, ring
+from worker.heartbeat import Heartbeat
+from worker.hooks import MAX_DEATHS, client_of, deaths, deaths_key
+from worker.logs import label_facts
+from worker.messages import Work, decode_work
+from worker.objects import MAX_ATTEMPTS, attempts, batch_key, record_failure
+
+log = logging.getLogger(__name__)
+
+STORE_VARIABLE = "DATAMASK_STORE"  # where set, a worker touches no other store
+TROUBLE_PAUSE_S = 2.0  # a worker that cannot score must not empty the queue in a blink
+
+Attend = Callable[[Store, str, Heartbeat], Bell]
+
+
+def serve(task: Any, message: Mapping[str, Any], attend: Attend) -> dict[str, Any]:
+    """Do what a message asks for with this process's own parts, and ring back.
+
+    A message that makes no sense is dropped with a line in the log: nobody could be rung up.
+
+    :returns: a small summary, for Flower and for the parent's figures.
+    """
+    began = time.monotonic()
+    try:
+        work = decode_work(message)
+        allowed(work.store)
+    except BadInput as error:
+        log.error("message dropped: %s", error)
+        return {"outcome": "dropped", "views": 0, "seconds": 0.0}
+    client = client_of(task.app.conf.broker_url)
+    with Heartbeat(client, work) as heart:
+        bell = set_aside(work) if deaths(client, work) >= MAX_DEATHS else attended(work, attend, heart)
+    bell = replace(bell, seconds=round(time.monotonic() - began, 3))
+    facts = {**label_facts(task.request.argsrepr or ""), "run": work.run, "batch": work.batch}
+    facts |= {"outcome": bell.outcome, "views": bell.views, "seconds": bell.seconds}
+    try:
+        client.delete(deaths_key(work))
+        ring(client, bell_list(work), bell)
+    except redis.RedisError as error:
+        log.warning(
+            "batch %s: %s, but the bell cannot be rung (%s); the coordinator will look into the store",
+            *(work.batch, bell.outcome, error),
+            extra=facts,
+        )
+    log.info("%s: %s, %d views", task.request.argsrepr, bell.outcome, bell.views, extra=facts)
+    if bell.outcome in ("refused", "trouble"):
+        log.error(
+            "batch %s: %s: %s; the coordinator sends it again",
+            *(work.batch, bell.outcome, bell.detail),
+            extra=facts,
+        )
+        time.sleep(TROUBLE_PAUSE_S)
+    return {"outcome": bell.outcome, "views": bell.views, "seconds": bell.seconds}
+
+
+def attended(work: Work, attend: Attend, heart: Heartbeat) -> Bell:
+    """Say what became of the work; faults of the infrastructure and refusals count against no batch."""
+    try:
+        return attend(open_store(work.store).sub(work.run), work.batch, heart)
+    except pin.Refused as error:
+        return Bell(work.batch, "refused", detail=_line(error))
+    except (DatamaskError, MemoryError, OSError, ImportError) as error:
+        return Bell(work.batch, "trouble", detail=_line(error))
+
+
+def set_aside(work: Work) -> Bell:
+    """Give a batch up that has killed every process which tried it: it would go round for ever."""
+    try:
+        run = open_store(work.store).sub(work.run)
+        while run.exists(batch_key(work.batch)) and attempts(run, work.batch) < MAX_ATTEMPTS:
+            record_failure(run, work.batch, f"the process that worked on it died {MAX_DEATHS} times in a row")
+    except (DatamaskError, OSError) as error:
+        return Bell(work.batch, "trouble", detail=_line(error))
+    return Bell(work.batch, "failed")
+
+
+def allowed(store_url: str) -> None:
+    """:raises BadInput: if this worker was told to serve another store only."""
+    own = os.environ.get(STORE_VARIABLE)
+    if own and open_store(own).url.rstrip("/") != store_url.rstrip("/"):
+        raise BadInput(f"store {store_url}: this worker serves {own} only ({STORE_VARIABLE})")
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(f"{error}".split())[:500] or type(error).__name__
