@@ -245,8 +245,7 @@ class Stage:
     def _staged(self, service: str, text: str, *, own_ports: bool) -> str:
         """A text with names, ports and paths of loopback; mounted files that it names are staged too."""
         mounts = self._mounts(service)
-        for target in sorted(mounts, key=len, reverse=True):
-            text = re.sub(re.escape(target) + r"(?![\w.-])", str(mounts[target]), text)
+        text = _moved(text, mounts)
         for mount in self._service(service).get("volumes", ()):
             if mount["type"] == "bind" and not mounts[mount["target"]].exists():
                 self._stage(service, Path(mount["source"]), mounts[mount["target"]], own_ports=True)
@@ -275,11 +274,16 @@ class Stage:
         except UnicodeDecodeError:
             shutil.copy(source, staged)
             return
-        mounts = self._mounts(service) if own_ports else {}
-        for target in sorted(mounts, key=len, reverse=True):
-            text = re.sub(re.escape(target) + r"(?![\w.-])", str(mounts[target]), text)
+        if own_ports:
+            text = _moved(text, self._mounts(service))
         text = self._named(service, text, own_ports=own_ports)
         staged.write_text(self.edits.get(source.name, str)(text))
+
+
+def _moved(text: str, mounts: Mapping[str, Path]) -> str:
+    """The text with each path of the container where it lies here, in one pass."""
+    targets = "|".join(re.escape(target) for target in sorted(mounts, key=len, reverse=True))
+    return re.sub(rf"(?<![\w.-])(?:{targets})(?![\w.-])", lambda found: str(mounts[found[0]]), text)
 
 
 def _command(argv: Sequence[str]) -> list[str]:
