@@ -21,9 +21,9 @@ name = "tiny"
 seed = 3
 [search]
 islands = 2
-population = 6
-generations = 6
-slice_size = 3
+population = 4
+generations = 2
+batch = 2
 [migration]
 every = 2
 count = 1
@@ -37,7 +37,7 @@ count = 1
 candidates = 1
 ranking_views = 2
 [verify]
-views = 2
+views = 1
 """
 # Ports that each service's command listens on.
 PORTS = {
@@ -111,4 +111,4 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
             stage.wait_healthy(service)
         stage.up("coordinator")
         stage.wait_healthy("coordinator")
-        yield Played(stage, stage.wait_end("coordinator"))
+        yield Played(stage, stage.wait_end("coordinator", timeout_s=400))

@@ -77,7 +77,7 @@ def test_the_run_is_done_and_in_the_bucket(played: Played) -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["done"] is True
+    assert json.loads(done.stdout)["state"] == "done"
 
 
 def test_a_coordinator_that_is_started_again_has_nothing_to_do(played: Played) -> None:
@@ -85,15 +85,15 @@ def test_a_coordinator_that_is_started_again_has_nothing_to_do(played: Played) -
     played.stage.running.pop("coordinator")
     played.stage.up("coordinator")
     assert played.stage.wait_end("coordinator") == 0
-    assert "complete" in played.stage.log("coordinator")[log:]
+    assert played.stage.log("coordinator")[log:] == f"s3://datamask/runs/{RUN}\n"
 
 
 def test_flower_names_the_tasks(played: Played) -> None:
     found = {(task["name"], task["args"]) for task in tasks(played).values()}
     scored = [words for name, words in found if name == "masks.score"]
     pattern = re.compile(rf"\W*run {RUN}, island \d, generation \d+, batch \d/2\W*")
-    # 2 islands, 6 generations, 2 batches each; what a run ranks its elites by comes on top.
-    assert len([words for words in scored if pattern.fullmatch(words)]) == 24, sorted(found)
+    # 2 islands, 2 generations, 2 batches each; what a run ranks its elites by comes on top.
+    assert len([words for words in scored if pattern.fullmatch(words)]) == 8, sorted(found)
     assert any(name == "masks.realize" and f"run {RUN}" in words for name, words in found)
 
 

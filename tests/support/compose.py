@@ -36,7 +36,7 @@ HOW_TO_GET = {
     "redis-cli": "apt install redis-tools",
     "wget": "apt install wget",
 }
-READY_S = 60.0
+READY_S = 180.0  # a machine that runs many things at once is slow to start Python
 
 
 class Missing(FileNotFoundError):
@@ -84,6 +84,7 @@ class Stage:
 
     :param model: of :func:`resolved`. folder: for volumes, logs and staged files.
     :param ports: of each service, every port number that its command listens on.
+    :param elsewhere: ports of hosts that this stage does not play, and the ports that stand for them.
     :param edits: further changes of a mounted file's text, by its name, where loopback cannot do as the
         network of containers does.
     """
@@ -92,12 +93,13 @@ class Stage:
     folder: Path
     ports: Mapping[str, Sequence[int]]
     edits: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
+    elsewhere: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # SeaweedFS and others take port + 10000 for gRPC, so stay well below the end.
         taken: set[int] = set()
-        self._ports: dict[str, dict[int, int]] = {}
+        self._ports: dict[str, dict[int, int]] = {name: dict(known) for name, known in self.elsewhere.items()}
         for service, numbers in self.ports.items():
             self._ports[service] = {}
             for number in numbers:
