@@ -83,9 +83,8 @@ def look(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_worker_elsewhere_joins_by_tls(hosts: Hosts) -> None:
-    url = hosts.other.secret("broker_url")
-    assert url.startswith("rediss://")
     hosts.other.up("worker-cpu")
+    assert hosts.other.secret("broker_url").startswith("rediss://")
     app = make_app(hosts.main.secret("broker_url"))
     deadline = time.monotonic() + 120
     while not (answers := app.control.ping(timeout=2.0)):

@@ -226,17 +226,14 @@ class Stage:
         """Where each path of the container lies here."""
         spec = self._service(service)
         found = {IN_IMAGE: ROOT / "infra"}
-        for secret in spec.get("secrets", ()):
-            source = Path(self.model["secrets"][secret["source"]]["file"])
-            staged = self.folder / "secrets" / secret["source"]
-            self._stage(service, source, staged, own_ports=False)
-            found[secret["target"]] = staged
         for mount in spec.get("volumes", ()):
             if mount["type"] == "volume":
                 found[mount["target"]] = self._volume(mount["source"])
             else:
-                staged = self.folder / "mounts" / service / mount["target"].strip("/").replace("/", "-")
-                found[mount["target"]] = staged
+                name = mount["target"].strip("/").replace("/", "-")
+                found[mount["target"]] = self.folder / "mounts" / service / name
+        for secret in spec.get("secrets", ()):
+            found[secret["target"]] = self.folder / "secrets" / secret["source"]
         return found
 
     def _volume(self, name: str) -> Path:
@@ -245,13 +242,16 @@ class Stage:
         return path
 
     def _staged(self, service: str, text: str, *, own_ports: bool) -> str:
-        """A text with names, ports and paths of loopback; mounted files that it names are staged too."""
-        mounts = self._mounts(service)
-        text = _moved(text, mounts)
-        for mount in self._service(service).get("volumes", ()):
-            if mount["type"] == "bind" and not mounts[mount["target"]].exists():
+        """A text with names, ports and paths of loopback; what is mounted in the service is staged too."""
+        spec, mounts = self._service(service), self._mounts(service)
+        for secret in spec.get("secrets", ()):
+            # A password may hold digits that look like a port, so only whole addresses are changed in it.
+            source = Path(self.model["secrets"][secret["source"]]["file"])
+            self._stage(service, source, mounts[secret["target"]], own_ports=False)
+        for mount in spec.get("volumes", ()):
+            if mount["type"] == "bind":
                 self._stage(service, Path(mount["source"]), mounts[mount["target"]], own_ports=True)
-        return self._named(service, text, own_ports=own_ports)
+        return self._named(service, _moved(text, mounts), own_ports=own_ports)
 
     def _named(self, service: str, text: str, *, own_ports: bool) -> str:
         for other, numbers in self._ports.items():
@@ -276,9 +276,7 @@ class Stage:
         except UnicodeDecodeError:
             shutil.copy(source, staged)
             return
-        if own_ports:
-            text = _moved(text, self._mounts(service))
-        text = self._named(service, text, own_ports=own_ports)
+        text = self._named(service, _moved(text, self._mounts(service)), own_ports=own_ports)
         staged.write_text(self.edits.get(source.name, str)(text))
 
 
