@@ -64,7 +64,6 @@ def main() -> int:
         run(
             ["debootstrap", "--variant=minbase", SUITE, str(base), mirror()], words.folder / "debootstrap.log"
         )
-    dress(base)
     for dockerfile in words.dockerfiles:
         build(dockerfile, base, words.folder)
     return 0
@@ -154,6 +153,7 @@ def build(dockerfile: Path, base: Path, folder: Path) -> None:
             copy(stage, stages, rest)
         elif instruction == "RUN":
             print(f"  RUN {rest.split()[0]} ...", end="", flush=True)
+            dress(stage.root)  # each time, since packages write some of these files anew
             began = time.monotonic()
             inside(
                 stage,

@@ -21,6 +21,8 @@ from tests.infra.conftest import RUN, Played
 from tests.support.compose import ROOT, program
 from tests.support.needs import need
 
+pytestmark = pytest.mark.slow  # real programs, started one after the other
+
 DASHBOARD = ROOT / "infra" / "grafana" / "dashboards" / "datamask.json"
 SERVICES = {"redis", "s3", "bucket", "coordinator", "worker-cpu", "flower", "prometheus"}
 # Grafana's server is in no registry that the tests reach; what we give it is checked below.

@@ -18,6 +18,8 @@ from tests.support.needs import need
 from worker.app import make_app
 from worker.bell import connect
 
+pytestmark = pytest.mark.slow  # real programs, started one after the other
+
 HERE = {"DATAMASK_ADDRESS": "127.0.0.1"}
 LOOK = """
 import os

@@ -35,6 +35,8 @@ HOW_TO_GET = {
     "chromium": "apt install chromium",
     "redis-cli": "apt install redis-tools",
     "wget": "apt install wget",
+    "openssl": "apt install openssl",
+    "shellcheck": "apt install shellcheck",
 }
 READY_S = 180.0  # a machine that runs many things at once is slow to start Python
 
