@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import json
 import os
 import re
@@ -125,6 +126,23 @@ def test_what_the_dockerfiles_copy_reaches_the_builder() -> None:
                 assert name in allowed
                 assert (ROOT / name).exists()
     assert "*" in ignored
+
+
+def test_the_bare_install_knows_every_instruction() -> None:
+    """infra/bare_install.py is not run here: it takes minutes and fills a Debian root."""
+    spec = importlib.util.spec_from_file_location("bare_install", ROOT / "infra" / "bare_install.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["bare_install"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    known = {"FROM", "RUN", "ENV", "ARG", "WORKDIR", "USER", "COPY", "CMD"}
+    for dockerfile in (ROOT / "infra").glob("*.Dockerfile"):
+        steps = list(module.instructions(dockerfile.read_text()))
+        assert {word for word, _ in steps} <= known
+        assert not [rest for _, rest in steps if "\\\n" in rest or rest.startswith("#")]
+        stages = [rest.partition(" AS ")[2] for word, rest in steps if word == "FROM"]
+        assert set(stages) & set(module.TRIALS)
 
 
 # -- the bucket
