@@ -64,6 +64,17 @@ def test_every_service_is_started(played: Played) -> None:
     assert ended == {"bucket": 0, "coordinator": 0}, played.stage.log("coordinator")[-3000:]
 
 
+def test_the_coordinator_had_no_torch(played: Played) -> None:
+    """It brought the run to its end all the same."""
+    look = [program("python"), "-c", "import torch"]
+    for service, there in (("coordinator", False), ("flower", False), ("worker-cpu", True)):
+        done = subprocess.run(
+            look, env=played.stage.environment(service), capture_output=True, text=True, check=False
+        )
+        assert (done.returncode == 0) is there, done.stderr
+    assert played.code == 0
+
+
 def test_whoever_is_up_is_healthy(played: Played) -> None:
     for service in SERVICES - {"bucket", "coordinator"}:
         assert played.stage.healthy(service), service

@@ -86,6 +86,7 @@ class Stage:
 
     :param model: of :func:`resolved`. folder: for volumes, logs and staged files.
     :param ports: of each service, every port number that its command listens on.
+    :param absent: modules of this Python that a service's image does not have.
     :param elsewhere: ports of hosts that this stage does not play, and the ports that stand for them.
     :param edits: further changes of a mounted file's text, by its name, where loopback cannot do as the
         network of containers does.
@@ -96,6 +97,7 @@ class Stage:
     ports: Mapping[str, Sequence[int]]
     edits: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
     elsewhere: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    absent: Mapping[str, Sequence[str]] = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -178,9 +180,11 @@ class Stage:
         return process.wait()
 
     def down(self) -> None:
-        """End whatever runs, the last started first."""
-        for service in reversed(list(self.running)):
-            self.stop(service, timeout_s=5.0)
+        """End whatever runs; nobody needs what it would still write."""
+        for process in self.running.values():
+            process.terminate()
+        for service in list(self.running):
+            self.stop(service, timeout_s=3.0)
 
     # -- what a container would give
 
@@ -197,7 +201,7 @@ class Stage:
         ours = {
             "PATH": os.environ["PATH"],
             "HOME": str(home),
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": f"{self._hidden(service)}:{ROOT}",
             "LANG": "C.UTF-8",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
@@ -205,6 +209,15 @@ class Stage:
         return ours | {
             name: self._staged(service, str(value), own_ports=False) for name, value in given.items()
         }
+
+    def _hidden(self, service: str) -> Path:
+        """A folder of modules that cannot be imported, as if they were not installed."""
+        folder = self.folder / "absent" / service
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in self.absent.get(service, ()):
+            refusal = f"raise ModuleNotFoundError('the image of {service} has no {name}')\n"
+            (folder / f"{name}.py").write_text(refusal)
+        return folder
 
     def _service(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self.model["services"][name]
