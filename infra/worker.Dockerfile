@@ -29,10 +29,12 @@ RUN /opt/tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . 
 COPY infra/answers.py /opt/datamask/infra/
 
 FROM debian:12.15-slim AS worker
-# libegl1 and libgl1-mesa-dri draw the elites' pictures without a screen. As above: not pinned.
+# EGL and Mesa draw the elites' pictures without a screen; pyrender imports a viewer that nobody opens, which wants
+# two libraries of X. As above: not pinned.
 # hadolint ignore=DL3008
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends ca-certificates libegl1 libgl1-mesa-dri python3 \
+ && apt-get install --yes --no-install-recommends \
+    ca-certificates libegl1 libgl1 libgl1-mesa-dri libxrender1 python3 \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --user-group --create-home datamask
 COPY --from=build /opt/datamask /opt/datamask

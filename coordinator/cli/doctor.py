@@ -150,7 +150,9 @@ def check_opengl() -> Check:
     if "error" not in found:
         return Check("opengl", "ok", f"{found['platform']}: {found['renderer']}")
     system = (
-        "apt install libegl1 libgl1-mesa-dri" if sys.platform == "linux" else "update the graphics driver"
+        "apt install libegl1 libgl1 libgl1-mesa-dri libxrender1"
+        if sys.platform == "linux"
+        else "update the graphics driver"
     )
     mend = f"{system} (software rendering is enough), and leave PYOPENGL_PLATFORM unset or set it to egl"
     return Check("opengl", "missing", f"no picture: {found['error']}", mend)

@@ -157,5 +157,5 @@ print(beauty_shot(points, np.array([[0, 1, 2]]), size_px=32).max() > 100)
         cwd=Path.cwd(),
     )
     said, works = out.stdout.strip().splitlines()
-    assert "apt-get install libegl1 libgl1-mesa-dri" in said
+    assert "apt-get install libegl1 libgl1 libgl1-mesa-dri libxrender1" in said
     assert works == "True"
