@@ -93,6 +93,16 @@ class Studio:
             seen = _sky_seen(centered, self._triangles, self._sky, self._shadow_px)
         return Sitting(self._triangles, centered, normals, self._sky, seen)
 
+    @torch.inference_mode()
+    def pass_by(self, vertices: Vertices, before: Sitting, after: Sitting, share: float) -> Sitting:
+        """A mask on its way between two that sat: its shadows are blended from theirs, ten times as quick."""
+        centered = torch.from_numpy(np.asarray(vertices, np.float32) - np.asarray(CENTER_M, np.float32))
+        position = (centered[:, :1], centered[:, 1:2], centered[:, 2:])
+        with one_thread():
+            normals = torch.cat(vertex_normals(position, self._triangles, self._faces), dim=1)
+            seen = torch.lerp(before.seen, after.seen, share)
+        return Sitting(self._triangles, centered, normals, self._sky, seen)
+
 
 @dataclass(frozen=True)
 class Sitting:

@@ -1,0 +1,169 @@
+"""Hang a run's exhibition: film, report page, and on request line-up and pack. The body of ``masks.exhibit``.
+
+Everything is made anew from the run's record; what is not in it is left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from services.errors import BadInput, CorruptData
+from services.exhibition import palette
+from services.exhibition.film import Frame
+from services.exhibition.movie import Mark, morph, mp4, turntable, webp
+from services.exhibition.packing import picture_uri, smaller
+from services.exhibition.page import page
+from services.exhibition.studio import Pose, Sitting, Studio, one_thread
+from services.recognition.audit import hog_boxes
+from services.shape.basis import load_basis
+from services.shape.decode import Decoder
+from services.storage.store import ObjectMissing, Store
+from worker.exhibition_facts import with_shapes
+from worker.exhibition_plan import ExhibitionPlan
+from worker.received import received
+
+Float = NDArray[np.float32]
+Progress = Callable[[str, int, int], None]
+
+PICTURES_KEY = "exhibition.json"
+MOST_RECEIVED = 12  # masks whose machine pictures a page carries
+MOST_THUMBS = 320
+_THUMB_PX, _FRONT_PX = 96, 360
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to hang beside the page and the film.
+
+    film_px: side of the film. boxes: draw dlib's box and score on the film's pictures. spin: a turntable of
+    the best mask.
+    """
+
+    film_px: int = 540
+    boxes: bool = False
+    spin: bool = False
+
+
+def exhibit(
+    run: Store, plan: ExhibitionPlan, options: Options | None = None, progress: Progress | None = None
+) -> list[str]:
+    """Write ``film.mp4``, ``film.webp`` and ``report.html`` into a run's store; returns the keys.
+
+    :raises BadInput: where the run has no mask yet.
+    """
+    options, tell = options or Options(), progress or _silent
+    if not plan.facts["masks"]:
+        raise BadInput(f"{run.url}: this run has no elites yet; wait for its first checkpoint, or evolve longer")
+    with one_thread():
+        hall = _Hall(run, plan)
+        keys = hall.films(options, tell)
+        pictures = hall.pictures(tell)
+    run.put(PICTURES_KEY, json.dumps(pictures, allow_nan=False).encode())
+    facts = with_shapes(plan, run, pictures)
+    facts["files"] = sorted({*facts["files"], *keys})
+    run.put("report.html", page(facts))
+    tell("page", 1, 1)
+    return [*keys, "report.html"]
+
+
+class _Hall:
+    """One run's masks and the studio that they sit in."""
+
+    def __init__(self, run: Store, plan: ExhibitionPlan) -> None:
+        self.run, self.plan, self.facts = run, plan, plan.facts
+        self.basis = load_basis(self.facts["asked"]["basis"])
+        self.decoder = Decoder(self.basis)
+        self.masks: list[Mapping[str, Any]] = list(self.facts["masks"])
+
+    def decode(self, genomes: Float) -> Float:
+        """Vertices float32 (n, V, 3)."""
+        decoded: Float = self.decoder.decode(torch.from_numpy(np.array(genomes, np.float32))).numpy()
+        return decoded
+
+    def genome(self, mask: str) -> Float:
+        """The genome of a mask that the plan names."""
+        found = self.plan.genomes.get(mask)
+        if found is None or not np.isfinite(found).all() or found.shape != (len(self.basis.gene_names),):
+            raise CorruptData(
+                f"{self.run.url}: the record holds no usable genome of {mask}; restore it from a copy of the run"
+            )
+        return found
+
+    def films(self, options: Options, tell: Progress) -> list[str]:
+        """From noise to face, and the turntable."""
+        studio = Studio(self.basis.triangles, directions=64, shadow_px=64)
+        witness = hog_witness if options.boxes else None
+        story = self.facts["story"]
+        frames = [Frame(self.genome(s["id"]), s["generation"], s["fitness"]) for s in story]
+        frames = frames or [Frame(self.genome(self.masks[0]["id"]), self.masks[0]["generation"], None)]
+        steps = 9
+        total = (len(frames) - 1) * steps + 1
+        shown = []
+        for picture in morph(studio, self.decode, frames, size_px=options.film_px, steps=steps, witness=witness):
+            shown.append(picture)
+            if len(shown) <= total:  # then the last one is held
+                tell("film", len(shown), total)
+        self.run.put("film.mp4", mp4(shown))
+        self.run.put("film.webp", webp(shown))
+        keys = ["film.mp4", "film.webp"]
+        if options.spin:
+            best = self.masks[0]["id"]
+            sitter = studio.sit(self.decode(self.genome(best)[None])[0])
+            self.run.put("turntable.mp4", mp4(turntable(sitter, best, size_px=options.film_px, witness=witness)))
+            keys.append("turntable.mp4")
+        return keys
+
+    def pictures(self, tell: Progress) -> dict[str, Any]:
+        """Small pictures for the page: fronts, ancestors, and what the machines received."""
+        studio = Studio(self.basis.triangles, directions=32, shadow_px=48)
+        nodes = [n["id"] for mask in self.masks for n in mask["lineage"]]
+        wanted = list(dict.fromkeys([*(m["id"] for m in self.masks), *nodes]))[:MOST_THUMBS]
+        thumbs = {}
+        for k, name in enumerate(wanted):
+            sitter = studio.sit(self.decode(self.genome(name)[None])[0])
+            thumbs[name] = picture_uri(_on_wall(sitter, _THUMB_PX), quality=72)
+            tell("ancestors", k + 1, len(wanted))
+        fronts = {}
+        for mask in self.masks:
+            fronts[mask["id"]] = picture_uri(self._front(mask["id"], studio), quality=80)
+        seen = {}
+        chosen = self.masks[:MOST_RECEIVED]
+        for k, mask in enumerate(chosen):
+            vertices = self.decode(self.genome(mask["id"])[None])
+            seen[mask["id"]] = received(self.run, self.decoder, vertices, self.plan)
+            tell("machines", k + 1, len(chosen))
+        return {"format": 1, "thumbs": thumbs, "fronts": fronts, "received": seen}
+
+    def _front(self, mask: str, studio: Studio) -> palette.Image:
+        try:
+            return smaller(self.run.get(f"masks/{mask}/front.png"), _FRONT_PX)
+        except (ObjectMissing, OSError):
+            return _on_wall(studio.sit(self.decode(self.genome(mask)[None])[0]), _FRONT_PX)
+
+
+def hog_witness(picture: NDArray[np.uint8]) -> Mark:
+    """dlib's HOG detector on one picture of the film itself: uint8 (S, S, 3)."""
+    found = hog_boxes(picture)
+    if not found:
+        return Mark(None, "HOG: no face")
+    score, (left, top, right, bottom) = found[0]
+    side = picture.shape[0]
+    return Mark((left / side, top / side, right / side, bottom / side), f"HOG {palette.signed(score)}")
+
+
+def _on_wall(sitter: Sitting, size_px: int) -> palette.Image:
+    field = max(232.0, 2.1 * sitter.reach_mm)
+    wall = palette.backdrop(size_px, size_px)
+    palette.hang(wall, sitter.shoot(Pose(-14.0, -2.0), size_px, field), (0, 0))
+    return palette.pixels(wall)
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    pass
