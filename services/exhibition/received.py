@@ -29,7 +29,9 @@ def hog_glyphs(orientations: NDArray[np.floating[Any]]) -> Image:
     strength = np.asarray(orientations, np.float32)
     if strength.ndim != 3 or strength.shape[2] != 9 or not np.isfinite(strength).all():
         raise BadInput(f"orientations: expected finite numbers of shape (rows, columns, 9), got {strength.shape}")
-    strength = np.maximum(strength, 0.0)
+    # Features are normalized over blocks, so that a flat wall's grain is as strong as an edge. What tells them
+    # apart is a preferred direction: each stroke shows how much its direction stands out of its cell.
+    strength = np.maximum(strength - np.median(strength, axis=2, keepdims=True), 0.0)
     rows, columns, _ = strength.shape
     picture = np.zeros((rows * _GLYPH_PX, columns * _GLYPH_PX), np.float32)
     cells = picture.reshape(rows, _GLYPH_PX, columns, _GLYPH_PX)
@@ -37,7 +39,7 @@ def hog_glyphs(orientations: NDArray[np.floating[Any]]) -> Image:
         part = strength[:, None, :, None, k] * stroke[None, :, None, :]
         np.maximum(cells, part, out=cells)
     peak = float(np.quantile(strength.max(-1), 0.98)) if strength.size else 0.0
-    shown = np.clip(picture / max(peak, 1e-6), 0.0, 1.0) ** 0.8
+    shown = np.clip(picture / max(peak, 1e-6), 0.0, 1.0) ** 1.2
     return np.rint(shown * 255).astype(np.uint8)
 
 

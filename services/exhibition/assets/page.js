@@ -235,8 +235,9 @@
     if (score.value !== null) line.append(Charts.svg("path", { d: `M${at(score.threshold)} 7H${at(score.value)}`, stroke: yes ? "#deb86e" : "#8f939b", "stroke-width": 5, "vector-effect": "non-scaling-stroke" }));
     const unit = score.lower_is_better ? "distance" : "score";
     const value = score.value === null ? "none" : score.lower_is_better ? score.value.toFixed(2) : signed(score.value);
-    return el("div", { class: "meter" }, el("span", {}, score.machine), line,
-      el("span", { class: yes ? "value yes" : "value", title: `${unit}, threshold ${score.threshold}: ${yes ? "yes" : "no"}` }, value));
+    return el("div", { class: "meter" }, el("span", {}, score.machine),
+      el("span", { class: yes ? "value yes" : "value" }, value), line,
+      el("span", { class: "quiet" }, `${unit}; threshold ${score.threshold}: ${yes ? "yes" : "no"}`));
   }
 
   function scores(mask) {

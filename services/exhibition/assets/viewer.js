@@ -3,9 +3,9 @@
 const Viewer = (() => {
   const {
     BufferAttribute, BufferGeometry, Color, DirectionalLight, DoubleSide, HemisphereLight, Mesh,
-    MeshPhysicalMaterial, OrbitControls, PCFSoftShadowMap, PerspectiveCamera, Scene, SRGBColorSpace, WebGLRenderer,
+    MeshPhysicalMaterial, OrbitControls, PCFShadowMap, PerspectiveCamera, Scene, SRGBColorSpace, WebGLRenderer,
   } = Vendor;
-  const SKIN = 0xd9d2c7;
+  const SKIN = 0xe0dad0;
   const STEP = Math.PI / 18;
 
   function bytes(text) {
@@ -33,7 +33,7 @@ const Viewer = (() => {
       this.renderer = new WebGLRenderer({ canvas, antialias: true, alpha: true, preserveDrawingBuffer: true });
       this.renderer.outputColorSpace = SRGBColorSpace;
       this.renderer.shadowMap.enabled = true;
-      this.renderer.shadowMap.type = PCFSoftShadowMap;
+      this.renderer.shadowMap.type = PCFShadowMap;
       this.scene = new Scene();
       this.camera = new PerspectiveCamera(13, 1, 0.1, 10);
       this.center = mesh.center_m;
@@ -82,10 +82,10 @@ const Viewer = (() => {
         }
         rig.add(lamp);
       };
-      add(-0.80, 0.62, 0.55, 0xfff6ea, 3.1, true);
+      add(-0.80, 0.62, 0.55, 0xfff6ea, 3.0, true);
       add(0.85, 0.05, 0.50, 0xb9d0f0, 0.34, false);
       add(0.80, 0.42, -0.60, 0xdfeaff, 1.6, false);
-      rig.add(new HemisphereLight(0xb8bcc6, 0x2a2420, 0.42));
+      rig.add(new HemisphereLight(0xb8bcc6, 0x2a2420, 0.3));
       this.scene.add(rig);
     }
 
