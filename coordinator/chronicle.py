@@ -302,10 +302,10 @@ def _files(store: Store) -> list[str]:
     """Keys that a visitor may want to take along, as they lie in the record."""
     keys = [key for key in store.list("") if key.rpartition(".")[2].lower() in _WANTED]
     hidden = ("batches/", "scores/", "failures/", "checkpoints/", "targets/")
-    return [key for key in keys if not key.startswith(hidden) and key not in ("beat.json", "report.html")]
+    return [key for key in keys if not key.startswith(hidden) and key not in ("beat.json", "exhibition.json")]
 
 
-_WANTED = {"png", "webp", "mp4", "glb", "stl", "3mf", "obj", "ply", "parquet", "toml", "json", "csv", "html"}
+_WANTED = {"png", "webp", "mp4", "glb", "stl", "3mf", "obj", "ply", "parquet", "toml", "json", "csv"}
 
 
 def _shown(manifest: Mapping[str, Any]) -> dict[str, Any]:

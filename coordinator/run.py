@@ -17,6 +17,7 @@ import numpy as np
 import tomli_w
 from numpy.typing import NDArray
 
+from coordinator.chronicle import Chronicle
 from coordinator.evolution import Evolution, Watcher
 from coordinator.executor import Executor
 from coordinator.gallery import Gallery, exhibit_elites
@@ -263,7 +264,15 @@ def finish_run(
     head = record.head()
     record.commit(head.epoch, {}, {}, done=True)
     _sweep(record)
+    hang(record, progress)
     return reports
+
+
+def hang(record: Record, progress: Callable[[str, int, int], None] | None = None) -> None:
+    """Film and report page of the run as it is committed."""
+    from worker.exhibit import exhibit
+
+    exhibit(record.store, Chronicle(record).plan(), None, progress)
 
 
 def _sweep(record: Record) -> None:

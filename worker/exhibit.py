@@ -25,14 +25,13 @@ from services.recognition.audit import hog_boxes
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from services.storage.store import ObjectMissing, Store
-from worker.exhibition_facts import with_shapes
+from worker.exhibition_facts import PICTURES_KEY, with_shapes
 from worker.exhibition_plan import ExhibitionPlan
 from worker.received import received
 
 Float = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
 
-PICTURES_KEY = "exhibition.json"
 MOST_RECEIVED = 12  # masks whose machine pictures a page carries
 MOST_THUMBS = 320
 _THUMB_PX, _FRONT_PX = 96, 360

@@ -16,6 +16,7 @@ from services.shape.basis import Basis, load_basis
 from services.storage.store import ObjectMissing, Store
 from worker.exhibition_plan import ExhibitionPlan
 
+PICTURES_KEY = "exhibition.json"  # small pictures that an exhibition made for the page
 FILM_BYTES = 3_000_000  # a longer film stays beside the page
 
 
