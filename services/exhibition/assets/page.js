@@ -23,7 +23,7 @@
   const many = (count, one, more) => `${count.toLocaleString("en")} ${count === 1 ? one : more || `${one}s`}`;
   const percent = (share) => `${Math.round(share * 100)}%`;
   const listed = (words) => (words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words[words.length - 1]}`);
-  const href = (key) => key.split("/").map(encodeURIComponent).join("/");
+  const href = (key) => `./${key.split("/").map(encodeURIComponent).join("/")}`;
   const finite = (value) => typeof value === "number" && isFinite(value);
 
   /** Wilson's 95% interval of a share. */
