@@ -338,4 +338,3 @@ def _numbers(row: NDArray[np.float64]) -> list[float | None]:
 
 def _number(value: float) -> float | None:
     return round(float(value), 4) if math.isfinite(value) else None
-

@@ -1,7 +1,9 @@
 """Where a mask comes from: its line back to noise, told from the evaluations table.
 
-A bred mask has one or two parents. A mask that CMA drew has none: its parent is a distribution, and what shaped
-that distribution is the generation before it. The fittest mask of that generation stands in for it, and the line
+A bred mask has one or two parents. A mask that CMA drew has none: its parent is a distribution, and what
+shaped
+that distribution is the generation before it. The fittest mask of that generation stands in for it, and the
+line
 says so. Migrants that came in on the way branch off.
 """
 
@@ -23,7 +25,9 @@ _DISTRIBUTION = re.compile(r"i(\d+)-g(\d+)")
 
 @dataclass(frozen=True)
 class Birth:
-    """What the table says of one mask. parents: ids of masks, of one distribution (``i03-g0040``), or none."""
+    """What the table says of one mask. parents: ids of masks, of one distribution (``i03-g0040``), or
+    none.
+    """
 
     id: str
     island: int
@@ -191,4 +195,3 @@ def moves(births: Mapping[str, Birth]) -> list[tuple[int, int, int, str]]:
         if home and match:
             found.append((int(match[1]), birth.island, birth.generation, home))
     return sorted(found)
-

@@ -1,7 +1,9 @@
 """A small server for one run's report page. It reads the record and nothing else, and changes nothing.
 
-Every page and fact comes from what ``HEAD`` lists; files are served only by a key that the record itself names, so
-that there is no path to be walked. Python's own HTTP server: a handful of visitors, on loopback or behind a proxy.
+Every page and fact comes from what ``HEAD`` lists; files are served only by a key that the record itself
+names, so
+that there is no path to be walked. Python's own HTTP server: a handful of visitors, on loopback or behind a
+proxy.
 """
 
 from __future__ import annotations
@@ -105,7 +107,7 @@ def serve(record: Record, host: str, port: int, token: str | None) -> Server:
     """
     if not _loopback(host) and token is None:
         raise BadInput(
-            f"--host {host}: others could look at this run; give a --token of at least {_LEAST_TOKEN} letters, "
+            f"--host {host}: others could look at this run; give a --token of {_LEAST_TOKEN} letters, "
             "or listen on 127.0.0.1"
         )
     if token is not None and (len(token) < _LEAST_TOKEN or not token.isascii() or not token.isprintable()):
@@ -113,7 +115,9 @@ def serve(record: Record, host: str, port: int, token: str | None) -> Server:
     try:
         return Server(record, host, port, token)
     except (OSError, OverflowError) as error:
-        raise BadInput(f"--host {host} --port {port}: cannot listen there ({error}); give another --port") from None
+        raise BadInput(
+            f"--host {host} --port {port}: cannot listen there ({error}); give another --port"
+        ) from None
 
 
 def _loopback(host: str) -> bool:

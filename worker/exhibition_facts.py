@@ -1,10 +1,12 @@
-"""The facts of a page with the shapes and pictures that belong to them. Torch-free: ``watch`` needs it too."""
+"""The facts of a page with the shapes and pictures that belong to them. Torch-free: ``watch`` needs it
+too.
+"""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,7 @@ def with_shapes(plan: ExhibitionPlan, run: Store, pictures: Mapping[str, Any]) -
 
     :param pictures: what :func:`worker.exhibit.exhibit` keeps as ``exhibition.json``, or {}.
     """
-    facts = json.loads(json.dumps(plan.facts))  # a copy that nobody else holds
+    facts: dict[str, Any] = json.loads(json.dumps(plan.facts))  # a copy that nobody else holds
     basis = load_basis(facts["asked"]["basis"])
     facts["mesh"] = {"triangles": pack_triangles(basis.triangles), "center_m": list(CENTER_M)}
     for mask in facts["masks"]:
@@ -33,7 +35,8 @@ def with_shapes(plan: ExhibitionPlan, run: Store, pictures: Mapping[str, Any]) -
         mask["mesh"] = _packed(basis, plan.genomes.get(name))
         mask["front"] = pictures.get("fronts", {}).get(name)
         mask["received"] = pictures.get("received", {}).get(name, [])
-        mask["gaze"] = _gaze(run, name, facts["files"], len(basis.neutral))
+        colors = gaze_colors(run, name, facts["files"], len(basis.neutral))
+        mask["gaze"] = {model: text_of(found.tobytes()) for model, found in colors.items()}
     for moment in facts["story"]:
         moment["mesh"] = _packed(basis, plan.genomes.get(moment["id"]))
     facts["thumbs"] = dict(pictures.get("thumbs", {}))
@@ -44,7 +47,7 @@ def with_shapes(plan: ExhibitionPlan, run: Store, pictures: Mapping[str, Any]) -
 def decoded(basis: Basis, genome: NDArray[np.float32]) -> NDArray[np.float32]:
     """Vertices float32 (V, 3) of one genome, for looking at: the decoder's sum, in numpy."""
     weights = np.asarray(genome, np.float32)
-    flat = basis.neutral.reshape(-1).astype(np.float32)
+    flat = basis.neutral.reshape(-1).astype(np.float64)
     up, down = np.maximum(weights, 0.0), np.maximum(-weights, 0.0)
     genes = len(basis.gene_names)
     flat = flat + up @ basis.positive.reshape(genes, -1) + down @ basis.negative.reshape(genes, -1)
@@ -65,15 +68,15 @@ def _film(run: Store) -> dict[str, Any] | None:
     return {"data": text_of(data)} if len(data) <= FILM_BYTES else None
 
 
-def _gaze(run: Store, mask: str, files: list[str], vertices: int) -> dict[str, str]:
-    """Colors uint8 (V, 3) in base64 by model, from ``gaze-<model>.glb`` where its mesh is the mask's own."""
+def gaze_colors(run: Store, mask: str, files: Sequence[str], vertices: int) -> dict[str, NDArray[np.uint8]]:
+    """Colors uint8 (V, 3) by model, from ``gaze-<model>.glb`` where its mesh is the mask's own."""
     start = f"masks/{mask}/gaze-"
     found = {}
     for key in files:
         if key.startswith(start) and key.endswith(".glb"):
             colors = _vertex_colors(run.get(key), vertices)
             if colors is not None:
-                found[key[len(start) : -4]] = text_of(colors.tobytes())
+                found[key[len(start) : -4]] = colors
     return found
 
 
@@ -83,7 +86,9 @@ def _vertex_colors(data: bytes, vertices: int) -> NDArray[np.uint8] | None:
     try:
         scene = trimesh.load(io.BytesIO(data), file_type="glb", process=False)
         (mesh,) = scene.geometry.values()
-        colors = np.asarray(mesh.visual.vertex_colors, np.uint8)[:, :3]
+        linear = np.asarray(mesh.visual.vertex_attributes["color"], np.float64)[:, :3] / 255.0
     except (ValueError, KeyError, AttributeError, TypeError, IndexError):
         return None
-    return colors if len(colors) == vertices else None
+    # glTF's vertex colors are linear, pictures are sRGB (IEC 61966-2-1).
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.rint(encoded * 255.0).astype(np.uint8) if len(linear) == vertices else None

@@ -1,4 +1,6 @@
-"""What an exhibition is made from: the facts of a run and the genomes of the masks that it shows. Torch-free."""
+"""What an exhibition is made from: the facts of a run and the genomes of the masks that it shows. Torch-
+free.
+"""
 
 from __future__ import annotations
 

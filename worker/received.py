@@ -115,9 +115,8 @@ def _scores(
 
 
 def _ranges(table: Mapping[str, Any]) -> ViewRanges:
-    return ViewRanges(
-        **{key: value if key == "size_px" else (value[0], value[1]) for key, value in table.items()}
-    )
+    spans = {key: (value[0], value[1]) for key, value in table.items() if key != "size_px"}
+    return ViewRanges(size_px=table["size_px"], **spans)
 
 
 def _rounded(points: NDArray[Any]) -> list[list[float]]:

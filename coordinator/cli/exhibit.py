@@ -41,13 +41,16 @@ def exhibit(
     ] = None,
     pack: Annotated[
         Path | None,
-        typer.Option(help="Also write an exhibition pack into this folder: captions, plates, film, press sheet."),
+        typer.Option(
+            help="Also write an exhibition pack into this folder: captions, plates, film, press sheet."
+        ),
     ] = None,
     lineup_width: Annotated[
         int, typer.Option(min=600, max=8192, help="Width of the line-up in pixels; 8192 is print size.")
     ] = 2600,
     captions: Annotated[
-        bool, typer.Option("--captions/--no-captions", help="Name and scores beside each mask of the line-up.")
+        bool,
+        typer.Option("--captions/--no-captions", help="Name and scores beside each mask of the line-up."),
     ] = True,
     material: Annotated[
         MaterialName, typer.Option(help="What the masks of the line-up are made of.")
@@ -59,8 +62,10 @@ def exhibit(
 ) -> None:
     """Make line-up, composite, films and report page anew from the record; prints the page's address.
 
-    Writes lineup.png, composite.png, film.mp4, film.webp, turntable.mp4 and report.html into the run. The page is one
-    file: it opens from disk and from a bucket and asks nobody for anything. A run that still grows is shown as far as
+    Writes lineup.png, composite.png, film.mp4, film.webp, turntable.mp4 and report.html into the run. The
+    page is one
+    file: it opens from disk and from a bucket and asks nobody for anything. A run that still grows is shown
+    as far as
     it is committed.
 
     Example: datamask exhibit runs/archetype-001 --lineup-width 8192 --pack exhibition
@@ -74,7 +79,8 @@ def exhibit(
             "this shows what is committed.",
             highlight=False,
         )
-    from worker.exhibit import Options, exhibit as hang
+    from worker.exhibit import Options
+    from worker.exhibit import exhibit as hang
 
     options = Options(
         film_px=film_px,

@@ -1,6 +1,7 @@
 """Build the JavaScript that the report page inlines, from npm's packages: ``make assets``.
 
-Nobody who runs datamask needs this: its output lies in ``assets/``. It needs npm. The versions and their hashes are
+Nobody who runs datamask needs this: its output lies in ``assets/``. It needs npm. The versions and their
+hashes are
 pinned in ``vendor/package-lock.json``; ``assets/vendor.json`` says what came out.
 """
 
@@ -27,10 +28,20 @@ def main() -> None:
         for source in SOURCE.iterdir():
             shutil.copy(source, work)
         subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=work, check=True)
-        bundle = ["npx", "esbuild", "vendor.mjs", "--bundle", "--minify", "--format=iife", "--global-name=Vendor"]
+        bundle = [
+            "npx",
+            "esbuild",
+            "vendor.mjs",
+            "--bundle",
+            "--minify",
+            "--format=iife",
+            "--global-name=Vendor",
+        ]
         out = ASSETS / "vendor.js"
         # </script> in a string would end the element that the page puts it into: esbuild escapes it.
-        subprocess.run([*bundle, "--target=es2020", "--legal-comments=none", f"--outfile={out}"], cwd=work, check=True)
+        subprocess.run(
+            [*bundle, "--target=es2020", "--legal-comments=none", f"--outfile={out}"], cwd=work, check=True
+        )
         modules = work / "node_modules"
         shutil.copy(modules / "uplot" / "dist" / "uPlot.min.css", ASSETS / "uplot.css")
         TEST_DATA.mkdir(exist_ok=True)
@@ -43,7 +54,10 @@ def main() -> None:
     facts = {
         "packages": {name: version for name, version in _pinned().items() if name in INLINED},
         "licence": "MIT",
-        "sha256": {name: hashlib.sha256((ASSETS / name).read_bytes()).hexdigest() for name in ("vendor.js", "uplot.css")},
+        "sha256": {
+            name: hashlib.sha256((ASSETS / name).read_bytes()).hexdigest()
+            for name in ("vendor.js", "uplot.css")
+        },
     }
     (ASSETS / "vendor.json").write_text(json.dumps(facts, indent=1) + "\n")
 

@@ -1,7 +1,10 @@
-"""The elites as a line-up: turned under one light before a ruler, one row a mask; many of them side by side."""
+"""The elites as a line-up: turned under one light before a ruler, one row a mask; many of them side by
+side.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,7 +50,7 @@ def lineup(
     width_px: int | None = None,
     material: Material = NYLON,
 ) -> Image:
-    """A picture uint8 (H, W, 3) of every mask, all to one scale: from four sides, or a wall of fronts of many.
+    """A picture uint8 (H, W, 3) of every mask, all to one scale: from four sides, or many from the front.
 
     :param captions: one a mask, or None for pictures alone. width_px: up to 8192; None: the natural size.
         Pictures are made in tiles and hung one by one, so that memory holds the sheet and little more.
@@ -130,7 +133,9 @@ def _wall(
             palette.write(page, (middle, u(y + _CELL + 14)), captions[k].title, u(18), palette.TEXT, "ms")
             if captions[k].rows:
                 name, value = captions[k].rows[0]
-                palette.write(page, (middle, u(y + _CELL + 38)), f"{name} {value}", u(15), palette.QUIET, "ms")
+                palette.write(
+                    page, (middle, u(y + _CELL + 38)), f"{name} {value}", u(15), palette.QUIET, "ms"
+                )
     note = "Every mask to one scale, under one light."
     palette.write(page, (u(margin), u(height - margin)), note, u(15), palette.QUIET, "ls")
     return page
@@ -138,7 +143,7 @@ def _wall(
 
 def _factor(width: int, height: int, width_px: int | None) -> float:
     wanted = 1.0 if width_px is None else width_px / width
-    return min(wanted, (_LARGEST_PX / (width * height)) ** 0.5)
+    return min(wanted, math.sqrt(_LARGEST_PX / (width * height)))
 
 
 def write_caption(

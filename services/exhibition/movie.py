@@ -1,4 +1,6 @@
-"""Moving pictures: from noise to face, and a mask on a turntable. MP4 for browsers, a small WebP for the rest."""
+"""Moving pictures: from noise to face, and a mask on a turntable. MP4 for browsers, a small WebP for the
+rest.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +116,9 @@ def mp4(pictures: Iterable[Image], *, fps: int = FPS, crf: int = 20) -> bytes:
     from av.video.frame import VideoFrame
 
     if "libx264" not in av.codecs_available:
-        raise Unavailable("this build of PyAV has no H.264 encoder (libx264): pip install --force-reinstall av")
+        raise Unavailable(
+            "this build of PyAV has no H.264 encoder (libx264): pip install --force-reinstall av"
+        )
     # The index can only be moved to the front of a file that has a name.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
@@ -128,7 +132,9 @@ def mp4(pictures: Iterable[Image], *, fps: int = FPS, crf: int = 20) -> bytes:
                     stream.height, stream.width = picture.shape[:2]
                     stream.pix_fmt = "yuv420p"
                     stream.codec_context.gop_size = fps
-                for packet in stream.encode(VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")):
+                for packet in stream.encode(
+                    VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+                ):
                     out.mux(packet)
             if stream is None:
                 raise BadInput("film: there is no picture to encode; evolve at least one generation")
@@ -160,7 +166,9 @@ def webp(pictures: Sequence[Image], *, fps: int = FPS) -> bytes:
 
 
 def _between(genomes: NDArray[np.float32], place: float) -> tuple[NDArray[np.float32], float]:
-    """The genome at a place between frames and its share of the next, eased (smoothstep): it lingers on frames."""
+    """The genome at a place between frames and its share of the next, eased (smoothstep): it lingers on
+    frames.
+    """
     first = min(int(place), len(genomes) - 1)
     second = min(first + 1, len(genomes) - 1)
     share = place - first

@@ -28,7 +28,12 @@ def pack_triangles(triangles: NDArray[np.integer[Any]]) -> dict[str, Any]:
     :raises BadInput: where a corner is negative or does not fit into 32 bits.
     """
     corners = np.asarray(triangles, np.int64)
-    if corners.ndim != 2 or corners.shape[1] != 3 or corners.min(initial=0) < 0 or corners.max(initial=0) >= 2**32:
+    if (
+        corners.ndim != 2
+        or corners.shape[1] != 3
+        or corners.min(initial=0) < 0
+        or corners.max(initial=0) >= 2**32
+    ):
         raise BadInput(f"triangles: expected vertex indices of shape (T, 3), got shape {corners.shape}")
     wide = bool(corners.max(initial=0) > 65535)
     stored = corners.astype("<u4" if wide else "<u2")

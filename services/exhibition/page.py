@@ -46,7 +46,9 @@ def page(facts: Mapping[str, Any], *, live: bool = False) -> bytes:
         "base-uri": "'none'",
         "form-action": "'none'",
     }
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     text = environment.from_string(assets["page.html.j2"]).render(
         facts=facts,
         live=live,
@@ -61,7 +63,13 @@ def page(facts: Mapping[str, Any], *, live: bool = False) -> bytes:
 def json_text(facts: Mapping[str, Any]) -> str:
     """JSON that cannot end the script element that holds it, nor open a comment in it."""
     text = json.dumps(facts, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for character, escaped in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029")):
+    for character, escaped in (
+        ("<", "\\u003c"),
+        (">", "\\u003e"),
+        ("&", "\\u0026"),
+        ("\u2028", "\\u2028"),
+        ("\u2029", "\\u2029"),
+    ):
         text = text.replace(character, escaped)
     return text
 

@@ -22,14 +22,18 @@ _STRIP_PX = 40
 def hog_glyphs(orientations: NDArray[np.floating[Any]]) -> Image:
     """Histograms of oriented gradients as strokes, uint8 (rows * 20, columns * 20).
 
-    :param orientations: (rows, columns, 9), the strength of each gradient direction without its sign, from 0 to
+    :param orientations: (rows, columns, 9), the strength of each gradient direction without its sign, from
+    0 to
         180 degrees. A stroke runs along the edge, across its gradient, as in Dalal and Triggs 2005, figure 6.
     :raises BadInput: for another shape, or where a number is not finite.
     """
     strength = np.asarray(orientations, np.float32)
     if strength.ndim != 3 or strength.shape[2] != 9 or not np.isfinite(strength).all():
-        raise BadInput(f"orientations: expected finite numbers of shape (rows, columns, 9), got {strength.shape}")
-    # Features are normalized over blocks, so that a flat wall's grain is as strong as an edge. What tells them
+        raise BadInput(
+            f"orientations: expected finite numbers of shape (rows, columns, 9), got {strength.shape}"
+        )
+    # Features are normalized over blocks, so that a flat wall's grain is as strong as an edge. What tells
+    # them
     # apart is a preferred direction: each stroke shows how much its direction stands out of its cell.
     strength = np.maximum(strength - np.median(strength, axis=2, keepdims=True), 0.0)
     rows, columns, _ = strength.shape

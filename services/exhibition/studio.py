@@ -39,7 +39,9 @@ _BIAS_M = 0.0035  # a vertex this far behind what the sky sees still counts as s
 
 
 _WRAP = (0.12, 0.09, 0.07)  # light bleeds past the edge of shadow, red the furthest
-_TILE_PX = 1024  # samples along a side that are drawn at a time: it bounds memory, whatever the picture's size
+_TILE_PX = (
+    1024  # samples along a side that are drawn at a time: it bounds memory, whatever the picture's size
+)
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,9 @@ class Sitting:
     def painted(self, colors: NDArray[np.uint8]) -> Sitting:
         """The same mask in colors of its own, uint8 (V, 3), sRGB. :raises BadInput: for another shape."""
         if colors.shape != tuple(self.centered.shape) or colors.dtype != np.uint8:
-            raise BadInput(f"colors: expected uint8 of shape {tuple(self.centered.shape)}, got {colors.shape}")
+            raise BadInput(
+                f"colors: expected uint8 of shape {tuple(self.centered.shape)}, got {colors.shape}"
+            )
         linear = srgb_to_linear(colors.astype(np.float64) / 255.0).astype(np.float32)
         return replace(self, colors=torch.from_numpy(linear))
 
@@ -166,7 +170,9 @@ class Sitting:
 
 @dataclass(frozen=True)
 class _Sheet:
-    """One pose, ready to be drawn piece by piece. flat: (V, 3), x and y in samples from the middle, 1 / depth."""
+    """One pose, ready to be drawn piece by piece. flat: (V, 3), x and y in samples from the middle, 1 /
+    depth.
+    """
 
     triangles: Tensor
     attributes: Tensor
@@ -187,9 +193,7 @@ class _Sheet:
 
         # Samples of a pixel are averaged as surface, then lit once: the light is smooth, edges are in alpha.
         flat = torch.stack([x, y, self.flat[:, 2]], dim=1)
-        sampled = _interpolate(
-            visible.pixel, self.triangles[visible.triangle], flat, self.attributes, edge
-        )
+        sampled = _interpolate(visible.pixel, self.triangles[visible.triangle], flat, self.attributes, edge)
         normal = _toward_eye(sampled[:, :3], sampled[:, 3:6])
         surface = torch.zeros(edge * edge, self.attributes.shape[1] + 1)
         surface[visible.pixel] = torch.cat([normal, sampled[:, 3:], torch.ones(len(normal), 1)], dim=1)
@@ -230,7 +234,9 @@ def _toward_eye(normals: Tensor, places: Tensor) -> Tensor:
 
 
 def _shade(values: Tensor, material: Material) -> Tensor:
-    """Linear RGB (h, 3) from normal, place (camera frame), seen lights (h, lights + 1) and, last, own color."""
+    """Linear RGB (h, 3) from normal, place (camera frame), seen lights (h, lights + 1) and, last, own
+    color.
+    """
     normal = torch.nn.functional.normalize(values[:, :3], dim=1)
     eye = torch.nn.functional.normalize(torch.tensor([0.0, 0.0, DISTANCE_M]) - values[:, 3:6], dim=1)
     facing = (normal * eye).sum(1, keepdim=True).clamp(0.0, 1.0)

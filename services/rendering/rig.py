@@ -1,7 +1,8 @@
 """The one light rig of all pictures that people look at, and what a mask can be made of.
 
 Both studios take their lamps from here: the OpenGL beauty shots of :mod:`services.rendering.studio` and the
-exhibition's own studio with its soft shadows. The page's 3D view (``exhibition/assets/viewer.js``) stands under the
+exhibition's own studio with its soft shadows. The page's 3D view (``exhibition/assets/viewer.js``) stands
+under the
 same three, as far as WebGL lights can.
 """
 
@@ -42,9 +43,9 @@ SKY: Color = (0.068, 0.072, 0.082)
 
 @dataclass(frozen=True)
 class Material:
-    """What a mask is made of. albedo: linear RGB. gloss: strength of highlights, gloss_power: how small they are.
+    """What a mask is made of. albedo: linear RGB. gloss: strength of highlights.
 
-    mirror: share of the light that comes back as a reflection of the studio.
+    gloss_power: how small they are. mirror: share of the light that comes back as a reflection of the studio.
     """
 
     name: str

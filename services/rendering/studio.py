@@ -1,6 +1,7 @@
 """Beauty shots: one mask as an object, under studio light, on a dark ground.
 
-The lamps are those of :mod:`services.rendering.rig`; the key casts soft shadows where OpenGL is at hand. Not for scoring: these pictures
+The lamps are those of :mod:`services.rendering.rig`; the key casts soft shadows where OpenGL is at hand.
+Not for scoring: these pictures
 are for people, and may differ in bytes from one graphics driver to the next.
 """
 
@@ -38,7 +39,8 @@ _GROUND = (0.13, 0.035)
 class Shot:
     """How a mask is photographed. field_mm: width of the picture at the mask. yaw_deg > 0 turns it toward +X.
 
-    material: nylon, plaster, or colors of its own. (A mirror needs a studio to reflect: exhibition's has one.)
+    material: nylon, plaster, or colors of its own. (A mirror needs a studio to reflect: exhibition's has
+    one.)
     """
 
     yaw_deg: float = 0.0
@@ -139,7 +141,9 @@ def _soft_shadow_shaders() -> dict[str, str]:
     return {**shaders, "mesh.frag": text}
 
 
-def _drawn(vertices: Floats, triangles: Tensor, linear: Floats | None, camera: Cameras, material: Material) -> Tensor:
+def _drawn(
+    vertices: Floats, triangles: Tensor, linear: Floats | None, camera: Cameras, material: Material
+) -> Tensor:
     """Linear picture (S, S, 3) of the torch rasterizer."""
     size = camera.size_px
     turned = (vertices - np.array(CENTER_M, dtype=np.float32)) @ camera.rotation[0].T

@@ -1,4 +1,6 @@
-"""What a record tells: the run's own numbers, a line back to noise, and one clear word where something is amiss."""
+"""What a record tells: the run's own numbers, a line back to noise, and one clear word where something is
+amiss.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ def test_it_shows_the_elites_and_travels_as_bytes(grown):
     assert [m["id"] for m in plan.facts["masks"]] == [e.id for e in grown.elites]
     for elite in grown.elites:
         np.testing.assert_array_equal(plan.genomes[elite.id], elite.genome)
-    needed = {n["id"] for m in plan.facts["masks"] for n in m["lineage"]} | {s["id"] for s in plan.facts["story"]}
+    needed = {n["id"] for m in plan.facts["masks"] for n in m["lineage"]} | {
+        s["id"] for s in plan.facts["story"]
+    }
     assert needed <= set(plan.genomes)
     again = decode_plan(plan.encoded(), "plan")
     assert again.facts == json.loads(json.dumps(plan.facts))

@@ -144,14 +144,21 @@ def test_a_damaged_record_is_one_line(served):
     assert b"e00000" in body
 
 
-@pytest.mark.parametrize(("host", "token"), [("0.0.0.0", None), ("::", None), ("127.0.0.1", "kurz"), ("nowhere.invalid", TOKEN)])
+@pytest.mark.parametrize(
+    ("host", "token"), [("0.0.0.0", None), ("::", None), ("127.0.0.1", "kurz"), ("nowhere.invalid", TOKEN)]
+)
 def test_an_open_door_is_refused(tmp_path, host, token):
     grown = runs.grow(tmp_path / "run", until=0)
-    with pytest.raises(BadInput, match="--token|--port"):
+    with pytest.raises(BadInput, match=r"--token|--port"):
         serve(grown.record, host, 0, token)
 
 
 def test_it_needs_no_torch():
-    code = "import sys, coordinator.watch; sys.exit(', '.join({'torch', 'cv2', 'dlib', 'pyrender', 'av'} & set(sys.modules)) or 0)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    code = (
+        "import sys, coordinator.watch; bad = {'torch', 'cv2', 'dlib', 'pyrender', 'av'} & set(sys.modules); "
+        "sys.exit(', '.join(sorted(bad)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
     assert done.returncode == 0, done.stderr

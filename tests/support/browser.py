@@ -67,7 +67,8 @@ def resize(driver: Any, width: int, height: int, *, phone: bool = False) -> None
 
 def complaints(driver: Any) -> list[str]:
     """What the console holds since the last call, warnings and errors."""
-    # Reading a picture back from a software renderer is slow, and Chromium says so; it is the test that reads.
+    # Reading a picture back from a software renderer is slow, and Chromium says so; it is the test that
+    # reads.
     return [
         entry["message"]
         for entry in driver.get_log("browser")

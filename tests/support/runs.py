@@ -82,7 +82,13 @@ def grow(
 
 
 def _epoch(
-    grown: Grown, rng: np.random.Generator, epoch: int, span: range, islands: int, population: int, elites: int
+    grown: Grown,
+    rng: np.random.Generator,
+    epoch: int,
+    span: range,
+    islands: int,
+    population: int,
+    elites: int,
 ) -> None:
     opened, total = grown.opened, grown.opened.spec.search.generations
     genes = len(basis_info(opened.spec.mask.basis).gene_names)

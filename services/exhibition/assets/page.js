@@ -350,12 +350,30 @@
     if (audited.length) words.push(p("The table asks two kinds of witnesses on views that the search never used. dlib’s own pipeline has the same weights as the judges, so it checks our code. A critic took no part at all, so it checks the claim. The brackets are 95% intervals (Wilson): with so few views, that is how sure we can be."));
     else words.push(p("These masks have not been checked on held-out views yet."));
     const v = facts.verification;
-    const told = v && Array.isArray(v.words) ? v.words.filter((w) => typeof w === "string") : [];
-    words.push(...told.map((w) => p(w)));
-    words.push(p(told.length || (v && Object.keys(v).length) ? "" : "Thresholds read off photographs do not hold for renders. This run was not calibrated against rendered impostors, so no rate of false alarms is stated."));
+    const verified = v && Array.isArray(v.rows);
+    if (verified) {
+      words.push(p("This run was verified on ", strong(v.views), " held-out views, beside controls: the neutral head, random heads and noise. ", String(v.note || "")));
+      const calibrated = Object.entries(v.calibration || {}).filter(([, c]) => c.pairs);
+      for (const [name, c] of calibrated) words.push(p(`${name} was calibrated on ${c.pairs}: `, listed(c.cuts.map((cut) => `${cut.name} at ${Number(cut.threshold).toFixed(3)}`)), "."));
+      const gap = v.gap && v.gap.detect;
+      if (gap && finite(gap.gap)) words.push(p("Machines that the masks were bred for see a face in ", strong(percent(gap.fitted)), " of views, critics in ", strong(percent(gap.critic)), "."));
+      for (const warning of v.warnings || []) words.push(p(String(warning)));
+    }
+    words.push(p(verified && Object.values(v.calibration || {}).some((c) => c.pairs) ? "" : "Thresholds read off photographs do not hold for renders. This run was not calibrated against rendered impostors, so no rate of false alarms is stated."));
     words.push(p("A mask on a screen is not a presentation attack in the sense of ISO/IEC 30107-3: nobody has held it before a camera."));
     fill("sure-words", words.filter((w) => w.textContent));
     verdicts(audited);
+    verification(verified ? v.rows : []);
+  }
+
+  /** Every machine's rates, elites first, then the controls. */
+  function verification(rows) {
+    const share = (rate) => (rate && finite(rate.share) ? `${percent(rate.share)} (${percent(rate.low)} to ${percent(rate.high)})` : "–");
+    const said = (row) => (row.what === "detect" ? share(row.rate) : (row.matches || []).map((m) => `${m.name}: ${share(m.rate)}`).join("; "));
+    fill("verification", rows.length ? el("table", {}, el("caption", {}, "Verification: simulated match rates on held-out views, with 95% intervals"),
+      el("thead", {}, el("tr", {}, ["who", "machine", "part in the search", "question", "rate"].map((name) => el("th", { scope: "col" }, name)))),
+      el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row" }, row.kind === "elite" ? row.subject : `${row.subject} (control)`), el("td", {}, row.machine), el("td", {}, row.side === "fitted" ? "judge" : row.side), el("td", {}, row.what === "detect" ? "sees a face" : "matches"), el("td", {}, said(row)))))) : null);
+    $("verification").hidden = !rows.length;
   }
 
   function verdicts(audited) {

@@ -189,7 +189,9 @@ def test_the_film_begins_and_ends_with_its_frames_and_the_camera_stands_still():
     assert all(np.array_equal(a, b) for a, b in zip(pictures, again, strict=True))
     assert len(pictures) == 2 * 2 + round(1.5 * FPS)
     assert np.array_equal(pictures[-1], pictures[2 * 2])  # it is held
-    backward = list(morph(QUICK, decode, frames[::-1], size_px=96, steps=2))  # the same shapes, the same camera
+    backward = list(
+        morph(QUICK, decode, frames[::-1], size_px=96, steps=2)
+    )  # the same shapes, the same camera
     assert np.abs(pictures[-1][:96].astype(int) - backward[0][:96]).mean() < 1
     assert np.abs(pictures[0][:96].astype(int) - backward[0][:96]).mean() > 6
     with pytest.raises(BadInput, match="no generation"):
@@ -211,7 +213,9 @@ def test_a_machines_box_is_drawn_where_it_says():
 
 
 def test_the_mp4_is_what_browsers_play():
-    pictures = list(morph(QUICK, decode, [Frame(g, k, None) for k, g in enumerate(noise(2))], size_px=96, steps=3))
+    pictures = list(
+        morph(QUICK, decode, [Frame(g, k, None) for k, g in enumerate(noise(2))], size_px=96, steps=3)
+    )
     data = mp4(pictures)
     assert data == mp4(pictures)
     assert data.index(b"moov") < data.index(b"mdat")  # it plays while it loads
@@ -228,7 +232,9 @@ def test_the_mp4_is_what_browsers_play():
 
 
 def test_the_webp_is_small_and_moves():
-    pictures = list(morph(QUICK, decode, [Frame(g, k, None) for k, g in enumerate(noise(2))], size_px=96, steps=8))
+    pictures = list(
+        morph(QUICK, decode, [Frame(g, k, None) for k, g in enumerate(noise(2))], size_px=96, steps=8)
+    )
     with Pillow.open(io.BytesIO(webp(pictures))) as opened:
         assert opened.format == "WEBP"
         assert opened.n_frames > 2
@@ -261,7 +267,10 @@ def test_tiles_give_the_same_pixels_as_one_piece(neutral, monkeypatch):
 
 
 def test_a_mirror_plaster_and_nylon_look_different_and_colors_show(neutral):
-    shots = {name: neutral.shoot(Pose(), 120, 240.0, material=m)[..., :3].astype(int) for name, m in MATERIALS.items()}
+    shots = {
+        name: neutral.shoot(Pose(), 120, 240.0, material=m)[..., :3].astype(int)
+        for name, m in MATERIALS.items()
+    }
     assert np.abs(shots["nylon"] - shots["plaster"]).mean() > 1
     assert np.abs(shots["nylon"] - shots["mirror"]).mean() > 10
     spread = {name: shot[shot.any(-1)].mean(-1).std() for name, shot in shots.items()}

@@ -88,7 +88,11 @@ def test_it_draws_turns_and_asks_nobody(chromium, web, shown, size):
     before = picture(chromium)
     assert len(before) > 2000
     drag(chromium, size)
-    wait(chromium, f"return datamask.state.view.snapshot(160) !== {json.dumps(before)}", "another side of the mask")
+    wait(
+        chromium,
+        f"return datamask.state.view.snapshot(160) !== {json.dumps(before)}",
+        "another side of the mask",
+    )
     assert chromium.execute_script("return document.documentElement.scrollWidth") <= SIZES[size][0]
     assert not web.complaints(chromium)
     assert web.requests(chromium) == [address(shown)]
@@ -100,7 +104,8 @@ def test_axe_finds_no_serious_fault(chromium, web, shown, size):
     chromium.execute_script(AXE.read_text(encoding="utf-8"))
     found = chromium.execute_async_script(
         "const done = arguments[arguments.length - 1]; axe.run(document, {resultTypes: ['violations']})"
-        ".then((r) => done([r.passes.length, ...r.violations.map((v) => [v.impact, v.id, v.nodes.map((n) => n.html).slice(0, 3)])]))"
+        ".then((r) => done([r.passes.length,"
+        "...r.violations.map((v) => [v.impact, v.id, v.nodes.map((n) => n.html).slice(0, 3)])]))"
     )
     assert found.pop(0) > 15  # rules that it had something to say to
     assert [entry for entry in found if entry[0] in ("serious", "critical")] == []
@@ -108,7 +113,9 @@ def test_axe_finds_no_serious_fault(chromium, web, shown, size):
 
 def test_the_charts_hold_the_runs_own_numbers(chromium, web, shown):
     visit(chromium, web, address(shown))
-    charts = chromium.execute_script("return datamask.state.plots.map((p) => p.data.map((row) => Array.from(row)))")
+    charts = chromium.execute_script(
+        "return datamask.state.plots.map((p) => p.data.map((row) => Array.from(row)))"
+    )
     columns = ["fitness", "value dlib-hog", "value dlib-mmod"]
     assert len(charts) == len(columns)
     for data, column in zip(charts, columns, strict=True):
@@ -122,7 +129,9 @@ def test_the_charts_hold_the_runs_own_numbers(chromium, web, shown):
 
 def test_every_link_resolves(chromium, web, shown):
     visit(chromium, web, address(shown))
-    links = chromium.execute_script("return [...document.querySelectorAll('a')].map((a) => a.getAttribute('href'))")
+    links = chromium.execute_script(
+        "return [...document.querySelectorAll('a')].map((a) => a.getAttribute('href'))"
+    )
     inside = [link[1:] for link in links if link.startswith("#")]
     assert all(chromium.execute_script("return !!document.getElementById(arguments[0])", i) for i in inside)
     files = [urllib.parse.unquote(link.removeprefix("./")) for link in links if not link.startswith("#")]
@@ -143,10 +152,14 @@ def test_it_can_be_used_with_keys_alone(chromium, web, shown):
             )
         )
     ids = [elite.id for elite in shown.elites]
-    assert {"viewer", "play", "moment", "surface", "turn", "reset", *ids, "#files", "./film.mp4"} <= set(reached)
+    assert {"viewer", "play", "moment", "surface", "turn", "reset", *ids, "#files", "./film.mp4"} <= set(
+        reached
+    )
     chromium.execute_script("document.getElementById('viewer').focus()")
     before = picture(chromium)
-    chromium.execute_cdp_cmd("Input.dispatchKeyEvent", {"type": "keyDown", "key": "ArrowLeft", "code": "ArrowLeft"})
+    chromium.execute_cdp_cmd(
+        "Input.dispatchKeyEvent", {"type": "keyDown", "key": "ArrowLeft", "code": "ArrowLeft"}
+    )
     wait(chromium, f"return datamask.state.view.snapshot(160) !== {json.dumps(before)}", "a turn by key")
 
 
@@ -169,7 +182,8 @@ def test_another_mask_is_shown_with_its_own_facts(chromium, web, shown):
 def test_what_the_machine_received_is_the_very_pixels(chromium, web, shown):
     visit(chromium, web, address(shown))
     size = chromium.execute_script(
-        "const i = document.querySelector('.seen img'); return [i.naturalWidth, i.naturalHeight, i.src.slice(0, 15)]"
+        "const i = document.querySelector('.seen img');"
+        "return [i.naturalWidth, i.naturalHeight, i.src.slice(0, 15)]"
     )
     assert size == [160, 160, "data:image/png;"]
     meters = chromium.execute_script(
@@ -181,9 +195,13 @@ def test_what_the_machine_received_is_the_very_pixels(chromium, web, shown):
 def test_the_way_from_noise_is_drawn_and_the_film_plays(chromium, web, shown):
     visit(chromium, web, address(shown))
     after = picture(chromium)
-    chromium.execute_script("const m = document.getElementById('moment'); m.value = 0; m.dispatchEvent(new Event('input'))")
+    chromium.execute_script(
+        "const m = document.getElementById('moment'); m.value = 0; m.dispatchEvent(new Event('input'))"
+    )
     wait(chromium, f"return datamask.state.view.snapshot(160) !== {json.dumps(after)}", "noise")
-    assert "generation 0" in chromium.execute_script("return document.getElementById('moment-name').textContent")
+    assert "generation 0" in chromium.execute_script(
+        "return document.getElementById('moment-name').textContent"
+    )
     wait(chromium, "return document.getElementById('film-video').readyState >= 1", "the film's index")
     length, width = chromium.execute_script(
         "const v = document.getElementById('film-video'); return [v.duration, v.videoWidth]"
@@ -196,20 +214,42 @@ def test_a_hostile_run_shows_as_text(chromium, web, runs, tmp_path):
     grown = runs.grow(tmp_path / "run")
     facts = with_shapes(Chronicle(grown.record).plan(), grown.record.store, {})
     facts["run"] = facts["name"] = HOSTILE
-    facts["manifest"]["consent"] = {"subject": HOSTILE, "granted_by": HOSTILE, "purpose": HOSTILE, "covers": [HOSTILE]}
+    facts["manifest"]["consent"] = {
+        "subject": HOSTILE,
+        "granted_by": HOSTILE,
+        "purpose": HOSTILE,
+        "covers": [HOSTILE],
+    }
     facts["versions"] = {HOSTILE: HOSTILE}
     facts["files"] = [f"javascript:{HOSTILE}.png", f"{HOSTILE}.png"]
     facts["masks"][0]["id"] = HOSTILE
     facts["masks"][0]["gaze"] = {HOSTILE: ""}
-    facts["manifest"]["models"] = {HOSTILE: {"licence": HOSTILE, "training_data": HOSTILE, "roles": [HOSTILE]}}
-    facts["verification"] = {"words": [HOSTILE]}
+    facts["manifest"]["models"] = {
+        HOSTILE: {"licence": HOSTILE, "training_data": HOSTILE, "roles": [HOSTILE]}
+    }
+    rate = {"share": 0.5, "low": 0.3, "high": 0.7}
+    facts["verification"] = {
+        "views": 8,
+        "note": HOSTILE,
+        "warnings": [HOSTILE],
+        "calibration": {HOSTILE: {"pairs": HOSTILE, "cuts": [{"name": HOSTILE, "threshold": 0.5}]}},
+        "rows": [
+            {"subject": HOSTILE, "kind": "elite", "machine": HOSTILE, "side": HOSTILE, "what": "match"}
+            | {"matches": [{"name": HOSTILE, "rate": rate}]}
+        ],
+    }
     where = tmp_path / "hostile.html"
     where.write_bytes(page(facts))
     visit(chromium, web, where.as_uri())
     assert chromium.execute_script("return window.stolen") is None
     assert HOSTILE in chromium.execute_script("return document.title")
-    assert chromium.execute_script("return document.querySelectorAll('img[onerror], a[href^=javascript]').length") == 0
-    for name in ("consent", "models", "mask-name", "downloads", "sure-words"):
+    assert (
+        chromium.execute_script(
+            "return document.querySelectorAll('img[onerror], a[href^=javascript]').length"
+        )
+        == 0
+    )
+    for name in ("consent", "models", "mask-name", "downloads", "sure-words", "verification"):
         assert HOSTILE in chromium.execute_script(f"return document.getElementById('{name}').textContent")
     assert web.requests(chromium) == [where.as_uri()]
 
@@ -219,7 +259,8 @@ def test_a_page_of_eight_islands_and_two_hundred_generations_stays_small(chromiu
     data = page(with_shapes(Chronicle(grown.record).plan(), grown.record.store, {}))
     where = tmp_path / "large.html"
     where.write_bytes(data)
-    # Pictures and a film add at most: 3 MB of film, a third of a megabyte for each of twelve masks, 1 MB of ancestors.
+    # Pictures and a film add at most: 3 MB of film, a third of a megabyte for each of twelve masks, 1 MB of
+    # ancestors.
     assert len(data) < 15e6 - 4e6 - 12 * 0.35e6 - 1e6
     visit(chromium, web, where.as_uri())
     assert chromium.execute_script("return datamask.state.plots[0].data.length") == 9
@@ -241,7 +282,9 @@ def test_a_watched_page_grows_where_the_reader_is(chromium, web, runs, tmp_path)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         visit(chromium, web, server.url)
-        assert "generation 5 of 10" in chromium.execute_script("return document.getElementById('state').textContent")
+        assert "generation 5 of 10" in chromium.execute_script(
+            "return document.getElementById('state').textContent"
+        )
         second = grown.elites[1].id
         chromium.execute_script(
             f"document.querySelector('[data-mask=\"{second}\"]').click();"
