@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import importlib.metadata
 import importlib.util
+import logging
 import platform
 import re
 from collections.abc import Callable, Sequence
@@ -33,6 +34,8 @@ from worker.jobs import AuditReport
 from worker.objects import write_target
 from worker.pin import ANY, join, pin
 from worker.plan import Measure, Plan, make_plan
+
+log = logging.getLogger(__name__)
 
 PACKAGES = ("datamask", "torch", "numpy", "cmaes", "dlib-bin", "opencv-python-headless")
 
@@ -269,9 +272,14 @@ def finish_run(
 
 
 def hang(record: Record, progress: Callable[[str, int, int], None] | None = None) -> None:
-    """Film and report page of the run as it is committed."""
-    from worker.exhibit import exhibit
-
+    """Film and report page of the run as it is committed, where this machine can draw."""
+    try:
+        from worker.exhibit import exhibit
+    except ImportError as error:  # a coordinator needs no torch
+        log.warning(
+            "no page yet (%s): datamask exhibit %s, on a machine with all of datamask", error, record.url
+        )
+        return
     exhibit(record.store, Chronicle(record).plan(), None, progress)
 
 
