@@ -46,7 +46,7 @@ def film_strip(
     margin, cell = palette.MARGIN_PX, _STILL_PX + 70
     columns = min(len(frames), _PER_ROW)
     rows = -(-len(frames) // columns)
-    drawn = sum(f.fitness is not None for f in frames) > 1
+    drawn = sum(f.fitness is not None for f in frames) > 2  # a line through two points says nothing
     width = max(2 * margin + columns * _STILL_PX, 2 * margin + 2 * _STILL_PX)
     height = margin + 40 + rows * cell + (_GRAPH_PX + 50 if drawn else 0) + margin
     page = palette.backdrop(width, height)

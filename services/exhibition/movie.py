@@ -97,13 +97,16 @@ def turntable(
         raise BadInput(f"turntable: a side of {size_px} pixels; expected an even number of at least 96")
     field = shared_field_mm([sitter])
     count = round(seconds * FPS)
-    angles = 82.0 * np.sin(2.0 * np.pi * np.arange(count) / count)
+    # There and back it comes through the same angles: each is drawn once.
+    angles = np.round(82.0 * np.sin(2.0 * np.pi * np.arange(count) / count), 3)
+    seen = dict.fromkeys(angles.tolist())
 
     def picture(yaw: float) -> Image:
         return _page(sitter, Pose(yaw, -2.0), size_px, field, (caption, ""), witness)
 
     with one_thread(), ThreadPoolExecutor(_WORKERS) as crew:
-        yield from crew.map(picture, angles.tolist())
+        drawn = dict(zip(seen, crew.map(picture, seen), strict=True))
+    yield from (drawn[yaw] for yaw in angles.tolist())
 
 
 def mp4(pictures: Iterable[Image], *, fps: int = FPS, crf: int = 20) -> bytes:
