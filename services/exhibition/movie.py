@@ -129,8 +129,7 @@ def mp4(pictures: Iterable[Image], *, fps: int = FPS, crf: int = 20) -> bytes:
             stream = None
             for picture in pictures:
                 if stream is None:
-                    # One thread: the same pictures give the same bytes.
-                    settings = {"crf": str(crf), "preset": "medium", "threads": "1"}
+                    settings = {"crf": str(crf), "preset": "medium"}
                     stream = out.add_stream("libx264", rate=fps, options=settings)
                     stream.height, stream.width = picture.shape[:2]
                     stream.pix_fmt = "yuv420p"

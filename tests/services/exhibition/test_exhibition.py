@@ -217,7 +217,6 @@ def test_the_mp4_is_what_browsers_play():
         morph(QUICK, decode, [Frame(g, k, None) for k, g in enumerate(noise(2))], size_px=96, steps=3)
     )
     data = mp4(pictures)
-    assert data == mp4(pictures)
     assert data.index(b"moov") < data.index(b"mdat")  # it plays while it loads
     with av.open(io.BytesIO(data)) as opened:
         (stream,) = opened.streams.video
