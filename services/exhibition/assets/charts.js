@@ -82,7 +82,7 @@ const Charts = (() => {
       picture.append(svg("circle", { cx: x1, cy: b, r: 2.6, fill: color(from) }));
     }
     for (const g of [0, Math.round(generations / 2), generations]) {
-      picture.append(svg("text", { x: x(g), y: height - 8, "text-anchor": "middle" }, `generation ${g}`));
+      picture.append(svg("text", { x: x(g), y: height - 8, "text-anchor": g === generations ? "end" : g ? "middle" : "start" }, `generation ${g}`));
     }
     return picture;
   }
