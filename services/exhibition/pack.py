@@ -26,6 +26,7 @@ from services.rendering.rig import NYLON, Material
 
 PLATE_MM = 200.0
 PLATE_DPI = 300
+_AIR = 1.15  # around the mask
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def plate(
         raise BadInput(f"plate: {size_mm:g} mm at {dpi} dpi are {side} pixels; expected 64 to 8192")
     wall = palette.backdrop(side, side)
     palette.hang(
-        wall, mask.shoot(Pose(-14.0, -2.0), side, shared_field_mm([mask]), material=material), (0, 0)
+        wall, mask.shoot(Pose(-14.0, -2.0), side, _AIR * shared_field_mm([mask]), material=material), (0, 0)
     )
     return palette.pixels(wall)
 

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.watch import serve
+from coordinator.record import Record
+from coordinator.watch import Newest, serve
 from services.errors import BadInput
+from services.storage.store import open_store
 
 
 def support(name):
@@ -151,6 +153,18 @@ def test_an_open_door_is_refused(tmp_path, host, token):
     grown = runs.grow(tmp_path / "run", until=0)
     with pytest.raises(BadInput, match=r"--token|--port"):
         serve(grown.record, host, 0, token)
+
+
+def test_a_run_in_a_bucket_is_the_same_page(tmp_path, s3_server):
+    grown = runs.grow(tmp_path / "run", generations=5)
+    bucket = open_store("s3://masks/runs/run")
+    for key in grown.record.store.list(""):
+        if key != "HEAD":
+            bucket.put(key, grown.record.store.get(key))
+    assert bucket.replace("HEAD", grown.record.store.get("HEAD"), None)
+    told = [Newest(Record(store)).facts()[0] for store in (grown.record.store, bucket)]
+    assert told[0] == told[1]
+    assert told[1]["masks"]
 
 
 def test_it_needs_no_torch():

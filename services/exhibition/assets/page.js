@@ -214,7 +214,7 @@
     }
     for (const [x, y] of view.own_points_px || []) points.append(Charts.svg("path", { d: `M${x - 2.5} ${y}H${x + 2.5}M${x} ${y - 2.5}V${y + 2.5}`, stroke: "#9fd0ff", "stroke-width": 0.9 }));
     for (const [x, y] of view.points_px || []) points.append(Charts.svg("circle", { cx: x, cy: y, r: 2.1, fill: "none", stroke: "#deb86e", "stroke-width": 1 }));
-    const found = view.box_px ? "gold: dlib’s box and its five points; blue: the mask’s own points, by which the search aligned it" : "dlib finds no face here; blue: the mask’s own points, by which the search aligned it";
+    const found = view.box_px ? "gold: dlib’s box and the five points by which a recognizer straightens the face; blue: the same places on the mask itself" : "dlib finds no face here; blue: where the mask’s own eyes and nose are";
     return el("article", { class: "seen" },
       el("h3", {}, `${view.why}: ${where}`),
       el("figure", {}, el("img", { src: view.pixels, alt: `The picture as it was scored, ${where}` }), el("figcaption", {}, `${view.size_px} × ${view.size_px} pixels, exactly as scored`)),

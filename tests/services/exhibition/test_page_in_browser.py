@@ -8,11 +8,14 @@ import time
 import urllib.parse
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from coordinator.chronicle import Chronicle
 from coordinator.watch import serve
 from services.exhibition.page import page
+from services.shape.basis import load_basis
+from services.shape.export import write_glb
 from worker.exhibit import Options, exhibit
 from worker.exhibition_facts import with_shapes
 
@@ -30,12 +33,17 @@ def shown(runs, tmp_path_factory):
     """A run with its exhibition hung."""
     folder = tmp_path_factory.mktemp("shown")
     grown = runs.grow(folder / "run one", islands=2, generations=6)
+    basis = load_basis("makehuman-mask-1")
+    red = np.zeros(basis.neutral.shape, np.uint8)
+    red[:, 0] = 220
+    gaze = write_glb(np.array(basis.neutral), basis.triangles, red, name="gaze")
+    grown.record.store.put(f"masks/{grown.elites[0].id}/gaze-dlib-hog.glb", gaze)
     exhibit(grown.record.store, Chronicle(grown.record).plan(), Options(film_px=96))
     return grown
 
 
 def wait(driver, script, what):
-    for _ in range(300):
+    for _ in range(600):
         found = driver.execute_script(script)
         if found:
             return found
@@ -179,6 +187,24 @@ def test_another_mask_is_shown_with_its_own_facts(chromium, web, shown):
     assert chromium.execute_script(read)[0] == second
 
 
+def test_a_gaze_map_and_other_surfaces_can_be_put_on(chromium, web, shown):
+    visit(chromium, web, address(shown))
+    kinds = chromium.execute_script(
+        "return [...document.getElementById('surface').options].map((o) => o.value)"
+    )
+    assert kinds == ["nylon", "plaster", "mirror", "gaze:dlib-hog"]
+    redness = """
+        const s = document.getElementById('surface');
+        s.value = arguments[0]; s.dispatchEvent(new Event('change'));
+        datamask.state.view.snapshot(8);
+        const page = document.createElement('canvas'); page.width = page.height = 32;
+        const pen = page.getContext('2d'); pen.drawImage(document.getElementById('viewer'), 0, 0, 32, 32);
+        const [r, g, b] = pen.getImageData(16, 16, 1, 1).data; return r - g;
+    """
+    assert chromium.execute_script(redness, "gaze:dlib-hog") > 60
+    assert abs(chromium.execute_script(redness, "plaster")) < 40
+
+
 def test_what_the_machine_received_is_the_very_pixels(chromium, web, shown):
     visit(chromium, web, address(shown))
     size = chromium.execute_script(
@@ -293,7 +319,8 @@ def test_a_watched_page_grows_where_the_reader_is(chromium, web, runs, tmp_path)
         grown.record.take_over()
         grown.record.commit(0, {}, {}, done=True)
         grown.record.close()
-        wait(chromium, "return datamask.refreshed > 0", "newer facts")
+        text = "document.getElementById('state').textContent"
+        wait(chromium, f"return datamask.refreshed > 0 && !{text}.includes('Still')", "newer facts")
         state, name, top = chromium.execute_script(
             "return [document.getElementById('state').textContent,"
             "document.getElementById('mask-name').textContent, window.scrollY]"
