@@ -34,6 +34,7 @@ const Viewer = (() => {
       this.renderer.outputColorSpace = SRGBColorSpace;
       this.renderer.shadowMap.enabled = true;
       this.renderer.shadowMap.type = PCFShadowMap;
+      this.renderer.shadowMap.autoUpdate = false; // the lamps stand with the mask: shadows change with its shape only
       this.scene = new Scene();
       this.camera = new PerspectiveCamera(13, 1, 0.1, 10);
       this.center = mesh.center_m;
@@ -116,6 +117,7 @@ const Viewer = (() => {
         this.geometry.setAttribute("color", new BufferAttribute(linear, 3));
       } else this.geometry.deleteAttribute("color");
       this.geometry.computeVertexNormals();
+      this.renderer.shadowMap.needsUpdate = true;
       this.material.vertexColors = Boolean(colors);
       this.material.color.set(colors ? 0xffffff : SKIN);
       this.material.needsUpdate = true;
