@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ class Chronicle:
             {"id": b.id, "generation": b.generation, "fitness": _number(b.fitness)} for b in story
         ]
         facts["migration"]["moves"] = _thin(moves(births.by_id))
-        facts["files"] = _files(self.record.store)
+        facts["files"] = _files(self.record.store, {mask.id for mask in chosen})
         genomes = {mask.id: mask.genome for mask in chosen}
         wanted = {node.id for tree in trees.values() for node in tree} | {b.id for b in story}
         genomes |= rows.genomes(sorted(wanted - set(genomes)))
@@ -298,10 +298,11 @@ def _ancestor(node: Ancestor) -> dict[str, Any]:
     }
 
 
-def _files(store: Store) -> list[str]:
-    """Keys that a visitor may want to take along, as they lie in the record."""
+def _files(store: Store, shown: Set[str]) -> list[str]:
+    """Keys that a visitor may want to take along; of masks those that are shown: a run may keep thousands."""
     keys = [key for key in store.list("") if key.rpartition(".")[2].lower() in _WANTED]
     hidden = ("batches/", "scores/", "failures/", "checkpoints/", "targets/")
+    keys = [key for key in keys if not key.startswith("masks/") or key.split("/")[1] in shown]
     return [key for key in keys if not key.startswith(hidden) and key not in ("beat.json", "exhibition.json")]
 
 

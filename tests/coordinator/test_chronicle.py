@@ -115,6 +115,8 @@ def test_a_changed_evaluation_file_is_corrupt_data_and_a_damaged_audit_is_left_o
     grown = runs.grow(tmp_path / "run")
     store = grown.record.store
     store.put(f"masks/{grown.elites[0].id}/audit.json", b"{")
+    store.put("masks/i07-g0000-000/mask.glb", b"of a mask that is not shown")
+    assert "masks/i07-g0000-000/mask.glb" not in Chronicle(grown.record).plan().facts["files"]
     assert Chronicle(grown.record).plan().facts["masks"][0]["audit"] is None
     store.put("evaluations/e00001.parquet", b"not parquet")
     with pytest.raises(CorruptData, match="e00001"):
