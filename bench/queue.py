@@ -194,9 +194,10 @@ def queue_cost(*, quick: bool, console: Console) -> dict[str, Any]:
     busy_run, busy = measured(spec_of(8, 5 if quick else 10), 32, 1.0)
     console.print("100,000 genomes on 64 islands, workers that do not sleep ...")
     generations = 5 if quick else 49
-    file_run, _ = measured(spec_of(32, generations), 4, 0.0)
+    # One process, slower than the coordinator, which then has a core for itself; its waits do not count.
+    file_run, _ = measured(spec_of(32, generations), 1, 0.0)
     console.print("the same for a moment, in a bucket ...")
-    s3_run, _ = measured(spec_of(32, EVERY), 4, 0.0, bucket=True)
+    s3_run, _ = measured(spec_of(32, EVERY), 1, 0.0, bucket=True)
     return {
         "format": FORMAT,
         "machine": facts,

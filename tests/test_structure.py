@@ -28,6 +28,7 @@ TORCH_FREE = (
     "worker.plan",
     "worker.launch",
     "worker.tasks",
+    "coordinator.watch",
 )
 
 

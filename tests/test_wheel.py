@@ -28,6 +28,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_the_packages_and_their_data(installed: Path) -> None:
     assert (installed / "services" / "shape" / "data" / "makehuman-mask-1.npz").is_file()
+    assert (installed / "services" / "exhibition" / "assets" / "vendor.js").is_file()
     assert (installed / "services" / "py.typed").is_file()
     assert not (installed / "tests").exists()
     assert not (installed / "bench").exists()
@@ -78,3 +79,5 @@ def test_it_evolves_outside_the_checkout(installed: Path, tmp_path: Path) -> Non
     assert {"genome.json", "mask.glb", "front.png", "views.png"} <= {p.name for p in mask.iterdir()}
     assert json.loads((mask / "genome.json").read_text())["basis"]
     assert (run / "composite.png").is_file()
+    assert (run / "film.mp4").is_file()
+    assert b"three.js" in (run / "report.html").read_bytes()

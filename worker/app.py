@@ -5,14 +5,13 @@ Redis is a doorbell here: messages hold ids, results are not kept, and what Redi
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from celery import Celery
 from kombu.entity import Exchange, Queue
 
-from worker.bell import BROKER_VARIABLE, DEFAULT_BROKER, check_broker
+from worker.bell import check_broker, find_broker
 from worker.messages import QUEUES, SCORE
 
 HARD_LIMIT_S = 3600  # a batch that takes longer hangs; its process is killed
@@ -84,7 +83,7 @@ def make_app(
 
 
 def __getattr__(name: str) -> Any:
-    """``app``, built when asked for: ``celery -A worker.app ...`` reads DATAMASK_BROKER at call time."""
+    """``app``, built when asked for: ``celery -A worker.app ...`` reads the environment at call time."""
     if name == "app":
-        return make_app(os.environ.get(BROKER_VARIABLE, DEFAULT_BROKER))
+        return make_app(find_broker())
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import get_args
 from urllib.parse import urlsplit, urlunsplit
 
@@ -23,6 +25,7 @@ KEPT = 10_000  # bells that nobody hears are dropped beyond this many
 
 DEFAULT_BROKER = "redis://127.0.0.1:6379/0"
 BROKER_VARIABLE = "DATAMASK_BROKER"
+BROKER_FILE_VARIABLE = "DATAMASK_BROKER_FILE"  # a file that holds the URL, for its password is a secret
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,32 @@ def connect(broker_url: str, timeout_s: float = 5.0) -> redis.Redis[bytes]:
     return redis.Redis.from_url(
         broker_url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, health_check_interval=30
     )
+
+
+def named_broker() -> str | None:
+    """The URL that the environment names, by DATAMASK_BROKER or in the file DATAMASK_BROKER_FILE, or None.
+
+    :raises BadInput: if that file cannot be read, or is empty.
+    """
+    named, file = os.environ.get(BROKER_VARIABLE), os.environ.get(BROKER_FILE_VARIABLE)
+    if named or not file:
+        return named or None
+    try:
+        url = Path(file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise BadInput(f"{BROKER_FILE_VARIABLE}={file}: {reason}; expected a file with a Redis URL") from None
+    if not url:
+        raise BadInput(f"{BROKER_FILE_VARIABLE}={file}: the file is empty; expected a Redis URL in it")
+    return url
+
+
+def find_broker(given: str | None = None) -> str:
+    """``given``, else what :func:`named_broker` finds, else the Redis of this machine.
+
+    :raises BadInput: as there.
+    """
+    return given or named_broker() or DEFAULT_BROKER
 
 
 def check_broker(broker_url: str) -> str:

@@ -13,7 +13,7 @@ from celery import Celery, signals
 from services.errors import BadInput, Unavailable
 from worker import logs, metrics
 from worker.app import SOFT_SHUTDOWN_S, make_app
-from worker.bell import check_broker, connect
+from worker.bell import check_broker, connect, find_broker
 from worker.heartbeat import Presence
 from worker.logs import LogFormat
 from worker.messages import QUEUES
@@ -51,7 +51,7 @@ def queue_names(wanted: str) -> list[str]:
 
 
 def launch(
-    broker_url: str,
+    broker_url: str | None,
     *,
     concurrency: int = 1,
     device: Device = "auto",
@@ -67,13 +67,14 @@ def launch(
     SIGTERM and the first Ctrl-C let the batch in hand end; SIGQUIT and the second Ctrl-C give it ``grace_s``
     and then hand it back.
 
+    :param broker_url: None: the one that the environment names.
     :param concurrency: scoring processes; each holds its own copy of the networks.
     :param threads: of torch, per process. They are part of a run's fingerprint. None: torch's own choice.
     :param queues: kinds of work to take, ``score``, ``realize`` or both.
     :param metrics_port: where Prometheus may ask; None: nowhere.
     :raises BadInput: for an unusable URL or number; :raises Unavailable: if the device is not there.
     """
-    check_broker(broker_url)
+    broker_url = check_broker(find_broker(broker_url))
     names = queue_names(queues)
     if concurrency < 1 or (threads is not None and threads < 1):
         raise BadInput(f"concurrency {concurrency}, threads {threads}: expected 1 or more")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from services.errors import BadInput
 from services.exhibition.composite import composite
-from services.exhibition.film import Frame, film, film_strip
+from services.exhibition.film import Frame, film_strip
 from services.exhibition.lineup import Caption, lineup
 from services.exhibition.palette import png, signed
 from services.exhibition.portrait import portrait
@@ -130,11 +130,9 @@ class _Exhibition:
         """The pictures that need no audit."""
         basis = self.decoder.basis
         landmarks = np.array(sorted(basis.landmarks.values()), np.int64)
-        moving = Studio(basis.triangles, directions=64, shadow_px=64)
         pictures: tuple[tuple[str, Callable[[], bytes]], ...] = (
             ("composite.png", lambda: png(composite(self._studio, self.vertices, landmarks))),
             ("filmstrip.png", lambda: png(film_strip(self._studio, self._decode, self._frames))),
-            ("film.webp", lambda: film(moving, self._decode, self._frames)),
         )
         for k, (key, make) in enumerate(pictures):
             self.run.put(key, make())

@@ -13,10 +13,12 @@ from rich.console import Console
 
 from coordinator.cli.doctor import doctor
 from coordinator.cli.evolve import evolve
+from coordinator.cli.exhibit import exhibit
 from coordinator.cli.mesh import mesh
 from coordinator.cli.models import models
 from coordinator.cli.pull import pull
 from coordinator.cli.show import show
+from coordinator.cli.watch import watch
 from coordinator.cli.worker import worker
 from services.errors import BadInput, DatamaskError
 
@@ -29,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (evolve, show, pull, mesh, models, doctor, worker):
+for command in (evolve, show, exhibit, watch, pull, mesh, models, doctor, worker):
     app.command(command.__name__)(command)
 
 INTERRUPTED = 130

@@ -23,7 +23,7 @@ from services.errors import BadInput, CorruptData, DatamaskError, Unavailable
 from services.recognition.catalog import installed, locate, models, verify
 from services.shape.catalog import basis_ids, basis_info
 from services.storage.store import open_store
-from worker.bell import BROKER_VARIABLE, DEFAULT_BROKER, connect, redacted
+from worker.bell import BROKER_VARIABLE, DEFAULT_BROKER, connect, named_broker, redacted
 from worker.probe import probe
 
 REDIS_MINIMUM = (6, 2)
@@ -79,7 +79,7 @@ def examine(store: str, broker: str | None) -> Iterator[Check]:
     yield from check_weights()
     yield from check_bases()
     yield check_store(store)
-    yield check_redis(broker)
+    yield check_redis(broker or named_broker())
     yield check_insightface()
 
 
@@ -150,7 +150,9 @@ def check_opengl() -> Check:
     if "error" not in found:
         return Check("opengl", "ok", f"{found['platform']}: {found['renderer']}")
     system = (
-        "apt install libegl1 libgl1-mesa-dri" if sys.platform == "linux" else "update the graphics driver"
+        "apt install libegl1 libgl1 libgl1-mesa-dri libxrender1"
+        if sys.platform == "linux"
+        else "update the graphics driver"
     )
     mend = f"{system} (software rendering is enough), and leave PYOPENGL_PLATFORM unset or set it to egl"
     return Check("opengl", "missing", f"no picture: {found['error']}", mend)

@@ -22,6 +22,7 @@ from coordinator.record import Record
 from coordinator.run import evolve_run, finish_run, free_name, open_run
 from coordinator.spec import load_spec
 from services.storage.store import open_store
+from worker.bell import BROKER_VARIABLE, DEFAULT_BROKER, find_broker
 from worker.logs import setup as setup_logs
 from worker.metrics import serve
 
@@ -71,8 +72,13 @@ def evolve(
         ExecutorName, typer.Option(help="Score here, or on Celery workers.")
     ] = ExecutorName.local,
     broker: Annotated[
-        str, typer.Option(envvar="DATAMASK_BROKER", help="Redis of the Celery workers.")
-    ] = "redis://127.0.0.1:6379/0",
+        str | None,
+        typer.Option(
+            envvar=BROKER_VARIABLE,
+            help="Redis of the Celery workers; DATAMASK_BROKER_FILE may name a file that holds its URL.",
+            show_default=DEFAULT_BROKER,
+        ),
+    ] = None,
     metrics_port: Annotated[
         int | None,
         typer.Option(
@@ -134,14 +140,14 @@ def evolve(
     print(record.url)
 
 
-def _executor(kind: ExecutorName, record: Record, store_url: str, name: str, broker: str) -> Executor:
+def _executor(kind: ExecutorName, record: Record, store_url: str, name: str, broker: str | None) -> Executor:
     if kind is ExecutorName.local:
         from worker.evaluate import shared_evaluator
 
         return LocalExecutor(record.store, shared_evaluator())
     from coordinator.celery_executor import CeleryExecutor
 
-    return CeleryExecutor(record.store, store_url, name, broker, check_owner=record.check_owner)
+    return CeleryExecutor(record.store, store_url, name, find_broker(broker), check_owner=record.check_owner)
 
 
 def _resume_command(

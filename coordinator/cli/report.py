@@ -55,6 +55,6 @@ def summary(
             f"batch {batch} kept failing and was set aside; see failures/{batch}/ in the run", style="yellow"
         )
     console.print(
-        f"Look at lineup.png, filmstrip.png, composite.png and masks/ in {evolution.record.url}",
+        f"Look at report.html, film.mp4, lineup.png, composite.png and masks/ in {evolution.record.url}",
         highlight=False,
     )

@@ -30,8 +30,14 @@ class LogLevel(StrEnum):
 
 def worker(
     broker: Annotated[
-        str, typer.Option(envvar=BROKER_VARIABLE, help="Redis that the coordinator sends batches through.")
-    ] = DEFAULT_BROKER,
+        str | None,
+        typer.Option(
+            envvar=BROKER_VARIABLE,
+            help="Redis that the coordinator sends batches through; DATAMASK_BROKER_FILE may name a file "
+            "that holds its URL.",
+            show_default=DEFAULT_BROKER,
+        ),
+    ] = None,
     concurrency: Annotated[
         int, typer.Option(min=1, help="Scoring processes; one a device is right, each loads its networks.")
     ] = 1,

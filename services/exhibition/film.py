@@ -1,8 +1,7 @@
-"""From noise to face: a strip of stills, and a small film that morphs from one to the next."""
+"""From noise to face: a strip of stills."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,12 +18,10 @@ from services.exhibition.studio import Pose, Studio, one_by_one
 
 Decode = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
-_POSE = Pose(-14.0, -2.0)
+POSE = Pose(-14.0, -2.0)
 _STILL_PX = 400
 _PER_ROW = 6
 _GRAPH_PX = 120
-_FILM_PX = 360
-_STEP_MS, _HOLD_MS = 70, 2200
 
 
 @dataclass(frozen=True)
@@ -44,12 +41,12 @@ def film_strip(
     :param decode: genomes float32 (n, d) to vertices (n, V, 3).
     :raises BadInput: where there is no frame.
     """
-    _check(frames)
+    check_frames(frames)
     shots = _shots(studio, decode(_genomes(frames)), _STILL_PX)
     margin, cell = palette.MARGIN_PX, _STILL_PX + 70
     columns = min(len(frames), _PER_ROW)
     rows = -(-len(frames) // columns)
-    drawn = sum(f.fitness is not None for f in frames) > 1
+    drawn = sum(f.fitness is not None for f in frames) > 2  # a line through two points says nothing
     width = max(2 * margin + columns * _STILL_PX, 2 * margin + 2 * _STILL_PX)
     height = margin + 40 + rows * cell + (_GRAPH_PX + 50 if drawn else 0) + margin
     page = palette.backdrop(width, height)
@@ -68,43 +65,8 @@ def film_strip(
     return palette.pixels(page)
 
 
-def film(studio: Studio, decode: Decode, frames: Sequence[Frame], steps: int = 34) -> bytes:
-    """A looping animated WebP: ``steps`` pictures from the first frame to the last, genomes in between.
-
-    In-between shapes were never scored: they show the way, and only the frames' own moments carry a fitness.
-
-    :raises BadInput: where there is no frame.
-    """
-    _check(frames)
-    places = np.linspace(0.0, len(frames) - 1.0, steps if len(frames) > 1 else 1)
-    genomes = np.stack([_between(frames, p) for p in places])
-    pages = []
-    for place, shot in zip(places, _shots(studio, decode(genomes), _FILM_PX), strict=True):
-        page = palette.backdrop(_FILM_PX, _FILM_PX + 44)
-        palette.hang(page, shot, (0, 0))
-        generation = np.interp(place, np.arange(len(frames)), [f.generation for f in frames])
-        palette.write(page, (24, _FILM_PX + 22), f"generation {generation:.0f}", 15, palette.QUIET, "ls")
-        last = frames[min(int(place), len(frames) - 1)]
-        if last.fitness is not None:
-            text = f"fitness {palette.signed(last.fitness)}"
-            palette.write(page, (_FILM_PX - 24, _FILM_PX + 22), text, 15, palette.QUIET, "rs")
-        pages.append(page)
-    durations = [_STEP_MS] * (len(pages) - 1) + [_HOLD_MS]
-    buffer = io.BytesIO()
-    pages[0].save(
-        buffer,
-        "WEBP",
-        save_all=True,
-        append_images=pages[1:],
-        duration=durations,
-        loop=0,
-        quality=80,
-        method=2,
-    )
-    return buffer.getvalue()
-
-
-def _check(frames: Sequence[Frame]) -> None:
+def check_frames(frames: Sequence[Frame]) -> None:
+    """:raises BadInput: where there is no frame."""
     if not frames:
         raise BadInput("film: there is no generation to show; evolve at least one generation")
 
@@ -117,17 +79,7 @@ def _shots(studio: Studio, masks: NDArray[np.float32], size_px: int) -> list[Ima
     """Every mask from one camera that holds them all."""
     sitters = one_by_one(studio.sit, masks)
     field = shared_field_mm(sitters)
-    return one_by_one(lambda mask: mask.shoot(_POSE, size_px, field), sitters)
-
-
-def _between(frames: Sequence[Frame], place: float) -> NDArray[np.float32]:
-    """The genome at a place between frames, eased so that the film lingers on each frame (smoothstep)."""
-    first = min(int(place), len(frames) - 1)
-    second = min(first + 1, len(frames) - 1)
-    share = place - first
-    share = share * share * (3.0 - 2.0 * share)
-    blend = (1.0 - share) * frames[first].genome.astype(np.float64) + share * frames[second].genome
-    return np.asarray(blend, np.float32)
+    return one_by_one(lambda mask: mask.shoot(POSE, size_px, field), sitters)
 
 
 def _graph(page: Pillow.Image, frames: Sequence[Frame], box: tuple[int, int, int, int]) -> None:

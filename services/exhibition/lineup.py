@@ -1,29 +1,32 @@
-"""The elites as a line-up: one row a mask, turned under one light before a ruler."""
+"""The elites as a line-up: turned under one light before a ruler, one row a mask; many of them side by
+side.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 from PIL import Image as Pillow
 
 from services.errors import BadInput
 from services.exhibition import palette
 from services.exhibition.palette import Image
-from services.exhibition.studio import Pose, Sitting, one_by_one
+from services.exhibition.studio import Pose, Sitting
 from services.rendering.camera import CENTER_M
+from services.rendering.rig import NYLON, Material
 
 POSES = (Pose(-38.0), Pose(0.0), Pose(38.0), Pose(78.0))
+MOST_ROWS = 6  # more masks stand side by side, from the front only
+WIDEST_PX = 8192
+_LARGEST_PX = 120e6  # pixels of a picture, 360 MB of memory; a grid that would be larger is made narrower
 _NAMES = ("three-quarter left", "front", "three-quarter right", "profile")
-_CELL_PX = 440
-_GAP_PX = 40
-_CAPTION_PX = 270
-_RULER_PX = 64
-_HEAD_PX = 96
-_FOOT_PX = 64
 _FIELD_MM = 232.0
 _AIR = 1.08
+
+# All in pixels of a line-up at its natural size.
+_CELL, _GAP, _CAPTION, _RULER, _HEAD, _FOOT = 440, 40, 270, 64, 96, 64
 
 
 @dataclass(frozen=True)
@@ -40,67 +43,140 @@ def shared_field_mm(masks: Sequence[Sitting]) -> float:
 
 
 def lineup(
-    masks: Sequence[Sitting], captions: Sequence[Caption] | None = None, title: str = "Line-up"
+    masks: Sequence[Sitting],
+    captions: Sequence[Caption] | None = None,
+    title: str = "Line-up",
+    *,
+    width_px: int | None = None,
+    material: Material = NYLON,
 ) -> Image:
-    """A picture uint8 (H, W, 3) of every mask from four sides, all to one scale.
+    """A picture uint8 (H, W, 3) of every mask, all to one scale: from four sides, or many from the front.
 
-    :param captions: one a mask, or None for pictures alone.
-    :raises BadInput: where there is no mask, or not one caption each.
+    :param captions: one a mask, or None for pictures alone. width_px: up to 8192; None: the natural size.
+        Pictures are made in tiles and hung one by one, so that memory holds the sheet and little more.
+    :raises BadInput: where there is no mask, not one caption each, or the width cannot be had.
     """
     if not masks:
         raise BadInput("line-up: there is no mask to show; evolve longer, or choose masks by their ids")
     if captions is not None and len(captions) != len(masks):
         raise BadInput(f"line-up: {len(captions)} captions for {len(masks)} masks, expected one each")
+    if width_px is not None and not 600 <= width_px <= WIDEST_PX:
+        raise BadInput(f"line-up: a width of {width_px} pixels; expected 600 to {WIDEST_PX}")
+    draw = _rows if len(masks) <= MOST_ROWS else _wall
+    return palette.pixels(draw(masks, captions, title, width_px, material))
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """From pixels of the natural size to pixels of the sheet."""
+
+    factor: float
+
+    def __call__(self, length: float) -> int:
+        return max(1, round(length * self.factor))
+
+
+def _rows(
+    masks: Sequence[Sitting],
+    captions: Sequence[Caption] | None,
+    title: str,
+    width_px: int | None,
+    material: Material,
+) -> Pillow.Image:
     field = shared_field_mm(masks)
-    margin, words = palette.MARGIN_PX, _CAPTION_PX if captions is not None else 0
-    left = margin + words + _RULER_PX
-    width = left + len(POSES) * _CELL_PX + margin
-    height = _HEAD_PX + len(masks) * (_CELL_PX + _GAP_PX) - _GAP_PX + _FOOT_PX + margin
-    page = palette.backdrop(width, height)
-    palette.spaced(page, (margin, margin), title, 20, palette.TEXT)
+    margin, words = palette.MARGIN_PX, _CAPTION if captions is not None else 0
+    left = margin + words + _RULER
+    width = left + len(POSES) * _CELL + margin
+    height = _HEAD + len(masks) * (_CELL + _GAP) - _GAP + _FOOT + margin
+    u = _Scale(_factor(width, height, width_px))
+    page = palette.backdrop(u(width), u(height))
+    palette.spaced(page, (u(margin), u(margin)), title, u(20), palette.TEXT)
     for k, name in enumerate(_NAMES):
-        palette.write(page, (left + (k + 0.5) * _CELL_PX, margin), name, 16, palette.QUIET, "ms")
-    shots = one_by_one(lambda what: what[0].shoot(what[1], _CELL_PX, field), list(product(masks, POSES)))
-    for row in range(len(masks)):
-        top = _HEAD_PX + row * (_CELL_PX + _GAP_PX)
-        _ruler(page, left, top, field)
-        for k in range(len(POSES)):
-            palette.hang(page, shots[row * len(POSES) + k], (left + k * _CELL_PX, top))
+        palette.write(page, (u(left + (k + 0.5) * _CELL), u(margin)), name, u(16), palette.QUIET, "ms")
+    for row, mask in enumerate(masks):
+        top = _HEAD + row * (_CELL + _GAP)
+        _ruler(page, u, (left, top), len(POSES) * _CELL, field)
+        for k, pose in enumerate(POSES):
+            shot = mask.shoot(pose, u(_CELL), field, material=material)
+            palette.hang(page, shot, (u(left + k * _CELL), u(top)))
         if captions is not None:
-            write_caption(page, captions[row], (margin, top + _eye_line(field)), _CAPTION_PX - 44)
+            write_caption(
+                page, captions[row], (u(margin), u(top + _eye_line(field))), u(_CAPTION - 44), u.factor
+            )
     note = "Centimeters above and below the eyes. Every mask to one scale, under one light."
-    palette.write(page, (left, height - margin), note, 15, palette.QUIET, "ls")
-    return palette.pixels(page)
+    palette.write(page, (u(left), u(height - margin)), note, u(15), palette.QUIET, "ls")
+    return page
 
 
-def write_caption(page: Pillow.Image, caption: Caption, at: tuple[float, float], width: float) -> None:
-    """Set a caption: its title on a baseline at ``at``, the rows below it."""
+def _wall(
+    masks: Sequence[Sitting],
+    captions: Sequence[Caption] | None,
+    title: str,
+    width_px: int | None,
+    material: Material,
+) -> Pillow.Image:
+    """Many masks: a grid of fronts with ids, as wide as it is high or wider."""
+    field = shared_field_mm(masks)
+    columns = max(4, round((1.6 * len(masks)) ** 0.5))
+    rows = -(-len(masks) // columns)
+    margin, foot = palette.MARGIN_PX, 54 if captions is not None else 10
+    width = 2 * margin + columns * _CELL
+    height = _HEAD + rows * (_CELL + foot) + _FOOT + margin
+    u = _Scale(_factor(width, height, width_px))
+    page = palette.backdrop(u(width), u(height))
+    palette.spaced(page, (u(margin), u(margin)), title, u(20), palette.TEXT)
+    for k, mask in enumerate(masks):
+        x, y = margin + (k % columns) * _CELL, _HEAD + (k // columns) * (_CELL + foot)
+        palette.hang(page, mask.shoot(Pose(0.0), u(_CELL), field, material=material), (u(x), u(y)))
+        if captions is not None:
+            middle = u(x + _CELL / 2)
+            palette.write(page, (middle, u(y + _CELL + 14)), captions[k].title, u(18), palette.TEXT, "ms")
+            if captions[k].rows:
+                name, value = captions[k].rows[0]
+                palette.write(
+                    page, (middle, u(y + _CELL + 38)), f"{name} {value}", u(15), palette.QUIET, "ms"
+                )
+    note = "Every mask to one scale, under one light."
+    palette.write(page, (u(margin), u(height - margin)), note, u(15), palette.QUIET, "ls")
+    return page
+
+
+def _factor(width: int, height: int, width_px: int | None) -> float:
+    wanted = 1.0 if width_px is None else width_px / width
+    return min(wanted, math.sqrt(_LARGEST_PX / (width * height)))
+
+
+def write_caption(
+    page: Pillow.Image, caption: Caption, at: tuple[float, float], width: float, factor: float = 1.0
+) -> None:
+    """Set a caption: its title on a baseline at ``at``, the rows below it; sizes times ``factor``."""
     x, y = at
-    palette.write(page, (x, y), palette.fitted(caption.title, 24, width), 24, palette.TEXT, "ls")
+    large, small = round(24 * factor), round(16 * factor)
+    palette.write(page, (x, y), palette.fitted(caption.title, large, width), large, palette.TEXT, "ls")
     for k, (name, value) in enumerate(caption.rows):
-        line = y + 36 + k * 25
-        room = width - palette.font(16).getlength(value) - 12
-        palette.write(page, (x, line), palette.fitted(name, 16, room), 16, palette.QUIET, "ls")
-        palette.write(page, (x + width, line), value, 16, palette.TEXT, "rs")
+        line = y + (36 + k * 25) * factor
+        room = width - palette.font(small).getlength(value) - 12 * factor
+        palette.write(page, (x, line), palette.fitted(name, small, room), small, palette.QUIET, "ls")
+        palette.write(page, (x + width, line), value, small, palette.TEXT, "rs")
 
 
 def _eye_line(field_mm: float) -> float:
-    """Rows below a cell's top at which the eyes of the neutral mask are."""
-    return _CELL_PX / 2 + CENTER_M[1] * 1e3 * _CELL_PX / field_mm
+    """Rows below a cell's top at which the eyes of the neutral mask are, at the natural size."""
+    return _CELL / 2 + CENTER_M[1] * 1e3 * _CELL / field_mm
 
 
-def _ruler(page: Pillow.Image, left: int, top: int, field_mm: float) -> None:
+def _ruler(page: Pillow.Image, u: _Scale, at: tuple[int, int], length: int, field_mm: float) -> None:
     """Hairlines every 5 cm behind the row, ticks every centimeter beside it."""
-    per_cm = 10.0 * _CELL_PX / field_mm
+    left, top = at
+    per_cm = 10.0 * _CELL / field_mm
     eyes = top + _eye_line(field_mm)
-    first = -int((_CELL_PX - _eye_line(field_mm)) // per_cm)
+    first = -int((_CELL - _eye_line(field_mm)) // per_cm)
     for cm in range(first, int(_eye_line(field_mm) // per_cm) + 1):
-        y = round(eyes - cm * per_cm)
+        y = u(eyes - cm * per_cm)
         major = cm % 5 == 0
-        palette.line(
-            page, (left - (22 if major else 9), y), (left, y), palette.QUIET if major else palette.HAIR
-        )
+        start = (u(left - (22 if major else 9)), y)
+        palette.line(page, start, (u(left), y), palette.QUIET if major else palette.HAIR)
         if major:
-            palette.line(page, (left, y), (left + len(POSES) * _CELL_PX, y), palette.HAIR)
-            palette.write(page, (left - 30, y), palette.signed(cm, 0), 14, palette.QUIET, "rm")
-    palette.line(page, (left, top), (left, top + _CELL_PX), palette.HAIR)
+            palette.line(page, (u(left), y), (u(left + length), y), palette.HAIR)
+            palette.write(page, (u(left - 30), y), palette.signed(cm, 0), u(14), palette.QUIET, "rm")
+    palette.line(page, (u(left), u(top)), (u(left), u(top + _CELL)), palette.HAIR)

@@ -25,6 +25,8 @@ YES: Color = (222, 184, 110)
 NO: Color = (118, 121, 127)
 
 MARGIN_PX = 72
+_BAND_PX = 256
+_LARGE_PX = 10_000_000
 
 
 @lru_cache(maxsize=32)
@@ -85,20 +87,31 @@ def line(
 
 def backdrop(width: int, height: int) -> Pillow.Image:
     """A studio wall: dark gray, a little lighter where the light falls; dithered, so that no bands show."""
-    return _backdrop(width, height).copy()
+    return _kept(width, height).copy() if width * height < _LARGE_PX else _built(width, height)
 
 
 @lru_cache(maxsize=2)
-def _backdrop(width: int, height: int) -> Pillow.Image:
+def _kept(width: int, height: int) -> Pillow.Image:
+    return _built(width, height)
+
+
+def _built(width: int, height: int) -> Pillow.Image:
+    page = Pillow.new("RGB", (width, height))
+    for top in range(0, height, _BAND_PX):
+        page.paste(Pillow.fromarray(_band(width, height, top), "RGB"), (0, top))
+    return page
+
+
+def _band(width: int, height: int, top: int) -> Image:
+    """Some rows of the wall: a whole sheet in floating point would take a gigabyte."""
     x = np.arange(width, dtype=np.float32)[None]
-    y = np.arange(height, dtype=np.float32)[:, None]
+    y = np.arange(top, min(top + _BAND_PX, height), dtype=np.float32)[:, None]
     distance = np.sqrt(((x / width - 0.46) / 0.75) ** 2 + ((y / height - 0.40) / 0.75) ** 2)
     falloff = np.clip(1.0 - distance, 0.0, 1.0) ** 1.5
     # Interleaved gradient noise (Jimenez 2014): ordered, so that the bytes do not depend on a generator.
     noise = np.mod(52.9829189 * np.mod(0.06711056 * x + 0.00583715 * y, 1.0), 1.0)
     gain = 0.95 + 0.30 * falloff
-    channels = [(np.float32(c) * gain + noise).astype(np.uint8) for c in PANEL]
-    return Pillow.fromarray(np.stack(channels, axis=-1), "RGB")
+    return np.stack([(np.float32(c) * gain + noise).astype(np.uint8) for c in PANEL], axis=-1)
 
 
 def hang(page: Pillow.Image, shot: Image, at: tuple[int, int], shadow: float = 0.55) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from services.exhibition.lineup import shared_field_mm
 from services.exhibition.palette import Image
 from services.exhibition.studio import Sitting
-from services.rendering.studio import beauty_shot
+from services.rendering.studio import Shot, beauty_shot
 
 _SIZE_PX = 800
 
@@ -21,4 +21,4 @@ def portrait(
     vertices: (V, 3) in meters. triangles: (T, 3). OpenGL draws in threads of its own: two pictures of one
     mask may differ in single bits.
     """
-    return beauty_shot(vertices, triangles, size_px=size_px, field_mm=shared_field_mm([mask]))
+    return beauty_shot(vertices, triangles, Shot(size_px=size_px, field_mm=shared_field_mm([mask])))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from typing import TypeVar
@@ -26,6 +26,8 @@ from services.exhibition.palette import Image
 from services.rendering.camera import CENTER_M, rotations
 from services.rendering.normals import vertex_faces_of, vertex_normals
 from services.rendering.raster import corners_of, visible_pixels
+from services.rendering.rig import LIGHTS, NYLON, SKY, Material
+from services.rendering.sensor import srgb_to_linear
 
 Vertices = NDArray[np.float32]
 Item = TypeVar("Item")
@@ -36,25 +38,10 @@ _FAR_M = 60.0  # from here the sky's depth pictures are as good as orthographic
 _BIAS_M = 0.0035  # a vertex this far behind what the sky sees still counts as seen
 
 
-@dataclass(frozen=True)
-class Light:
-    """A light in the camera's frame. spread: 0 is a point, 1 a wide sky. power: linear RGB."""
-
-    toward: tuple[float, float, float]
-    spread: float
-    power: tuple[float, float, float]
-
-
-# One key light tells the story; the others only keep the dark side legible.
-_LIGHTS = (
-    Light((-0.80, 0.62, 0.50), 0.055, (1.06, 1.00, 0.92)),
-    Light((0.85, 0.00, 0.50), 0.25, (0.040, 0.050, 0.068)),
-    Light((0.80, 0.42, -0.48), 0.10, (0.50, 0.55, 0.64)),
-)
-_SKY = (0.068, 0.072, 0.082)
-_SKIN = (0.80, 0.765, 0.715)  # sintered nylon: white, a little warm, matt
 _WRAP = (0.12, 0.09, 0.07)  # light bleeds past the edge of shadow, red the furthest
-_GLOSS, _GLOSS_POWER = 0.10, 22.0
+_TILE_PX = (
+    1024  # samples along a side that are drawn at a time: it bounds memory, whatever the picture's size
+)
 
 
 @dataclass(frozen=True)
@@ -93,51 +80,122 @@ class Studio:
             seen = _sky_seen(centered, self._triangles, self._sky, self._shadow_px)
         return Sitting(self._triangles, centered, normals, self._sky, seen)
 
+    @torch.inference_mode()
+    def pass_by(self, vertices: Vertices, before: Sitting, after: Sitting, share: float) -> Sitting:
+        """A mask on its way between two that sat: its shadows are blended from theirs, ten times as quick."""
+        centered = torch.from_numpy(np.asarray(vertices, np.float32) - np.asarray(CENTER_M, np.float32))
+        position = (centered[:, :1], centered[:, 1:2], centered[:, 2:])
+        with one_thread():
+            normals = torch.cat(vertex_normals(position, self._triangles, self._faces), dim=1)
+            seen = torch.lerp(before.seen, after.seen, share)
+        return Sitting(self._triangles, centered, normals, self._sky, seen)
+
 
 @dataclass(frozen=True)
 class Sitting:
-    """One mask in the studio: places and normals (V, 3), sky directions (K, 3), seen (V, K) from 0 to 1."""
+    """One mask in the studio: places and normals (V, 3), sky directions (K, 3), seen (V, K) from 0 to 1.
+
+    colors: linear (V, 3), or None for those of the material.
+    """
 
     triangles: Tensor
     centered: Tensor
     normals: Tensor
     sky: Tensor
     seen: Tensor
+    colors: Tensor | None = None
+
+    def painted(self, colors: NDArray[np.uint8]) -> Sitting:
+        """The same mask in colors of its own, uint8 (V, 3), sRGB. :raises BadInput: for another shape."""
+        if colors.shape != tuple(self.centered.shape) or colors.dtype != np.uint8:
+            raise BadInput(
+                f"colors: expected uint8 of shape {tuple(self.centered.shape)}, got {colors.shape}"
+            )
+        linear = srgb_to_linear(colors.astype(np.float64) / 255.0).astype(np.float32)
+        return replace(self, colors=torch.from_numpy(linear))
 
     @property
     def reach_mm(self) -> float:
         """How far the mask reaches from its center, across or along the picture, in mm."""
         return float(self.centered[:, :2].abs().max()) * 1e3
 
-    def shoot(self, pose: Pose, size_px: int, field_mm: float, samples: int = 2) -> Image:
+    def shoot(
+        self, pose: Pose, size_px: int, field_mm: float, samples: int = 2, material: Material = NYLON
+    ) -> Image:
         """A picture uint8 (size, size, 4), straight alpha, sRGB: the mask alone on nothing.
 
-        :param field_mm: width of the picture at the mask's center. samples: squared per pixel.
+        :param field_mm: width of the picture at the mask's center. samples: squared per pixel. Large pictures
+            are made in tiles, which give the same pixels.
         """
         with one_thread():
-            return self._shoot(pose, size_px, field_mm, samples)
+            return self._shoot(pose, size_px, field_mm, samples, material)
 
     @torch.inference_mode()
-    def _shoot(self, pose: Pose, size_px: int, field_mm: float, samples: int) -> Image:
+    def _shoot(self, pose: Pose, size_px: int, field_mm: float, samples: int, material: Material) -> Image:
         side = size_px * samples
         angles = [np.array([a], np.float32) for a in (pose.yaw_deg, pose.pitch_deg, 0.0)]
         turn = torch.from_numpy(rotations(*angles)[0])
         place, normals = self.centered @ turn.T, self.normals @ turn.T
-        lit = self._light_seen(turn)
+        attributes = [normals, place, self._light_seen(turn)]
+        if self.colors is not None:
+            attributes.append(self.colors)
 
         focal = side * DISTANCE_M / (field_mm * 1e-3)
         depth = DISTANCE_M - place[:, 2]
-        x, y = place[:, 0] * focal, -place[:, 1] * focal
-        corners, special = corners_of(x[:, None], y[:, None], depth[:, None], self.triangles, side)
-        visible = visible_pixels(corners, special, side)
+        flat = torch.stack([place[:, 0] * focal / depth, -place[:, 1] * focal / depth, 1.0 / depth], dim=1)
+        sheet = _Sheet(self.triangles, torch.cat(attributes, dim=1), flat, samples, material)
+        tile = max(_TILE_PX // samples, 1)
+        if size_px <= tile:
+            return sheet.tile(0, 0, size_px, side)
+        picture = np.zeros((size_px, size_px, 4), np.uint8)
+        for top, left in product(range(0, size_px, tile), repeat=2):
+            part = sheet.tile(left, top, tile, side)
+            picture[top : top + tile, left : left + tile] = part[: size_px - top, : size_px - left]
+        return picture
+
+    def _light_seen(self, turn: Tensor) -> Tensor:
+        """Share of each light, and of the sky, that each vertex sees: (V, lights + 1)."""
+        sky = self.sky @ turn.T
+        columns = []
+        for light in LIGHTS:
+            toward = torch.from_numpy(light.direction)
+            weight = ((sky @ toward - 1.0) / light.spread).exp()
+            columns.append(self.seen @ (weight / weight.sum()))
+        # The sky is brighter above, and only its half above a surface can light it.
+        above = (self.normals @ self.sky.T).abs() * (1.0 + 0.6 * sky[:, 1])
+        half = 2.0 * (self.seen * above).sum(1) / above.sum(1)
+        columns.append(half.clamp(max=1.0))
+        return torch.stack(columns, dim=1)
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """One pose, ready to be drawn piece by piece. flat: (V, 3), x and y in samples from the middle, 1 /
+    depth.
+    """
+
+    triangles: Tensor
+    attributes: Tensor
+    flat: Tensor
+    samples: int
+    material: Material
+
+    def tile(self, left: int, top: int, size_px: int, side: int) -> Image:
+        """Pixels (size, size, 4) of a picture of ``side`` samples, from a pixel on."""
+        samples, edge = self.samples, size_px * self.samples
+        shift_x = side / 2 - left * samples - edge / 2
+        shift_y = side / 2 - top * samples - edge / 2
+        x, y, depth = self.flat[:, 0] + shift_x, self.flat[:, 1] + shift_y, 1.0 / self.flat[:, 2]
+        corners, special = corners_of(
+            (x * depth)[:, None], (y * depth)[:, None], depth[:, None], self.triangles, edge
+        )
+        visible = visible_pixels(corners, special, edge)
 
         # Samples of a pixel are averaged as surface, then lit once: the light is smooth, edges are in alpha.
-        attributes = torch.cat([normals, place, lit], dim=1)
-        flat = torch.stack([x / depth, y / depth, 1.0 / depth], dim=1)
-        triangle = self.triangles[visible.triangle]
-        sampled = _interpolate(visible.pixel, triangle, flat, attributes, side)
+        flat = torch.stack([x, y, self.flat[:, 2]], dim=1)
+        sampled = _interpolate(visible.pixel, self.triangles[visible.triangle], flat, self.attributes, edge)
         normal = _toward_eye(sampled[:, :3], sampled[:, 3:6])
-        surface = torch.zeros(side * side, attributes.shape[1] + 1)
+        surface = torch.zeros(edge * edge, self.attributes.shape[1] + 1)
         surface[visible.pixel] = torch.cat([normal, sampled[:, 3:], torch.ones(len(normal), 1)], dim=1)
         cells = surface.view(size_px, samples, size_px, samples, -1)
         total = torch.zeros_like(cells[:, 0, :, 0])
@@ -147,23 +205,9 @@ class Sitting:
         drawn = mean[:, -1].nonzero()[:, 0]
         found = mean[drawn]
         picture = torch.zeros(size_px * size_px, 4)
-        picture[drawn, :3] = _shade(found[:, :-1] / found[:, -1:])
+        picture[drawn, :3] = _shade(found[:, :-1] / found[:, -1:], self.material)
         picture[drawn, 3] = found[:, -1] / samples**2
         return _developed(picture.view(size_px, size_px, 4))
-
-    def _light_seen(self, turn: Tensor) -> Tensor:
-        """Share of each light, and of the sky, that each vertex sees: (V, lights + 1)."""
-        sky = self.sky @ turn.T
-        columns = []
-        for light in _LIGHTS:
-            toward = torch.nn.functional.normalize(torch.tensor(light.toward), dim=0)
-            weight = ((sky @ toward - 1.0) / light.spread).exp()
-            columns.append(self.seen @ (weight / weight.sum()))
-        # The sky is brighter above, and only its half above a surface can light it.
-        above = (self.normals @ self.sky.T).abs() * (1.0 + 0.6 * sky[:, 1])
-        half = 2.0 * (self.seen * above).sum(1) / above.sum(1)
-        columns.append(half.clamp(max=1.0))
-        return torch.stack(columns, dim=1)
 
 
 def _interpolate(pixel: Tensor, corner: Tensor, flat: Tensor, attributes: Tensor, side: int) -> Tensor:
@@ -189,26 +233,49 @@ def _toward_eye(normals: Tensor, places: Tensor) -> Tensor:
     return torch.where((normals * eye).sum(1, keepdim=True) < 0, -normals, normals)
 
 
-def _shade(values: Tensor) -> Tensor:
-    """Linear RGB (h, 3) from normal, place (camera frame) and seen lights (h, 6 + lights + 1)."""
+def _shade(values: Tensor, material: Material) -> Tensor:
+    """Linear RGB (h, 3) from normal, place (camera frame), seen lights (h, lights + 1) and, last, own
+    color.
+    """
     normal = torch.nn.functional.normalize(values[:, :3], dim=1)
     eye = torch.nn.functional.normalize(torch.tensor([0.0, 0.0, DISTANCE_M]) - values[:, 3:6], dim=1)
     facing = (normal * eye).sum(1, keepdim=True).clamp(0.0, 1.0)
 
-    seen = values[:, 6:]
+    seen = values[:, 6 : 7 + len(LIGHTS)]
+    own = values[:, 7 + len(LIGHTS) :]
+    albedo = own if own.shape[1] else torch.tensor(material.albedo)
     wrap = torch.tensor(_WRAP)
-    total = seen[:, -1:] ** 1.3 * torch.tensor(_SKY) * (0.75 + 0.25 * normal[:, 1:2])
+    total = seen[:, -1:] ** 1.3 * torch.tensor(SKY) * (0.75 + 0.25 * normal[:, 1:2])
     shine = torch.zeros_like(facing)
-    for k, light in enumerate(_LIGHTS):
-        toward = torch.nn.functional.normalize(torch.tensor(light.toward), dim=0)
+    for k, light in enumerate(LIGHTS):
+        toward = torch.from_numpy(light.direction)
         cosine = (normal @ toward)[:, None]
         bleed = ((cosine + wrap) / (1.0 + wrap)).clamp(min=0.0)
         total = total + seen[:, k : k + 1] * bleed * torch.tensor(light.power)
         half = torch.nn.functional.normalize(eye + toward, dim=1)
-        peak = (normal * half).sum(1, keepdim=True).clamp(min=0.0) ** _GLOSS_POWER
-        fresnel = _GLOSS * (0.35 + 0.65 * (1.0 - facing) ** 4)
+        peak = (normal * half).sum(1, keepdim=True).clamp(min=0.0) ** material.gloss_power
+        fresnel = material.gloss * (0.35 + 0.65 * (1.0 - facing) ** 4)
         shine = shine + fresnel * peak * (cosine > 0) * seen[:, k : k + 1] * light.power[1] * 3.0
-    return total * torch.tensor(_SKIN) + shine
+    matt = total * albedo + shine
+    if material.mirror == 0.0:
+        return matt
+    away = 2.0 * (normal * eye).sum(1, keepdim=True) * normal - eye
+    reflected = _surroundings(away) * torch.tensor(material.albedo) * (0.25 + 0.75 * seen[:, -1:])
+    return torch.lerp(matt, reflected, material.mirror)
+
+
+def _surroundings(toward: Tensor) -> Tensor:
+    """What a mirror sees in directions (h, 3): a dark room, a pale ceiling, and the lamps as soft boxes."""
+    up = toward[:, 1:2]
+    room = torch.tensor(SKY) * (0.25 + 2.6 * (up.clamp(min=0.0) ** 1.5))
+    floor = torch.tensor([0.035, 0.032, 0.030]) * (-up).clamp(min=0.0)
+    total = room + floor
+    for light in LIGHTS:
+        near = toward @ torch.from_numpy(light.direction)
+        width = 1.0 - 1.6 * light.spread
+        box = torch.sigmoid((near - width) * 36.0)[:, None]
+        total = total + box * torch.tensor(light.power) * 1.5
+    return total
 
 
 def _developed(linear: Tensor) -> Image:

@@ -103,6 +103,20 @@ def _best_scores(
     return scores
 
 
+def hog_boxes(image: Pixels) -> list[tuple[float, Box]]:
+    """Score and box of every face that dlib's HOG detector reports in uint8 (H, W, 3), best first."""
+    return _detect(_checked(np.asarray(image)[None])[0], upsample=0)
+
+
+def landmarks(image: Pixels, box: Box) -> NDArray[np.float32]:
+    """dlib's five points float32 (5, 2), in pixels, of the face that lies in a box of uint8 (H, W, 3)."""
+    left, top, right, bottom = (round(edge) for edge in box)
+    found = _landmarks()(
+        _checked(np.asarray(image)[None])[0], dlib.rectangle(left, top, right - 1, bottom - 1)
+    )
+    return np.array([(point.x + 0.5, point.y + 0.5) for point in found.parts()], np.float32)
+
+
 def embed_photo(path: str | Path) -> tuple[Embedding, Box]:
     """The embedding float32 (128,) and face box (in the photo's own pixels) of the one face on a photo.
 

@@ -16,7 +16,11 @@ import numpy as np
 
 from services.errors import Unavailable
 
-_HELP = "OpenGL without a display is missing; on Debian or Ubuntu: apt-get install libegl1 libgl1-mesa-dri"
+# pyrender imports a viewer that nobody opens here, hence the two libraries of X.
+_HELP = (
+    "OpenGL without a display is missing; on Debian or Ubuntu: "
+    "apt-get install libegl1 libgl1 libgl1-mesa-dri libxrender1"
+)
 
 
 @cache

@@ -1,6 +1,7 @@
-"""Beauty shots: one mask as an object, in white nylon under studio light, on a dark ground.
+"""Beauty shots: one mask as an object, under studio light, on a dark ground.
 
-Key, fill and rim lights; the key casts soft shadows where OpenGL is at hand. Not for scoring: these pictures
+The lamps are those of :mod:`services.rendering.rig`; the key casts soft shadows where OpenGL is at hand.
+Not for scoring: these pictures
 are for people, and may differ in bytes from one graphics driver to the next.
 """
 
@@ -21,106 +22,90 @@ from services.rendering.camera import CENTER_M, Cameras, rotations
 from services.rendering.normals import Triple, vertex_faces_of, vertex_normals
 from services.rendering.opengl import load_pyrender, offscreen
 from services.rendering.opengl_renderer import light_pose
+from services.rendering.rig import LIGHTS, NYLON, SKY, Material
 from services.rendering.shading import attribute, lambert_and_highlight, rasterize, surface
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+Corners = NDArray[np.integer[Any]]
 
 _SUPERSAMPLING = 3
 _DISTANCE_M = 1.2
-_NYLON_SRGB = (0.90, 0.89, 0.87)
 # Display values of the ground, in the middle and in the corners.
 _GROUND = (0.13, 0.035)
 
 
 @dataclass(frozen=True)
-class Lamp:
-    """A light, by where it comes from in the camera's frame; ``diffuse`` and ``shine`` are linear."""
+class Shot:
+    """How a mask is photographed. field_mm: width of the picture at the mask. yaw_deg > 0 turns it toward +X.
 
-    yaw_deg: float
-    pitch_deg: float
-    diffuse: float
-    shine: float
-    tint: tuple[float, float, float]
+    material: nylon, plaster, or colors of its own. (A mirror needs a studio to reflect: exhibition's has
+    one.)
+    """
 
-
-KEY = Lamp(-42.0, 38.0, 0.88, 0.10, (1.0, 0.97, 0.92))
-FILL = Lamp(50.0, 8.0, 0.16, 0.02, (0.86, 0.93, 1.0))
-RIM = Lamp(150.0, 35.0, 0.75, 0.25, (0.92, 0.96, 1.0))
-AMBIENT = 0.05
+    yaw_deg: float = 0.0
+    pitch_deg: float = 0.0
+    size_px: int = 1024
+    field_mm: float = 245.0
+    material: Material = NYLON
 
 
 def beauty_shot(
-    vertices: Floats,
-    triangles: NDArray[np.integer[Any]],
-    colors: Floats | None = None,
-    yaw_deg: float = 0.0,
-    pitch_deg: float = 0.0,
-    size_px: int = 1024,
-    field_mm: float = 245.0,
+    vertices: Floats, triangles: Corners, shot: Shot | None = None, colors: Floats | None = None
 ) -> Image:
     """A picture (S, S, 3) of one mask, by OpenGL, or by the torch rasterizer where OpenGL is missing.
 
     ``vertices`` (V, 3) in meters, ``triangles`` (T, 3), ``colors`` (V, 3) display values in 0 to 1 in place
-    of white nylon; ``field_mm`` is the width of the picture at the mask. Raises :class:`BadInput` for arrays
-    that do not fit.
+    of the material's. Raises :class:`BadInput` for arrays that do not fit.
     """
     try:
-        return opengl_shot(vertices, triangles, colors, yaw_deg, pitch_deg, size_px, field_mm)
+        return opengl_shot(vertices, triangles, shot, colors)
     except Unavailable:
-        return torch_shot(vertices, triangles, colors, yaw_deg, pitch_deg, size_px, field_mm)
+        return torch_shot(vertices, triangles, shot, colors)
 
 
 def torch_shot(
-    vertices: Floats,
-    triangles: NDArray[np.integer[Any]],
-    colors: Floats | None = None,
-    yaw_deg: float = 0.0,
-    pitch_deg: float = 0.0,
-    size_px: int = 1024,
-    field_mm: float = 245.0,
+    vertices: Floats, triangles: Corners, shot: Shot | None = None, colors: Floats | None = None
 ) -> Image:
     """As :func:`beauty_shot`, by the torch rasterizer, 3 x 3 samples a pixel; without cast shadows."""
+    shot = shot or Shot()
     vertices, linear = _checked(vertices, triangles, colors)
-    size = size_px * _SUPERSAMPLING
-    camera = _camera(yaw_deg, pitch_deg, size, field_mm)
+    camera = _camera(shot, shot.size_px * _SUPERSAMPLING)
     with torch.inference_mode():
-        canvas = _drawn(vertices, torch.from_numpy(np.asarray(triangles, dtype=np.int64)), linear, camera)
+        corners = torch.from_numpy(np.asarray(triangles, dtype=np.int64))
+        canvas = _drawn(vertices, corners, linear, camera, shot.material)
     return _reduced(canvas.numpy())
 
 
 def opengl_shot(
-    vertices: Floats,
-    triangles: NDArray[np.integer[Any]],
-    colors: Floats | None = None,
-    yaw_deg: float = 0.0,
-    pitch_deg: float = 0.0,
-    size_px: int = 1024,
-    field_mm: float = 245.0,
+    vertices: Floats, triangles: Corners, shot: Shot | None = None, colors: Floats | None = None
 ) -> Image:
     """As :func:`beauty_shot`, by OpenGL with a shadow of the key light. Raises :class:`Unavailable` without
     it.
     """
+    shot = shot or Shot()
     vertices, linear = _checked(vertices, triangles, colors)
     pyrender = load_pyrender()
     # Drawn large and averaged down: pyrender's own four samples a pixel leave visible steps on thin edges.
-    factor = 2 if size_px <= 2048 else 1
-    size = size_px * factor
-    camera = _camera(yaw_deg, pitch_deg, size, field_mm)
-    scene = pyrender.Scene(bg_color=[0.0, 0.0, 0.0, 0.0], ambient_light=[AMBIENT] * 3)
+    factor = 2 if shot.size_px <= 2048 else 1
+    size = shot.size_px * factor
+    camera = _camera(shot, size)
+    scene = pyrender.Scene(bg_color=[0.0, 0.0, 0.0, 0.0], ambient_light=list(SKY))
     pose = np.eye(4)
     pose[:3, :3] = camera.rotation[0]
     pose[:3, 3] = -(camera.rotation[0].astype(np.float64) @ np.array(CENTER_M))
-    scene.add(_two_sided(vertices, np.asarray(triangles, dtype=np.int64), linear), pose=pose)
+    scene.add(_two_sided(vertices, np.asarray(triangles, dtype=np.int64), linear, shot.material), pose=pose)
     focal = float(camera.focal_px[0])
     lens = pyrender.IntrinsicsCamera(focal, focal, size / 2, size / 2, znear=0.1, zfar=10.0)
     stand = np.eye(4)
     stand[2, 3] = _DISTANCE_M
     scene.add(lens, pose=stand)
-    for lamp in (KEY, FILL, RIM):
+    for lamp in LIGHTS:
         # pyrender divides diffuse light by pi, and takes about a tenth for reflection.
-        light = pyrender.DirectionalLight(color=list(lamp.tint), intensity=lamp.diffuse * np.pi * 1.1)
-        scene.add(light, pose=light_pose(_toward(lamp)))
+        strength = max(lamp.power)
+        tint = [channel / strength for channel in lamp.power]
+        light = pyrender.DirectionalLight(color=tint, intensity=strength * np.pi * 1.1)
+        scene.add(light, pose=light_pose(lamp.direction))
     flags = pyrender.RenderFlags.RGBA | pyrender.RenderFlags.SHADOWS_DIRECTIONAL
     with offscreen(size, _soft_shadow_shaders()) as target:
         picture, _ = target.render(scene, flags=flags)
@@ -156,7 +141,9 @@ def _soft_shadow_shaders() -> dict[str, str]:
     return {**shaders, "mesh.frag": text}
 
 
-def _drawn(vertices: Floats, triangles: Tensor, linear: Floats | None, camera: Cameras) -> Tensor:
+def _drawn(
+    vertices: Floats, triangles: Tensor, linear: Floats | None, camera: Cameras, material: Material
+) -> Tensor:
     """Linear picture (S, S, 3) of the torch rasterizer."""
     size = camera.size_px
     turned = (vertices - np.array(CENTER_M, dtype=np.float32)) @ camera.rotation[0].T
@@ -165,15 +152,15 @@ def _drawn(vertices: Floats, triangles: Tensor, linear: Floats | None, camera: C
     focal = float(camera.focal_px[0])
     fragments = rasterize(x * focal, -y * focal, _DISTANCE_M - z, triangles, size)
     seen = surface(normals, triangles, fragments, torch.tensor([1.0 / focal]))
-    light = torch.full((len(fragments.x), 3), AMBIENT)
+    light = torch.tensor(SKY).repeat(len(fragments.x), 1)
     shine = torch.zeros(len(fragments.x), 3)
-    for lamp in (KEY, FILL, RIM):
-        lambert, highlight = lambert_and_highlight(seen, torch.from_numpy(_toward(lamp))[None])
-        tint = torch.tensor(lamp.tint)
-        light += (lambert * lamp.diffuse)[:, None] * tint
-        shine += (highlight * lamp.shine)[:, None] * tint
+    for lamp in LIGHTS:
+        lambert, highlight = lambert_and_highlight(seen, torch.from_numpy(lamp.direction)[None])
+        power = torch.tensor(lamp.power)
+        light += lambert[:, None] * power
+        shine += (highlight * material.gloss)[:, None] * power
     if linear is None:
-        albedo = torch.from_numpy(sensor.srgb_to_linear(np.array(_NYLON_SRGB)).astype(np.float32))
+        albedo = torch.tensor(material.albedo)
     else:
         columns = torch.from_numpy(np.ascontiguousarray(linear.T))[:, :, None]
         planes = [attribute(c, triangles, fragments.corners, fragments.special) for c in columns]
@@ -184,7 +171,9 @@ def _drawn(vertices: Floats, triangles: Tensor, linear: Floats | None, camera: C
     return canvas.view(size, size, 3)
 
 
-def _two_sided(vertices: Floats, triangles: NDArray[np.int64], linear: Floats | None) -> Any:
+def _two_sided(
+    vertices: Floats, triangles: NDArray[np.int64], linear: Floats | None, material: Material
+) -> Any:
     """The mesh and its inside-out twin: pyrender lights one side only, and culling shows each its own."""
     pyrender = load_pyrender()
     faces = torch.from_numpy(triangles)
@@ -192,15 +181,15 @@ def _two_sided(vertices: Floats, triangles: NDArray[np.int64], linear: Floats | 
     normals = torch.cat(
         vertex_normals((x, y, z), faces, vertex_faces_of(faces, len(vertices))), dim=1
     ).numpy()
-    nylon = np.append(sensor.srgb_to_linear(np.array(_NYLON_SRGB)), 1.0)
-    white = np.ones(4)
+    plain, white = np.array([*material.albedo, 1.0]), np.ones(4)
+    roughness = 0.9 if material.gloss < 0.05 else 0.55
     primitive = pyrender.Primitive(
         positions=np.concatenate([vertices, vertices]),
         normals=np.concatenate([normals, -normals]),
         indices=np.concatenate([triangles, triangles[:, ::-1] + len(vertices)]).astype(np.uint32),
         color_0=None if linear is None else np.concatenate([linear, linear]),
         material=pyrender.MetallicRoughnessMaterial(
-            baseColorFactor=nylon if linear is None else white, metallicFactor=0.0, roughnessFactor=0.55
+            baseColorFactor=plain if linear is None else white, metallicFactor=0.0, roughnessFactor=roughness
         ),
     )
     return pyrender.Mesh(primitives=[primitive])
@@ -223,16 +212,10 @@ def _checked(
     return points, sensor.srgb_to_linear(np.clip(tint, 0, 1)).astype(np.float32)
 
 
-def _camera(yaw_deg: float, pitch_deg: float, size_px: int, field_mm: float) -> Cameras:
-    one = [np.array([value], dtype=np.float32) for value in (yaw_deg, pitch_deg, 0.0)]
-    focal = np.array([size_px * _DISTANCE_M / (field_mm * 1e-3)], dtype=np.float32)
+def _camera(shot: Shot, size_px: int) -> Cameras:
+    one = [np.array([value], dtype=np.float32) for value in (shot.yaw_deg, shot.pitch_deg, 0.0)]
+    focal = np.array([size_px * _DISTANCE_M / (shot.field_mm * 1e-3)], dtype=np.float32)
     return Cameras(rotations(*one), np.array([_DISTANCE_M], dtype=np.float32), focal, size_px)
-
-
-def _toward(lamp: Lamp) -> Floats:
-    yaw, pitch = np.radians([lamp.yaw_deg, lamp.pitch_deg])
-    toward = [np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)]
-    return np.array(toward, dtype=np.float32)
 
 
 def _ground(size: int) -> NDArray[np.float64]:

@@ -49,10 +49,10 @@ def test_every_promised_file_is_there_and_opens(realized):
     run, elites, _, _ = realized
     each = ("audit.json", "front.png", "genome.json", "mask.glb", "views.png")
     expected = {f"masks/{e.id}/{name}" for e in elites for name in each}
-    expected |= {"audit.json", "composite.png", "film.webp", "filmstrip.png", "lineup.png"}
+    expected |= {"audit.json", "composite.png", "filmstrip.png", "lineup.png"}
     assert set(run.list()) == expected
     for key in expected:
-        if key.endswith((".png", ".webp")):
+        if key.endswith(".png"):
             with Pillow.open(io.BytesIO(run.get(key))) as picture:
                 picture.load()
                 assert min(picture.size) >= 360, key

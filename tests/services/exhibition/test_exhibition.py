@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -13,11 +16,16 @@ from services.errors import BadInput
 from services.exhibition import palette
 from services.exhibition.align import mean_mask, similarity
 from services.exhibition.composite import composite, overlay
-from services.exhibition.film import Frame, film, film_strip
+from services.exhibition.film import Frame, film_strip
 from services.exhibition.lineup import Caption, lineup
+from services.exhibition.movie import FPS, Mark, morph, mp4, turntable, webp
+from services.exhibition.packing import pack_triangles, pack_vertices, unpack_vertices
+from services.exhibition.page import json_text
 from services.exhibition.portrait import portrait
+from services.exhibition.received import embedding_strip, hog_glyphs
 from services.exhibition.sheet import SCALE, Seen, contact_sheet
 from services.exhibition.studio import Pose, Studio
+from services.rendering.rig import MATERIALS, material_named
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 
@@ -174,25 +182,162 @@ def test_portrait_shows_the_mask_before_the_wall(neutral):
     assert page[100, 100].min() > 100 > page[3, 3].max()
 
 
-def test_the_film_begins_and_ends_with_its_frames_and_is_the_same_each_time():
+def test_the_film_begins_and_ends_with_its_frames_and_the_camera_stands_still():
     frames = [Frame(g, 4 * k, 0.5 * k - 0.6) for k, g in enumerate(noise(3, 0.8))]
-    data = film(QUICK, decode, frames, steps=5)
-    assert data == film(QUICK, decode, frames, steps=5)
-    with Pillow.open(io.BytesIO(data)) as opened:
+    pictures = list(morph(QUICK, decode, frames, size_px=96, steps=2))
+    again = list(morph(QUICK, decode, frames, size_px=96, steps=2))
+    assert all(np.array_equal(a, b) for a, b in zip(pictures, again, strict=True))
+    assert len(pictures) == 2 * 2 + round(1.5 * FPS)
+    assert np.array_equal(pictures[-1], pictures[2 * 2])  # it is held
+    backward = list(
+        morph(QUICK, decode, frames[::-1], size_px=96, steps=2)
+    )  # the same shapes, the same camera
+    assert np.abs(pictures[-1][:96].astype(int) - backward[0][:96]).mean() < 1
+    assert np.abs(pictures[0][:96].astype(int) - backward[0][:96]).mean() > 6
+    with pytest.raises(BadInput, match="no generation"):
+        list(morph(QUICK, decode, []))
+    with pytest.raises(BadInput, match="even"):
+        list(morph(QUICK, decode, frames, size_px=97))
+
+
+def test_a_machines_box_is_drawn_where_it_says():
+    def witness(picture):
+        assert picture.shape == (96, 96, 3)
+        return Mark((0.25, 0.25, 0.75, 0.75), "HOG +1.00")
+
+    frames = [Frame(noise(1)[0], 3, 0.5)]
+    plain, marked = (next(iter(morph(QUICK, decode, frames, size_px=96, witness=w))) for w in (None, witness))
+    gold = (np.abs(marked.astype(int) - palette.YES).max(-1) < 8) & (plain != marked).any(-1)
+    rows, columns = np.nonzero(gold[:96])
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (24, 72, 24, 72)
+
+
+def test_the_mp4_is_what_browsers_play():
+    pictures = list(
+        morph(QUICK, decode, [Frame(g, k, None) for k, g in enumerate(noise(2))], size_px=96, steps=3)
+    )
+    data = mp4(pictures)
+    assert data.index(b"moov") < data.index(b"mdat")  # it plays while it loads
+    with av.open(io.BytesIO(data)) as opened:
+        (stream,) = opened.streams.video
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert (stream.height, stream.width) == pictures[0].shape[:2]
+        shown = [frame.to_ndarray(format="rgb24") for frame in opened.decode(stream)]
+    assert len(shown) == len(pictures)
+    for k in (0, -1):
+        assert np.abs(shown[k].astype(int) - pictures[k]).mean() < 6
+    with pytest.raises(BadInput, match="no picture"):
+        mp4([])
+
+
+def test_the_webp_is_small_and_moves():
+    pictures = list(
+        morph(QUICK, decode, [Frame(g, k, None) for k, g in enumerate(noise(2))], size_px=96, steps=8)
+    )
+    with Pillow.open(io.BytesIO(webp(pictures))) as opened:
         assert opened.format == "WEBP"
-        assert opened.n_frames == 5
+        assert opened.n_frames > 2
         opened.seek(0)
         first = np.array(opened.convert("RGB"), int)
-        opened.seek(4)
-        last = np.array(opened.convert("RGB"), int)
-    backward = film(QUICK, decode, frames[::-1], steps=5)  # the same shapes, so the same camera
-    with Pillow.open(io.BytesIO(backward)) as opened:
-        final = np.array(opened.convert("RGB"), int)
-    side = final.shape[1]
-    assert np.abs(last[:side] - final[:side]).mean() < 3
-    assert np.abs(first[:side] - final[:side]).mean() > 6
-    with pytest.raises(BadInput, match="no generation"):
-        film(QUICK, decode, [])
+        opened.seek(opened.n_frames - 1)
+        assert np.abs(first - np.array(opened.convert("RGB"), int)).mean() > 3
+    with pytest.raises(BadInput, match="no picture"):
+        webp([])
+
+
+def test_a_turntable_swings_to_both_sides_and_comes_back(neutral):
+    pictures = list(turntable(neutral, "i00", size_px=96, seconds=0.5))
+    assert len(pictures) == 12
+    mirrored = pictures[3][:96, ::-1]
+    masks = [(p.sum(-1) > 330)[:96] for p in (pictures[9], mirrored)]
+    assert (masks[0] != masks[1]).mean() < 0.2  # left and right profile are mirror images, but for the light
+    assert np.abs(pictures[3].astype(int) - pictures[9]).mean() > 5
+    with pytest.raises(BadInput, match="even"):
+        list(turntable(neutral, "i00", size_px=95))
+
+
+def test_tiles_give_the_same_pixels_as_one_piece(neutral, monkeypatch):
+    whole = neutral.shoot(Pose(30.0), 150, 240.0)
+    monkeypatch.setattr("services.exhibition.studio._TILE_PX", 128)
+    tiled = neutral.shoot(Pose(30.0), 150, 240.0)
+    difference = np.abs(whole.astype(int) - tiled)
+    assert difference.max(initial=0) <= 40  # a sample on an edge may fall to the other side
+    assert (difference > 1).mean() < 1e-3
+
+
+def test_a_mirror_plaster_and_nylon_look_different_and_colors_show(neutral):
+    shots = {
+        name: neutral.shoot(Pose(), 120, 240.0, material=m)[..., :3].astype(int)
+        for name, m in MATERIALS.items()
+    }
+    assert np.abs(shots["nylon"] - shots["plaster"]).mean() > 1
+    assert np.abs(shots["nylon"] - shots["mirror"]).mean() > 10
+    spread = {name: shot[shot.any(-1)].mean(-1).std() for name, shot in shots.items()}
+    assert spread["mirror"] > spread["plaster"]
+    red = np.zeros(BASIS.neutral.shape, np.uint8)
+    red[:, 0] = 220
+    painted = neutral.painted(red).shoot(Pose(), 120, 240.0, material=MATERIALS["color"])[60, 60].astype(int)
+    assert painted[0] > painted[1] + 60
+    with pytest.raises(BadInput, match="uint8"):
+        neutral.painted(red[:5])
+    with pytest.raises(BadInput, match="nylon"):
+        material_named("gold")
+
+
+def test_a_lineup_has_the_width_that_was_asked_for_and_many_masks_make_a_wall(neutral):
+    small = lineup([neutral], width_px=700)
+    large = lineup([neutral], width_px=1400)
+    assert (small.shape[1], large.shape[1]) == (700, 1400)
+    assert large.shape[0] == pytest.approx(2 * small.shape[0], abs=2)
+    wall = lineup([neutral] * 7, [Caption(str(k)) for k in range(7)], width_px=700)
+    assert wall.shape[0] < 700
+    for width in (599, 8193):
+        with pytest.raises(BadInput, match="8192"):
+            lineup([neutral], width_px=width)
+
+
+def test_hog_glyphs_run_along_edges():
+    up = np.zeros((3, 3, 9), np.float32)
+    up[1, 1, 0] = 1.0  # a gradient to the right: a vertical edge
+    glyph = hog_glyphs(up)[20:40, 20:40]
+    assert glyph[2:18, 9:11].mean() > 120
+    assert glyph[:, :6].max() == 0
+    across = np.zeros_like(up)
+    across[1, 1, 4:6] = 1.0  # near 90 degrees: a horizontal edge
+    glyph = hog_glyphs(across)[20:40, 20:40]
+    assert glyph[8:12].mean() > 3 * glyph[:6].mean()
+    with pytest.raises(BadInput, match="orientations"):
+        hog_glyphs(up[..., :8])
+
+
+def test_the_embedding_strip_is_gold_above_zero_and_blue_below():
+    strip = embedding_strip(np.array([0.3, 0.0, -0.3]))
+    assert strip.shape == (40, 12, 3)
+    gold, nothing, blue = strip[0, 1].astype(int), strip[0, 5].astype(int), strip[0, 9].astype(int)
+    assert gold[0] > gold[2]
+    assert blue[2] > blue[0]
+    assert nothing.max() < 50
+    with pytest.raises(BadInput, match="embedding"):
+        embedding_strip(np.array([np.nan]))
+
+
+def test_packed_vertices_come_back_to_within_ten_micrometers():
+    packed = pack_vertices(BASIS.neutral)
+    assert np.abs(unpack_vertices(packed) - BASIS.neutral).max() < 1e-5
+    assert len(packed["data"]) < 6 * len(BASIS.neutral) * 4 / 3 + 8
+    triangles = pack_triangles(BASIS.triangles)
+    back = np.frombuffer(base64.b64decode(triangles["data"]), "<u2").reshape(-1, 3)
+    np.testing.assert_array_equal(back, BASIS.triangles)
+    with pytest.raises(BadInput, match="finite"):
+        pack_vertices(np.full((3, 3), np.inf))
+    with pytest.raises(BadInput, match="triangles"):
+        pack_triangles(np.array([[0, 1]]))
+
+
+def test_facts_cannot_leave_their_element():
+    text = json_text({"name": "</script><!--&\u2028"})
+    assert not {"<", ">", "&", "\u2028"} & set(text)
+    assert json.loads(text) == {"name": "</script><!--&\u2028"}
 
 
 def test_the_strip_wraps_and_draws_the_fitness():

@@ -16,7 +16,7 @@ from torch import Tensor
 from services.errors import BadInput
 from services.rendering.opengl import available
 from services.rendering.opengl_renderer import OpenGLRenderer
-from services.rendering.studio import beauty_shot, opengl_shot, torch_shot
+from services.rendering.studio import Shot, beauty_shot, opengl_shot, torch_shot
 from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import ViewRanges, sample_views
 from services.shape.basis import load_basis
@@ -88,12 +88,12 @@ def test_a_beauty_shot_shows_a_light_mask_on_a_dark_ground(
     shot: object, decoder: Decoder, masks: Tensor
 ) -> None:
     triangles = decoder.basis.triangles
-    image = shot(masks[0].numpy(), triangles, yaw_deg=20.0, size_px=96)  # type: ignore[operator]
+    image = shot(masks[0].numpy(), triangles, Shot(yaw_deg=20.0, size_px=96))  # type: ignore[operator]
     assert image.shape == (96, 96, 3)
     assert image.dtype == np.uint8
     assert image[:8, :8].max() < 40
     assert image[40:56, 40:56].mean() > 110
-    again = shot(masks[0].numpy(), triangles, yaw_deg=20.0, size_px=96)  # type: ignore[operator]
+    again = shot(masks[0].numpy(), triangles, Shot(yaw_deg=20.0, size_px=96))  # type: ignore[operator]
     assert np.array_equal(image, again)
 
 
@@ -106,7 +106,7 @@ def test_beauty_shots_turn_the_right_way_and_take_colors(
     nose = decoder.basis.landmarks["nose_tip"]
     near = np.linalg.norm(points - points[nose], axis=1) < 0.012
     colors[near] = [1.0, 0.1, 0.1]
-    image = shot(points, triangles, colors, yaw_deg=25.0, size_px=128)  # type: ignore[operator]
+    image = shot(points, triangles, Shot(yaw_deg=25.0, size_px=128), colors)  # type: ignore[operator]
     red = image[..., 0].astype(int) - image[..., 1]
     assert red.max() > 60
     assert np.nonzero(red > 40)[1].mean() > 64 + 8
@@ -114,7 +114,7 @@ def test_beauty_shots_turn_the_right_way_and_take_colors(
 
 def test_both_beauty_shots_show_the_same_outline(decoder: Decoder, masks: Tensor) -> None:
     shots = [
-        f(masks[1].numpy(), decoder.basis.triangles, None, -20.0, 5.0, 128) for f in (opengl_shot, torch_shot)
+        f(masks[1].numpy(), decoder.basis.triangles, Shot(-20.0, 5.0, 128)) for f in (opengl_shot, torch_shot)
     ]
     assert np.abs(shots[0].astype(int) - shots[1]).mean() < 25
 
@@ -126,7 +126,7 @@ def test_bad_beauty_input_is_refused(decoder: Decoder, masks: Tensor) -> None:
     with pytest.raises(BadInput, match="triangles"):
         beauty_shot(points[:10], triangles)
     with pytest.raises(BadInput, match="colors"):
-        beauty_shot(points, triangles, points[:-1])
+        beauty_shot(points, triangles, colors=points[:-1])
 
 
 def test_without_opengl_the_error_says_how_to_get_it_and_beauty_still_works(tmp_path: Path) -> None:
@@ -142,10 +142,10 @@ ctypes.CDLL = missing
 ctypes.util.find_library = lambda name: None
 import numpy as np
 from services.rendering.opengl import available
-from services.rendering.studio import beauty_shot
+from services.rendering.studio import Shot, beauty_shot
 print(available())
 points = np.array([[-.05, -.05, 0], [.05, -.05, 0], [0, .05, 0]], dtype=np.float32)
-print(beauty_shot(points, np.array([[0, 1, 2]]), size_px=32).max() > 100)
+print(beauty_shot(points, np.array([[0, 1, 2]]), Shot(size_px=32)).max() > 100)
 """
     environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "PYOPENGL_PLATFORM")}
     out = subprocess.run(
@@ -157,5 +157,5 @@ print(beauty_shot(points, np.array([[0, 1, 2]]), size_px=32).max() > 100)
         cwd=Path.cwd(),
     )
     said, works = out.stdout.strip().splitlines()
-    assert "apt-get install libegl1 libgl1-mesa-dri" in said
+    assert "apt-get install libegl1 libgl1 libgl1-mesa-dri libxrender1" in said
     assert works == "True"

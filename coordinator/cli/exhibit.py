@@ -1,0 +1,98 @@
+"""``datamask exhibit``: what people look at."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from coordinator.chronicle import Chronicle
+from coordinator.cli.progress import plain_steps
+from coordinator.record import Record
+from services.storage.store import open_store
+
+
+class MaterialName(StrEnum):
+    """What the masks of the line-up are made of."""
+
+    nylon = "nylon"
+    plaster = "plaster"
+    mirror = "mirror"
+    color = "color"
+
+
+class FilmName(StrEnum):
+    """What is drawn on the film."""
+
+    plain = "plain"
+    boxes = "boxes"
+
+
+def exhibit(
+    run: Annotated[
+        str, typer.Argument(help="Path or URL of the run, as evolve printed it.", show_default=False)
+    ],
+    mask: Annotated[
+        list[str] | None,
+        typer.Option(help="Show this mask (any that was scored) in place of the elites; repeat for several."),
+    ] = None,
+    pack: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write an exhibition pack into this folder: captions, plates, film, press sheet."
+        ),
+    ] = None,
+    lineup_width: Annotated[
+        int, typer.Option(min=600, max=8192, help="Width of the line-up in pixels; 8192 is print size.")
+    ] = 2600,
+    captions: Annotated[
+        bool,
+        typer.Option("--captions/--no-captions", help="Name and scores beside each mask of the line-up."),
+    ] = True,
+    material: Annotated[
+        MaterialName, typer.Option(help="What the masks of the line-up are made of.")
+    ] = MaterialName.nylon,
+    film: Annotated[
+        FilmName, typer.Option(help="boxes: draw dlib's box and score on every picture of the film.")
+    ] = FilmName.plain,
+    film_px: Annotated[int, typer.Option(min=96, max=2160, help="Side of the film in pixels, even.")] = 720,
+) -> None:
+    """Make line-up, composite, films and report page anew from the record; prints the page's address.
+
+    Writes lineup.png, composite.png, film.mp4, film.webp, turntable.mp4 and report.html into the run. The
+    page is one
+    file: it opens from disk and from a bucket and asks nobody for anything. A run that still grows is shown
+    as far as
+    it is committed.
+
+    Example: datamask exhibit runs/archetype-001 --lineup-width 8192 --pack exhibition
+    """
+    store = open_store(run)
+    plan = Chronicle(Record(store)).plan(ids=mask or ())
+    console = Console(stderr=True)
+    if plan.facts["state"] != "done":
+        console.print(
+            f"The run is at generation {plan.facts['generation']} of {plan.facts['generations']}; "
+            "this shows what is committed.",
+            highlight=False,
+        )
+    from worker.exhibit import Options
+    from worker.exhibit import exhibit as hang
+
+    options = Options(
+        film_px=film_px,
+        boxes=film is FilmName.boxes,
+        spin=True,
+        lineup_px=lineup_width,
+        captions=captions,
+        material=material.value,
+        pack=pack,
+    )
+    with plain_steps(console) as steps:
+        hang(store, plan, options, steps)
+    if pack is not None:
+        console.print(f"Exhibition pack: {pack}", highlight=False, markup=False)
+    print(f"{store.url}/report.html")

@@ -1,0 +1,175 @@
+"""What a record tells: the run's own numbers, a line back to noise, and one clear word where something is
+amiss.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from coordinator.chronicle import Chronicle
+from coordinator.lineage import LONGEST_LINE, Birth, Births, family_tree, moves, origin
+from coordinator.record import Record
+from services.errors import BadInput, CorruptData
+from services.storage.store import open_store
+from worker.exhibition_plan import decode_plan
+
+
+def support(name):
+    key = f"datamask_tests_{name}"
+    if key not in sys.modules:
+        path = Path(__file__).parents[1] / "support" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(key, path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[key] = module
+        spec.loader.exec_module(module)
+    return sys.modules[key]
+
+
+runs = support("runs")
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    return runs.grow(tmp_path_factory.mktemp("grown"), islands=3, generations=12)
+
+
+def test_the_curves_are_the_runs_own_numbers(grown):
+    facts = Chronicle(grown.record).plan().facts
+    for island in range(3):
+        for generation in range(12):
+            own = [r for r in grown.rows if (r["island"], r["generation"]) == (island, generation)]
+            best = max(own, key=lambda r: r["fitness"])
+            curves = facts["curves"]
+            assert curves["best"][island][generation] == pytest.approx(best["fitness"], abs=1e-4)
+            median = np.median([r["fitness"] for r in own])
+            assert curves["median"][island][generation] == pytest.approx(median, abs=1e-4)
+            for label in ("dlib-hog", "dlib-mmod"):
+                shown = curves["values"][label][island][generation]
+                assert shown == pytest.approx(best[f"value {label}"], abs=1e-4)
+    assert facts["masks_scored"] == len(grown.rows)
+    assert facts["views_scored"] == 2 * len(grown.rows)
+    assert (facts["state"], facts["generation"], facts["generations"]) == ("done", 12, 12)
+
+
+def test_it_shows_the_elites_and_travels_as_bytes(grown):
+    plan = Chronicle(grown.record).plan()
+    assert [m["id"] for m in plan.facts["masks"]] == [e.id for e in grown.elites]
+    for elite in grown.elites:
+        np.testing.assert_array_equal(plan.genomes[elite.id], elite.genome)
+    needed = {n["id"] for m in plan.facts["masks"] for n in m["lineage"]} | {
+        s["id"] for s in plan.facts["story"]
+    }
+    assert needed <= set(plan.genomes)
+    again = decode_plan(plan.encoded(), "plan")
+    assert again.facts == json.loads(json.dumps(plan.facts))
+    assert again.work == plan.work
+    assert all(np.array_equal(again.genomes[k], v) for k, v in plan.genomes.items())
+
+
+def test_no_address_of_this_machine_is_told(grown):
+    text = json.dumps(Chronicle(grown.record).plan().facts)
+    assert str(grown.record.store.root.parent) not in text
+
+
+def test_other_masks_can_be_asked_for(grown):
+    plan = Chronicle(grown.record).plan(ids=["i01-g0003-002"])
+    (mask,) = plan.facts["masks"]
+    assert (mask["id"], mask["island"], mask["generation"]) == ("i01-g0003-002", 1, 3)
+    with pytest.raises(BadInput, match="i09-g0003-002"):
+        Chronicle(grown.record).plan(ids=["i09-g0003-002"])
+
+
+def test_every_migration_of_the_table_is_drawn(grown):
+    told = {tuple(m) for m in Chronicle(grown.record).plan().facts["migration"]["moves"]}
+    true = {
+        (int(r["parents"][0][1:3]), r["island"], r["generation"], r["parents"][0])
+        for r in grown.rows
+        if len(r["parents"]) == 1 and "-" in r["parents"][0][4:] and int(r["parents"][0][1:3]) != r["island"]
+    }
+    assert told == true
+    assert len(true) == 3 * 2
+
+
+def test_a_run_without_a_checkpoint_has_no_masks_and_no_run_is_bad_input(tmp_path):
+    grown = runs.grow(tmp_path / "empty", until=0)
+    facts = Chronicle(grown.record).plan().facts
+    assert (facts["masks"], facts["story"], facts["state"]) == ([], [], "growing")
+    with pytest.raises(BadInput, match=r"run\.toml is missing"):
+        Chronicle(Record(open_store(tmp_path / "nowhere"))).plan()
+
+
+def test_a_growing_run_is_told_as_far_as_it_is_committed(tmp_path):
+    grown = runs.grow(tmp_path / "young", generations=20, until=5)
+    facts = Chronicle(grown.record).plan().facts
+    assert (facts["state"], facts["generation"], facts["generations"]) == ("growing", 5, 20)
+    assert len(facts["curves"]["best"][0]) == 5
+
+
+def test_a_changed_evaluation_file_is_corrupt_data_and_a_damaged_audit_is_left_out(tmp_path):
+    grown = runs.grow(tmp_path / "run")
+    store = grown.record.store
+    store.put(f"masks/{grown.elites[0].id}/audit.json", b"{")
+    store.put("masks/i07-g0000-000/mask.glb", b"of a mask that is not shown")
+    assert "masks/i07-g0000-000/mask.glb" not in Chronicle(grown.record).plan().facts["files"]
+    assert Chronicle(grown.record).plan().facts["masks"][0]["audit"] is None
+    store.put("evaluations/e00001.parquet", b"not parquet")
+    with pytest.raises(CorruptData, match="e00001"):
+        Chronicle(grown.record).plan()
+
+
+def births(*entries):
+    return Births([Birth(n, int(n[1:3]), int(n[5:9]), f, tuple(p)) for n, f, p in entries])
+
+
+def test_a_bred_masks_line_follows_the_fitter_parent_back_to_noise():
+    table = births(
+        ("i00-g0000-000", 0.1, []),
+        ("i00-g0000-001", 0.5, []),
+        ("i00-g0001-000", 0.7, ["i00-g0000-000", "i00-g0000-001"]),
+    )
+    tree = family_tree(table, "i00-g0001-000")
+    assert [(n.id, n.edge, n.child, n.trunk, n.noise) for n in tree] == [
+        ("i00-g0001-000", "elite", "", True, False),
+        ("i00-g0000-001", "bred", "i00-g0001-000", True, True),
+        ("i00-g0000-000", "bred", "i00-g0001-000", False, False),
+    ]
+    assert family_tree(table, "i00-g0009-000") == []
+
+
+def test_the_fittest_stands_in_for_a_distribution_and_migrants_branch_off():
+    table = births(
+        ("i00-g0000-000", 0.1, []),
+        ("i00-g0000-001", 0.5, []),
+        ("i01-g0000-000", 0.9, []),
+        ("i00-g0001-000", 0.6, ["i00-g0000"]),
+        ("i00-g0001-001", 0.2, ["i01-g0000-000"]),
+        ("i00-g0002-000", 0.8, ["i00-g0001"]),
+    )
+    tree = family_tree(table, "i00-g0002-000")
+    line = [(n.id, n.edge, n.noise) for n in tree if n.trunk]
+    assert line == [
+        ("i00-g0002-000", "elite", False),
+        ("i00-g0001-000", "drawn", False),
+        ("i00-g0000-001", "drawn", True),
+    ]
+    (branch,) = [n for n in tree if not n.trunk]
+    assert (branch.id, branch.edge, branch.child) == ("i01-g0000-000", "migrated", "i00-g0001-000")
+    assert moves(table.by_id) == [(1, 0, 1, "i01-g0000-000")]
+    assert origin(table.by_id["i00-g0001-001"]) == "i01-g0000-000"
+    # A migrant's own line goes on at home.
+    assert [n.id for n in family_tree(table, "i00-g0001-001")] == ["i00-g0001-001", "i01-g0000-000"]
+
+
+def test_a_long_line_is_thinned_and_says_by_how_much():
+    entries = [("i00-g0000-000", 0.0, [])]
+    entries += [(f"i00-g{g:04d}-000", g / 100, [f"i00-g{g - 1:04d}"]) for g in range(1, 200)]
+    line = [n for n in family_tree(births(*entries), "i00-g0199-000") if n.trunk]
+    assert len(line) == LONGEST_LINE
+    assert line[-1].noise
+    assert sum(n.skipped for n in line) + len(line) == 200

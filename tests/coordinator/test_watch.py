@@ -1,0 +1,178 @@
+"""The server of a growing run: the same page, newer facts, and nothing else of this machine."""
+
+from __future__ import annotations
+
+import http.client
+import importlib.util
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from coordinator.record import Record
+from coordinator.watch import Newest, serve
+from services.errors import BadInput
+from services.storage.store import open_store
+
+
+def support(name):
+    key = f"datamask_tests_{name}"
+    if key not in sys.modules:
+        path = Path(__file__).parents[1] / "support" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(key, path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[key] = module
+        spec.loader.exec_module(module)
+    return sys.modules[key]
+
+
+runs = support("runs")
+TOKEN = "ein-langes-wort"
+
+
+@pytest.fixture
+def served(tmp_path):
+    """Start a server on a free port of loopback: call it with a token or None; gives an asker."""
+    grown = runs.grow(tmp_path / "run", until=5)
+    (tmp_path / "secret.png").write_bytes(b"not yours")
+    started = []
+
+    def start(token=None):
+        server = serve(grown.record, "127.0.0.1", 0, token)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        started.append(server)
+
+        def ask(path, method="GET", **headers):
+            line = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=30)
+            line.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
+            answer = line.getresponse()
+            return answer.status, dict(answer.getheaders()), answer.read()
+
+        return grown, ask
+
+    yield start
+    for server in started:
+        server.shutdown()
+        server.server_close()
+
+
+def test_it_serves_the_page_the_facts_and_the_files_of_the_record(served):
+    grown, ask = served()
+    status, headers, body = ask("/")
+    assert status == 200
+    assert headers["Content-Type"].startswith("text/html")
+    assert b"connect-src &#39;self&#39;" in body or b"connect-src 'self'" in body
+    status, headers, body = ask("/data.json")
+    facts = json.loads(body)
+    assert (status, facts["state"], facts["generation"]) == (200, "growing", 5)
+    assert [m["id"] for m in facts["masks"]] == [e.id for e in grown.elites]
+    assert all(m["mesh"]["data"] for m in facts["masks"])
+    assert ask("/data.json", If_None_Match=headers["ETag"])[0] == 304
+    key = "evaluations/e00000.parquet"
+    assert ask(f"/{key}")[2] == grown.record.store.get(key)
+    assert ask(f"/{key}", method="HEAD")[::2] == (200, b"")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../secret.png",
+        "/%2e%2e/secret.png",
+        "/..%2fsecret.png",
+        "//etc/passwd",
+        "/evaluations/../run.toml",
+        "/HEAD",
+        "/beat.json",
+        "/checkpoints/e00000/elites",
+        "/.lock",
+        "/evaluations",
+        "/%00",
+        "/\\..\\secret.png",
+    ],
+)
+def test_nothing_but_what_the_record_names_can_be_had(served, path):
+    _, ask = served()
+    status, _, body = ask(path)
+    assert status == 404
+    assert b"not yours" not in body
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_it_only_reads(served, method):
+    grown, ask = served()
+    before = grown.record.store.list("")
+    assert ask("/data.json", method=method)[0] == 501
+    assert grown.record.store.list("") == before
+
+
+def test_a_name_that_points_to_loopback_is_turned_away(served):
+    _, ask = served()
+    assert ask("/", Host="evil.example")[0] == 403
+    assert ask("/", Host="localhost:80")[0] == 200
+
+
+def test_a_token_opens_the_door_once_and_for_all(served):
+    _, ask = served(TOKEN)
+    for path in ("/", "/data.json", "/run.toml", "/?token=", "/?token=falsch-falsch", "/?token=%C3%A4"):
+        assert ask(path)[0] == 401, path
+    status, headers, _ = ask(f"/?token={TOKEN}")
+    assert (status, headers["Location"]) == (303, "/")
+    assert "HttpOnly" in headers["Set-Cookie"]
+    cookie = headers["Set-Cookie"].split(";")[0]
+    assert ask("/data.json", Cookie=cookie)[0] == 200
+    assert ask("/data.json", Cookie="datamask=falsch")[0] == 401
+    assert ask("/data.json", Authorization=f"Bearer {TOKEN}", Host="show.example")[0] == 200
+
+
+def test_the_facts_grow_with_the_record(served):
+    grown, ask = served()
+    tag = ask("/data.json")[1]["ETag"]
+    grown.record.take_over()
+    grown.record.commit(0, {}, {}, done=True)
+    grown.record.close()
+    status, _, body = ask("/data.json", If_None_Match=tag)
+    assert (status, json.loads(body)["state"]) == (200, "done")
+
+
+def test_a_damaged_record_is_one_line(served):
+    grown, ask = served()
+    grown.record.store.put("evaluations/e00000.parquet", b"changed")
+    status, _, body = ask("/")
+    assert status == 503
+    assert body.count(b"\n") == 1
+    assert b"e00000" in body
+
+
+@pytest.mark.parametrize(
+    ("host", "token"), [("0.0.0.0", None), ("::", None), ("127.0.0.1", "kurz"), ("nowhere.invalid", TOKEN)]
+)
+def test_an_open_door_is_refused(tmp_path, host, token):
+    grown = runs.grow(tmp_path / "run", until=0)
+    with pytest.raises(BadInput, match=r"--token|--port"):
+        serve(grown.record, host, 0, token)
+
+
+def test_a_run_in_a_bucket_is_the_same_page(tmp_path, s3_server):
+    grown = runs.grow(tmp_path / "run", generations=5)
+    bucket = open_store("s3://masks/runs/run")
+    for key in grown.record.store.list(""):
+        if key != "HEAD":
+            bucket.put(key, grown.record.store.get(key))
+    assert bucket.replace("HEAD", grown.record.store.get("HEAD"), None)
+    told = [Newest(Record(store)).facts()[0] for store in (grown.record.store, bucket)]
+    assert told[0] == told[1]
+    assert told[1]["masks"]
+
+
+def test_it_needs_no_torch():
+    code = (
+        "import sys, coordinator.watch; bad = {'torch', 'cv2', 'dlib', 'pyrender', 'av'} & set(sys.modules); "
+        "sys.exit(', '.join(sorted(bad)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr

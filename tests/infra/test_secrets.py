@@ -1,0 +1,97 @@
+"""infra/secrets.sh: random, made once, and what each service makes of them fits together."""
+
+from __future__ import annotations
+
+import configparser
+import hashlib
+import json
+import os
+import stat
+import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.infra.conftest import make_secrets
+from tests.support.compose import ROOT
+from tests.support.needs import need
+
+
+def read(folder: Path) -> dict[str, str]:
+    return {str(p.relative_to(folder)): p.read_text() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_secrets_fit_together(tmp_path: Path) -> None:
+    folder = make_secrets(tmp_path / "secrets")
+    password = (folder / "redis_password").read_text()
+    assert len(password) == 48
+    assert urlsplit((folder / "broker_url").read_text().strip()).password == password
+    assert hashlib.sha256(password.encode()).hexdigest() in (folder / "redis_users").read_text()
+    assert password not in (folder / "redis_users").read_text()
+    (identity,) = json.loads((folder / "s3_identities").read_text())["identities"]
+    credentials = configparser.ConfigParser()
+    credentials.read(folder / "s3_credentials")
+    (key,) = identity["credentials"]
+    assert credentials["default"]["aws_secret_access_key"] == key["secretKey"]
+    assert credentials["default"]["aws_access_key_id"] == key["accessKey"]
+    assert (folder / "flower_users").read_text().strip() == "datamask:" + (
+        folder / "flower_password"
+    ).read_text()
+
+
+def test_others_cannot_enter_the_folder(tmp_path: Path) -> None:
+    folder = make_secrets(tmp_path / "secrets")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_what_is_there_is_kept_and_what_is_not_is_new(tmp_path: Path) -> None:
+    folder = make_secrets(tmp_path / "secrets")
+    first = read(folder)
+    make_secrets(folder)
+    assert read(folder) == first
+    (folder / "grafana_password").unlink()
+    make_secrets(folder)
+    changed = {name for name, text in read(folder).items() if text != first[name]}
+    assert changed == {"grafana_password"}
+    other = read(make_secrets(tmp_path / "other"))
+    assert all(other[name] != text for name, text in first.items())
+
+
+def test_a_certificate_for_other_hosts(tmp_path: Path) -> None:
+    need("openssl")
+    folder = make_secrets(tmp_path / "secrets", "main.example.org", "192.0.2.10")
+    authority = (folder / "ca.pem").read_bytes()
+    make_secrets(folder, "main.example.org", "192.0.2.11")
+    assert (folder / "ca.pem").read_bytes() == authority, "the workers know the old one"
+    shown = subprocess.run(
+        ["openssl", "x509", "-in", str(folder / "tls_certificate"), "-noout", "-ext", "subjectAltName"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "DNS:main.example.org" in shown
+    assert "IP Address:192.0.2.11" in shown
+    # What travels to other hosts holds neither the authority's key nor any other service's password.
+    assert set(read(folder / "worker")) == {"broker_url", "s3_credentials", "ca"}
+    assert "PRIVATE" not in "".join(read(folder / "worker").values())
+    assert stat.S_IMODE((folder / "ca.key").stat().st_mode) == 0o600
+
+
+def test_shellcheck_has_nothing_to_say() -> None:
+    need("shellcheck")
+    done = subprocess.run(
+        ["shellcheck", str(ROOT / "infra" / "secrets.sh")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_failure_of_openssl_is_told(tmp_path: Path) -> None:
+    need("openssl")
+    done = subprocess.run(
+        [str(ROOT / "infra" / "secrets.sh"), "not a name, really"],
+        env={**os.environ, "DATAMASK_SECRETS": str(tmp_path / "secrets")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert done.stderr

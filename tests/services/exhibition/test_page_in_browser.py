@@ -1,0 +1,335 @@
+"""The report page in a real Chromium: it draws, turns, holds the run's numbers, and talks to nobody."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.parse
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from coordinator.chronicle import Chronicle
+from coordinator.watch import serve
+from services.exhibition.page import page
+from services.shape.basis import load_basis
+from services.shape.export import write_glb
+from worker.exhibit import Options, exhibit
+from worker.exhibition_facts import with_shapes
+
+AXE = Path(__file__).parents[2] / "data" / "axe.min.js"
+SIZES = {"desktop": (1280, 860, False), "phone": (390, 844, True)}
+HOSTILE = '<img src=x onerror="document.title=1"></script><script>window.stolen=1</script>&amp;'
+READY = (
+    "return document.documentElement.hasAttribute('data-ready') && "
+    "(!datamask.state.view || datamask.state.view.drawn > 0)"
+)
+
+
+@pytest.fixture(scope="module")
+def shown(runs, tmp_path_factory):
+    """A run with its exhibition hung."""
+    folder = tmp_path_factory.mktemp("shown")
+    grown = runs.grow(folder / "run one", islands=2, generations=6)
+    basis = load_basis("makehuman-mask-1")
+    red = np.zeros(basis.neutral.shape, np.uint8)
+    red[:, 0] = 220
+    gaze = write_glb(np.array(basis.neutral), basis.triangles, red, name="gaze")
+    grown.record.store.put(f"masks/{grown.elites[0].id}/gaze-dlib-hog.glb", gaze)
+    exhibit(grown.record.store, Chronicle(grown.record).plan(), Options(film_px=96))
+    return grown
+
+
+def wait(driver, script, what):
+    for _ in range(600):
+        found = driver.execute_script(script)
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{what} did not come about; console: {driver.get_log('browser')}")
+
+
+def visit(driver, web, address, size="desktop"):
+    width, height, phone = SIZES[size]
+    web.resize(driver, width, height, phone=phone)
+    driver.get("about:blank")
+    web.complaints(driver), web.requests(driver)
+    driver.get(address)
+    wait(driver, READY, "the page")
+
+
+def address(grown):
+    return grown.record.url + "/report.html"
+
+
+def picture(driver):
+    return driver.execute_script("return datamask.state.view.snapshot(160)")
+
+
+def drag(driver, size):
+    box = driver.execute_script(
+        "const b = document.getElementById('viewer').getBoundingClientRect();"
+        "return [b.left + b.width / 2, b.top + b.height / 2]"
+    )
+    x, y = box
+    for k in range(9):
+        at = {"x": x + 12 * k, "y": y}
+        if size == "phone":
+            kind = "touchStart" if k == 0 else "touchMove"
+            driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [at]})
+        else:
+            kind = "mousePressed" if k == 0 else "mouseMoved"
+            event = {"type": kind, "button": "left", "buttons": 1, "clickCount": 1, **at}
+            driver.execute_cdp_cmd("Input.dispatchMouseEvent", event)
+    if size == "phone":
+        driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    else:
+        end = {"type": "mouseReleased", "button": "left", "clickCount": 1, "x": x + 96, "y": y}
+        driver.execute_cdp_cmd("Input.dispatchMouseEvent", end)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_it_draws_turns_and_asks_nobody(chromium, web, shown, size):
+    visit(chromium, web, address(shown), size)
+    before = picture(chromium)
+    assert len(before) > 2000
+    drag(chromium, size)
+    wait(
+        chromium,
+        f"return datamask.state.view.snapshot(160) !== {json.dumps(before)}",
+        "another side of the mask",
+    )
+    assert chromium.execute_script("return document.documentElement.scrollWidth") <= SIZES[size][0]
+    assert not web.complaints(chromium)
+    assert web.requests(chromium) == [address(shown)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_axe_finds_no_serious_fault(chromium, web, shown, size):
+    visit(chromium, web, address(shown), size)
+    chromium.execute_script(AXE.read_text(encoding="utf-8"))
+    found = chromium.execute_async_script(
+        "const done = arguments[arguments.length - 1]; axe.run(document, {resultTypes: ['violations']})"
+        ".then((r) => done([r.passes.length,"
+        "...r.violations.map((v) => [v.impact, v.id, v.nodes.map((n) => n.html).slice(0, 3)])]))"
+    )
+    assert found.pop(0) > 15  # rules that it had something to say to
+    assert [entry for entry in found if entry[0] in ("serious", "critical")] == []
+
+
+def test_the_charts_hold_the_runs_own_numbers(chromium, web, shown):
+    visit(chromium, web, address(shown))
+    charts = chromium.execute_script(
+        "return datamask.state.plots.map((p) => p.data.map((row) => Array.from(row)))"
+    )
+    columns = ["fitness", "value dlib-hog", "value dlib-mmod"]
+    assert len(charts) == len(columns)
+    for data, column in zip(charts, columns, strict=True):
+        assert data[0] == list(range(6))
+        for island in range(2):
+            for generation in range(6):
+                own = [r for r in shown.rows if (r["island"], r["generation"]) == (island, generation)]
+                best = max(own, key=lambda r: r["fitness"])
+                assert data[1 + island][generation] == pytest.approx(best[column], abs=1e-4)
+
+
+def test_every_link_resolves(chromium, web, shown):
+    visit(chromium, web, address(shown))
+    links = chromium.execute_script(
+        "return [...document.querySelectorAll('a')].map((a) => a.getAttribute('href'))"
+    )
+    inside = [link[1:] for link in links if link.startswith("#")]
+    assert all(chromium.execute_script("return !!document.getElementById(arguments[0])", i) for i in inside)
+    files = [urllib.parse.unquote(link.removeprefix("./")) for link in links if not link.startswith("#")]
+    assert {"film.mp4", "run.toml", "evaluations/e00000.parquet"} <= set(files)
+    assert [f for f in files if not (shown.record.store.root / f).is_file()] == []
+
+
+def test_it_can_be_used_with_keys_alone(chromium, web, shown):
+    visit(chromium, web, address(shown))
+    reached = []
+    for _ in range(60):
+        key = {"key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}
+        chromium.execute_cdp_cmd("Input.dispatchKeyEvent", {"type": "keyDown", **key})
+        chromium.execute_cdp_cmd("Input.dispatchKeyEvent", {"type": "keyUp", **key})
+        reached.append(
+            chromium.execute_script(
+                "const e = document.activeElement; return e.id || e.dataset.mask || e.getAttribute('href')"
+            )
+        )
+    ids = [elite.id for elite in shown.elites]
+    assert {"viewer", "play", "moment", "surface", "turn", "reset", *ids, "#files", "./film.mp4"} <= set(
+        reached
+    )
+    chromium.execute_script("document.getElementById('viewer').focus()")
+    before = picture(chromium)
+    chromium.execute_cdp_cmd(
+        "Input.dispatchKeyEvent", {"type": "keyDown", "key": "ArrowLeft", "code": "ArrowLeft"}
+    )
+    wait(chromium, f"return datamask.state.view.snapshot(160) !== {json.dumps(before)}", "a turn by key")
+
+
+def test_another_mask_is_shown_with_its_own_facts(chromium, web, shown):
+    visit(chromium, web, address(shown))
+    first, second = (elite.id for elite in shown.elites[:2])
+    read = "return ['mask-name', 'received-lead', 'tree'].map((i) => document.getElementById(i).textContent)"
+    assert first in chromium.execute_script(read)[0]
+    before = picture(chromium)
+    chromium.execute_script(f"document.querySelector('[data-mask=\"{second}\"]').click()")
+    name, received, tree = chromium.execute_script(read)
+    assert name == second
+    assert second in received
+    assert "noise" in tree
+    wait(chromium, f"return datamask.state.view.snapshot(160) !== {json.dumps(before)}", "the other mask")
+    visit(chromium, web, f"{address(shown)}#{second}")
+    assert chromium.execute_script(read)[0] == second
+
+
+def test_a_gaze_map_and_other_surfaces_can_be_put_on(chromium, web, shown):
+    visit(chromium, web, address(shown))
+    kinds = chromium.execute_script(
+        "return [...document.getElementById('surface').options].map((o) => o.value)"
+    )
+    assert kinds == ["nylon", "plaster", "mirror", "gaze:dlib-hog"]
+    redness = """
+        const s = document.getElementById('surface');
+        s.value = arguments[0]; s.dispatchEvent(new Event('change'));
+        datamask.state.view.snapshot(8);
+        const page = document.createElement('canvas'); page.width = page.height = 32;
+        const pen = page.getContext('2d'); pen.drawImage(document.getElementById('viewer'), 0, 0, 32, 32);
+        const [r, g, b] = pen.getImageData(16, 16, 1, 1).data; return r - g;
+    """
+    assert chromium.execute_script(redness, "gaze:dlib-hog") > 60
+    assert abs(chromium.execute_script(redness, "plaster")) < 40
+
+
+def test_what_the_machine_received_is_the_very_pixels(chromium, web, shown):
+    visit(chromium, web, address(shown))
+    size = chromium.execute_script(
+        "const i = document.querySelector('.seen img');"
+        "return [i.naturalWidth, i.naturalHeight, i.src.slice(0, 15)]"
+    )
+    assert size == [160, 160, "data:image/png;"]
+    meters = chromium.execute_script(
+        "return [...document.querySelectorAll('.seen')].map((s) => s.querySelectorAll('.meter').length)"
+    )
+    assert meters == [2, 2, 2]
+
+
+def test_the_way_from_noise_is_drawn_and_the_film_plays(chromium, web, shown):
+    visit(chromium, web, address(shown))
+    after = picture(chromium)
+    chromium.execute_script(
+        "const m = document.getElementById('moment'); m.value = 0; m.dispatchEvent(new Event('input'))"
+    )
+    wait(chromium, f"return datamask.state.view.snapshot(160) !== {json.dumps(after)}", "noise")
+    assert "generation 0" in chromium.execute_script(
+        "return document.getElementById('moment-name').textContent"
+    )
+    wait(chromium, "return document.getElementById('film-video').readyState >= 1", "the film's index")
+    length, width = chromium.execute_script(
+        "const v = document.getElementById('film-video'); return [v.duration, v.videoWidth]"
+    )
+    assert length > 1
+    assert width == 96
+
+
+def test_a_hostile_run_shows_as_text(chromium, web, runs, tmp_path):
+    grown = runs.grow(tmp_path / "run")
+    facts = with_shapes(Chronicle(grown.record).plan(), grown.record.store, {})
+    facts["run"] = facts["name"] = HOSTILE
+    facts["manifest"]["consent"] = {
+        "subject": HOSTILE,
+        "granted_by": HOSTILE,
+        "purpose": HOSTILE,
+        "covers": [HOSTILE],
+    }
+    facts["versions"] = {HOSTILE: HOSTILE}
+    facts["files"] = [f"javascript:{HOSTILE}.png", f"{HOSTILE}.png"]
+    facts["masks"][0]["id"] = HOSTILE
+    facts["masks"][0]["gaze"] = {HOSTILE: ""}
+    facts["manifest"]["models"] = {
+        HOSTILE: {"licence": HOSTILE, "training_data": HOSTILE, "roles": [HOSTILE]}
+    }
+    rate = {"share": 0.5, "low": 0.3, "high": 0.7}
+    facts["verification"] = {
+        "views": 8,
+        "note": HOSTILE,
+        "warnings": [HOSTILE],
+        "calibration": {HOSTILE: {"pairs": HOSTILE, "cuts": [{"name": HOSTILE, "threshold": 0.5}]}},
+        "rows": [
+            {"subject": HOSTILE, "kind": "elite", "machine": HOSTILE, "side": HOSTILE, "what": "match"}
+            | {"matches": [{"name": HOSTILE, "rate": rate}]}
+        ],
+    }
+    where = tmp_path / "hostile.html"
+    where.write_bytes(page(facts))
+    visit(chromium, web, where.as_uri())
+    assert chromium.execute_script("return window.stolen") is None
+    assert HOSTILE in chromium.execute_script("return document.title")
+    assert (
+        chromium.execute_script(
+            "return document.querySelectorAll('img[onerror], a[href^=javascript]').length"
+        )
+        == 0
+    )
+    for name in ("consent", "models", "mask-name", "downloads", "sure-words", "verification"):
+        assert HOSTILE in chromium.execute_script(f"return document.getElementById('{name}').textContent")
+    assert web.requests(chromium) == [where.as_uri()]
+
+
+def test_a_page_of_eight_islands_and_two_hundred_generations_stays_small(chromium, web, runs, tmp_path):
+    grown = runs.grow(tmp_path / "run", islands=8, generations=200, population=4, elites=16)
+    data = page(with_shapes(Chronicle(grown.record).plan(), grown.record.store, {}))
+    where = tmp_path / "large.html"
+    where.write_bytes(data)
+    # Pictures and a film add at most: 3 MB of film, a third of a megabyte for each of twelve masks, 1 MB of
+    # ancestors.
+    assert len(data) < 15e6 - 4e6 - 12 * 0.35e6 - 1e6
+    visit(chromium, web, where.as_uri())
+    assert chromium.execute_script("return datamask.state.plots[0].data.length") == 9
+    assert not web.complaints(chromium)
+
+
+def test_a_run_without_masks_says_so(chromium, web, runs, tmp_path):
+    grown = runs.grow(tmp_path / "run", until=0)
+    where = tmp_path / "young.html"
+    where.write_bytes(page(with_shapes(Chronicle(grown.record).plan(), grown.record.store, {})))
+    visit(chromium, web, where.as_uri())
+    assert "first checkpoint" in chromium.execute_script("return document.querySelector('main').innerText")
+    assert not web.complaints(chromium)
+
+
+def test_a_watched_page_grows_where_the_reader_is(chromium, web, runs, tmp_path):
+    grown = runs.grow(tmp_path / "run", generations=10, until=5)
+    server = serve(grown.record, "127.0.0.1", 0, None)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        visit(chromium, web, server.url)
+        assert "generation 5 of 10" in chromium.execute_script(
+            "return document.getElementById('state').textContent"
+        )
+        second = grown.elites[1].id
+        chromium.execute_script(
+            f"document.querySelector('[data-mask=\"{second}\"]').click();"
+            "window.scrollTo({top: 900, behavior: 'instant'})"
+        )
+        grown.record.take_over()
+        grown.record.commit(0, {}, {}, done=True)
+        grown.record.close()
+        text = "document.getElementById('state').textContent"
+        wait(chromium, f"return datamask.refreshed > 0 && !{text}.includes('Still')", "newer facts")
+        state, name, top = chromium.execute_script(
+            "return [document.getElementById('state').textContent,"
+            "document.getElementById('mask-name').textContent, window.scrollY]"
+        )
+        assert "Still growing" not in state
+        assert name == second
+        assert top == 900
+        assert not web.complaints(chromium)
+        assert {url for url in web.requests(chromium) if not url.startswith(server.url)} == set()
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,205 @@
+"""The exhibition of a run: the files it promises, the record's numbers, one clear word where it cannot be."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import re
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+from typer.testing import CliRunner
+
+from coordinator.chronicle import Chronicle
+from coordinator.cli import app
+from services.errors import BadInput, CorruptData
+from services.exhibition.pack import WallCaption, plate_png, wall_caption
+from services.shape.basis import load_basis
+from services.shape.decode import Decoder
+from services.shape.export import write_glb
+from worker.exhibit import Options, exhibit, hog_witness
+from worker.exhibition_facts import decoded, with_shapes
+from worker.exhibition_plan import ExhibitionPlan
+
+BASIS = load_basis("makehuman-mask-1")
+
+
+def support(name):
+    key = f"datamask_tests_{name}"
+    if key not in sys.modules:
+        path = Path(__file__).parents[1] / "support" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(key, path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[key] = module
+        spec.loader.exec_module(module)
+    return sys.modules[key]
+
+
+runs = support("runs")
+
+
+def facts_in(data):
+    text = re.search(rb'<script type="application/json" id="facts">(.*?)</script>', data, re.S)
+    return json.loads(text[1])
+
+
+@pytest.fixture(scope="module")
+def hung(tmp_path_factory):
+    """A run, hung by the command line with everything that it offers."""
+    folder = tmp_path_factory.mktemp("hung")
+    grown = runs.grow(folder / "run", generations=5, elites=1, islands=1)
+    audit = {"views": 4, "hog_rate": 0.75, "distance_median": None, "critics": {"viola-jones": 0.5}}
+    grown.record.store.put(f"masks/{grown.elites[0].id}/audit.json", json.dumps(audit).encode())
+    colors = np.zeros((len(BASIS.neutral), 3), np.uint8)
+    colors[:, 0] = 200
+    gaze = write_glb(np.array(BASIS.neutral), BASIS.triangles, colors, name="gaze")
+    grown.record.store.put(f"masks/{grown.elites[0].id}/gaze-dlib-hog.glb", gaze)
+    told = CliRunner().invoke(
+        app,
+        [
+            "exhibit",
+            str(folder / "run"),
+            "--pack",
+            str(folder / "pack"),
+            "--lineup-width",
+            "640",
+            "--film",
+            "boxes",
+            "--film-px",
+            "96",
+            "--material",
+            "color",
+        ],
+    )
+    assert told.exit_code == 0, told.output
+    return grown, folder / "pack", told.output
+
+
+def test_every_promised_file_is_there_and_opens(hung):
+    grown, _, output = hung
+    store = grown.record.store
+    assert output.strip().splitlines()[-1] == store.url + "/report.html"
+    for key in ("lineup.png", "composite.png", "before-after.png", "film.webp"):
+        with Pillow.open(io.BytesIO(store.get(key))) as picture:
+            picture.load()
+            assert picture.width == 640 or key != "lineup.png"
+    for key in ("film.mp4", "turntable.mp4"):
+        with av.open(io.BytesIO(store.get(key))) as film:
+            assert film.streams.video[0].codec_context.name == "h264"
+
+
+def test_the_page_carries_the_records_facts(hung):
+    grown, _, _ = hung
+    facts = facts_in(grown.record.store.get("report.html"))
+    (mask,) = facts["masks"]
+    assert mask["id"] == grown.elites[0].id
+    assert mask["fitness"] == pytest.approx(grown.elites[0].fitness, abs=1e-4)
+    assert mask["audit"]["hog_rate"] == 0.75
+    assert set(mask["gaze"]) == {"dlib-hog"}
+    assert {"film.mp4", "lineup.png", "turntable.mp4"} <= set(facts["files"])
+    assert all(grown.record.store.exists(key) for key in facts["files"])
+    views = mask["received"]
+    assert len(views) == 3
+    scores = [next(s["value"] for s in v["scores"] if s["machine"] == "dlib-hog") for v in views]
+    assert scores == sorted(scores, reverse=True)
+    shown = {n["id"] for n in mask["lineage"]}
+    assert shown <= set(facts["thumbs"])
+
+
+def test_the_pack_says_what_the_record_says_and_its_page_has_no_dead_link(hung):
+    grown, pack, _ = hung
+    mask = grown.elites[0]
+    text = (pack / "captions.txt").read_text()
+    points = Decoder(BASIS).decode(torch.from_numpy(mask.genome[None]))[0].numpy()
+    size = " × ".join(f"{edge * 100:.1f}" for edge in np.ptp(points, axis=0)) + " cm"
+    year = grown.record.manifest()["started"][:4]
+    assert f"{mask.id}, {year}" in text
+    assert size in text
+    assert f"dlib-hog: {mask.values[0]:+.2f}" in text
+    assert "3 of 4 unused views" in text
+    assert "viola-jones, which took no part, in 2 of 4" in text
+    press = (pack / "press.html").read_text()
+    assert str(len(grown.rows)) in press
+    assert size in press
+    with Pillow.open(pack / "plates" / f"{mask.id}.png") as plate:
+        assert plate.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+        assert plate.size == (2362, 2362)  # 20 cm
+    facts = facts_in((pack / "index.html").read_bytes())
+    assert [name for name in facts["files"] if not (pack / name).is_file()] == []
+    assert {"film.mp4", "captions.txt"} <= {path.name for path in pack.iterdir()}
+
+
+def test_a_name_with_html_is_text_in_captions_and_press_sheet(hung):
+    from services.exhibition.pack import captions_page, press_sheet
+
+    grown, _, _ = hung
+    evil = "<script>alert(1)</script>"
+    caption = WallCaption(evil, "2026", evil, (1.0, 2.0, 3.0), (evil,))
+    facts = dict(Chronicle(grown.record).plan().facts)
+    facts["run"] = evil
+    facts["manifest"] = {
+        **facts["manifest"],
+        "consent": dict.fromkeys(("subject", "granted_by", "purpose"), evil),
+    }
+    facts["manifest"]["consent"]["covers"] = [evil]
+    for data in (captions_page([caption]), press_sheet(facts, [caption])):
+        assert b"<script" not in data
+        assert b"&lt;script&gt;" in data
+
+
+def test_a_printed_mask_has_another_medium(hung):
+    grown, _, _ = hung
+    facts = dict(Chronicle(grown.record).plan().facts)
+    mask = facts["masks"][0]
+    points = decoded(BASIS, grown.elites[0].genome)
+    assert "not yet printed" in wall_caption(facts, mask, points).medium
+    facts["files"] = [f"masks/{mask['id']}/print/sls.stl"]
+    assert "3D printer" in wall_caption(facts, mask, points).medium
+
+
+def test_numpy_decodes_as_the_decoder_does():
+    genome = np.random.default_rng(1).normal(0, 1.0, len(BASIS.gene_names)).astype(np.float32)
+    exact = Decoder(BASIS).decode(torch.from_numpy(genome[None]))[0].numpy()
+    np.testing.assert_allclose(decoded(BASIS, genome), exact, atol=1e-6)
+
+
+def test_bad_input_is_one_line(tmp_path):
+    empty = runs.grow(tmp_path / "empty", until=0)
+    with pytest.raises(BadInput, match="no elites yet"):
+        exhibit(empty.record.store, Chronicle(empty.record).plan())
+    grown = runs.grow(tmp_path / "run", generations=5, elites=1, islands=1)
+    plan = Chronicle(grown.record).plan()
+    with pytest.raises(BadInput, match="no colors"):
+        exhibit(grown.record.store, plan, Options(film_px=96, lineup_px=640, material="color"))
+    with pytest.raises(BadInput, match="even"):
+        exhibit(grown.record.store, plan, Options(film_px=97))
+    with pytest.raises(CorruptData, match="no usable genome"):
+        exhibit(grown.record.store, ExhibitionPlan(plan.facts, {}, plan.work), Options(film_px=96))
+    assert not grown.record.store.exists("report.html")
+    for arguments, word in (
+        (["exhibit", str(tmp_path / "nowhere")], "run.toml"),
+        (["exhibit", str(tmp_path / "run"), "--mask", "i00-g0000-99"], "no mask"),
+        (["watch", str(tmp_path / "run"), "--host", "0.0.0.0"], "--token"),
+    ):
+        told = CliRunner().invoke(app, arguments)
+        assert isinstance(told.exception, BadInput)
+        assert word in str(told.exception)
+
+
+def test_missing_pictures_are_left_out_and_the_page_still_stands(tmp_path):
+    grown = runs.grow(tmp_path / "run", generations=5)
+    facts = with_shapes(Chronicle(grown.record).plan(), grown.record.store, {})
+    assert facts["film"] is None
+    assert all(mask["front"] is None and mask["received"] == [] for mask in facts["masks"])
+    assert all(mask["mesh"] for mask in facts["masks"])
+
+
+def test_the_witness_says_what_dlib_says():
+    assert hog_witness(np.full((96, 96, 3), 90, np.uint8)).box is None
+    assert plate_png(np.zeros((4, 4, 3), np.uint8))[:4] == b"\x89PNG"
