@@ -11,6 +11,7 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
+from coordinator.cli.calibrate import calibrate
 from coordinator.cli.doctor import doctor
 from coordinator.cli.evolve import evolve
 from coordinator.cli.mesh import mesh
@@ -28,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (evolve, show, mesh, models, doctor, worker):
+for command in (evolve, show, mesh, models, doctor, worker, calibrate):
     app.command(command.__name__)(command)
 
 INTERRUPTED = 130
