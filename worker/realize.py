@@ -21,9 +21,8 @@ from services.exhibition.palette import png, signed
 from services.exhibition.portrait import portrait
 from services.exhibition.sheet import Seen, contact_sheet
 from services.exhibition.studio import Sitting, Studio, one_by_one, one_thread
+from services.recognition import catalog
 from services.recognition.audit import AuditView, audit
-from services.recognition.cascade import ViolaJones
-from services.recognition.catalog import model_info
 from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import ViewRanges, Views, sample_views
 from services.shape.basis import Basis, load_basis
@@ -31,7 +30,6 @@ from services.shape.decode import Decoder
 from services.shape.export import write_glb
 from services.storage.keys import check_key
 from services.storage.store import Store
-from worker.scorer import DETECTORS
 
 GENOME_FORMAT = 1
 AUDIT_FORMAT = 1
@@ -315,15 +313,12 @@ def _report(
 
 def _critic(name: str) -> Critic:
     """A yes or no per image from a detector of the catalog. :raises BadInput: if it cannot be a critic."""
-    info = model_info(name)
+    info = catalog.model_info(name)
     if "critic" not in info.roles or info.kind != "detect":
         raise BadInput(
             f"[verify] critics: model {name!r} cannot be a critic here; use a detector: viola-jones"
         )
-    if name == "viola-jones":
-        cascade = ViolaJones()
-        return lambda images, regions: [v.accepted for v in cascade.detect(images, regions)]
-    detector = DETECTORS[name]("cpu")
+    detector = catalog.detector(name)
 
     def ask(images: NDArray[np.uint8], regions: Float) -> list[bool]:
         score = detector.score(torch.from_numpy(images), torch.from_numpy(regions)).score

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from services.errors import BadInput, CorruptData
-from services.recognition.align import POINT_NAMES, chips
-from services.recognition.catalog import model_info
-from services.recognition.detect import Detector
-from services.recognition.hog import HogDetector
-from services.recognition.mmod import MmodDetector
-from services.recognition.resnet import DlibResNet
+from services.recognition import catalog
+from services.recognition.recognize import Recognizer
 from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import Views, sample_views
 from services.shape.basis import load_basis
@@ -28,12 +24,10 @@ from worker.plan import INVISIBLE, NOT_FINITE, OK, Batch, Plan, Scores
 # run's fingerprint: networks may round differently for other batch sizes.
 MICRO_IMAGES = 24
 
-DETECTORS: Mapping[str, Callable[[str], Detector]] = {"dlib-hog": HogDetector, "dlib-mmod": MmodDetector}
-
 
 @dataclass(frozen=True)
 class _Pass:
-    """What one micro-batch of m masks measured: scores (m, v) and embeddings (m, v, 128) by model."""
+    """What one micro-batch of m masks measured: scores (m, v) and embeddings (m, v, d) by model."""
 
     detections: dict[str, torch.Tensor]
     embeddings: dict[str, torch.Tensor]
@@ -41,10 +35,25 @@ class _Pass:
     flipped: torch.Tensor
 
 
+class Landmarks:
+    """The vertices that several recognizers align by, each once, and which of them are whose."""
+
+    def __init__(self, decoder: Decoder, machines: Sequence[Recognizer]) -> None:
+        names = list(dict.fromkeys(name for machine in machines for name in machine.points))
+        self._columns = {
+            machine.points: [names.index(name) for name in machine.points] for machine in machines
+        }
+        self.vertices = decoder.landmark_indices(names)
+
+    def of(self, machine: Recognizer, points_px: torch.Tensor) -> torch.Tensor:
+        """One recognizer's own points (n, k, 2), of all points (n, p, 2)."""
+        return points_px[:, self._columns[machine.points]]
+
+
 class Scorer:
     """Scores batches of one plan. Loads basis and networks once.
 
-    :param targets: reference embeddings float32 (photos, 128) by target key, for identity measures.
+    :param targets: reference embeddings float32 (photos, d) by target key, for identity measures.
     :raises CorruptData: if a basis or weights file has not the hash that the plan names.
     """
 
@@ -60,19 +69,28 @@ class Scorer:
                 "use the datamask version that the run was started with"
             )
         for name, sha256 in plan.models.items():
-            if model_info(name).sha256 != sha256:
-                raise BadInput(
-                    f"model {name}: this worker has sha256 {model_info(name).sha256}, the run has {sha256}"
-                )
+            found = catalog.model_info(name, sha256).sha256
+            if found != sha256:
+                raise BadInput(f"model {name}: this worker has sha256 {found}, the run has {sha256}")
         self.decoder = Decoder(basis, device)
         self.renderer = TorchRenderer(self.decoder.triangles, self.decoder.vertex_faces, device)
         self._lanes = Lanes(device)
-        self._landmarks = self.decoder.landmark_indices(POINT_NAMES)
         measures = plan.measures
-        self._detectors = {m.model: DETECTORS[m.model](device) for m in measures if m.kind == "detect"}
-        self._recognizers = {m.model: DlibResNet(device) for m in measures if m.kind != "detect"}
+        self._detectors = {
+            m.model: catalog.detector(m.model, device, plan.models[m.model])
+            for m in measures
+            if m.kind == "detect"
+        }
+        self._recognizers = {
+            m.model: catalog.recognizer(m.model, device, plan.models[m.model])
+            for m in measures
+            if m.kind != "detect"
+        }
+        self._points = Landmarks(self.decoder, tuple(self._recognizers.values()))
         self._targets = {
-            m.target: torch.from_numpy(np.array(_target(targets, m.target))).to(device).mean(0)
+            m.target: self._recognizers[m.model].center(
+                torch.from_numpy(np.array(_target(targets, m.target))).to(device)
+            )
             for m in measures
             if m.target is not None
         }
@@ -90,15 +108,16 @@ class Scorer:
     @torch.inference_mode()
     def _pass(self, genomes: NDArray[np.float32], views: Views) -> _Pass:
         vertices = self.decoder.decode(torch.from_numpy(genomes).to(self.device))
-        rendered = self.renderer.render(vertices, views, self._landmarks)
+        rendered = self.renderer.render(vertices, views, self._points.vertices)
         m, v = rendered.images.shape[:2]
         images = rendered.images.flatten(0, 1)
         regions = rendered.box_px.flatten(0, 1)
         detections = {name: d.score(images, regions).score.view(m, v) for name, d in self._detectors.items()}
-        embeddings = {}
-        if self._recognizers:
-            aligned = chips(images, rendered.points_px.flatten(0, 1))
-            embeddings = {name: r.embed(aligned).view(m, v, -1) for name, r in self._recognizers.items()}
+        points = rendered.points_px.flatten(0, 1)
+        embeddings = {
+            name: r.embed(images, self._points.of(r, points)).view(m, v, -1)
+            for name, r in self._recognizers.items()
+        }
         return _Pass(detections, embeddings, rendered.coverage, flipped_share(vertices, self.decoder))
 
     @torch.inference_mode()
@@ -110,11 +129,13 @@ class Scorer:
             if measure.kind == "detect":
                 values = torch.cat([p.detections[measure.model] for p in passes])[:n]
             else:
+                machine = self._recognizers[measure.model]
                 embeddings = torch.cat([p.embeddings[measure.model] for p in passes])[:n]
                 if measure.target is not None:
-                    values = (embeddings - self._targets[measure.target]).square().sum(-1).sqrt()
+                    values = machine.compare(embeddings, self._targets[measure.target])
                 else:
-                    values, between = self_distances(embeddings, torch.from_numpy(finite).to(self.device))
+                    usable = torch.from_numpy(finite).to(self.device)
+                    values, between = self_distances(machine.unlikeness(embeddings.flatten(0, 1)), v, usable)
             raw[k] = values.cpu().numpy()
         coverage = torch.cat([p.coverage for p in passes])[:n].cpu().numpy()
         flipped = torch.cat([p.flipped for p in passes])[:n].cpu().numpy()
@@ -135,18 +156,20 @@ def _target(targets: Mapping[str, NDArray[np.float32]] | None, key: str) -> NDAr
     return targets[key]
 
 
-def self_distances(embeddings: torch.Tensor, usable: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def self_distances(
+    unlikeness: torch.Tensor, views: int, usable: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """How far a mask's views lie apart, and how far from the other masks.
 
-    :param embeddings: float32 (n, v, d). usable: bool (n,), masks that count as "other masks".
+    :param unlikeness: float32 (n * v, n * v), how far apart each two pictures of n masks in v views are.
+        usable: bool (n,), masks that count as "other masks".
     :returns: within float32 (n, v), the largest distance from each view to another view of its mask; and
         between float32 (n,), the median over the other masks of the largest distance between their views and
         this mask's (nan where there is no other mask).
     """
-    n, v, d = embeddings.shape
-    flat = embeddings.reshape(n * v, d)
-    distance = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist").view(n, v, n, v)
-    own = torch.arange(n, device=embeddings.device)
+    n = len(usable)
+    distance = unlikeness.view(n, views, n, views)
+    own = torch.arange(n, device=unlikeness.device)
     within = distance[own, :, own].amax(dim=2)
     across = distance.amax(dim=(1, 3))
     across[own, own] = torch.nan

@@ -1,8 +1,8 @@
-"""OpenCV's frontal face cascade, as a critic: a second machine that had no part in the search.
+"""OpenCV's frontal face cascade: by habit a critic, a second machine that had no part in the search.
 
 Viola and Jones, Rapid Object Detection using a Boosted Cascade of Simple Features, CVPR 2001, in the version
 that comes with OpenCV 4 (Rainer Lienhart's Haar features). It answers yes or no; how near a no came to a yes
-is in the stages that a window passed. Per image and on the CPU: for elites, not for whole populations.
+is in the stages that a window passed (see graded_cascade.py). Per image and on the CPU.
 """
 
 from __future__ import annotations

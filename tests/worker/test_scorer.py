@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from services.errors import BadInput, CorruptData
+from services.recognition.recognize import euclidean_pairs
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
 from services.storage import open_store
@@ -96,7 +97,8 @@ def test_identity_is_the_distance_to_the_target(genomes: np.ndarray, tmp_path: P
 def test_self_distances_against_plain_loops() -> None:
     embeddings = torch.from_numpy(np.random.default_rng(2).normal(size=(4, 3, 8)).astype(np.float32))
     usable = torch.tensor([True, True, False, True])
-    within, between = self_distances(embeddings, usable)
+    flat = embeddings.flatten(0, 1)
+    within, between = self_distances(euclidean_pairs(flat), 3, usable)
     e = embeddings.numpy()
     distance = np.linalg.norm
     for i in range(4):

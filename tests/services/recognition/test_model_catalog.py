@@ -37,8 +37,19 @@ def test_hog_state_has_the_pinned_hash() -> None:
     assert catalog.installed(info)
 
 
-def test_viola_jones_only_cross_checks() -> None:
-    assert catalog.model_info("viola-jones").roles == ("critic",)
+def test_every_file_of_the_models_package_is_one_model_or_one_family() -> None:
+    files = {path.stem for path in (Path(catalog.__file__).parent / "models").glob("*.py")} - {"__init__"}
+    listed = {info.name.replace("-", "_") for info in catalog.models()}
+    assert files == listed | {family.prefix for family in catalog.families()}
+
+
+def test_a_model_is_built_as_what_it_is() -> None:
+    detector = catalog.detector("dlib-hog")
+    assert detector.name == "dlib-hog"
+    with pytest.raises(BadInput, match="is a recognize model, not one to detect"):
+        catalog.detector("dlib-resnet")
+    with pytest.raises(BadInput, match="is a landmarks model, not one to recognize"):
+        catalog.recognizer("dlib-landmarks-5")
 
 
 @pytest.mark.parametrize("info", catalog.models(), ids=lambda info: info.name)

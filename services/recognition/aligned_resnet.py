@@ -1,0 +1,36 @@
+"""dlib's ResNet behind its own alignment: pictures and landmarks in, embeddings out."""
+
+from __future__ import annotations
+
+import torch
+
+from services.recognition.align import POINT_NAMES, chips
+from services.recognition.recognize import euclidean, euclidean_pairs
+from services.recognition.resnet import EMBEDDING_SIZE, NAME, DlibResNet
+
+
+class AlignedResNet:
+    """Implements :class:`services.recognition.recognize.Recognizer`; its measure is the L2 distance."""
+
+    name = NAME
+    points = POINT_NAMES
+    size = EMBEDDING_SIZE
+
+    def __init__(self, device: str | torch.device = "cpu") -> None:
+        self._network = DlibResNet(device)
+
+    def embed(self, images: torch.Tensor, points_px: torch.Tensor) -> torch.Tensor:
+        """Embeddings float32 (n, 128); see align.chips for the arguments."""
+        return self._network.embed(chips(images, points_px))
+
+    def compare(self, embeddings: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+        """L2 distances."""
+        return euclidean(embeddings, reference)
+
+    def unlikeness(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """L2 distances of all pairs."""
+        return euclidean_pairs(embeddings)
+
+    def center(self, references: torch.Tensor) -> torch.Tensor:
+        """The mean."""
+        return references.mean(0)

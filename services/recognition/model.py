@@ -1,0 +1,69 @@
+"""What is said of a model: whose it is, what it is for, how its answers read. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["detect", "recognize", "correlate", "audit", "landmarks", "unknown"]
+Role = Literal["objective", "critic", "audit"]
+Measure = Literal["score", "probability", "distance", "similarity"]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One model file, or one model inside a library.
+
+    kind: ``unknown`` only where an entry is about a file that is not here.
+    package, file: where the weights lie: a file relative to an importable package's folder. file is None
+    where a library (or our own code) carries the model; sha256 then covers the state that the library hands
+    out. For a file that the user names, package is empty and file is its absolute path.
+    training_data: what it learned from, and whether those people were asked.
+    measure: what its answers are. ``score`` and ``similarity``: higher is more alike; ``probability``: the
+    same, between 0 and 1; ``distance``: lower is more alike.
+    threshold: the score above which (detectors), the distance below which or the similarity above which
+    (recognizers) it says yes; nan where nobody has said one.
+    scale: how far beyond the threshold, in the measure's own units (for a probability: in log odds), a margin
+    of 1 lies.
+    research_only: its terms, or our ignorance of them, allow research at most; a spec must acknowledge it.
+    runtime: distributions whose version its bits depend on besides torch and numpy; the first one that is
+    installed counts.
+    """
+
+    name: str
+    kind: Kind
+    roles: tuple[Role, ...]
+    licence: str
+    source: str
+    training_data: str
+    package: str
+    file: str | None
+    sha256: str
+    threshold: float
+    threshold_source: str
+    how_to_get: str
+    measure: Measure = "score"
+    scale: float = 1.0
+    research_only: bool = False
+    runtime: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Family:
+    """Models that are not listed one by one, because people bring the files: names are ``PREFIX:...``.
+
+    example: a name, for messages. resolve: the entry of a name, for the file of that SHA-256 where one is
+    given; BadInput for a name that cannot be one, Unavailable where the file is not here. unlocated: the
+    entry as far as the name tells, with kind ``unknown`` and an empty sha256. found: names of the files here.
+    """
+
+    prefix: str
+    what: str
+    example: str
+    licence: str
+    research_only: bool
+    how_to_get: str
+    resolve: Callable[[str, str | None], ModelInfo]
+    unlocated: Callable[[str], ModelInfo]
+    found: Callable[[], tuple[str, ...]]
