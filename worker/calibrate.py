@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
@@ -20,9 +21,11 @@ from services.recognition.calibration import (
     Calibration,
     PairSet,
     detected_share,
+    file_name,
     measure_set,
 )
 from services.recognition.catalog import model_info
+from services.recognition.model import ModelInfo
 from services.recognition.photos import Photo
 from services.recognition.rates import genuine_pairs, impostor_pairs, needed_pairs
 from services.rendering.views import ViewRanges
@@ -36,8 +39,8 @@ from worker.sample import (
     Block,
     Population,
     Sampler,
+    compared,
     concatenated,
-    distances,
 )
 
 ALIGNMENT = (
@@ -75,6 +78,8 @@ def calibrate(
     if info.kind != "recognize":
         raise BadInput(f"model {model!r} is a {info.kind} model; calibrate takes a recognizer: dlib-resnet")
     _check(spreads, pairs)
+    if photos and model != "dlib-resnet":
+        raise BadInput(f"--photos: photographs are aligned for dlib-resnet only, not for {model!r} yet")
     report = progress or _silent
     left_out: list[str] = []
     embedded, people = _embed(photos, left_out, report) if photos else (np.zeros((0, 0), np.float32), [])
@@ -85,13 +90,13 @@ def calibrate(
         sampler = Sampler(population, device)
         found = sampler.probe()
         probe = tuple(round(float(x), 6) for x in found)
-        home = place.sub(f"{model}/spread-{spread:g}")
+        home = place.sub(f"{file_name(model)}/spread-{spread:g}")
         block = _blocks(home, sampler, found, -(-pairs // PAIRS), report)
-        sets.append(_rendered(block, spread, info.threshold))
+        sets.append(_rendered(block, spread, info))
         if people:
-            sets.append(_mixed(sampler, spread, embedded, people, info.threshold))
+            sets.append(_mixed(sampler, spread, embedded, people, info))
     if people:
-        sets += _photographed(embedded, people, seed, info.threshold)
+        sets += _photographed(embedded, people, seed, info)
     provenance = {
         "command": _command(model, spreads, pairs, seed, bool(photos)),
         "made": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -104,7 +109,9 @@ def calibrate(
         "people": len(set(people)),
         "versions": _versions(),
     }
-    return Calibration(model, info.sha256, False, ALIGNMENT, probe, tuple(sets), provenance), left_out
+    return Calibration(
+        model, info.sha256, info.measure == "similarity", ALIGNMENT, probe, tuple(sets), provenance
+    ), left_out
 
 
 def _check(spreads: Sequence[float], pairs: int) -> None:
@@ -139,7 +146,7 @@ def _blocks(place: Store, sampler: Sampler, probe: Float, count: int, report: Pr
     return concatenated(blocks)
 
 
-def _rendered(block: Block, spread: float, published: float) -> PairSet:
+def _rendered(block: Block, spread: float, info: ModelInfo) -> PairSet:
     found = None
     if len(block.detected):
         looked = block.detected.reshape(-1, 2, PAIRS)
@@ -147,8 +154,8 @@ def _rendered(block: Block, spread: float, published: float) -> PairSet:
         again = looked[:, 0, :GENUINE].ravel()
         impostor, genuine = _looked_at(block)
         if both.any():
-            found = measure_set(RENDERS, spread, impostor[both], genuine[again], published)
-    whole = measure_set(RENDERS, spread, block.impostor, block.genuine, published)
+            found = _set(RENDERS, spread, impostor[both], genuine[again], info)
+    whole = _set(RENDERS, spread, block.impostor, block.genuine, info)
     return replace(whole, detected=detected_share(block.detected), found=found)
 
 
@@ -159,21 +166,28 @@ def _looked_at(block: Block) -> tuple[Float, Float]:
 
 
 def _mixed(
-    sampler: Sampler, spread: float, embedded: Float, people: Sequence[str], published: float
+    sampler: Sampler, spread: float, embedded: Float, people: Sequence[str], info: ModelInfo
 ) -> PairSet:
     """Each photographed person against a rendered one of its own."""
     chosen = [people.index(person) for person in dict.fromkeys(people)]
     heads = sampler.people(len(chosen))
-    scores = distances(heads, embedded[chosen])
-    return measure_set(MIXED, spread, scores, np.zeros(0, np.float32), published)
+    scores = compared(info.measure, heads, embedded[chosen])
+    return _set(MIXED, spread, scores, np.zeros(0, np.float32), info)
 
 
-def _photographed(embedded: Float, people: Sequence[str], seed: int, published: float) -> list[PairSet]:
+def _photographed(embedded: Float, people: Sequence[str], seed: int, info: ModelInfo) -> list[PairSet]:
     impostor, genuine = impostor_pairs(people, seed), genuine_pairs(people, seed)
     if not len(impostor):
         return []
-    scores = [distances(embedded[pairs[:, 0]], embedded[pairs[:, 1]]) for pairs in (impostor, genuine)]
-    return [measure_set(PHOTOS, None, scores[0], scores[1], published)]
+    scores = [
+        compared(info.measure, embedded[pairs[:, 0]], embedded[pairs[:, 1]]) for pairs in (impostor, genuine)
+    ]
+    return [_set(PHOTOS, None, scores[0], scores[1], info)]
+
+
+def _set(kind: str, spread: float | None, impostor: Float, genuine: Float, info: ModelInfo) -> PairSet:
+    published = info.threshold if math.isfinite(info.threshold) else None
+    return measure_set(kind, spread, impostor, genuine, published, info.measure == "similarity")
 
 
 def _embed(photos: Sequence[Photo], left_out: list[str], report: Progress) -> tuple[Float, list[str]]:

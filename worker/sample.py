@@ -16,9 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from services.recognition.align import POINT_NAMES, chips
-from services.recognition.hog import HogDetector
-from services.recognition.resnet import DlibResNet
+from services.recognition import catalog
+from services.recognition.model import Measure
 from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import ViewRanges, Views, frontal_view, sample_views
 from services.shape.basis import load_basis
@@ -28,6 +27,7 @@ from worker.scorer import MICRO_IMAGES
 
 PAIRS = 240  # impostor pairs of a block
 GENUINE = 24  # genuine pairs of a block
+LOOKED_BY = "dlib-hog"
 LOOKED_EVERY = 8  # a detector looks at every eighth block: how many of these heads would be found at all?
 APART = 1_000_000  # number of the first block whose people are not for calibration but for galleries
 
@@ -77,9 +77,10 @@ class Sampler:
         self._device = device
         self._decoder = Decoder(load_basis(population.basis), device)
         self._renderer = TorchRenderer(self._decoder.triangles, self._decoder.vertex_faces, device)
-        self._landmarks = self._decoder.landmark_indices(POINT_NAMES)
-        self._recognizer = DlibResNet(device)
-        self._detector = HogDetector(device)
+        self.measure: Measure = catalog.model_info(population.model).measure
+        self._recognizer = catalog.recognizer(population.model, device)
+        self._landmarks = self._decoder.landmark_indices(self._recognizer.points)
+        self._detector = catalog.detector(LOOKED_BY, device)
         self._lanes = Lanes(device, lanes)
 
     def block(self, number: int) -> Block:
@@ -89,8 +90,8 @@ class Sampler:
         embeddings, detected = self._embed(genomes, views, look)
         people, again = embeddings[: 2 * PAIRS], embeddings[2 * PAIRS :]
         return Block(
-            distances(people[:PAIRS], people[PAIRS:]),
-            distances(people[:GENUINE], again),
+            compared(self.measure, people[:PAIRS], people[PAIRS:]),
+            compared(self.measure, people[:GENUINE], again),
             detected[: 2 * PAIRS],
         )
 
@@ -119,7 +120,7 @@ class Sampler:
         vertices = self._decoder.decode(torch.from_numpy(genomes).to(self._device))
         rendered = self._renderer.render_each(vertices, views, self._landmarks)
         images = rendered.images[:, 0]
-        embeddings = self._recognizer.embed(chips(images, rendered.points_px[:, 0]))
+        embeddings = self._recognizer.embed(images, rendered.points_px[:, 0])
         if not look:
             return embeddings.cpu().numpy(), np.zeros(0, np.bool_)
         found = self._detector.score(images, rendered.box_px[:, 0]).score > 0
@@ -140,10 +141,13 @@ def draw(population: Population, number: int, genes: int) -> tuple[Float, Views]
     return genomes, views.take(rng.permutation(len(genomes)))
 
 
-def distances(one: Float, other: Float) -> Float:
-    """Euclidean distances float32 (n,) between embeddings (n, d), row by row."""
-    difference = one.astype(np.float64) - other.astype(np.float64)
-    return np.asarray(np.linalg.norm(difference, axis=1), np.float32)
+def compared(measure: Measure, one: Float, other: Float) -> Float:
+    """Embeddings (..., d) against embeddings (..., d), float32 (...): L2 distance, or cosine similarity."""
+    a, b = one.astype(np.float64), other.astype(np.float64)
+    if measure == "distance":
+        return np.asarray(np.linalg.norm(a - b, axis=-1), np.float32)
+    lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+    return np.asarray((a * b).sum(axis=-1) / np.maximum(lengths, 1e-12), np.float32)
 
 
 def concatenated(blocks: Sequence[Block]) -> Block:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from coordinator.record import Record
 from coordinator.spec import parse_spec
-from services.recognition.calibration import Calibration, PairSet
+from services.recognition.calibration import Calibration, PairSet, file_name
 from services.recognition.photos import photo_folder
 from services.recognition.rates import Threshold
 from services.rendering.views import ViewRanges
@@ -75,16 +75,17 @@ def calibrate(
         console.print(f"left out: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     from services.recognition.plots import calibration_plot
 
-    files = {f"{model}.json": made.encoded(), f"{model}.png": calibration_plot(made)}
-    for name, data in files.items():
-        place.put(name, data)
+    name = file_name(model)
+    files = {f"{name}.json": made.encoded(), f"{name}.png": calibration_plot(made)}
+    for key, data in files.items():
+        place.put(key, data)
         if record is not None:
-            record.store.put(f"calibration/{name}", data)
+            record.store.put(f"calibration/{key}", data)
     if as_json:
         print(json.dumps(json.loads(made.encoded()), indent=1))
         return
     show_calibration(Console(), made)
-    print(f"{place.url}/{model}.json")
+    print(f"{place.url}/{name}.json")
 
 
 def _conditions(run: str | None) -> tuple[str, ViewRanges, Record | None]:

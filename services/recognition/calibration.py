@@ -7,17 +7,16 @@ ones; heads of different spread are sets apart. Thresholds of one set do not hol
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.errors import BadInput, CorruptData
-from services.recognition.catalog import model_info
+from services.errors import CorruptData
 from services.recognition.rates import (
     Float,
     Rate,
@@ -29,6 +28,7 @@ from services.recognition.rates import (
     needed_pairs,
     threshold_at,
 )
+from services.storage.store import Store
 
 FORMAT = 1
 FARS = (1e-2, 1e-3, 1e-4)
@@ -107,10 +107,10 @@ class Calibration:
     sets: tuple[PairSet, ...]
     provenance: Mapping[str, Any]
 
-    def find(self, kind: str, spread: float | None = None) -> PairSet | None:
-        """The set of that kind; with several spreads and none named, the narrowest."""
-        of_kind = [s for s in self.sets if s.kind == kind and (spread is None or s.spread == spread)]
-        return min(of_kind, key=lambda s: s.spread or 0.0, default=None)
+    def nearest(self, kind: str, spread: float) -> PairSet | None:
+        """The set of that kind whose heads' spread is nearest to ``spread``."""
+        of_kind = [s for s in self.sets if s.kind == kind]
+        return min(of_kind, key=lambda s: abs((s.spread or 0.0) - spread), default=None)
 
     def encoded(self) -> bytes:
         """JSON bytes."""
@@ -159,23 +159,25 @@ def detected_share(detected: NDArray[np.bool_]) -> Rate | None:
     return exact_rate(int(np.sum(detected)), len(detected)) if len(detected) else None
 
 
+def file_name(model: str) -> str:
+    """A model's name as a file's: ``onnx:faces/a.onnx`` is ``onnx-faces-a.onnx``."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", model).strip(".-")
+
+
 def shipped(model: str) -> Calibration | None:
     """The calibration of a built-in model that comes with datamask, None where there is none."""
-    file = resources.files("services.recognition") / "data" / "calibration" / f"{model}.json"
+    file = resources.files("services.recognition") / "data" / "calibration" / f"{file_name(model)}.json"
     if not file.is_file():
         return None
     return decode_calibration(file.read_bytes(), f"shipped calibration of {model}")
 
 
-def read_calibration(path: Path) -> Calibration:
-    """A calibration from a file. :raises BadInput: if it cannot be read."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BadInput(
-            f"{path}: cannot be read ({error.strerror}); give the JSON file that datamask calibrate wrote"
-        ) from None
-    return decode_calibration(data, str(path))
+def calibration_of(run: Store, model: str) -> Calibration | None:
+    """A run's own calibration (``datamask calibrate --run``), else the shipped one, else None."""
+    key = f"calibration/{file_name(model)}.json"
+    if run.exists(key):
+        return decode_calibration(run.get(key), f"{run.url}/{key}")
+    return shipped(model)
 
 
 def decode_calibration(data: bytes, where: str) -> Calibration:
@@ -191,13 +193,6 @@ def decode_calibration(data: bytes, where: str) -> Calibration:
         raise CorruptData(
             f"{where}: not a calibration of this version ({error!r}); make it anew: datamask calibrate MODEL"
         ) from None
-
-
-def still_holds(calibration: Calibration) -> str | None:
-    """Why a calibration does not hold for the model as the catalog has it, or None."""
-    if model_info(calibration.model).sha256 != calibration.model_sha256:
-        return f"the weights of {calibration.model} are others than those that were calibrated"
-    return None
 
 
 def _histogram(impostor: Float, genuine: Float) -> Histogram:
