@@ -74,9 +74,7 @@ def claim_of(
     }
     if targets:
         if not spec.identity:
-            raise BadInput(
-                "--target: this run has no identity objective, so there is no person to compare with"
-            )
+            raise BadInput("--target: this run has no identity objective, so nobody to compare with")
         from worker.targets import embed_photos
 
         references.setdefault("dlib-resnet", embed_photos(targets))

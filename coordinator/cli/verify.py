@@ -142,10 +142,11 @@ def _identification(console: Console, found: Mapping[str, Any]) -> None:
         table.add_column(f"strangers\nFAR {rate['far']:g}", justify="right")
         table.add_column(f"masks\nFAR {rate['far']:g}", justify="right")
     for k, size in enumerate(p["size"] for p in found["rates"][0]["strangers"]):
-        cells = []
-        for rate in found["rates"]:
-            for who in ("strangers", "masks"):
-                cells.append(shown(rate[who][k]["rate"]) if k < len(rate[who]) else "-")
+        cells = [
+            shown(rate[who][k]["rate"]) if k < len(rate[who]) else "-"
+            for rate in found["rates"]
+            for who in ("strangers", "masks")
+        ]
         table.add_row(f"{size:,}", *cells)
     far = [rate["extrapolated"] for rate in found["rates"]]
     cells = [cell for e in far for cell in (f"{e['fpir']:.0%}", "")]
