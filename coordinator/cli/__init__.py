@@ -14,6 +14,7 @@ from rich.console import Console
 from coordinator.cli.calibrate import calibrate
 from coordinator.cli.doctor import doctor
 from coordinator.cli.evolve import evolve
+from coordinator.cli.gaze import gaze
 from coordinator.cli.mesh import mesh
 from coordinator.cli.models import models
 from coordinator.cli.show import show
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (evolve, show, mesh, models, doctor, worker, calibrate, verify):
+for command in (evolve, show, mesh, models, doctor, worker, calibrate, verify, gaze):
     app.command(command.__name__)(command)
 
 INTERRUPTED = 130

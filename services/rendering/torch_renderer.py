@@ -130,6 +130,25 @@ class TorchRenderer:
         )
 
     @torch.inference_mode()
+    def triangle_map(self, vertices: Tensor, views: Views) -> Tensor:
+        """Which triangle every pixel shows: int64 (n, v, S, S), -1 for none. Arguments as in render."""
+        vertices = self.checked(vertices)
+        size = views.size_px
+        safe = torch.where(self.usable(vertices)[:, None, None], vertices, 0.0)
+        found = torch.full((len(vertices), len(views), size, size), -1, device=self.device)
+        together = max(1, min(_PICTURES, _PIXELS // size**2))
+        for first in range(0, len(views), together):
+            part = slice(first, first + together)
+            scene = self._scene(views.take(part))
+            for mask in range(len(vertices)):
+                position = _split(safe[mask : mask + 1])
+                x, y, depth = self._into_cameras(position, scene, 1, scene.count)
+                visible = rasterize(x, y, depth, self.triangles, size).visible
+                shown = torch.div(visible.triangle, scene.count, rounding_mode="floor")
+                found[mask, part].view(-1)[visible.pixel] = shown
+        return found
+
+    @torch.inference_mode()
     def develop(
         self,
         vertices: Tensor,
