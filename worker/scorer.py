@@ -10,7 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from services.errors import BadInput, CorruptData
-from services.recognition import catalog
+from services.recognition import align, catalog, template
+from services.recognition.detect import Detections
+from services.recognition.landmarks import LandmarkPredictor
 from services.recognition.recognize import Recognizer
 from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import Views, sample_views
@@ -23,6 +25,11 @@ from worker.plan import INVISIBLE, NOT_FINITE, OK, Batch, Plan, Scores
 # Images that go through renderer and networks at a time, in each lane. It bounds memory and belongs to a
 # run's fingerprint: networks may round differently for other batch sizes.
 MICRO_IMAGES = 24
+
+# Where this detector sees the mask, its box and dlib's landmarks straighten the face for dlib's recognizer, just
+# as dlib does; elsewhere, and in runs without it, the mask's own landmarks do. A detector that finds landmarks
+# itself (SCRFD) does the same for the recognizers that align by those.
+_ALIGNING = "dlib-hog"
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,9 @@ class Scorer:
             if m.kind != "detect"
         }
         self._points = Landmarks(self.decoder, tuple(self._recognizers.values()))
+        by_dlib = any(r.points == align.POINT_NAMES for r in self._recognizers.values())
+        self._predictor = LandmarkPredictor(device) if by_dlib and _ALIGNING in self._detectors else None
+        self._thresholds = {n: catalog.model_info(n, plan.models[n]).threshold for n in self._detectors}
         self._targets = {
             m.target: self._recognizers[m.model].center(
                 torch.from_numpy(np.array(_target(targets, m.target))).to(device)
@@ -112,13 +122,31 @@ class Scorer:
         m, v = rendered.images.shape[:2]
         images = rendered.images.flatten(0, 1)
         regions = rendered.box_px.flatten(0, 1)
-        detections = {name: d.score(images, regions).score.view(m, v) for name, d in self._detectors.items()}
-        points = rendered.points_px.flatten(0, 1)
-        embeddings = {
-            name: r.embed(images, self._points.of(r, points)).view(m, v, -1)
-            for name, r in self._recognizers.items()
-        }
+        found = {name: detector.score(images, regions) for name, detector in self._detectors.items()}
+        detections = {name: detection.score.view(m, v) for name, detection in found.items()}
+        own = rendered.points_px.flatten(0, 1)
+        seen = self._seen_points(images, found)
+        embeddings = {}
+        for name, machine in self._recognizers.items():
+            points = self._points.of(machine, own)
+            for there, instead in seen.get(machine.points, ()):
+                points = torch.where(there[:, None, None], instead, points)
+            embeddings[name] = machine.embed(images, points).view(m, v, -1)
         return _Pass(detections, embeddings, rendered.coverage, flipped_share(vertices, self.decoder))
+
+    def _seen_points(
+        self, images: torch.Tensor, found: Mapping[str, Detections]
+    ) -> dict[tuple[str, ...], list[tuple[torch.Tensor, torch.Tensor]]]:
+        """By names of landmarks: where detectors see a face, bool (n,), and its points there, (n, k, 2)."""
+        seen: dict[tuple[str, ...], list[tuple[torch.Tensor, torch.Tensor]]] = {}
+        for name, face in found.items():
+            there = face.score > self._thresholds[name]
+            if name == _ALIGNING and self._predictor is not None:
+                points = self._predictor.find(images, face.box_px)
+                seen.setdefault(align.POINT_NAMES, []).append((there, points))
+            if face.points_px is not None:
+                seen.setdefault(template.POINT_NAMES, []).append((there, face.points_px))
+        return seen
 
     @torch.inference_mode()
     def _gather(self, passes: Sequence[_Pass], finite: NDArray[np.bool_], v: int) -> Scores:

@@ -14,10 +14,13 @@ class Detections:
 
     score: float32 (n,), graded; a detector's threshold is in the catalog (dlib's are 0).
     box_px: float32 (n, 4), left, top, right, bottom in continuous pixel coordinates (pixel centers at .5).
+    points_px: float32 (n, 5, 2), pupils, nose tip and mouth corners (template.POINT_NAMES) in the same
+    coordinates, from detectors that find them; else None.
     """
 
     score: torch.Tensor
     box_px: torch.Tensor
+    points_px: torch.Tensor | None = None
 
 
 class Detector(Protocol):

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from services.errors import BadInput, CorruptData
+from services.recognition.audit import audit
 from services.recognition.recognize import euclidean_pairs
-from services.rendering.views import ViewRanges
+from services.rendering.views import ViewRanges, sample_views
 from services.shape.catalog import basis_info
 from services.storage import open_store
 from worker.evaluate import Evaluator
@@ -154,3 +155,22 @@ def test_a_failing_batch_leaves_its_traceback(plan: Plan, tmp_path: Path) -> Non
     assert attempts(run, batch) == 2
     assert b"Traceback" in run.get(failure_key(batch, 2))
     assert not run.exists(scores_key(batch))
+
+
+def test_a_detected_face_gets_the_audits_distance() -> None:
+    """Where HOG sees a face, the search and dlib's whole own pipeline look at the same pixels of it."""
+    genomes = np.random.default_rng(2).normal(0, 0.3, (4, GENES)).astype(np.float32)
+    target = np.random.default_rng(3).normal(0, 0.12, (1, 128)).astype(np.float32)
+    measures = (Measure("identity", "dlib-resnet", "t"), Measure("detect", "dlib-hog"))
+    plan = make_plan("makehuman-mask-1", measures, ViewRanges(), 4)
+    scorer = Scorer(plan, {"t": target})
+    scores = scorer.score(Batch(plan, genomes, 11, 3))
+    views = sample_views(plan.ranges, 3, 11)
+    vertices = scorer.decoder.decode(torch.from_numpy(genomes))
+    rendered = scorer.renderer.render(vertices, views, scorer.decoder.landmark_indices(["nose_tip"]))
+    seen = audit(rendered.images.flatten(0, 1).numpy(), target, rendered.box_px.flatten(0, 1).numpy())
+    detected = [k for k, view in enumerate(seen) if view.detected]
+    assert len(detected) >= 6
+    for k in detected:
+        assert scores.raw[1].reshape(-1)[k] == pytest.approx(seen[k].hog_score, abs=1e-3)
+        assert scores.raw[0].reshape(-1)[k] == pytest.approx(seen[k].distance, abs=2e-3)

@@ -1,0 +1,83 @@
+"""Model files that people bring themselves: where they may lie, and which of them is meant. Torch-free.
+
+Nothing is ever downloaded. A name in a spec ends in a file's name; the file is looked for
+
+1. where the spec named it, as far as this process has been told (:func:`know`);
+2. in the folders of the environment variable DATAMASK_MODELS (several are separated as in PATH);
+3. in ~/.insightface/models, where that package keeps its packs.
+
+A run pins the file's SHA-256. A worker on another machine finds it under the same name, or as
+``<sha256>.onnx``, in one of those folders: weights do not travel with a run, because their licences rarely
+let them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from services.errors import Unavailable
+
+VARIABLE = "DATAMASK_MODELS"
+
+_known: dict[str, Path] = {}
+
+
+def know(path: Path) -> None:
+    """Remember, in this process, where a named file lies."""
+    _known[path.name] = path.absolute()
+
+
+def folders() -> tuple[Path, ...]:
+    """The folders that are searched, in order."""
+    named = [Path(part).expanduser() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
+    return (*named, insightface_folder())
+
+
+def insightface_folder() -> Path:
+    """Where the insightface package keeps its packs."""
+    return Path("~/.insightface/models").expanduser()
+
+
+def find(relative: str, sha256: str | None = None) -> Path | None:
+    """The file of that relative path or, where a hash is given, preferably the one that has it."""
+    there = list(dict.fromkeys(_candidates(relative, sha256)))
+    if sha256 is not None:
+        for path in there:
+            if sha256_of(path) == sha256:
+                return path
+    return there[0] if there else None
+
+
+def _candidates(relative: str, sha256: str | None) -> Iterator[Path]:
+    name = Path(relative).name
+    if name in _known and _known[name].is_file():
+        yield _known[name]
+    for folder in folders():
+        for path in (folder / relative, folder / name):
+            if path.is_file():
+                yield path
+        if sha256 is not None:
+            for path in (folder / f"{sha256}.onnx", *sorted(folder.glob(f"*/{name}"))):
+                if path.is_file():
+                    yield path
+    if Path(relative).is_file():
+        yield Path(relative).absolute()
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, read again only where its size or time changed. Unavailable if it cannot be read."""
+    try:
+        stat = path.stat()
+        return _sha256(str(path), stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        raise Unavailable(f"{path}: the model file cannot be read ({error.strerror})") from None
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: str, size: int, mtime_ns: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

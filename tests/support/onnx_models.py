@@ -1,0 +1,106 @@
+"""Small ONNX files with random weights and the signatures of insightface's packs, for tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+
+class _Graph:
+    def __init__(self, seed: int) -> None:
+        self.random = np.random.default_rng(seed)
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+
+    def constant(self, array: np.ndarray) -> str:
+        name = f"w{len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(array, name))
+        return name
+
+    def node(self, kind: str, *inputs: str, name: str | None = None, **attributes: object) -> str:
+        output = name or f"t{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
+        return output
+
+    def convolution(self, x: str, channels: tuple[int, int], stride: int, bias: float = 0.0) -> str:
+        inside, outside = channels
+        scale = np.sqrt(2.0 / (9 * inside))
+        filters = self.random.normal(0, scale, (outside, inside, 3, 3)).astype(np.float32)
+        biases = self.random.normal(bias, 0.1, outside).astype(np.float32)
+        attributes = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [stride, stride]}
+        return self.node("Conv", x, self.constant(filters), self.constant(biases), **attributes)
+
+    def save(self, path: Path, inputs: list, outputs: list) -> Path:
+        graph = helper.make_graph(self.nodes, "net", inputs, outputs, self.weights)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+        onnx.checker.check_model(model)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        onnx.save(model, str(path))
+        return path
+
+
+def _picture(batch: int | str, side: int | str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info("input", TensorProto.FLOAT, [batch, 3, side, side])
+
+
+def arcface(
+    path: Path,
+    *,
+    batch: int | str = "N",
+    size: int = 512,
+    side: int = 112,
+    stuck: bool = False,
+) -> Path:
+    """A recognizer: side x side to ``size`` numbers. stuck: it reshapes to one row, and cannot take more."""
+    g = _Graph(0)
+    x = "input"
+    for channels in ((3, 8), (8, 16), (16, 16), (16, 32)):
+        x = g.node("Relu", g.convolution(x, channels, 2))
+    x = g.node("Flatten", x, axis=1)
+    cells = 32 * (side // 16) ** 2
+    weights = g.random.normal(0, cells**-0.5, (cells, size)).astype(np.float32)
+    if stuck:
+        x = g.node("MatMul", x, g.constant(weights))
+        x = g.node("Reshape", x, g.constant(np.array([1, size], np.int64)), name="embedding")
+    else:
+        x = g.node("MatMul", x, g.constant(weights), name="embedding")
+    out = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [batch, size])
+    return g.save(path, [_picture(batch, side)], [out])
+
+
+def scrfd(
+    path: Path,
+    *,
+    batch: int | str = 1,
+    points: bool = True,
+    old: bool = True,
+    side: int | str = "?",
+) -> Path:
+    """A detector with strides 8, 16 and 32, two anchors a cell. old: cells of all images in one column, as
+    the packs have it, with sizes declared for 640 pixels.
+    """
+    g = _Graph(0)
+    x = g.node("Relu", g.convolution("input", (3, 8), 2))
+    x = g.node("Relu", g.convolution(x, (8, 8), 2))
+    found: dict[str, list[str]] = {"score": [], "box": [], "mark": []}
+    outputs = []
+    for stride in (8, 16, 32):
+        x = g.node("Relu", g.convolution(x, (8, 8), 2))
+        for kind, width in (("score", 1), ("box", 4), ("mark", 10)):
+            if kind == "mark" and not points:
+                continue
+            y = g.convolution(x, (8, 2 * width), 1, bias=-2.0 if kind == "score" else 0.0)
+            y = g.node("Sigmoid" if kind == "score" else "Relu", y) if kind != "mark" else y
+            y = g.node("Transpose", y, perm=[0, 2, 3, 1])
+            shape = [-1, width] if old else [0, -1, width]
+            y = g.node("Reshape", y, g.constant(np.array(shape, np.int64)), name=f"{kind}_{stride}")
+            found[kind].append(y)
+    for kind, width in (("score", 1), ("box", 4), ("mark", 10)):
+        for level, name in enumerate(found[kind]):
+            cells = 2 * (640 // (8 << level)) ** 2
+            dims: list[int | str] = [cells, width] if old else [batch, "cells", width]
+            outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, dims))
+    return g.save(path, [_picture(batch, side)], outputs)
