@@ -34,7 +34,6 @@ from services.storage.store import Store
 from worker.blocks import open_population, read_block, write_block
 from worker.sample import (
     GENUINE,
-    LOOKED_EVERY,
     PAIRS,
     Block,
     Population,
@@ -42,11 +41,8 @@ from worker.sample import (
     compared,
     concatenated,
 )
+from worker.straighten import IN_WORDS
 
-ALIGNMENT = (
-    "renders: the basis's own landmark vertices, projected through the known camera; "
-    "photographs: dlib's HOG and 5-point predictor"
-)
 PACKAGES = ("datamask", "torch", "numpy", "scipy", "dlib-bin")
 
 Float = NDArray[np.float32]
@@ -110,7 +106,7 @@ def calibrate(
         "versions": _versions(),
     }
     return Calibration(
-        model, info.sha256, info.measure == "similarity", ALIGNMENT, probe, tuple(sets), provenance
+        model, info.sha256, info.measure == "similarity", IN_WORDS, probe, tuple(sets), provenance
     ), left_out
 
 
@@ -147,22 +143,13 @@ def _blocks(place: Store, sampler: Sampler, probe: Float, count: int, report: Pr
 
 
 def _rendered(block: Block, spread: float, info: ModelInfo) -> PairSet:
+    looked = block.detected.reshape(-1, 2, PAIRS)
+    both, again = looked.all(axis=1).ravel(), looked[:, 0, :GENUINE].ravel()
     found = None
-    if len(block.detected):
-        looked = block.detected.reshape(-1, 2, PAIRS)
-        both = looked.all(axis=1).ravel()
-        again = looked[:, 0, :GENUINE].ravel()
-        impostor, genuine = _looked_at(block)
-        if both.any():
-            found = _set(RENDERS, spread, impostor[both], genuine[again], info)
+    if both.any():
+        found = _set(RENDERS, spread, block.impostor[both], block.genuine[again], info)
     whole = _set(RENDERS, spread, block.impostor, block.genuine, info)
     return replace(whole, detected=detected_share(block.detected), found=found)
-
-
-def _looked_at(block: Block) -> tuple[Float, Float]:
-    """Impostor and genuine distances of the blocks that a detector looked at: every so many-th."""
-    impostor = block.impostor.reshape(-1, PAIRS)[::LOOKED_EVERY].ravel()
-    return impostor, block.genuine.reshape(-1, GENUINE)[::LOOKED_EVERY].ravel()
 
 
 def _mixed(

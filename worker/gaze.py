@@ -25,6 +25,7 @@ from services.shape.basis import Basis, load_basis
 from services.shape.decode import Decoder
 from services.shape.export import write_glb
 from services.storage.store import Store
+from worker.straighten import Straightener
 from worker.verify import Claim
 
 FORMAT = 1
@@ -87,6 +88,7 @@ class _Seer:
         if info.kind == "recognize":
             self.recognizer = catalog.recognizer(info.name, sha256=sha256)
             names = self.recognizer.points
+            self.straightener = Straightener()
         else:
             self.detector = catalog.detector(info.name, sha256=sha256)
         self.landmarks = self.decoder.landmark_indices(names)
@@ -114,6 +116,8 @@ def _one(run: Store, seer: _Seer, name: str, genome: Float, method: str) -> dict
     vertices = seer.decoder.decode(torch.from_numpy(genome[None].astype(np.float32)))
     rendered = seer.renderer.render(vertices, seer.views, seer.landmarks)
     images, points, box = rendered.images[0], rendered.points_px[0], rendered.box_px[0]
+    if seer.info.kind == "recognize":  # straightened once, before anything is painted over
+        points, _ = seer.straightener.find(seer.recognizer.points, images, box, points)
     triangle_map = seer.renderer.triangle_map(vertices, seer.views)[0]
     score = seer.score_of(points, box, images)
     with torch.inference_mode():

@@ -24,11 +24,10 @@ from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from worker.lanes import Lanes
 from worker.scorer import MICRO_IMAGES
+from worker.straighten import Straightener
 
 PAIRS = 240  # impostor pairs of a block
 GENUINE = 24  # genuine pairs of a block
-LOOKED_BY = "dlib-hog"
-LOOKED_EVERY = 8  # a detector looks at every eighth block: how many of these heads would be found at all?
 APART = 1_000_000  # number of the first block whose people are not for calibration but for galleries
 
 Float = NDArray[np.float32]
@@ -58,7 +57,7 @@ class Block:
     """What was measured of one block.
 
     impostor: float32 (PAIRS,), genuine: float32 (GENUINE,), in the recognizer's own units. detected: bool
-    (2 * PAIRS,), whether dlib's HOG sees the head, first and second of each pair; empty where nobody looked.
+    (2 * PAIRS,), whether dlib's HOG sees the head, first all first of their pairs, then all second ones.
     """
 
     impostor: Float
@@ -80,14 +79,13 @@ class Sampler:
         self.measure: Measure = catalog.model_info(population.model).measure
         self._recognizer = catalog.recognizer(population.model, device)
         self._landmarks = self._decoder.landmark_indices(self._recognizer.points)
-        self._detector = catalog.detector(LOOKED_BY, device)
+        self._straightener = Straightener(device)
         self._lanes = Lanes(device, lanes)
 
     def block(self, number: int) -> Block:
         """Block ``number``, the same on every machine but for the last bits of its distances."""
         genomes, views = draw(self.population, number, len(self._decoder.basis.gene_names))
-        look = number % LOOKED_EVERY == 0
-        embeddings, detected = self._embed(genomes, views, look)
+        embeddings, detected = self._embed(genomes, views)
         people, again = embeddings[: 2 * PAIRS], embeddings[2 * PAIRS :]
         return Block(
             compared(self.measure, people[:PAIRS], people[PAIRS:]),
@@ -100,31 +98,30 @@ class Sampler:
         genes = len(self._decoder.basis.gene_names)
         blocks = range(-(-count // (2 * PAIRS)))
         drawn = [draw(self.population, APART + number, genes) for number in blocks]
-        seen = [self._embed(genomes[: 2 * PAIRS], views, False)[0] for genomes, views in drawn]
+        seen = [self._embed(genomes[: 2 * PAIRS], views)[0] for genomes, views in drawn]
         found: Float = np.concatenate(seen)[:count]
         return found
 
     def probe(self) -> Float:
         """The neutral head's embedding from the front, float32 (d,): it tells whether two samplers agree."""
         neutral = np.zeros((1, len(self._decoder.basis.gene_names)), np.float32)
-        return self._see(neutral, frontal_view(self.population.ranges.size_px), False)[0][0]
+        return self._see(neutral, frontal_view(self.population.ranges.size_px))[0][0]
 
-    def _embed(self, genomes: Float, views: Views, look: bool) -> tuple[Float, NDArray[np.bool_]]:
+    def _embed(self, genomes: Float, views: Views) -> tuple[Float, NDArray[np.bool_]]:
         """Embeddings (n, d) and detections (n,) of head k under view k, in lanes."""
         parts = [slice(k, k + MICRO_IMAGES) for k in range(0, len(genomes), MICRO_IMAGES)]
-        seen = self._lanes.map(lambda part: self._see(genomes[part], views.take(part), look), parts)
+        seen = self._lanes.map(lambda part: self._see(genomes[part], views.take(part)), parts)
         return np.concatenate([e for e, _ in seen]), np.concatenate([found for _, found in seen])
 
     @torch.inference_mode()
-    def _see(self, genomes: Float, views: Views, look: bool) -> tuple[Float, NDArray[np.bool_]]:
+    def _see(self, genomes: Float, views: Views) -> tuple[Float, NDArray[np.bool_]]:
         vertices = self._decoder.decode(torch.from_numpy(genomes).to(self._device))
         rendered = self._renderer.render_each(vertices, views, self._landmarks)
         images = rendered.images[:, 0]
-        embeddings = self._recognizer.embed(images, rendered.points_px[:, 0])
-        if not look:
-            return embeddings.cpu().numpy(), np.zeros(0, np.bool_)
-        found = self._detector.score(images, rendered.box_px[:, 0]).score > 0
-        return embeddings.cpu().numpy(), found.cpu().numpy()
+        points, seen = self._straightener.find(
+            self._recognizer.points, images, rendered.box_px[:, 0], rendered.points_px[:, 0]
+        )
+        return self._recognizer.embed(images, points).cpu().numpy(), seen.cpu().numpy()
 
 
 def draw(population: Population, number: int, genes: int) -> tuple[Float, Views]:
@@ -151,7 +148,7 @@ def compared(measure: Measure, one: Float, other: Float) -> Float:
 
 
 def concatenated(blocks: Sequence[Block]) -> Block:
-    """One block of several; ``detected`` only of those that were looked at."""
+    """One block of several."""
     return Block(
         *(np.concatenate([getattr(b, f) for b in blocks]) for f in ("impostor", "genuine", "detected"))
     )

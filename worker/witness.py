@@ -20,6 +20,7 @@ from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from worker.lanes import Lanes
 from worker.scorer import MICRO_IMAGES, Landmarks
+from worker.straighten import Straightener
 
 Float = NDArray[np.float32]
 Bool = NDArray[np.bool_]
@@ -69,6 +70,7 @@ class Witnesses:
             if i.kind == "recognize"
         }
         self._points = Landmarks(self.decoder, tuple(self.recognizers.values()))
+        self._straightener = Straightener(device)
         self._lanes = Lanes(device)
 
     def look(self, genomes: Float, views: Views) -> Pictures:
@@ -103,10 +105,12 @@ class Witnesses:
         """Embeddings float32 (n, d) of the pictures that are ``seen`` (n,); nan in the others' place."""
         found = np.full((len(seen), machine.size), np.nan, np.float32)
         where = torch.from_numpy(np.flatnonzero(seen)).to(pictures.images.device)
-        images, points = pictures.images[where], pictures.points_px[where]
+        images, points, boxes = (t[where] for t in (pictures.images, pictures.points_px, pictures.box_px))
 
         def ask(part: slice) -> torch.Tensor:
-            return machine.embed(images[part], self._points.of(machine, points[part]))
+            own = self._points.of(machine, points[part])
+            straight, _ = self._straightener.find(machine.points, images[part], boxes[part], own)
+            return machine.embed(images[part], straight)
 
         if len(where):
             found[seen] = self._in_parts(ask, len(where))
