@@ -148,7 +148,8 @@ class ConsentSpec(_Table):
     subject: Annotated[str, Field(min_length=1)]
     granted_by: Annotated[str, Field(min_length=1)]
     purpose: Annotated[str, Field(min_length=1)]
-    covers: list[Literal["evolve", "print", "exhibit"]] = ["evolve"]
+    # "cloud": pictures of the mask and the photo may go to another company's service.
+    covers: list[Literal["evolve", "print", "exhibit", "cloud"]] = ["evolve"]
     expires: datetime.date | None = None
 
 

@@ -56,10 +56,14 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class _Subject:
+class Subject:
+    """Who is looked at. kind: elite, neutral, random or noise. genomes: float32 (views, d), one a picture;
+    pictures 2i and 2i + 1 show one head.
+    """
+
     name: str
-    kind: str  # elite, neutral, noise, random
-    genomes: Float  # (views, d); pictures 2i and 2i + 1 show one head
+    kind: str
+    genomes: Float
 
 
 def verify(
@@ -89,7 +93,7 @@ def verify(
     cuts = {n: cuts_of(model_info(n), c, bool(claim.targets), near) for n, c in calibrations.items()}
     warnings = _stale(witnesses, calibrations)
     drawn = _views(claim, views)
-    subjects = _subjects(claim, views)
+    subjects = subjects_of(claim, views)
     rows: list[dict[str, Any]] = []
     heard: dict[str, Testimony] = {}
     for k, subject in enumerate(subjects):
@@ -144,7 +148,8 @@ def _views(claim: Claim, views: int) -> Views:
     return sample_views(claim.ranges, views, claim.seed).take(order)
 
 
-def _subjects(claim: Claim, views: int) -> list[_Subject]:
+def subjects_of(claim: Claim, views: int) -> list[Subject]:
+    """The elites, and beside them the neutral head, random heads and noise, drawn from the claim's seed."""
     genes = len(claim.elites[0][1])
     rng = np.random.default_rng([claim.seed, 1])
 
@@ -153,20 +158,18 @@ def _subjects(claim: Claim, views: int) -> list[_Subject]:
         return np.repeat(drawn, 2, axis=0)
 
     controls = [
-        _Subject("neutral head", "neutral", np.zeros((views, genes), np.float32)),
-        _Subject(f"random heads, spread {RANDOM_SPREAD:g}", "random", heads(RANDOM_SPREAD)),
-        _Subject(f"noise, spread {claim.spread:g}", "noise", heads(claim.spread)),
+        Subject("neutral head", "neutral", np.zeros((views, genes), np.float32)),
+        Subject(f"random heads, spread {RANDOM_SPREAD:g}", "random", heads(RANDOM_SPREAD)),
+        Subject(f"noise, spread {claim.spread:g}", "noise", heads(claim.spread)),
     ]
-    elites = [
-        _Subject(name, "elite", np.repeat(genome[None], views, axis=0)) for name, genome in claim.elites
-    ]
+    elites = [Subject(name, "elite", np.repeat(genome[None], views, axis=0)) for name, genome in claim.elites]
     return elites + controls
 
 
 def _rows(
     claim: Claim,
     witnesses: Witnesses,
-    subject: _Subject,
+    subject: Subject,
     testimony: Testimony,
     cuts: Mapping[str, Cuts],
 ) -> list[dict[str, Any]]:

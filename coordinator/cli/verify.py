@@ -11,7 +11,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from coordinator.cli.outside import ask_aws, give_test, take_answers
 from coordinator.cli.progress import plain_steps
+from coordinator.cli.report import shown_rate as shown
 from coordinator.record import Record
 from coordinator.verification import claim_of, open_verified, printed_photos
 from services.recognition.photos import photo_folder
@@ -42,6 +44,22 @@ def verify(
         Path | None,
         typer.Option(help="Photographs of the printed masks: DIR/<mask id>/*.jpg; judged apart."),
     ] = None,
+    manual: Annotated[
+        Path | None, typer.Option(help="Write a blind test for people and services into this new folder.")
+    ] = None,
+    import_: Annotated[
+        Path | None, typer.Option("--import", help="Read a filled-in answers.csv of such a test.")
+    ] = None,
+    tester: Annotated[str, typer.Option(help="With --import: who asked.")] = "",
+    date: Annotated[str, typer.Option(help="With --import: when, as 2026-05-31.")] = "",
+    service: Annotated[str, typer.Option(help="With --import: what was asked, with its version.")] = "",
+    aws: Annotated[
+        bool, typer.Option("--aws", help="Send pictures to Amazon Rekognition. Costs money.")
+    ] = False,
+    max_cost_usd: Annotated[
+        float | None, typer.Option(help="With --aws, required: what it may cost at most.")
+    ] = None,
+    region: Annotated[str, typer.Option(help="With --aws.")] = "us-east-1",
     as_json: Annotated[bool, typer.Option("--json", help="Everything, for machines.")] = False,
 ) -> None:
     """Cross-check a run's elites: its own machines, dlib's whole pipeline, and critics that took no part.
@@ -54,6 +72,12 @@ def verify(
     Example: datamask verify runs/archetype-001 --views 200 --critic viola-jones
     """
     opened = open_verified(Record(open_store(run)))
+    if import_ is not None:
+        return take_answers(opened, import_, tester, date, service, as_json)
+    if manual is not None:
+        return give_test(opened, manual, mask or (), views)
+    if aws:
+        return ask_aws(opened, mask or (), views, max_cost_usd, region, target or (), as_json)
     claim = claim_of(opened, critic or (), mask or (), target or ())
     people = [p.path for p in photo_folder(gallery_photos)] if gallery_photos is not None else []
     printed = printed_photos(photos, opened) if photos is not None else None
@@ -168,10 +192,3 @@ def _photographs(console: Console, row: Mapping[str, Any]) -> None:
     console.print(line, highlight=False, soft_wrap=True, markup=False)
     for left_out in row["left_out"]:
         console.print(f"left out: {left_out}", style="yellow", soft_wrap=True, markup=False)
-
-
-def shown(rate: Mapping[str, Any] | None) -> str:
-    """A share with its interval: ``98% (94-99)``."""
-    if rate is None:
-        return "-"
-    return f"{rate['share']:.0%} ({rate['low'] * 100:.0f}-{rate['high'] * 100:.0f})"
