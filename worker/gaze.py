@@ -96,11 +96,13 @@ class _Seer:
     def score_of(self, points: torch.Tensor, box: torch.Tensor, images: torch.Tensor) -> gaze.Score:
         """The score of pictures of the views, whatever is painted over in them."""
         if self.info.kind == "detect":
-            return lambda pictures: self.detector.score(pictures, box).score
+            return lambda p: self.detector.score(p, gaze.in_rounds(box, len(p))).score
         reference = self.reference(points, images)
 
         def likeness(pictures: torch.Tensor) -> torch.Tensor:
-            answers = self.recognizer.compare(self.recognizer.embed(pictures, points), reference)
+            answers = self.recognizer.compare(
+                self.recognizer.embed(pictures, gaze.in_rounds(points, len(pictures))), reference
+            )
             return -answers if self.info.measure == "distance" else answers
 
         return likeness

@@ -98,7 +98,9 @@ class Sampler:
         genes = len(self._decoder.basis.gene_names)
         blocks = range(-(-count // (2 * PAIRS)))
         drawn = [draw(self.population, APART + number, genes) for number in blocks]
-        seen = [self._embed(genomes[: 2 * PAIRS], views)[0] for genomes, views in drawn]
+        seen = [
+            self._embed(genomes[: 2 * PAIRS], views.take(slice(2 * PAIRS)))[0] for genomes, views in drawn
+        ]
         found: Float = np.concatenate(seen)[:count]
         return found
 

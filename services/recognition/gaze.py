@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 Float = NDArray[np.float32]
 Score = Callable[[torch.Tensor], torch.Tensor]
-"""uint8 pictures (n, S, S, 3), which show views 0 .. n-1 or any number of rounds of them, to scores (n,)."""
+"""uint8 pictures (k * v, S, S, 3), which are k rounds of the same v views, to scores (k * v,)."""
 
+_TOGETHER = 48  # pictures that are scored at a time
 REGIONS = 60  # patches of the surface; a tenth of them is what the deletion test removes
 
 
@@ -62,13 +63,25 @@ def occlusion(
     Above 0: the region carries the score. Below: the machine would rather not see it. Arguments as in
     :func:`covered`; regions: the patch of each triangle (T,).
     """
-    patches = torch.from_numpy(regions)
-    whole = score(images)
-    lost = []
-    for patch in range(int(regions.max()) + 1):
-        without = score(covered(images, triangle_map, patches == patch, background))
-        lost.append(float((whole - without).mean()))
-    return np.array(lost, np.float32)
+    patch_of = torch.from_numpy(regions)
+    whole = score(images).mean()
+    patches = range(int(regions.max()) + 1)
+    together = max(1, _TOGETHER // len(images))
+    lost: list[torch.Tensor] = []
+    for first in range(0, len(patches), together):
+        pictures = [
+            covered(images, triangle_map, patch_of == patch, background)
+            for patch in patches[first : first + together]
+        ]
+        scores = score(torch.cat(pictures))
+        lost.append(whole - scores.view(len(pictures), len(images)).mean(dim=1))
+    share: Float = torch.cat(lost).float().numpy()
+    return share
+
+
+def in_rounds(values: torch.Tensor, count: int) -> torch.Tensor:
+    """What belongs to v views, (v, ...), repeated for ``count`` pictures that are rounds of them."""
+    return values.repeat(count // len(values), *(1 for _ in values.shape[1:]))
 
 
 def gradient_times_input(

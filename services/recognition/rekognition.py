@@ -1,8 +1,9 @@
 """Amazon Rekognition as a judge from outside: DetectFaces and CompareFaces, never an objective.
 
 Pictures leave this machine and cost money, so nothing is sent that was not asked for twice: the caller opts
-in and names the most it may cost, and the whole bill is reckoned before the first picture goes. Amazon changes
-the models at will and names no version; what is kept is the raw answer, the date and the API's version.
+in and names the most it may cost, and the whole bill is reckoned before the first picture goes. Amazon
+changes the models at will and names no version; what is kept is the raw answer, the date and the API's
+version.
 """
 
 from __future__ import annotations
