@@ -12,11 +12,12 @@ from bench.stopwatch import Stopwatch
 from bench.workload import Workload
 from services.recognition.align import POINT_NAMES, chips
 from services.recognition.hog import HogDetector
+from services.recognition.landmarks import LandmarkPredictor
 from services.recognition.mmod import MmodDetector
 from services.recognition.resnet import DlibResNet
 from worker.lanes import Lanes
 from worker.plan import Scores
-from worker.scorer import MICRO_IMAGES, Scorer
+from worker.scorer import MICRO_IMAGES, Scorer, dlib_points
 
 STAGES = ("decode", "render", "hog", "mmod", "align", "resnet")
 
@@ -43,6 +44,7 @@ class InnerLoop:
         self._landmarks = self._scorer.decoder.landmark_indices(POINT_NAMES)
         self._hog = HogDetector(device)
         self._mmod = MmodDetector(device)
+        self._predictor = LandmarkPredictor(device)
         self._resnet = DlibResNet(device)
         self._lanes = Lanes(device)
         self._one_lane = Lanes(device, 1)
@@ -82,11 +84,12 @@ class InnerLoop:
             rendered = self._scorer.renderer.render(vertices, self.workload.views, self._landmarks)
         images, regions = rendered.images.flatten(0, 1), rendered.box_px.flatten(0, 1)
         with watch.stage("hog"):
-            self._hog.score(images, regions)
+            face = self._hog.score(images, regions)
         with watch.stage("mmod"):
             self._mmod.score(images, regions)
         with watch.stage("align"):
-            aligned = chips(images, rendered.points_px.flatten(0, 1))
+            own = rendered.points_px.flatten(0, 1)
+            aligned = chips(images, dlib_points(self._predictor, images, face, own))
         with watch.stage("resnet"):
             self._resnet.embed(aligned)
         return Ready(images, regions, aligned)

@@ -6,10 +6,11 @@ import datetime
 import hashlib
 import importlib.metadata
 import importlib.util
+import math
 import platform
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,9 @@ import tomli_w
 from coordinator.evaluations import read_rows
 from coordinator.evolution import Evolution, Watcher
 from coordinator.executor import Executor
-from coordinator.island import Ranked
+from coordinator.island import Float, Ranked
+from coordinator.machines import machines
+from coordinator.objectives import ObjectiveSpec
 from coordinator.record import Record
 from coordinator.seeds import audit_seed
 from coordinator.spec import Spec, differences
@@ -40,23 +43,41 @@ FRAMES = 12  # of the film strip
 
 
 def objectives_of(spec: Spec, targets: Sequence[str | None]) -> tuple[Objective, ...]:
-    """The spec's objectives with thresholds filled in. ``targets``: a key or None for each."""
-    return tuple(
-        Objective(
+    """The spec's objectives with thresholds and scales filled in. ``targets``: a key or None for each.
+
+    :raises BadInput, Unavailable: as :func:`coordinator.machines.machines`.
+    """
+    infos = machines(spec)
+    made: list[Objective] = []
+    for o, target in zip(spec.objective, targets, strict=True):
+        info = infos[o.model]
+        objective = Objective(
             kind=o.kind,
             model=o.model,
             weight=o.weight,
-            threshold=model_info(o.model).threshold if o.threshold is None else o.threshold,
+            threshold=info.threshold if o.threshold is None else o.threshold,
             target=target,
+            measure=info.measure,
+            scale=info.scale if o.scale is None else o.scale,
+            aggregate=o.aggregate,
+            k=o.k,
+            q=o.q,
+            gate=o.gate,
         )
-        for o, target in zip(spec.objective, targets, strict=True)
-    )
+        alike = sum(m.kind == o.kind and m.model == o.model for m in made)
+        made.append(replace(objective, number=alike + 1))
+    return tuple(made)
 
 
 def plan_of(spec: Spec, objectives: Sequence[Objective]) -> Plan:
     """What workers must know of this run."""
-    measures = tuple(Measure(o.kind, o.model, o.target) for o in objectives)
-    return make_plan(spec.mask.basis, measures, spec.views.ranges(), spec.search.slice_size)
+    measures = tuple(
+        Measure(o.kind, o.model, o.target, said.combine)
+        for o, said in zip(objectives, spec.objective, strict=True)
+    )
+    plan = make_plan(spec.mask.basis, measures, spec.views.ranges(), spec.search.slice_size)
+    # A run that promises no bits takes every version.
+    return plan if spec.run.exact else replace(plan, runtimes={})
 
 
 def recorded_table(spec: Spec) -> dict[str, Any]:
@@ -99,26 +120,48 @@ def open_run(spec: Spec, record: Record, *, resume: bool) -> Opened:
             )
         _same_spec(record, table, spec)
         if record.store.exists("manifest.json"):
+            _same_models(record, spec)
             targets = [entry["target"] for entry in record.manifest()["objectives"]]
             objectives = objectives_of(spec, targets)
             return Opened(spec, record, objectives, plan_of(spec, objectives))
+    machines(spec)  # whatever is missing shows before anything is written
     targets, photos = [], []
     for objective in spec.objective:
-        if objective.kind == "identity":
-            from worker.targets import embed_photos  # networks: only when there is a photo
-
-            paths = [photo_path(image) for image in objective.images]
-            photos += [hashlib.sha256(path.read_bytes()).hexdigest() for path in _readable(paths)]
-            targets.append((embed_photos(paths), True))
-        else:
-            targets.append((None, False))
+        paths = [photo_path(image) for image in objective.images]
+        photos += [hashlib.sha256(path.read_bytes()).hexdigest() for path in _readable(paths)]
+        targets.append(_references(spec, objective, paths))
     if not record.exists():
         versions = {"python": platform.python_version(), **_versions()}
         record.write_spec(table, tomli_w.dumps({**table, "versions": versions}))
-    keys = [write_target(record.store, embeddings) if there else None for embeddings, there in targets]
+    keys = [None if target is None else write_target(record.store, target) for target in targets]
     objectives = objectives_of(spec, keys)
     record.write_manifest(_manifest(spec, objectives, photos))
     return Opened(spec, record, objectives, plan_of(spec, objectives))
+
+
+def _references(spec: Spec, objective: ObjectiveSpec, paths: Sequence[Path]) -> Float | None:
+    """What an objective's target is, as numbers; None where it has none."""
+    if objective.kind in ("detect", "consistent"):
+        return None
+    from worker.targets import build_filter, embed_photos  # networks: only where there is a target
+
+    made: Float = (
+        build_filter(paths, objective.model, spec.mask.basis)
+        if objective.kind == "correlate"
+        else embed_photos(paths, objective.model)
+    )
+    return made
+
+
+def _same_models(record: Record, spec: Spec) -> None:
+    """:raises BadInput: if a model's file is not the one that the run was started with."""
+    pinned = record.manifest()["models"]
+    for name, info in machines(spec).items():
+        if name in pinned and pinned[name]["sha256"] != info.sha256:
+            raise BadInput(
+                f"{record.url}: model {name} has sha256 {info.sha256}, the run has {pinned[name]['sha256']}; "
+                "bring the file that it was started with"
+            )
 
 
 def _versions() -> dict[str, str]:
@@ -178,9 +221,10 @@ def _manifest(spec: Spec, objectives: Sequence[Objective], photos: Sequence[str]
         *spec.verify.critics,
     ]
     basis = basis_info(spec.mask.basis)
+    infos = machines(spec)
     models = {}
     for name in dict.fromkeys(names):
-        info = model_info(name)
+        info = infos[name] if name in infos else model_info(name)
         roles = [
             role
             for role, there in (
@@ -194,9 +238,11 @@ def _manifest(spec: Spec, objectives: Sequence[Objective], photos: Sequence[str]
             "roles": roles,
             "sha256": info.sha256,
             "licence": info.licence,
+            "research_only": info.research_only,
             "source": info.source,
             "training_data": info.training_data,
-            "threshold": info.threshold,
+            "measure": info.measure,
+            "threshold": None if math.isnan(info.threshold) else info.threshold,
             "threshold_source": info.threshold_source,
         }
     return {
@@ -209,6 +255,7 @@ def _manifest(spec: Spec, objectives: Sequence[Objective], photos: Sequence[str]
             for o in objectives
         ],
         "photos_sha256": list(photos),
+        "licences_acknowledged": spec.licence.acknowledge,
         "consent": spec.consent.model_dump(mode="json") if spec.consent else None,
     }
 
@@ -263,7 +310,16 @@ def finish_run(
     story = [
         StoryFrame(genome, generation, fitness) for genome, generation, fitness in story_of(record, elites)
     ]
-    target = next((read_target(record.store, o.target) for o in opened.objectives if o.target), None)
+    infos = machines(spec)
+    # dlib's own pipeline embeds as dlib's recognizer does, and can be held to one person.
+    target = next(
+        (
+            read_target(record.store, o.target)
+            for o in opened.objectives
+            if o.target and o.kind == "identity" and o.model == "dlib-resnet"
+        ),
+        None,
+    )
     reports: list[AuditReport] = realize(
         record.store,
         spec.mask.basis,
@@ -273,8 +329,9 @@ def finish_run(
         audit_seed(spec.seed),
         spec.verify.views,
         target,
-        spec.verify.critics,
+        [name for name in spec.verify.critics if infos[name].kind == "detect"],
         progress,
+        [name for name in spec.model_names if infos[name].research_only],
     )
     head = record.head()
     record.commit(head.epoch, {}, {}, done=True)

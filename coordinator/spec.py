@@ -18,8 +18,13 @@ from typing import Annotated, Any, Literal, Self, get_args
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from coordinator.machines import unacknowledged
+from coordinator.objectives import ConsentSpec, LicenceSpec, ModelSpec, ObjectiveSpec
+from coordinator.tables import Table
 from services.errors import BadInput
+from services.recognition import files
 from services.recognition.catalog import model_info
+from services.rendering.presets import PRESETS, PresetName
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
 
@@ -27,11 +32,7 @@ Range = tuple[float, float]
 OptimizerName = Literal["sep-cma", "genetic", "random"]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
-
-
-class MaskSpec(_Table):
+class MaskSpec(Table):
     """What the genomes decode to and where the search starts."""
 
     start: Literal["noise", "neutral"] = "noise"
@@ -46,13 +47,13 @@ class MaskSpec(_Table):
         return value
 
 
-class SearchSpec(_Table):
+class SearchSpec(Table):
     """How many islands live for how long, and what breeds on them."""
 
     islands: Annotated[int, Field(ge=1, le=10_000)] = 4
     population: Annotated[int, Field(ge=4, le=4096)] = 24
     generations: Annotated[int, Field(ge=1, le=1_000_000)] = 60
-    optimizers: Annotated[list[OptimizerName], Field(min_length=1)] = ["sep-cma", "genetic"]
+    optimizers: list[OptimizerName] = Field(default=["sep-cma", "genetic"], min_length=1)
     sigma: Annotated[float, Field(gt=0, le=5)] = 0.5  # first step size of CMA, in gene units
     batch: Annotated[int, Field(ge=0, le=4096)] = 0  # genomes a batch; 0: the whole generation
 
@@ -62,7 +63,7 @@ class SearchSpec(_Table):
         return self.batch or self.population
 
 
-class MigrationSpec(_Table):
+class MigrationSpec(Table):
     """Who sends its best to whom, and how often."""
 
     topology: Literal["ring", "full", "none"] = "ring"
@@ -80,10 +81,14 @@ RANGE_NAMES = tuple(f.name for f in fields(ViewRanges) if isinstance(f.default, 
 
 
 class ViewsSpec(BaseModel):
-    """Views a genome is scored under: how many, how large, and the range of every quantity."""
+    """Views a genome is scored under: how many, how large, and the range of every quantity.
+
+    preset: a place where a camera meets a face; whatever is set beside it counts more.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
+    preset: PresetName | None = None
     count: Annotated[int, Field(ge=1, le=256)] = 5
     size_px: Annotated[int, Field(ge=96, le=1024)] = 160
 
@@ -91,7 +96,9 @@ class ViewsSpec(BaseModel):
     @classmethod
     def _fill(cls, data: Any) -> Any:
         if isinstance(data, Mapping):
-            return {**{name: list(_range_field(name)) for name in RANGE_NAMES}, **data}
+            preset = PRESETS.get(str(data.get("preset")), {})
+            usual = {name: list(preset.get(name, _range_field(name))) for name in RANGE_NAMES}
+            return {**usual, **data}
         return data
 
     @model_validator(mode="after")
@@ -99,7 +106,9 @@ class ViewsSpec(BaseModel):
         extra = self.__pydantic_extra__ or {}
         for key, value in extra.items():
             if key not in RANGE_NAMES:
-                raise ValueError(f"unknown key '{key}'{nearest(key, [*RANGE_NAMES, 'count', 'size_px'])}")
+                raise ValueError(
+                    f"unknown key '{key}'{nearest(key, [*RANGE_NAMES, 'count', 'size_px', 'preset'])}"
+                )
             if not (
                 isinstance(value, (list, tuple))
                 and len(value) == 2
@@ -116,59 +125,22 @@ class ViewsSpec(BaseModel):
         return ViewRanges(size_px=self.size_px, **{k: (v[0], v[1]) for k, v in extra.items()})
 
 
-class ObjectiveSpec(_Table):
-    """One machine that a mask is to satisfy."""
-
-    kind: Literal["detect", "consistent", "identity"]
-    model: str
-    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
-    threshold: float | None = None  # None: the catalog's
-    images: list[str] = []
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        info = model_info(self.model)
-        wanted = "detect" if self.kind == "detect" else "recognize"
-        if info.kind != wanted:
-            raise ValueError(
-                f"model '{self.model}' is a {info.kind} model; kind '{self.kind}' needs one to {wanted}"
-            )
-        if "objective" not in info.roles:
-            raise ValueError(f"model '{self.model}' is a critic: it may stand under [verify] critics only")
-        if self.kind == "identity" and not self.images:
-            raise ValueError("kind 'identity' needs images = [\"photo.jpg\"] (or --target PHOTO)")
-        if self.kind != "identity" and self.images:
-            raise ValueError(f"kind '{self.kind}' takes no images; only 'identity' does")
-        return self
-
-
-class ConsentSpec(_Table):
-    """Whose face, who consented, for what, until when. Required by identity objectives."""
-
-    subject: Annotated[str, Field(min_length=1)]
-    granted_by: Annotated[str, Field(min_length=1)]
-    purpose: Annotated[str, Field(min_length=1)]
-    # "cloud": pictures of the mask and the photo may go to another company's service.
-    covers: list[Literal["evolve", "print", "exhibit", "cloud"]] = ["evolve"]
-    expires: datetime.date | None = None
-
-
-class VerifySpec(_Table):
+class VerifySpec(Table):
     """How the elites are cross-checked when the run ends."""
 
-    critics: list[str] = ["viola-jones"]
+    critics: list[str] = Field(default=["viola-jones"])
     views: Annotated[int, Field(ge=1, le=10_000)] = 20
 
     @field_validator("critics")
     @classmethod
     def _known(cls, value: list[str]) -> list[str]:
         for name in value:
-            if "critic" not in model_info(name).roles:
+            if "critic" not in model_info(name, needed=False).roles:
                 raise ValueError(f"model '{name}' cannot be a critic")
         return value
 
 
-class ElitesSpec(_Table):
+class ElitesSpec(Table):
     """How many masks a run keeps and on how many fixed views candidates are ranked."""
 
     count: Annotated[int, Field(ge=1, le=1024)] = 4
@@ -176,13 +148,13 @@ class ElitesSpec(_Table):
     ranking_views: Annotated[int, Field(ge=1, le=256)] = 10
 
 
-class RunSpec(_Table):
+class RunSpec(Table):
     """Promises of the run as a whole."""
 
     exact: bool = True
 
 
-class Spec(_Table):
+class Spec(Table):
     """Everything a run is asked for."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = "run"
@@ -193,6 +165,8 @@ class Spec(_Table):
     views: ViewsSpec = ViewsSpec()
     objective: Annotated[list[ObjectiveSpec], Field(min_length=1)]
     consent: ConsentSpec | None = None
+    licence: LicenceSpec = LicenceSpec()
+    models: dict[str, ModelSpec] = Field(default={})
     verify: VerifySpec = VerifySpec()
     elites: ElitesSpec = ElitesSpec()
     run: RunSpec = RunSpec()
@@ -212,20 +186,54 @@ class Spec(_Table):
                 )
         if self.views.count < 2 and any(o.kind == "consistent" for o in self.objective):
             raise ValueError("[views] count must be 2 or more for an objective of kind 'consistent'")
+        if sum(o.kind == "consistent" for o in self.objective) > 1:
+            raise ValueError("only one objective may be of kind 'consistent'")
+        for name in self.models:
+            if not name.startswith("onnx:") or name not in self.model_names:
+                raise ValueError(f"[models.'{name}'] is not an onnx: file among the objectives and critics")
+        terms = unacknowledged(self)
+        if terms is not None:
+            raise ValueError(terms)
         if self.identity:
-            if self.consent is None:
-                raise ValueError(
-                    "an identity objective needs a [consent] table (subject, granted_by, purpose) or "
-                    "--consent TEXT: it records whose face it is, who consented and for what"
-                )
-            if "evolve" not in self.consent.covers:
-                raise ValueError('[consent] covers must contain "evolve"')
+            self._check_consent()
         return self
+
+    def _check_consent(self) -> None:
+        if self.consent is None:
+            raise ValueError(
+                "an identity objective needs a [consent] table (subject, granted_by, purpose) or "
+                "--consent TEXT: it records whose face it is, who consented and for what"
+            )
+        if "evolve" not in self.consent.covers:
+            raise ValueError('[consent] covers must contain "evolve"')
+        people = self.consent.subjects
+        for objective in self.objective:
+            if not objective.photographed:
+                continue
+            expected = len(objective.images) if objective.kind == "composite" else 1
+            if len(people) > 1 and not objective.subject:
+                raise ValueError(
+                    f"[consent] lists {len(people)} subjects: say whose face '{objective.kind}' "
+                    "is about, subject = ..."
+                )
+            if len(people) < expected and objective.kind == "composite":
+                raise ValueError(
+                    f"kind 'composite' is about {expected} people and [consent] covers {len(people)}; list "
+                    "them all: subject = [...]"
+                )
+            for person in objective.subjects:
+                if person not in people:
+                    raise ValueError(f"[consent] does not cover '{person}'{nearest(person, people)}")
 
     @property
     def identity(self) -> bool:
         """Whether any objective is a real person's face."""
-        return any(o.kind == "identity" for o in self.objective)
+        return any(o.photographed for o in self.objective)
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """The models that the spec names, objectives first, each once."""
+        return tuple(dict.fromkeys([*(o.model for o in self.objective), *self.verify.critics]))
 
     def table(self) -> dict[str, Any]:
         """The whole spec as plain TOML values, every default filled in (None is left out)."""
@@ -284,6 +292,7 @@ def load_spec(
         data["seed"] = seed
     data.setdefault("name", path.stem)
     _take_targets(data, targets, path)
+    _take_models(data, path)
     if consent is not None:
         given = data.get("consent", {})
         data["consent"] = {
@@ -303,6 +312,7 @@ def _take_targets(data: dict[str, Any], targets: Sequence[str], path: Path) -> N
     objectives = data.get("objective")
     if not isinstance(objectives, list):
         return
+    photographed = [o for o in objectives if isinstance(o, dict) and "images" in o]
     identity = [o for o in objectives if isinstance(o, dict) and o.get("kind") == "identity"]
     if targets:
         if not identity:
@@ -310,13 +320,38 @@ def _take_targets(data: dict[str, Any], targets: Sequence[str], path: Path) -> N
         for objective in identity:
             objective["images"] = [str(Path(t).absolute()) for t in targets]
         return
-    for objective in identity:
+    for objective in photographed:
         images = objective.get("images")
         if isinstance(images, list) and all(isinstance(i, str) for i in images):
             objective["images"] = [
                 i if i.startswith("skimage:") or Path(i).is_absolute() else str((path.parent / i).absolute())
                 for i in images
             ]
+
+
+def _take_models(data: dict[str, Any], path: Path) -> None:
+    """Remember where the spec's own model files lie, and call them by file name only from here on."""
+    places: dict[str, Path] = {}
+
+    def named(name: Any) -> Any:
+        if not isinstance(name, str) or not name.startswith("onnx:"):
+            return name
+        there = (path.parent / name.removeprefix("onnx:")).absolute()
+        if there.is_file():
+            if places.setdefault(there.name, there) != there:
+                raise BadInput(f"{path}: {there} and {places[there.name]} have one name; rename one of them")
+            files.know(there)
+        return f"onnx:{there.name}"
+
+    for objective in data.get("objective", []) if isinstance(data.get("objective"), list) else []:
+        if isinstance(objective, dict) and "model" in objective:
+            objective["model"] = named(objective["model"])
+    for table, key in (("verify", "critics"), ("licence", "acknowledge")):
+        listed = data[table].get(key) if isinstance(data.get(table), dict) else None
+        if isinstance(listed, list):
+            data[table][key] = [named(name) for name in listed]
+    if isinstance(data.get("models"), dict):
+        data["models"] = {named(name): said for name, said in data["models"].items()}
 
 
 def parse_spec(data: Mapping[str, Any], where: str) -> Spec:
@@ -363,6 +398,8 @@ def _known_keys(tables: Sequence[str]) -> list[str]:
     model: type[BaseModel] = Spec
     for table in tables:
         if table.isdigit():
+            continue
+        if model is ModelSpec:  # tables of [models] are called by the model
             continue
         if table not in model.model_fields:
             return []

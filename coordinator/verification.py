@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coordinator.evolution import choose_elites
 from coordinator.island import Ranked, decode_ranked
@@ -15,6 +16,7 @@ from coordinator.record import Record, checkpoint_key
 from coordinator.seeds import verify_seed
 from coordinator.spec import Spec, parse_spec
 from services.errors import BadInput
+from services.recognition.catalog import model_info
 from services.recognition.photos import photo_folder
 from worker.objects import read_target
 
@@ -67,17 +69,19 @@ def claim_of(
             )
     chosen = elites_of(run, masks)
     manifest = record.manifest()
-    references = {
-        o.model: read_target(record.store, entry["target"])
-        for o, entry in zip(spec.objective, manifest["objectives"], strict=True)
-        if entry["target"] is not None
-    }
+    references: dict[str, list[NDArray[np.float32]]] = {}
+    for objective, entry in zip(spec.objective, manifest["objectives"], strict=True):
+        if objective.kind == "identity" and entry["target"] is not None:
+            found = read_target(record.store, entry["target"])
+            references.setdefault(objective.model, []).append(found)
     if targets:
-        if not spec.identity:
+        if not references:
             raise BadInput("--target: this run has no identity objective, so nobody to compare with")
         from worker.targets import embed_photos
 
-        references.setdefault("dlib-resnet", embed_photos(targets))
+        asked = [name for name in [*spec.verify.critics, *critics] if model_info(name).kind == "recognize"]
+        for name in dict.fromkeys(["dlib-resnet", *asked]):
+            references.setdefault(name, [embed_photos(targets, name)])
     return Claim(
         basis=spec.mask.basis,
         elites=[(mask.id, np.asarray(mask.genome, np.float32)) for mask in chosen],
@@ -87,7 +91,7 @@ def claim_of(
         fitted=fitted,
         critics=tuple(dict.fromkeys([*spec.verify.critics, *critics])),
         hashes={name: entry["sha256"] for name, entry in manifest["models"].items()},
-        targets=references,
+        targets={name: np.concatenate(found) for name, found in references.items()},
     )
 
 

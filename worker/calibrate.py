@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.errors import BadInput
-from services.recognition.audit import embed_photo
 from services.recognition.calibration import (
     FARS,
     MIXED,
@@ -42,6 +41,7 @@ from worker.sample import (
     concatenated,
 )
 from worker.straighten import IN_WORDS
+from worker.targets import embed_photos
 
 PACKAGES = ("datamask", "torch", "numpy", "scipy", "dlib-bin")
 
@@ -74,11 +74,9 @@ def calibrate(
     if info.kind != "recognize":
         raise BadInput(f"model {model!r} is a {info.kind} model; calibrate takes a recognizer: dlib-resnet")
     _check(spreads, pairs)
-    if photos and model != "dlib-resnet":
-        raise BadInput(f"--photos: photographs are aligned for dlib-resnet only, not for {model!r} yet")
     report = progress or _silent
     left_out: list[str] = []
-    embedded, people = _embed(photos, left_out, report) if photos else (np.zeros((0, 0), np.float32), [])
+    embedded, people = _embed(model, photos, left_out, report) if photos else (np.zeros((0, 0), np.float32), [])
     sets: list[PairSet] = []
     probe: tuple[float, ...] = ()
     for spread in spreads:
@@ -177,11 +175,12 @@ def _set(kind: str, spread: float | None, impostor: Float, genuine: Float, info:
     return measure_set(kind, spread, impostor, genuine, published, info.measure == "similarity")
 
 
-def _embed(photos: Sequence[Photo], left_out: list[str], report: Progress) -> tuple[Float, list[str]]:
+def _embed(
+    model: str, photos: Sequence[Photo], left_out: list[str], report: Progress) -> tuple[Float, list[str]]:
     embedded, people = [], []
     for k, photo in enumerate(photos):
         try:
-            embedded.append(np.asarray(embed_photo(photo.path)[0], np.float32))
+            embedded.append(embed_photos([photo.path], model)[0])
             people.append(photo.person)
         except BadInput as error:
             left_out.append(str(error))

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.errors import BadInput, CorruptData
-from services.recognition.catalog import model_info
+from services.recognition.catalog import model_info, runtimes
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
 from services.storage.codec import decode, encode
@@ -29,19 +29,24 @@ STATUS_NAMES = ("ok", "not-finite", "invisible", "failed")
 
 @dataclass(frozen=True)
 class Measure:
-    """One raw quantity to measure: ``kind`` detect, consistent or identity, by ``model``.
+    """One raw quantity to measure, by ``model``: ``kind`` detect, consistent, identity, composite, correlate.
 
-    target: SHA-256 key of the reference embeddings under ``targets/`` (identity only).
+    target: SHA-256 key of the references under ``targets/``, where there are any. combine: how a face is
+    compared with several: with their ``centroid``, with the ``best`` or with the ``worst`` match.
     """
 
     kind: str
     model: str
     target: str | None = None
+    combine: str = "centroid"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How genomes of a run are scored. ``slice_size``: genomes that a batch is padded to."""
+    """How genomes of a run are scored. ``slice_size``: genomes that a batch is padded to.
+
+    runtimes: versions of libraries that the bits of these models depend on, besides torch and numpy.
+    """
 
     basis: str
     basis_sha256: str
@@ -49,6 +54,7 @@ class Plan:
     measures: tuple[Measure, ...]
     ranges: ViewRanges
     slice_size: int
+    runtimes: Mapping[str, str] = field(default_factory=dict)
 
     def digest(self) -> str:
         """SHA-256 of the plan's content."""
@@ -63,6 +69,7 @@ class Plan:
             "measures": [asdict(m) for m in self.measures],
             "ranges": {f.name: _listed(getattr(self.ranges, f.name)) for f in fields(self.ranges)},
             "slice_size": self.slice_size,
+            **({"runtimes": dict(sorted(self.runtimes.items()))} if self.runtimes else {}),
         }
 
     @classmethod
@@ -76,6 +83,7 @@ class Plan:
                 measures=tuple(Measure(**m) for m in meta["measures"]),
                 ranges=_ranges(meta["ranges"]),
                 slice_size=int(meta["slice_size"]),
+                runtimes={str(k): str(v) for k, v in meta.get("runtimes", {}).items()},
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise CorruptData(
@@ -84,14 +92,19 @@ class Plan:
 
 
 def make_plan(basis: str, measures: tuple[Measure, ...], ranges: ViewRanges, slice_size: int) -> Plan:
-    """A plan with the hashes of the basis and models as the catalogs pin them."""
+    """A plan with the hashes of the basis and models as the catalogs pin them.
+
+    :raises Unavailable: where a model's file or a library that it runs in is not here.
+    """
+    infos = {m.model: model_info(m.model) for m in measures}
     return Plan(
         basis=basis,
         basis_sha256=basis_info(basis).sha256,
-        models={m.model: model_info(m.model).sha256 for m in measures},
+        models={name: info.sha256 for name, info in infos.items()},
         measures=measures,
         ranges=ranges,
         slice_size=slice_size,
+        runtimes=runtimes(infos.values()),
     )
 
 

@@ -94,12 +94,14 @@ def realize(
     target: Float | None,
     critics: Sequence[str],
     progress: Progress | None = None,
+    research_only: Sequence[str] = (),
 ) -> list[AuditReport]:
     """Write the elites' meshes, pictures and audits into a run's store; returns the audits.
 
     :param elites: the best first. story: from the first generation to the last; empty: no search to show, and
         the film shows the best mask alone. audit_seed, audit_views: the held-out views. target: reference
         embeddings float32 (k, 128), or None. critics: model names. progress: called with stage, done, total.
+        research_only: models whose terms the pictures' captions have to name.
     :raises BadInput: where there is no elite, an id cannot be a name in a store, a genome does not fit the
         basis or is not finite, or a critic cannot be used.
     """
@@ -129,7 +131,7 @@ def realize(
             "masks": _table(reports),
         }
         run.put("audit.json", _json(table))
-        plan.hang_lineup(reports)
+        plan.hang_lineup(reports, research_only)
     return reports
 
 
@@ -170,9 +172,11 @@ class _Exhibition:
             self.run.put(key, make())
             report("pictures", k + 1, len(pictures))
 
-    def hang_lineup(self, reports: Sequence[AuditReport]) -> None:
-        """The line-up, with what the audit said."""
-        captions = [_caption(elite, audit) for elite, audit in zip(self.elites, reports, strict=True)]
+    def hang_lineup(self, reports: Sequence[AuditReport], research_only: Sequence[str]) -> None:
+        """The line-up, with what the audit said and on what terms the machines were used."""
+        captions = [
+            _caption(elite, audit, research_only) for elite, audit in zip(self.elites, reports, strict=True)
+        ]
         self.run.put("lineup.png", png(lineup(self._masks, captions)))
 
     def _decode(self, genomes: Float) -> Float:
@@ -327,7 +331,7 @@ def _critic(name: str) -> Critic:
     return ask
 
 
-def _caption(elite: EliteMask, audit: AuditReport) -> Caption:
+def _caption(elite: EliteMask, audit: AuditReport, research_only: Sequence[str] = ()) -> Caption:
     rows = [("fitness", signed(elite.fitness))]
     rows += [(label, signed(value)) for label, value in elite.values.items()]
     rows.append(("folded area", f"{elite.flipped:.0%}"))
@@ -335,6 +339,7 @@ def _caption(elite: EliteMask, audit: AuditReport) -> Caption:
     if audit.distance_median is not None:
         rows.append(("audit: distance", f"{audit.distance_median:.2f}"))
     rows += [(f"critic: {name}", _share(rate, audit.views)) for name, rate in audit.critics.items()]
+    rows += [("research only", name) for name in research_only]
     return Caption(elite.id, tuple(rows))
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from services.errors import BadInput, CorruptData
 from services.recognition import align, catalog, template
+from services.recognition.correlate import Correlator
 from services.recognition.detect import Detections
 from services.recognition.landmarks import LandmarkPredictor
 from services.recognition.recognize import Recognizer
@@ -20,48 +21,56 @@ from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from services.shape.measure import flipped_share
 from worker.lanes import Lanes
-from worker.plan import INVISIBLE, NOT_FINITE, OK, Batch, Plan, Scores
+from worker.plan import INVISIBLE, NOT_FINITE, OK, Batch, Measure, Plan, Scores
 
 # Images that go through renderer and networks at a time, in each lane. It bounds memory and belongs to a
 # run's fingerprint: networks may round differently for other batch sizes.
 MICRO_IMAGES = 24
 
-# Where this detector sees the mask, its box and dlib's landmarks straighten the face for dlib's recognizer, just
-# as dlib does; elsewhere, and in runs without it, the mask's own landmarks do. A detector that finds landmarks
-# itself (SCRFD) does the same for the recognizers that align by those.
-_ALIGNING = "dlib-hog"
+# Where this detector sees the mask, its box and dlib's landmarks straighten the face for dlib's recognizer,
+# just as dlib does; elsewhere, and in runs without it, the mask's own landmarks do. A detector that finds
+# landmarks itself (SCRFD) does the same for the recognizers that align by those.
+ALIGNING = "dlib-hog"
 
 
 @dataclass(frozen=True)
 class _Pass:
-    """What one micro-batch of m masks measured: scores (m, v) and embeddings (m, v, d) by model."""
+    """What one micro-batch of m masks measured: scores (m, v) and embeddings (m, v, d) by model, and what
+    correlation filters answered, (m, v) by target.
+    """
 
     detections: dict[str, torch.Tensor]
     embeddings: dict[str, torch.Tensor]
+    correlations: dict[str, torch.Tensor]
     coverage: torch.Tensor
     flipped: torch.Tensor
 
 
 class Landmarks:
-    """The vertices that several recognizers align by, each once, and which of them are whose."""
+    """The vertices that several machines align by, each once, and which of them are whose."""
 
-    def __init__(self, decoder: Decoder, machines: Sequence[Recognizer]) -> None:
+    def __init__(self, decoder: Decoder, machines: Sequence[Recognizer | Correlator]) -> None:
         names = list(dict.fromkeys(name for machine in machines for name in machine.points))
         self._columns = {
             machine.points: [names.index(name) for name in machine.points] for machine in machines
         }
         self.vertices = decoder.landmark_indices(names)
 
-    def of(self, machine: Recognizer, points_px: torch.Tensor) -> torch.Tensor:
-        """One recognizer's own points (n, k, 2), of all points (n, p, 2)."""
+    def of(self, machine: Recognizer | Correlator, points_px: torch.Tensor) -> torch.Tensor:
+        """One machine's own points (n, k, 2), of all points (n, p, 2)."""
         return points_px[:, self._columns[machine.points]]
+
+    def each(self, points_px: torch.Tensor) -> dict[tuple[str, ...], torch.Tensor]:
+        """Every machine's points, by their names."""
+        return {names: points_px[:, columns] for names, columns in self._columns.items()}
 
 
 class Scorer:
     """Scores batches of one plan. Loads basis and networks once.
 
-    :param targets: reference embeddings float32 (photos, d) by target key, for identity measures.
+    :param targets: references by target key: embeddings float32 (photos, d), or a filter float32 (1, S, S).
     :raises CorruptData: if a basis or weights file has not the hash that the plan names.
+    :raises BadInput: if a model, or a library that it runs in, is not the one that the plan names.
     """
 
     def __init__(
@@ -79,41 +88,58 @@ class Scorer:
             found = catalog.model_info(name, sha256).sha256
             if found != sha256:
                 raise BadInput(f"model {name}: this worker has sha256 {found}, the run has {sha256}")
+        here = catalog.runtimes(catalog.model_info(n, sha256) for n, sha256 in plan.models.items())
+        if plan.runtimes and here != plan.runtimes:
+            raise BadInput(
+                f"this worker has {', '.join(here.values())}, the run {', '.join(plan.runtimes.values())}: "
+                "its bits would differ; install the same, or start a run with [run] exact = false"
+            )
         self.decoder = Decoder(basis, device)
         self.renderer = TorchRenderer(self.decoder.triangles, self.decoder.vertex_faces, device)
         self._lanes = Lanes(device)
-        measures = plan.measures
-        self._detectors = {
-            m.model: catalog.detector(m.model, device, plan.models[m.model])
-            for m in measures
-            if m.kind == "detect"
-        }
-        self._recognizers = {
-            m.model: catalog.recognizer(m.model, device, plan.models[m.model])
-            for m in measures
-            if m.kind != "detect"
-        }
-        self._points = Landmarks(self.decoder, tuple(self._recognizers.values()))
-        by_dlib = any(r.points == align.POINT_NAMES for r in self._recognizers.values())
-        self._predictor = LandmarkPredictor(device) if by_dlib and _ALIGNING in self._detectors else None
-        self._thresholds = {n: catalog.model_info(n, plan.models[n]).threshold for n in self._detectors}
+        self._latest: tuple[tuple[int, int], Views] | None = None
+        self._load(plan, device)
         self._targets = {
-            m.target: self._recognizers[m.model].center(
-                torch.from_numpy(np.array(_target(targets, m.target))).to(device)
-            )
-            for m in measures
-            if m.target is not None
+            measure: torch.from_numpy(np.array(_target(targets, measure.target))).to(device)
+            for measure in plan.measures
+            if measure.target is not None
         }
+        self._references = {
+            measure: _references(self._recognizers[measure.model], measure, target)
+            for measure, target in self._targets.items()
+            if measure.kind != "correlate"
+        }
+
+    def _load(self, plan: Plan, device: str) -> None:
+        kinds: dict[str, set[str]] = {}
+        for measure in plan.measures:
+            kinds.setdefault(measure.kind, set()).add(measure.model)
+        hashes = plan.models
+        detect, correlate = kinds.pop("detect", set()), kinds.pop("correlate", set())
+        recognize = sorted(set[str]().union(*kinds.values()))
+        self._detectors = {n: catalog.detector(n, device, hashes[n]) for n in sorted(detect)}
+        self._recognizers = {n: catalog.recognizer(n, device, hashes[n]) for n in recognize}
+        self._correlators = {n: catalog.correlator(n, device, hashes[n]) for n in sorted(correlate)}
+        self._points = Landmarks(self.decoder, (*self._recognizers.values(), *self._correlators.values()))
+        by_dlib = any(r.points == align.POINT_NAMES for r in self._recognizers.values())
+        self._predictor = LandmarkPredictor(device) if by_dlib and ALIGNING in self._detectors else None
+        self._thresholds = {n: catalog.model_info(n, hashes[n]).threshold for n in self._detectors}
 
     def score(self, batch: Batch) -> Scores:
         """Scores of all genomes of a batch under all its views."""
         finite: NDArray[np.bool_] = np.asarray(np.isfinite(batch.genomes).all(axis=1))
         genomes = np.where(finite[:, None], batch.genomes, 0.0).astype(np.float32)
-        views = sample_views(self.plan.ranges, batch.view_count, batch.view_seed)
+        views = self._views(batch.view_count, batch.view_seed)
         masks = max(1, MICRO_IMAGES // batch.view_count)
         chunks = [_filled(genomes[k : k + masks], masks) for k in range(0, len(genomes), masks)]
         passes = self._lanes.map(lambda chunk: self._pass(chunk, views), chunks)
         return self._lanes.map(lambda _: self._gather(passes, finite, batch.view_count), [None])[0]
+
+    def _views(self, count: int, seed: int) -> Views:
+        """A generation's batches come one after another, and all of them are seen under the same views."""
+        if self._latest is None or self._latest[0] != (count, seed):
+            self._latest = (count, seed), sample_views(self.plan.ranges, count, seed)
+        return self._latest[1]
 
     @torch.inference_mode()
     def _pass(self, genomes: NDArray[np.float32], views: Views) -> _Pass:
@@ -124,29 +150,36 @@ class Scorer:
         regions = rendered.box_px.flatten(0, 1)
         found = {name: detector.score(images, regions) for name, detector in self._detectors.items()}
         detections = {name: detection.score.view(m, v) for name, detection in found.items()}
-        own = rendered.points_px.flatten(0, 1)
-        seen = self._seen_points(images, found)
-        embeddings = {}
-        for name, machine in self._recognizers.items():
-            points = self._points.of(machine, own)
-            for there, instead in seen.get(machine.points, ()):
-                points = torch.where(there[:, None, None], instead, points)
-            embeddings[name] = machine.embed(images, points).view(m, v, -1)
-        return _Pass(detections, embeddings, rendered.coverage, flipped_share(vertices, self.decoder))
+        where = self._face_points(images, found, rendered.points_px.flatten(0, 1))
+        embeddings = {
+            name: machine.embed(images, where[machine.points]).view(m, v, -1)
+            for name, machine in self._recognizers.items()
+        }
+        correlations = {}
+        for measure, target in self._targets.items():
+            if measure.kind == "correlate":
+                machine = self._correlators[measure.model]
+                answers = machine.score(images, where[machine.points], target[0])
+                correlations[f"{measure.target}"] = answers.view(m, v)
+        flipped = flipped_share(vertices, self.decoder)
+        return _Pass(detections, embeddings, correlations, rendered.coverage, flipped)
 
-    def _seen_points(
-        self, images: torch.Tensor, found: Mapping[str, Detections]
-    ) -> dict[tuple[str, ...], list[tuple[torch.Tensor, torch.Tensor]]]:
-        """By names of landmarks: where detectors see a face, bool (n,), and its points there, (n, k, 2)."""
-        seen: dict[tuple[str, ...], list[tuple[torch.Tensor, torch.Tensor]]] = {}
+    def _face_points(
+        self, images: torch.Tensor, found: Mapping[str, Detections], own: torch.Tensor
+    ) -> dict[tuple[str, ...], torch.Tensor]:
+        """The landmarks (n, k, 2) that machines align by, by their names: as a detector sees the face where
+        it sees one, elsewhere the mask's ``own`` (n, p, 2).
+        """
+        where = self._points.each(own)
+        dlib = where.get(align.POINT_NAMES)
+        if dlib is not None and self._predictor is not None:
+            where[align.POINT_NAMES] = dlib_points(self._predictor, images, found[ALIGNING], dlib)
         for name, face in found.items():
-            there = face.score > self._thresholds[name]
-            if name == _ALIGNING and self._predictor is not None:
-                points = self._predictor.find(images, face.box_px)
-                seen.setdefault(align.POINT_NAMES, []).append((there, points))
-            if face.points_px is not None:
-                seen.setdefault(template.POINT_NAMES, []).append((there, face.points_px))
-        return seen
+            there = where.get(template.POINT_NAMES)
+            if there is not None and face.points_px is not None:
+                seen = (face.score > self._thresholds[name])[:, None, None]
+                where[template.POINT_NAMES] = torch.where(seen, face.points_px, there)
+        return where
 
     @torch.inference_mode()
     def _gather(self, passes: Sequence[_Pass], finite: NDArray[np.bool_], v: int) -> Scores:
@@ -156,11 +189,13 @@ class Scorer:
         for k, measure in enumerate(self.plan.measures):
             if measure.kind == "detect":
                 values = torch.cat([p.detections[measure.model] for p in passes])[:n]
+            elif measure.kind == "correlate":
+                values = torch.cat([p.correlations[f"{measure.target}"] for p in passes])[:n]
             else:
                 machine = self._recognizers[measure.model]
                 embeddings = torch.cat([p.embeddings[measure.model] for p in passes])[:n]
                 if measure.target is not None:
-                    values = machine.compare(embeddings, self._targets[measure.target])
+                    values = self._likeness(measure, embeddings)
                 else:
                     usable = torch.from_numpy(finite).to(self.device)
                     values, between = self_distances(machine.unlikeness(embeddings.flatten(0, 1)), v, usable)
@@ -169,6 +204,35 @@ class Scorer:
         flipped = torch.cat([p.flipped for p in passes])[:n].cpu().numpy()
         status = np.where(finite, np.where((coverage > 0).all(axis=1), OK, INVISIBLE), NOT_FINITE)
         return Scores(raw, between.cpu().numpy(), status.astype(np.uint8), flipped, coverage)
+
+    def _likeness(self, measure: Measure, embeddings: torch.Tensor) -> torch.Tensor:
+        """float32 (n, v): embeddings (n, v, d) against the measure's references, in the model's measure."""
+        machine = self._recognizers[measure.model]
+        answers = [machine.compare(embeddings, reference) for reference in self._references[measure]]
+        nearest = catalog.model_info(measure.model, self.plan.models[measure.model]).measure == "distance"
+        lowest = nearest == (measure.combine == "best")
+        values = answers[0]
+        for answer in answers[1:]:
+            values = torch.minimum(values, answer) if lowest else torch.maximum(values, answer)
+        return values
+
+
+def _references(machine: Recognizer, measure: Measure, target: torch.Tensor) -> list[torch.Tensor]:
+    """What a face is compared with, one by one."""
+    if measure.combine != "centroid":
+        return list(target)
+    return [machine.between(target) if measure.kind == "composite" else machine.center(target)]
+
+
+def dlib_points(
+    predictor: LandmarkPredictor, images: torch.Tensor, face: Detections, own: torch.Tensor
+) -> torch.Tensor:
+    """dlib's landmarks (k, 5, 2) where its detector sees the mask, elsewhere the mask's ``own``."""
+    seen = face.score > catalog.model_info(ALIGNING).threshold
+    if images.is_cuda:  # which would have to wait to be told how many faces there are
+        return torch.where(seen[:, None, None], predictor.find(images, face.box_px), own)
+    index = seen.nonzero()[:, 0]
+    return own.index_copy(0, index, predictor.find(images[index], face.box_px[index]))
 
 
 def _filled(genomes: NDArray[np.float32], count: int) -> NDArray[np.float32]:

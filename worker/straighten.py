@@ -11,8 +11,8 @@ import torch
 
 from services.recognition import align, catalog
 from services.recognition.landmarks import LandmarkPredictor
+from worker.scorer import ALIGNING, dlib_points
 
-DETECTOR = "dlib-hog"
 IN_WORDS = (
     "where dlib's HOG sees the face: its box and dlib's landmark predictor; elsewhere the basis's own "
     "landmark vertices through the known camera; photographs: dlib's whole own pipeline"
@@ -23,9 +23,9 @@ class Straightener:
     """Finds faces and points, on the device where the pictures are."""
 
     def __init__(self, device: str = "cpu") -> None:
-        self._detector = catalog.detector(DETECTOR, device)
+        self._detector = catalog.detector(ALIGNING, device)
         self._predictor = LandmarkPredictor(device)
-        self._threshold = catalog.model_info(DETECTOR).threshold
+        self._threshold = catalog.model_info(ALIGNING).threshold
 
     @torch.inference_mode()
     def find(
@@ -36,9 +36,7 @@ class Straightener:
         images: uint8 (n, S, S, 3). regions: float32 (n, 4), the masks' boxes. own: the masks' own points.
         """
         face = self._detector.score(images, regions)
-        seen = face.score > self._threshold
-        if names != align.POINT_NAMES:
-            return own, seen
-        index = seen.nonzero()[:, 0]
-        found = self._predictor.find(images[index], face.box_px[index])
-        return own.index_copy(0, index, found), seen
+        points = own
+        if names == align.POINT_NAMES:
+            points = dlib_points(self._predictor, images, face, own)
+        return points, face.score > self._threshold

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.errors import CorruptData, Unavailable
-from services.recognition.catalog import ModelInfo, installed, locate, verify
+from services.recognition.catalog import ModelInfo, families, found, installed, locate, verify
 from services.recognition.catalog import models as catalog
 
 
@@ -19,10 +20,12 @@ def models(
 ) -> None:
     """List every detector and recognizer: roles, licence, hash, installed or not, how to get it.
 
-    Roles: an objective drives the search, a critic is kept out of it and cross-checks, the audit is the same
-    weights through dlib's own pipeline. --json adds sources, training data and full hashes.
+    Kinds: detect finds faces, recognize tells people apart, correlate compares with a picture. Roles: an
+    objective drives the search, a critic is kept out of it and cross-checks, the audit is the same weights
+    through dlib's own pipeline. Files that you bring (onnx:, insightface:) are listed where they are found.
+    --json adds sources, training data and full hashes.
     """
-    entries = [describe(info) for info in catalog()]
+    entries = [describe(info) for info in (*catalog(), *found())]
     if as_json:
         print(json.dumps(entries, indent=1, ensure_ascii=False))
         return
@@ -36,9 +39,9 @@ def models(
             f"{entry['name']}\n[dim]{entry['kind']}[/dim]",
             "\n".join(entry["roles"]),
             entry["installed"],
-            f"{entry['threshold']:g}" if entry["kind"] != "landmarks" else "-",
+            "-" if entry["kind"] == "landmarks" or entry["threshold"] is None else f"{entry['threshold']:g}",
             entry["sha256"][:8],
-            entry["licence"],
+            entry["licence"] + ("\n[bold]must be acknowledged[/bold]" if entry["research_only"] else ""),
         )
     console.print(table)
     for entry in entries:
@@ -46,6 +49,13 @@ def models(
             console.print(
                 f"{entry['name']}: {entry['installed']}; get it with: {entry['how_to_get']}", markup=False
             )
+    for family in families():
+        console.print(
+            f"{family.prefix}: {family.what}, e.g. {family.example}. {family.how_to_get}. "
+            f"Licence: {family.licence}.",
+            markup=False,
+            highlight=False,
+        )
 
 
 def describe(info: ModelInfo) -> dict[str, Any]:
@@ -66,9 +76,11 @@ def describe(info: ModelInfo) -> dict[str, Any]:
         "installed": state,
         "path": str(path) if path is not None else None,
         "sha256": info.sha256,
-        "threshold": info.threshold,
+        "measure": info.measure,
+        "threshold": None if math.isnan(info.threshold) else info.threshold,
         "threshold_source": info.threshold_source,
         "licence": info.licence,
+        "research_only": info.research_only,
         "source": info.source,
         "training_data": info.training_data,
         "how_to_get": info.how_to_get,

@@ -26,20 +26,22 @@ def summary(
 ) -> None:
     """Print the table of elites and the paths of the pictures."""
     by_id = {report.id: report for report in reports}
+    # Recognizers and filters are asked by datamask verify; the audit at a run's end asks detectors.
+    critics = [c for c in spec.verify.critics if all(c in report.critics for report in reports)]
     table = Table(title=f"Elites of {spec.name} (seed {spec.seed})", title_justify="left")
     table.add_column("mask", no_wrap=True)
     table.add_column("fitness", justify="right", overflow="fold")
     for objective in objectives:
         table.add_column(objective.label.replace(":", "\n"), justify="right", overflow="fold")
     table.add_column("audit:\nHOG sees it", justify="right", overflow="fold")
-    for critic in spec.verify.critics:
+    for critic in critics:
         table.add_column(f"critic:\n{critic}", justify="right", overflow="fold")
     if spec.identity:
         table.add_column("audit:\ndistance", justify="right", overflow="fold")
     for mask in evolution.elites():
         report = by_id[mask.id]
         row = [mask.id, f"{mask.fitness:+.2f}", *(f"{v:+.2f}" for v in mask.values), f"{report.hog_rate:.0%}"]
-        row += [f"{report.critics[critic]:.0%}" for critic in spec.verify.critics]
+        row += [f"{report.critics[critic]:.0%}" for critic in critics]
         if spec.identity:
             row.append("-" if report.distance_median is None else f"{report.distance_median:.2f}")
         table.add_row(*row)

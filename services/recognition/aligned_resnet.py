@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from services.recognition.align import POINT_NAMES, chips
-from services.recognition.recognize import euclidean, euclidean_pairs
+from services.recognition.recognize import euclidean, euclidean_pairs, on_sphere
 from services.recognition.resnet import EMBEDDING_SIZE, NAME, DlibResNet
 
 
@@ -34,3 +34,7 @@ class AlignedResNet:
     def center(self, references: torch.Tensor) -> torch.Tensor:
         """The mean."""
         return references.mean(0)
+
+    def between(self, references: torch.Tensor) -> torch.Tensor:
+        """The middle on the sphere."""
+        return on_sphere(references)

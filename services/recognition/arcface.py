@@ -7,7 +7,7 @@ import torch
 from services.errors import BadInput
 from services.recognition.model import ModelInfo
 from services.recognition.onnx_session import OnnxNetwork
-from services.recognition.recognize import cosine, cosine_pairs, normalized
+from services.recognition.recognize import cosine, cosine_pairs, on_sphere
 from services.recognition.template import POINT_NAMES, chips
 
 
@@ -55,5 +55,9 @@ class ArcFaceRecognizer:
         return cosine_pairs(embeddings)
 
     def center(self, references: torch.Tensor) -> torch.Tensor:
-        """The middle on the sphere: the direction of the sum of directions."""
-        return normalized(normalized(references).sum(0))
+        """The middle on the sphere."""
+        return on_sphere(references)
+
+    def between(self, references: torch.Tensor) -> torch.Tensor:
+        """The middle on the sphere, too: one person's pictures differ less, but in the same way."""
+        return on_sphere(references)

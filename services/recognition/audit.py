@@ -110,6 +110,25 @@ def embed_photo(path: str | Path) -> tuple[Embedding, Box]:
     is searched again at twice the size. BadInput, with the path, if it cannot be read or shows no face or
     several.
     """
+    face = find_face(path)
+    left, top, right, bottom = (edge / face.shrink for edge in face.box)
+    return _embed(face.photo, face.box), (left, top, right, bottom)
+
+
+@dataclass(frozen=True)
+class PhotoFace:
+    """The one face on a photo. photo: uint8 (H, W, 3), shrunk by ``shrink``; box and points_px, float32
+    (5, 2) in align.POINT_NAMES' order, in its pixels.
+    """
+
+    photo: Pixels
+    shrink: float
+    box: Box
+    points_px: NDArray[np.float32]
+
+
+def find_face(path: str | Path) -> PhotoFace:
+    """Read a photo and find its one face; arguments and errors as in :func:`embed_photo`."""
     photo, shrink = _read_photo(Path(path))
     faces = _detect(photo, upsample=0) or _detect(photo, upsample=1)
     if len(faces) > 1:
@@ -124,8 +143,7 @@ def embed_photo(path: str | Path) -> tuple[Embedding, Box]:
             f"{path}: {len(faces)} faces found (at {boxes}), expected one; crop the photo to one face"
         )
     box = faces[0][1]
-    left, top, right, bottom = (edge / shrink for edge in box)
-    return _embed(photo, box), (left, top, right, bottom)
+    return PhotoFace(photo, shrink, box, _points(photo, box))
 
 
 def _audit_one(
@@ -174,6 +192,15 @@ def _embed(image: Pixels, box: Box) -> Embedding:
     embedding = np.array(_resnet().compute_face_descriptor(chip), dtype=np.float32)
     embedding.setflags(write=False)
     return embedding
+
+
+def _points(image: Pixels, box: Box) -> NDArray[np.float32]:
+    """dlib's five landmarks float32 (5, 2), in align.POINT_NAMES' order and continuous coordinates."""
+    left, top, right, bottom = (round(edge) for edge in box)
+    shape = _landmarks()(image, dlib.rectangle(left, top, right - 1, bottom - 1))
+    # dlib names the corners from the person's left eye on: outer, inner, then the right eye's.
+    found = np.array([(shape.part(k).x, shape.part(k).y) for k in (2, 3, 1, 0, 4)], np.float32)
+    return found + np.float32(0.5)
 
 
 def _box(rect: Any) -> Box:

@@ -20,8 +20,10 @@ from __future__ import annotations
 import difflib
 import hashlib
 import importlib
+import importlib.metadata
 import importlib.util
 import pkgutil
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -108,6 +110,29 @@ def correlator(name: str, device: str = "cpu", sha256: str | None = None) -> Cor
     """The correlation filter of that name, ready on a torch device; errors as in :func:`detector`."""
     made: Correlator = _build(name, "correlate", device, sha256)
     return made
+
+
+def runtimes(infos: Iterable[ModelInfo]) -> dict[str, str]:
+    """Name and version of every library that these models' bits depend on besides torch and numpy.
+
+    Unavailable where a model needs one that is not installed.
+    """
+    found = {}
+    for info in infos:
+        versions = [(name, _version(name)) for name in info.runtime]
+        there = [f"{name} {version}" for name, version in versions if version is not None]
+        if info.runtime and not there:
+            raise Unavailable(f"model {info.name!r} needs {info.runtime[0]}; pip install {info.runtime[0]}")
+        if there:
+            found[info.runtime[0]] = there[0]
+    return found
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _build(name: str, kind: Kind, device: str, sha256: str | None) -> Any:

@@ -11,19 +11,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.recognition.margins import detection_margin, distance_margin, value_over_views
+from services.recognition.margins import DISTANCE_UNIT, Aggregate, margin, value_over_views
+from services.recognition.model import Measure
 
 Float = NDArray[np.float32]
 
-CONSISTENT_FLOOR = -3.0  # what "consistent" is worth where no detector sees a face: the end of its scale
+CONSISTENT_FLOOR = -3.0  # what a gated objective is worth where no detector sees a face: its scale's end
 
 
 @dataclass(frozen=True)
 class Objective:
     """One objective as scoring and fitness need it: no photographs, no names of people.
 
-    kind: ``detect``, ``consistent`` or ``identity``. threshold: in the model's own units.
-    target: key of the reference embeddings in the run's store (identity only).
+    kind: ``detect``, ``consistent``, ``identity``, ``composite`` or ``correlate``. threshold: in the model's
+    own units. target: key of the reference embeddings in the run's store, where there are any.
+    measure, scale: how the model's answers read, see ModelInfo; None is what dlib's have: a score in steps of
+    1 for a detector, a distance in steps of 0.1 for a recognizer. aggregate, k, q: from views to one value,
+    see margins.value_over_views. gate: whether its value sinks to the floor where no detector sees a face;
+    None: for ``consistent`` only. number: which of several objectives of this kind and model, from 1.
     """
 
     kind: str
@@ -31,11 +36,31 @@ class Objective:
     weight: float
     threshold: float
     target: str | None = None
+    measure: Measure | None = None
+    scale: float | None = None
+    aggregate: Aggregate = "mean-min"
+    k: int = 1
+    q: float = 0.25
+    gate: bool | None = None
+    number: int = 1
 
     @property
     def label(self) -> str:
         """Short name for tables and columns."""
-        return self.model if self.kind == "detect" else f"{self.kind}:{self.model}"
+        name = self.model if self.kind == "detect" else f"{self.kind}:{self.model}"
+        return name if self.number == 1 else f"{name}#{self.number}"
+
+    @property
+    def gated(self) -> bool:
+        """Whether detection gates it."""
+        return self.kind == "consistent" if self.gate is None else self.gate
+
+    @property
+    def reading(self) -> tuple[Measure, float]:
+        """The measure and the scale of its margins."""
+        measure = self.measure or ("score" if self.kind in ("detect", "correlate") else "distance")
+        usual = DISTANCE_UNIT if measure in ("distance", "similarity") else 1.0
+        return measure, usual if self.scale is None else self.scale
 
 
 def gate(detect_values: Sequence[Float]) -> Float:
@@ -50,8 +75,14 @@ def gate(detect_values: Sequence[Float]) -> Float:
     return opening
 
 
-def consistency_margin(within: Float, between: Float, threshold: float) -> Float:
-    """Margin of "all views show one person", for each view, in the scale of :func:`distance_margin`.
+def consistency_margin(
+    within: Float,
+    between: Float,
+    threshold: float,
+    measure: Measure = "distance",
+    scale: float = DISTANCE_UNIT,
+) -> Float:
+    """Margin of "all views show one person", for each view, in the scale of the model's distance.
 
     A blob is the same from every side and the same as every other blob. So what counts is the distance to the
     threshold *less* what the mask's own views are further apart than they are from other masks.
@@ -59,22 +90,23 @@ def consistency_margin(within: Float, between: Float, threshold: float) -> Float
     :param within: float32 (n, v), the largest distance from a view to another view of the same mask.
     :param between: float32 (n,), the same statistic against other masks of the batch (median over them);
         nan where there is no other mask.
+    :param measure: of the model; where it is a similarity s, distances are 1 - s, and so is the threshold.
     """
     other = np.where(np.isnan(between), np.inf, between)[:, None]
     excess = np.maximum(within - other, 0.0)
-    return distance_margin(within + excess, threshold)
+    limit = 1.0 - threshold if measure == "similarity" else threshold
+    return margin(within + excess, limit, "distance", scale)
 
 
 def margins(objective: Objective, raw: Float, between: Float | None = None) -> Float:
     """Margins float32 (n, v) of one objective from its raw scores float32 (n, v)."""
-    if objective.kind == "detect":
-        return detection_margin(raw, objective.threshold)
-    if objective.kind == "identity":
-        return distance_margin(raw, objective.threshold)
+    measure, scale = objective.reading
     if objective.kind == "consistent":
         if between is None:
             raise ValueError("between: 'consistent' needs the distances to other masks")
-        return consistency_margin(raw, between, objective.threshold)
+        return consistency_margin(raw, between, objective.threshold, measure, scale)
+    if objective.kind in ("detect", "identity", "composite", "correlate"):
+        return margin(raw, objective.threshold, measure, scale)
     raise ValueError(f"kind: unknown objective kind {objective.kind!r}")
 
 
@@ -97,10 +129,12 @@ def fitness(
     :param scored: bool (n,), False where a genome could not be scored.
     """
     all_margins = [margins(o, r, between) for o, r in zip(objectives, raw, strict=True)]
-    values = [value_over_views(m) for m in all_margins]
+    values = [
+        value_over_views(m, o.aggregate, o.k, o.q) for o, m in zip(objectives, all_margins, strict=True)
+    ]
     opening = gate([v for o, v in zip(objectives, values, strict=True) if o.kind == "detect"])
     for k, objective in enumerate(objectives):
-        if objective.kind == "consistent":
+        if objective.gated:
             bounded = np.maximum(values[k], CONSISTENT_FLOOR)
             values[k] = (CONSISTENT_FLOOR + opening * (bounded - CONSISTENT_FLOOR)).astype(np.float32)
     weights = np.array([o.weight for o in objectives], np.float32)

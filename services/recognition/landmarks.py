@@ -50,7 +50,7 @@ class LandmarkPredictor:
         self._second = tensor(weights.second.reshape(forests, -1))
         self._thresholds = tensor(weights.thresholds.reshape(forests, -1, 1))
         self._leaves = tensor(weights.leaves.reshape(forests, trees * LEAVES, 2 * points))
-        self._tree = torch.arange(trees, device=device)[:, None]
+        self._first_leaf = (torch.arange(trees, device=device) * LEAVES)[:, None]
 
     @torch.inference_mode()
     def find(self, images: torch.Tensor, boxes_px: torch.Tensor) -> torch.Tensor:
@@ -90,15 +90,25 @@ class LandmarkPredictor:
         pixels = _look(gray, x, y)
         went_left = pixels.index_select(0, self._first[k]).sub_(pixels.index_select(0, self._second[k]))
         went_left.gt_(self._thresholds[k])  # 1.0 or 0.0: a comparison into bytes takes five times as long
-        node = torch.zeros_like(went_left[: len(self._tree)], dtype=torch.int64)
-        for _ in range(DEPTH):
-            node = 2 * node + 2 - went_left.gather(0, node + SPLITS * self._tree).long()
-        leaf = node + (LEAVES * self._tree - (LEAVES - 1))
+        leaf = _leaf(went_left.view(len(self._first_leaf), SPLITS, len(shape))) + self._first_leaf
         # A bag is summed in its order; the shape so far is its first row.
         so_far = torch.arange(len(shape), device=shape.device) + len(self._leaves[k])
         table = torch.cat((self._leaves[k], shape.reshape(len(shape), 2 * len(self._mean))))
         bags = torch.cat((so_far[None], leaf)).T.contiguous()
         return functional.embedding_bag(bags, table, mode="sum").view(shape.shape)
+
+
+def _leaf(went_left: torch.Tensor) -> torch.Tensor:
+    """Which leaf each tree ends in, int64 (t, n), from the answers 1.0 or 0.0 at all its splits (t, 15, n).
+
+    The children of split i are 2 i + 1 (left) and 2 i + 2. All splits are answered, so nobody walks down:
+    from below, each split passes on what its chosen child says, in a third of the time.
+    """
+    said = went_left[:, SPLITS // 2 :]
+    for depth in reversed(range(DEPTH - 1)):
+        here = went_left[:, 2**depth - 1 : 2 ** (depth + 1) - 1]
+        said = torch.lerp(said[:, 1::2], said[:, 0::2], here).add_(here, alpha=LEAVES >> (depth + 1))
+    return said[:, 0].long().neg_().add_(LEAVES - 1)
 
 
 def _look(gray: torch.Tensor, x_px: torch.Tensor, y_px: torch.Tensor) -> torch.Tensor:

@@ -2,33 +2,69 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
+from services.recognition.model import Measure
+
 Float = NDArray[np.float32]
+Aggregate = Literal["mean-min", "worst-k", "quantile"]
 
 # So that a step in distance weighs about what a step in a detector's score does.
 DISTANCE_UNIT = 0.1
 
+# Probabilities nearer than this to 0 or 1 are all the same: float32 sigmoids end there.
+_SURE = 1e-6
+
+
+def margin(raw: Float, threshold: float, measure: Measure, scale: float) -> Float:
+    """How far beyond its threshold a model's answer is, in steps of ``scale``; float32 of raw's shape.
+
+    score, similarity: (raw - threshold) / scale. distance: (threshold - raw) / scale. probability: the
+    difference of the log odds / scale, since near 0 and 1 equal steps of probability are not equal steps.
+    """
+    raw = np.asarray(raw, dtype=np.float32)
+    if measure == "distance":
+        gap = np.float32(threshold) - raw
+    elif measure == "probability":
+        gap = _log_odds(raw) - _log_odds(np.float32(threshold))
+    else:
+        gap = raw - np.float32(threshold)
+    return np.asarray(gap / np.float32(scale), dtype=np.float32)
+
 
 def detection_margin(score: Float, threshold: float) -> Float:
     """A detector's score over its threshold, float32 of any shape."""
-    return np.asarray(np.asarray(score, dtype=np.float32) - np.float32(threshold), dtype=np.float32)
+    return margin(score, threshold, "score", 1.0)
 
 
 def distance_margin(distance: Float, threshold: float) -> Float:
     """(threshold - distance) / 0.1, float32 of any shape: positive where two faces pass for one person."""
-    gap = np.float32(threshold) - np.asarray(distance, dtype=np.float32)
-    return np.asarray(gap / np.float32(DISTANCE_UNIT), dtype=np.float32)
+    return margin(distance, threshold, "distance", DISTANCE_UNIT)
 
 
-def value_over_views(margins: Float) -> Float:
-    """float32 (n,) from margins (n, v): half their mean and half their minimum over a genome's views.
+def value_over_views(margins: Float, aggregate: Aggregate = "mean-min", k: int = 1, q: float = 0.25) -> Float:
+    """One number a genome, float32 (n,), from its margins (n, v) over its views.
 
-    The mean rewards every view that gets better; the minimum keeps one good side from paying for all others.
+    ``mean-min``: half their mean and half their minimum. The mean rewards every view that gets better; the
+    minimum keeps one good side from paying for all others. ``worst-k``: the mean of the k lowest (all of
+    them where there are fewer). ``quantile``: the q-quantile, linear between views; 0 is the lowest, 0.5 the
+    median.
     """
     margins = np.asarray(margins, dtype=np.float32)
     if margins.ndim != 2 or margins.shape[1] == 0:
         raise ValueError(f"margins: expected shape (n, v) with at least one view, got {margins.shape}")
+    if aggregate == "worst-k":
+        lowest = np.sort(margins, axis=1)[:, : max(1, k)]
+        return np.asarray(lowest.mean(axis=1, dtype=np.float64), dtype=np.float32)
+    if aggregate == "quantile":
+        return np.asarray(np.quantile(margins.astype(np.float64), q, axis=1), dtype=np.float32)
     mean = margins.mean(axis=1, dtype=np.float64)
     return np.asarray(0.5 * mean + 0.5 * margins.min(axis=1), dtype=np.float32)
+
+
+def _log_odds(probability: Float | np.float32) -> Float:
+    bounded = np.clip(np.asarray(probability, np.float64), _SURE, 1.0 - _SURE)
+    return np.asarray(np.log(bounded / (1.0 - bounded)), dtype=np.float32)

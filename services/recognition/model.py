@@ -17,8 +17,9 @@ class ModelInfo:
 
     kind: ``unknown`` only where an entry is about a file that is not here.
     package, file: where the weights lie: a file relative to an importable package's folder. file is None
-    where a library (or our own code) carries the model; sha256 then covers the state that the library hands
-    out. For a file that the user names, package is empty and file is its absolute path.
+    where a library carries the model; sha256 then covers the state that the library hands out. It is None,
+    too, where a model is our own code without weights; sha256 is then that of its name and version.
+    For a file that the user names, package is empty and file is its absolute path.
     training_data: what it learned from, and whether those people were asked.
     measure: what its answers are. ``score`` and ``similarity``: higher is more alike; ``probability``: the
     same, between 0 and 1; ``distance``: lower is more alike.

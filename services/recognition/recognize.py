@@ -46,7 +46,11 @@ class Recognizer(Protocol):
         ...
 
     def center(self, references: torch.Tensor) -> torch.Tensor:
-        """float32 (size,): the face in the middle of references (k, size)."""
+        """float32 (size,): the middle of several pictures of one face, references (k, size)."""
+        ...
+
+    def between(self, references: torch.Tensor) -> torch.Tensor:
+        """float32 (size,): the face between several people's faces, references (k, size)."""
         ...
 
 
@@ -71,6 +75,16 @@ def cosine_pairs(embeddings: torch.Tensor) -> torch.Tensor:
     """1 less the cosine similarity, float32 (n, n)."""
     unit = normalized(embeddings)
     return 1.0 - (unit[:, None] * unit[None]).sum(-1)
+
+
+def on_sphere(references: torch.Tensor) -> torch.Tensor:
+    """float32 (d,): the direction in the middle of references (k, d), at their mean length.
+
+    Faces lie near a sphere about the origin; the plain mean of different people lies well inside of it, where
+    no face is.
+    """
+    length = references.square().sum(-1).sqrt().mean()
+    return normalized(normalized(references).sum(0)) * length
 
 
 def normalized(embeddings: torch.Tensor) -> torch.Tensor:

@@ -72,8 +72,10 @@ def _blur_along(pictures: Tensor, taps: Tensor, axis: int) -> Tensor:
     padded = torch.cat([first] * radius + [pictures] + [last] * radius, dim=axis)
     weight = taps[:, :, None, None]
     total = pictures * weight[:, 0]
+    pair = torch.empty_like(pictures)
     for step in range(1, radius + 1):
-        pair = padded.narrow(axis, radius - step, size) + padded.narrow(axis, radius + step, size)
+        before, after = padded.narrow(axis, radius - step, size), padded.narrow(axis, radius + step, size)
+        torch.add(before, after, out=pair)
         total += pair.mul_(weight[:, step])
     return total
 

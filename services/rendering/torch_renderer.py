@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from services.errors import BadInput
-from services.rendering import sensor
+from services.rendering import jpeg, sensor
 from services.rendering.camera import CENTER_M, NEAR_M, Cameras, cameras, light_directions
 from services.rendering.normals import Triple, vertex_faces_of, vertex_normals
 from services.rendering.renderer import Rendered
@@ -19,6 +19,8 @@ from services.rendering.views import Views
 
 # A light skin in display values; a detector trained on photographs expects something like it.
 ALBEDO_SRGB = (0.86, 0.72, 0.64)
+# Sintered polyamide as it comes out of the printer.
+NYLON_SRGB = (0.93, 0.92, 0.89)
 _PICTURES = (
     32  # rendered together; more falls out of a core's cache, fewer pays more for each call into torch
 )
@@ -44,6 +46,8 @@ class _Scene:
     exposure: Tensor
     taps: Tensor
     noise: Tensor
+    albedo: Tensor | None
+    jpeg: tuple[Tensor, Tensor] | None
 
     @property
     def count(self) -> int:
@@ -69,6 +73,7 @@ class TorchRenderer:
             count = int(triangles.max()) + 1 if vertex_count is None else vertex_count
             vertex_faces = vertex_faces_of(self.triangles, count)
         self.vertex_faces = vertex_faces.to(self.device, torch.int64)
+        self._latest: tuple[Views, list[tuple[slice, _Scene]]] | None = None
         self._table = sensor.encoding_table(self.device)
         self._albedo = torch.from_numpy(sensor.srgb_to_linear(np.array(ALBEDO_SRGB)).astype(np.float32)).to(
             self.device
@@ -92,9 +97,7 @@ class TorchRenderer:
         together = max(1, min(_PICTURES, _PIXELS // views.size_px**2))
         view_step = max(1, min(len(views), together))
         mask_step = together // view_step
-        for first_view in range(0, len(views), view_step):
-            view_part = slice(first_view, first_view + view_step)
-            scene = self._scene(views.take(view_part))
+        for view_part, scene in self._scenes(views, view_step):
             for first_mask in range(0, len(vertices), mask_step):
                 mask_part = slice(first_mask, first_mask + mask_step)
                 tint = None if colors is None else colors[mask_part]
@@ -198,6 +201,16 @@ class TorchRenderer:
             usable=self.usable(vertices),
         )
 
+    def _scenes(self, views: Views, step: int) -> list[tuple[slice, _Scene]]:
+        """The views in chunks of ``step``, kept until others come: many masks are seen under the same."""
+        latest = self._latest
+        if latest is not None and latest[0] is views:
+            return latest[1]
+        parts = [slice(first, first + step) for first in range(0, len(views), step)]
+        scenes = [(part, self._scene(views.take(part))) for part in parts]
+        self._latest = (views, scenes)
+        return scenes
+
     def _scene(self, views: Views) -> _Scene:
         cams = cameras(views)
         return _Scene(
@@ -215,7 +228,18 @@ class TorchRenderer:
             noise=sensor.sensor_noise(
                 self._tensor(views.noise_seed), self._tensor(views.noise), views.size_px
             ),
+            albedo=self._materials(views),
+            jpeg=_compression(views, self.device),
         )
+
+    def _materials(self, views: Views) -> Tensor | None:
+        """Linear colors (3, v, 1, 1) of the mask in each view; None where all of them are the usual skin."""
+        white, level = np.asarray(views.print_white), np.asarray(views.print_level)
+        if (white == 0).all() and (level == 1).all():
+            return None
+        skin, nylon = (sensor.srgb_to_linear(np.array(color)) for color in (ALBEDO_SRGB, NYLON_SRGB))
+        mixed = (skin[:, None] * (1 - white) + nylon[:, None] * white) * level
+        return self._tensor(mixed.astype(np.float32))[:, :, None, None]
 
     def _render_chunk(
         self,
@@ -266,12 +290,18 @@ class TorchRenderer:
         neutral = sensor.blur(neutral, scene.taps)
         if tint is None:
             colored = sensor.blur(colored, scene.taps)
-            channels = [(colored * self._albedo[k]).add_(neutral) for k in range(3)]
+            albedo = self._albedo if scene.albedo is None else scene.albedo
+            channels = [(colored * albedo[k]).add_(neutral) for k in range(3)]
         else:
             channels = [sensor.blur(t * colored, scene.taps).add_(neutral) for t in tint]
         for k, channel in enumerate(channels):
             level = sensor.encode(channel, self._table).add_(scene.noise[k])
             out.images[..., k] = level.add_(0.5).clamp_(0, 255).to(torch.uint8)
+        if scene.jpeg is not None:
+            where, quality = scene.jpeg
+            files = out.images[:, where]
+            again = jpeg.compressed(files.flatten(0, 1), quality.repeat(len(files)))
+            out.images[:, where] = again.view(files.shape)
 
     def _into_cameras(self, position: Triple, scene: _Scene, masks: int, views: int) -> Triple:
         """Camera coordinates times focal length in px * m (y down), and depths in m: three (V, masks *
@@ -322,6 +352,15 @@ def backgrounds(views: Views) -> NDArray[np.float32]:
     height = 0.5 - (np.arange(views.size_px) + 0.5) / views.size_px
     level = views.background[:, None].astype(np.float64) + views.background_slope[:, None] * height
     return sensor.srgb_to_linear(np.clip(level, 0.0, 1.0)).astype(np.float32)
+
+
+def _compression(views: Views, device: torch.device) -> tuple[Tensor, Tensor] | None:
+    """Which views (k,) become JPEG files, and in what quality (k,), on the CPU; None where none does."""
+    quality = np.rint(np.asarray(views.jpeg_quality)).astype(np.int64)
+    where = np.flatnonzero(quality >= 1)
+    if not len(where):
+        return None
+    return torch.from_numpy(where).to(device), torch.from_numpy(quality[where])
 
 
 def _part(out: Rendered, masks: slice, views: slice) -> Rendered:

@@ -35,7 +35,13 @@ _LIMITS: Mapping[str, Range] = {
     "exposure": (0.01, 100.0),
     "blur_px": (0.0, 16.0),
     "noise": (0.0, 1.0),
+    "jpeg_quality": (0.0, 100.0),
+    "print_white": (0.0, 1.0),
+    "print_level": (0.05, 1.3),
 }
+# Drawn after everything else, so that whoever leaves them alone sees the views of before; each with the value
+# that changes nothing.
+_LATER: Mapping[str, float] = {"jpeg_quality": 0.0, "print_white": 0.0, "print_level": 1.0}
 _SIZE_LIMITS = (16, 4096)
 
 
@@ -59,6 +65,9 @@ class ViewRanges:
     ``exposure``        factor on the linear picture
     ``blur_px``         standard deviation of a Gaussian blur
     ``noise``           standard deviation of the sensor noise, in display values (1 is white)
+    ``jpeg_quality``    1 to 100, rounded: the picture has been a JPEG file; below 1 it has not
+    ``print_white``     color of the material: 0 is skin, 1 white nylon
+    ``print_level``     how much light it throws back: factor on its color (linear)
     ``size_px``         width and height of the picture
     =================== ================================================================================
 
@@ -80,6 +89,9 @@ class ViewRanges:
     exposure: Range = (0.8, 1.2)
     blur_px: Range = (0.0, 0.8)
     noise: Range = (0.0, 0.02)
+    jpeg_quality: Range = (0.0, 0.0)
+    print_white: Range = (0.0, 0.0)
+    print_level: Range = (1.0, 1.0)
     size_px: int = 160
 
     def __post_init__(self) -> None:
@@ -100,7 +112,8 @@ class ViewRanges:
 class Views:
     """Drawn views: one float32 ``(n,)`` array per quantity of :class:`ViewRanges`, in its units.
 
-    ``noise_seed`` int64 ``(n,)`` numbers each view's own noise. The arrays are read-only.
+    ``noise_seed`` int64 ``(n,)`` numbers each view's own noise. The arrays are read-only. The last three
+    may be left out: then they change nothing.
     Raises :class:`BadInput` where an array's shape differs or a value is not finite.
     """
 
@@ -121,9 +134,15 @@ class Views:
     noise: Float32s
     noise_seed: NDArray[np.int64]
     size_px: int = 160
+    jpeg_quality: Float32s | None = None
+    print_white: Float32s | None = None
+    print_level: Float32s | None = None
 
     def __post_init__(self) -> None:
         count = np.asarray(self.yaw_deg).shape[0] if np.asarray(self.yaw_deg).ndim == 1 else -1
+        for name, nothing in _LATER.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.full(max(count, 0), nothing, np.float32))
         for name in (*_LIMITS, "noise_seed"):
             kind = np.int64 if name == "noise_seed" else np.float32
             array = np.array(getattr(self, name), dtype=kind)
@@ -162,13 +181,20 @@ def sample_views(ranges: ViewRanges, count: int, seed: int) -> Views:
         raise BadInput(f"views seed: expected a number from 0 up, got {seed}")
     generator = np.random.Generator(np.random.PCG64(seed))
     drawn: dict[str, Float32s] = {}
-    for name in _LIMITS:
+
+    def draw(name: str) -> None:
         low, high = getattr(ranges, name)
         share = generator.random(count)
         if name == "yaw_deg":
             share = (np.arange(count) + share) / count
         drawn[name] = np.clip(low + share * (high - low), low, high).astype(np.float32)
+
+    for name in _LIMITS:
+        if name not in _LATER:
+            draw(name)
     noise_seed = generator.integers(0, 2**31, size=count, dtype=np.int64)
+    for name in _LATER:
+        draw(name)
     return Views(**drawn, noise_seed=noise_seed, size_px=ranges.size_px)
 
 
@@ -184,6 +210,7 @@ def frontal_view(size_px: int = 160) -> Views:
         "specular": 0.1,
         "background": 0.5,
         "exposure": 1.0,
+        **_LATER,
     }
     arrays = {name: np.array([one.get(name, 0.0)], dtype=np.float32) for name in _LIMITS}
     return Views(**arrays, noise_seed=np.zeros(1, dtype=np.int64), size_px=size_px)

@@ -34,6 +34,17 @@ def test_every_model_is_listed_with_role_licence_hash_and_how_to_get_it():
         assert entry["installed"] == "yes"
 
 
+def test_files_that_the_user_brings_are_listed_with_their_terms(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATAMASK_MODELS", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "no-model.onnx").write_text("text")
+    answer = run()
+    assert answer.exit_code == 0
+    assert "onnx:my-recognizer.onnx" in answer.stdout
+    assert "non-commercial" in answer.stdout
+    assert "no-model" not in answer.stdout
+
+
 def test_the_table_names_every_model_even_on_eighty_columns():
     answer = run()
     assert answer.exit_code == 0

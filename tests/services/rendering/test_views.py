@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from services.errors import BadInput
+from services.rendering.presets import PRESETS
 from services.rendering.views import ViewRanges, Views, frontal_view, sample_views
 
 PAIRS = [f.name for f in dataclasses.fields(ViewRanges) if f.name != "size_px"]
@@ -22,7 +23,7 @@ def test_the_same_seed_draws_the_same_views_and_another_seed_others() -> None:
 
 
 def test_every_quantity_stays_in_its_range_and_fills_it() -> None:
-    ranges = ViewRanges()
+    ranges = ViewRanges(jpeg_quality=(20, 95), print_white=(0, 1), print_level=(0.3, 1.2))
     views = sample_views(ranges, 400, 1)
     for name in PAIRS:
         low, high = getattr(ranges, name)
@@ -95,3 +96,22 @@ def test_views_load_without_torch() -> None:
     code = "import sys, services.rendering.camera, services.rendering.views; print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
+
+
+def test_quantities_that_came_later_leave_the_draws_of_the_others_alone() -> None:
+    plain = sample_views(ViewRanges(), 6, 9)
+    changed = sample_views(ViewRanges(jpeg_quality=(10, 90), print_white=(0, 1)), 6, 9)
+    for field in dataclasses.fields(Views):
+        same = np.array_equal(getattr(plain, field.name), getattr(changed, field.name))
+        assert same == (field.name not in ("jpeg_quality", "print_white")), field.name
+    assert not plain.jpeg_quality.any()
+    assert (plain.print_level == 1).all()
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_preset_is_a_set_of_valid_ranges(name: str) -> None:
+    ranges = ViewRanges(**PRESETS[name])
+    views = sample_views(ranges, 50, 2)
+    for quantity, (low, high) in PRESETS[name].items():
+        assert getattr(views, quantity).min() >= np.float32(low)
+        assert getattr(views, quantity).max() <= np.float32(high)
