@@ -76,7 +76,9 @@ def calibrate(
     _check(spreads, pairs)
     report = progress or _silent
     left_out: list[str] = []
-    embedded, people = _embed(model, photos, left_out, report) if photos else (np.zeros((0, 0), np.float32), [])
+    embedded, people = (
+        _embed(model, photos, left_out, report) if photos else (np.zeros((0, 0), np.float32), [])
+    )
     sets: list[PairSet] = []
     probe: tuple[float, ...] = ()
     for spread in spreads:
@@ -176,7 +178,8 @@ def _set(kind: str, spread: float | None, impostor: Float, genuine: Float, info:
 
 
 def _embed(
-    model: str, photos: Sequence[Photo], left_out: list[str], report: Progress) -> tuple[Float, list[str]]:
+    model: str, photos: Sequence[Photo], left_out: list[str], report: Progress
+) -> tuple[Float, list[str]]:
     embedded, people = [], []
     for k, photo in enumerate(photos):
         try:

@@ -23,16 +23,8 @@ GENES = len(basis_info(BASIS).gene_names)
 
 
 def population(**changes):
-    return Population(
-        **{
-            "model": "dlib-resnet",
-            "basis": BASIS,
-            "spread": 0.4,
-            "ranges": ViewRanges(),
-            "seed": 5,
-            **changes,
-        }
-    )
+    given = {"model": "dlib-resnet", "basis": BASIS, "spread": 0.4, "ranges": ViewRanges(), "seed": 5}
+    return Population(**{**given, **changes})
 
 
 def test_people_are_drawn_by_block_and_views_are_mixed():
@@ -54,9 +46,8 @@ def test_people_are_drawn_by_block_and_views_are_mixed():
 def test_embeddings_are_compared_row_by_row():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 5, 8)).astype(np.float32)
-    np.testing.assert_allclose(
-        compared("distance", a, b), [np.linalg.norm(x - y) for x, y in zip(a, b, strict=True)], rtol=1e-6
-    )
+    distances = [np.linalg.norm(x - y) for x, y in zip(a, b, strict=True)]
+    np.testing.assert_allclose(compared("distance", a, b), distances, rtol=1e-6)
     cosines = [x @ y / np.linalg.norm(x) / np.linalg.norm(y) for x, y in zip(a, b, strict=True)]
     np.testing.assert_allclose(compared("similarity", a, b), cosines, rtol=1e-5)
 
@@ -96,10 +87,6 @@ def test_a_calibration_goes_on_where_it_stopped(quick, tmp_path):
     again, _ = run(place, 12)
     assert quick[2:] == [(0.3, 2)]
     assert again.sets[0].impostor_pairs == 12
-    place.delete(f"dlib-resnet/spread-0.3/{block_key(1)}")
-    healed, _ = run(place, 12)
-    assert quick[3:] == [(0.3, 1)]
-    np.testing.assert_allclose(healed.sets[0].median_impostor, again.sets[0].median_impostor, rtol=1e-5)
     with pytest.raises(BadInput, match="seed"):
         run(place, seed=2)
     place.put(f"dlib-resnet/spread-0.3/{block_key(0)}", b"damaged")
@@ -130,7 +117,7 @@ def test_photos_make_sets_of_their_own_and_bad_ones_are_left_out(quick, tmp_path
 
 def test_what_cannot_be_calibrated_is_refused_before_anything_is_drawn(tmp_path):
     place = open_store(tmp_path)
-    with pytest.raises(BadInput, match="too few.*300"):
+    with pytest.raises(BadInput, match=r"too few.*300"):
         run(place, pairs=299)
     with pytest.raises(BadInput, match="recognizer"):
         calibrate("viola-jones", BASIS, (0.4,), 300, 1, ViewRanges(), place)
