@@ -76,9 +76,7 @@ def calibrate(
     _check(spreads, pairs)
     report = progress or _silent
     left_out: list[str] = []
-    embedded, people = (
-        _embed(model, photos, left_out, report) if photos else (np.zeros((0, 0), np.float32), [])
-    )
+    embedded, people = _embed(model, photos, left_out, report)
     sets: list[PairSet] = []
     probe: tuple[float, ...] = ()
     for spread in spreads:
@@ -188,6 +186,8 @@ def _embed(
         except BadInput as error:
             left_out.append(str(error))
         report("photos", k + 1, len(photos))
+    if not photos:
+        return np.zeros((0, 0), np.float32), []
     if not embedded:
         raise BadInput(f"none of {len(photos)} photos can be used; the first: {left_out[0]}")
     return np.stack(embedded), people

@@ -189,7 +189,7 @@ def _assured_errors(count: int, far: float) -> int:
     errors = np.arange(int(far * count) + 1)
     upper = stats.beta.ppf(CONFIDENCE, errors + 1, count - errors)
     # 3/f is the exact 2.996/f rounded up, so zero errors always do.
-    return max(0, int((upper <= far).sum()) - 1)
+    return max(0, int(np.count_nonzero(np.asarray(upper) <= far)) - 1)
 
 
 def _sign(similarity: bool) -> float:

@@ -88,11 +88,8 @@ def test_every_machine_is_asked_about_every_subject(found):
 
 def test_the_gap_is_that_of_the_elites_rows(found):
     _, said = found
-    own = {
-        r["machine"]: r["rate"]["share"]
-        for r in said["rows"]
-        if r["subject"] == MASK and r["what"] == "detect"
-    }
+    rows = [r for r in said["rows"] if r["subject"] == MASK and r["what"] == "detect"]
+    own = {r["machine"]: r["rate"]["share"] for r in rows}
     assert said["gap"]["detect"] == {
         "fitted": own["dlib-hog"],
         "critic": own["viola-jones"],
@@ -193,11 +190,7 @@ def test_nothing_is_embedded_where_nothing_was_seen():
 
 def test_stills_are_large_and_of_every_subject():
     drawn = stills(claim(), 2, 5, size_px=200)
-    assert [s.subject for s in drawn[::2]] == [
-        MASK,
-        "neutral head",
-        "random heads, spread 0.4",
-        "noise, spread 1.2",
-    ]
+    controls = ["neutral head", "random heads, spread 0.4", "noise, spread 1.2"]
+    assert [s.subject for s in drawn[::2]] == [MASK, *controls]
     assert all(s.pixels.shape == (200, 200, 3) for s in drawn)
     assert not np.array_equal(drawn[0].pixels, drawn[1].pixels)
