@@ -123,8 +123,7 @@ def verify(
     if photos:
         target = claim.targets.get(RESNET)
         found["photographs"] = printed_rows(photos, witnesses, claim.critics, target, cuts[RESNET], report)
-    _write(run, found)
-    return found
+    return _write(run, found)
 
 
 def _check(claim: Claim, views: int) -> None:
@@ -248,11 +247,13 @@ def _identified(
     return {**found, "recognizer": RESNET, "photos": len(entries), "left_out": left_out}
 
 
-def _write(run: Store, found: Mapping[str, Any]) -> None:
-    run.put("verify/verify.json", (json.dumps(found, indent=1, allow_nan=False) + "\n").encode())
+def _write(run: Store, found: Mapping[str, Any]) -> dict[str, Any]:
+    text = json.dumps(found, indent=1, allow_nan=False)
+    run.put("verify/verify.json", f"{text}\n".encode())
     run.put("verify/rates.png", verification_plot(found))
     if found["identification"] is not None:
         run.put("verify/identification.png", identification_plot(found["identification"]))
+    return dict(json.loads(text))
 
 
 def _silent(what: str, done: int, of: int) -> None:
