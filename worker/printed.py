@@ -68,7 +68,7 @@ def printed_rows(
             seen["audit"].append(view.detected)
             for name in seen:
                 if name != "audit":
-                    score = witnesses.detectors[name].score(torch.from_numpy(picture[None])).score
+                    score = witnesses.detectors[name].score(torch.from_numpy(picture[None].copy())).score
                     seen[name].append(bool(score[0] > witnesses.infos[name].threshold))
             report("photographs", done := done + 1, total)
         count = len(seen["audit"])
