@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy  # its parts load when they are first used: the command line starts without them
 from numpy.typing import NDArray
-from scipy import stats
 
 from services.errors import BadInput
 
@@ -84,8 +84,8 @@ def exact_rate(hits: int, trials: int) -> Rate:
     """
     _check_trials(hits, trials)
     tail = (1.0 - CONFIDENCE) / 2
-    low = 0.0 if hits == 0 else float(stats.beta.ppf(tail, hits, trials - hits + 1))
-    high = 1.0 if hits == trials else float(stats.beta.ppf(1.0 - tail, hits + 1, trials - hits))
+    low = 0.0 if hits == 0 else float(scipy.stats.beta.ppf(tail, hits, trials - hits + 1))
+    high = 1.0 if hits == trials else float(scipy.stats.beta.ppf(1.0 - tail, hits + 1, trials - hits))
     return Rate(hits, trials, hits / trials, low, high)
 
 
@@ -117,7 +117,7 @@ def threshold_at(
         )
     tail = (1.0 - CONFIDENCE) / 2
     passing = math.floor(far * count + 1e-9)
-    first, last = (int(stats.binom.ppf(p, count, far)) for p in (tail, 1.0 - tail))
+    first, last = (int(scipy.stats.binom.ppf(p, count, far)) for p in (tail, 1.0 - tail))
     # Counted from 1, the quantile lies between the order statistics of ranks `first` and `last + 1`.
     edge = _sign(similarity)
     cut = float(ordered[min(passing, count - 1)])
@@ -187,7 +187,7 @@ def genuine_pairs(people: Sequence[Hashable], seed: int) -> NDArray[np.int64]:
 def _assured_errors(count: int, far: float) -> int:
     """The most errors in ``count`` pairs at which the FAR is below ``far`` at 95% confidence, one-sided."""
     errors = np.arange(int(far * count) + 1)
-    upper = stats.beta.ppf(CONFIDENCE, errors + 1, count - errors)
+    upper = scipy.stats.beta.ppf(CONFIDENCE, errors + 1, count - errors)
     # 3/f is the exact 2.996/f rounded up, so zero errors always do.
     return max(0, int(np.count_nonzero(np.asarray(upper) <= far)) - 1)
 
