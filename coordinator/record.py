@@ -186,8 +186,7 @@ class Record:
 
     def remove(self, keys: Sequence[str]) -> None:
         """Remove objects that a commit has covered."""
-        for key in keys:
-            self.store.delete(key)
+        self.store.delete_many(keys)
 
     def close(self) -> None:
         """Stop beating; the run is free for others."""

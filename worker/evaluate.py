@@ -8,10 +8,11 @@ from functools import lru_cache
 
 import torch
 
+from services.errors import CorruptData
 from services.storage.store import ObjectMissing, Store
 from worker.fingerprint import fingerprint, pick_device
 from worker.objects import batch_key, read_target, record_failure, scores_key
-from worker.plan import Batch, Plan, decode_batch
+from worker.plan import Batch, Plan, batch_id, decode_batch
 from worker.scorer import Scorer
 
 
@@ -51,7 +52,10 @@ class Evaluator:
             data = run.get(batch_key(batch))
         except ObjectMissing:
             return Summary(batch, "gone")
-        work = decode_batch(data, f"{run.url}/{batch_key(batch)}")
+        where = f"{run.url}/{batch_key(batch)}"
+        work = decode_batch(data, where)
+        if batch_id(data) != batch:
+            raise CorruptData(f"{where}: it holds another batch; remove it, then run again with --resume")
         scorer = self._scorer_for(work.plan, run)
         try:
             scores = scorer.score(work)

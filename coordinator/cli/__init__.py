@@ -17,6 +17,7 @@ from coordinator.cli.evolve import evolve
 from coordinator.cli.gaze import gaze
 from coordinator.cli.mesh import mesh
 from coordinator.cli.models import models
+from coordinator.cli.pull import pull
 from coordinator.cli.show import show
 from coordinator.cli.verify import verify
 from coordinator.cli.worker import worker
@@ -31,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (evolve, show, mesh, models, doctor, worker, calibrate, verify, gaze):
+for command in (evolve, show, pull, mesh, models, doctor, worker, calibrate, verify, gaze):
     app.command(command.__name__)(command)
 
 INTERRUPTED = 130

@@ -28,6 +28,7 @@ from worker.probe import probe
 
 REDIS_MINIMUM = (6, 2)
 REDIS_WAIT_S = 2.0
+STORE_WAIT_S = 5.0
 
 State = Literal["ok", "optional", "missing"]
 
@@ -44,7 +45,10 @@ class Check:
 
 def doctor(
     store: Annotated[
-        str, typer.Option(envvar="DATAMASK_STORE", help="Where runs are to be kept: a folder or a URL.")
+        str,
+        typer.Option(
+            envvar="DATAMASK_STORE", help="Where runs are to be kept: a folder, or s3://bucket/prefix."
+        ),
     ] = "runs",
     broker: Annotated[
         str | None,
@@ -183,11 +187,11 @@ def check_bases() -> Iterator[Check]:
 
 
 def check_store(url: str) -> Check:
-    """Write, link and lock in the store. A folder that this makes is removed again."""
+    """Write, and have writers race, in the store. A folder that this makes is removed again."""
     path = Path(url).expanduser() if "://" not in url else None
     made = path is not None and not path.exists()
     try:
-        opened = open_store(url, write=True)
+        opened = open_store(url, write=True, patience_s=STORE_WAIT_S)
         return Check("store", "ok", f"writable: {opened.url}")
     except (BadInput, Unavailable) as error:
         return Check("store", "missing", f"{error}", "name another with --store or DATAMASK_STORE")

@@ -31,7 +31,8 @@ def evolve(
         Path, typer.Argument(help="Run spec (TOML); examples/ has some to start from.", show_default=False)
     ],
     store: Annotated[
-        str, typer.Option(envvar="DATAMASK_STORE", help="Where runs are kept: a folder or a file:// URL.")
+        str,
+        typer.Option(envvar="DATAMASK_STORE", help="Where runs are kept: a folder, or s3://bucket/prefix."),
     ] = "runs",
     run: Annotated[
         str | None, typer.Option(help="Name of the run. Default: the spec's name and a free number.")

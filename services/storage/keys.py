@@ -23,6 +23,11 @@ def check_key(key: str) -> str:
     return key
 
 
+def is_key(key: str) -> bool:
+    """Whether `key` is one: see :func:`check_key`."""
+    return _fault(key) is None
+
+
 def check_prefix(prefix: str) -> str:
     """Return `prefix` if it can begin a key: "", a whole key, or a part such as "batches/" or "batches/4f".
 

@@ -14,12 +14,12 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from services.errors import BadInput, DatamaskError, Unavailable
 from services.storage.keys import check_key, check_prefix
-from services.storage.store import ObjectMissing
+from services.storage.store import Entry, ObjectMissing
 
 _TEMPORARY = ".tmp-"
 _LOCK = ".lock"
@@ -113,6 +113,14 @@ class LocalStore:
             keys = _walk(start, f"{folder}/" if folder else "")
             return sorted(key for key in keys if key.startswith(prefix))
 
+    def entries(self, prefix: str = "") -> Sequence[Entry]:
+        found = []
+        for key in self.list(prefix):
+            path = self._path(key)
+            with _explained("look at", path), contextlib.suppress(*_ABSENT):
+                found.append(Entry(key, path.stat().st_size))
+        return found
+
     def delete(self, key: str) -> None:
         path = self._path(key)
         with _explained("remove", path):
@@ -121,6 +129,18 @@ class LocalStore:
             except _ABSENT:
                 return
             _sync_folder(path.parent)
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        paths = [self._path(key) for key in keys]
+        with _explained("remove from", self._root):
+            touched = set()
+            for path in paths:
+                with contextlib.suppress(*_ABSENT):
+                    path.unlink()
+                    touched.add(path.parent)
+            # A folder is synced once, however many names went: that is most of what removing costs.
+            for folder in sorted(touched):
+                _sync_folder(folder)
 
     def sweep(self, older_than_s: float = 86_400.0) -> int:
         latest = time.time() - older_than_s
@@ -288,8 +308,8 @@ _MENDS = {
     errno.EACCES: "give this user write permission there, or choose another store",
     errno.EPERM: "give this user write permission there, or choose another store",
     errno.EROFS: "the file system is read-only: choose another store",
-    errno.ENOSPC: "free some space or choose another store; then go on with --resume",
-    errno.EDQUOT: "the quota is used up: free some space or choose another store; then go on with --resume",
+    errno.ENOSPC: "free some space or choose another place, then go on (evolve: --resume)",
+    errno.EDQUOT: "the quota is used up: free some space or choose another place, then go on",
     errno.EFBIG: "the file size limit is reached: raise it (ulimit -f) or choose another store",
     errno.EMFILE: "too many open files: raise the limit (ulimit -n)",
 }

@@ -7,9 +7,9 @@ exactly one wins; what a call has returned from survives a crash.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
 from services.errors import BadInput, DatamaskError
@@ -25,6 +25,14 @@ class ObjectMissing(DatamaskError):
 
     def __reduce__(self) -> tuple[type[ObjectMissing], tuple[str, str]]:
         return (ObjectMissing, (self.key, self.url))
+
+
+class Entry(NamedTuple):
+    """One object of a listing. size: bytes; etag: S3's, often the MD5 of the bytes; else None."""
+
+    key: str
+    size: int
+    etag: str | None = None
 
 
 class Store(Protocol):
@@ -57,38 +65,54 @@ class Store(Protocol):
         """The bytes and the tag that names this version of them, or None where there is nothing."""
 
     def replace(self, key: str, data: bytes, expected_tag: str | None) -> bool:
-        """Compare and swap: write if the object still has `expected_tag` (None: if there is nothing)."""
+        """Compare and swap: write if the object still has `expected_tag` (None: if there is nothing).
+
+        A tag follows from the bytes. Who takes turns with others must write other bytes each time.
+        """
 
     def list(self, prefix: str = "") -> list[str]:
         """Every key that begins with `prefix` (characters, not folders), sorted by code point."""
 
+    def entries(self, prefix: str = "") -> Sequence[Entry]:
+        """As :meth:`list`, with sizes; an object that goes while this looks is left out."""
+
     def delete(self, key: str) -> None:
         """Remove the object; nothing there is fine."""
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """Remove many objects, in fewer steps than one by one. Where it fails, some may be gone."""
 
     def sweep(self, older_than_s: float = 86_400.0) -> int:
         """Remove what killed writers left half-written at least so many seconds ago; returns how many."""
 
 
-def open_store(url: str | Path, *, write: bool = False) -> Store:
-    """Open the store at `url`: a path (`~` allowed) or a file:// URL.
+def open_store(url: str | Path, *, write: bool = False, patience_s: float | None = None) -> Store:
+    """Open the store at `url`: a path (`~` allowed), a file:// URL or s3://bucket/prefix.
 
     Args:
-        url: where. A folder need not exist yet; writing makes it.
-        write: make the folder and try whether the place keeps a store's promises.
+        url: where. A folder need not exist yet; writing makes it. A bucket must exist.
+        write: make the folder, and try whether the place keeps a store's promises.
+        patience_s: how long a server that does not answer is waited for; None: a minute.
 
     Raises:
-        BadInput: the URL cannot be used.
-        Unavailable: with `write`, the place cannot be written to or lacks hard links or locks.
+        BadInput: the URL cannot be used, or there is no such bucket.
+        Unavailable: with `write`, the place cannot be reached or written to, or breaks a store's promises.
     """
     text = str(url)
     scheme = text.split("://", 1)[0].lower() if "://" in text else "path"
     opener = _OPENERS.get(scheme)
     if opener is None:
-        raise BadInput(f"store {text!r}: {scheme}:// is not in this version; use a folder or a file:// URL")
-    return opener(text, write)
+        raise BadInput(
+            f"store {text!r}: {scheme}:// is not known; use a folder, a file:// URL or s3://bucket/prefix"
+        )
+    return opener(text, write, patience_s)
 
 
-def _open_path(text: str, write: bool) -> Store:
+class _Opener(Protocol):
+    def __call__(self, text: str, write: bool, patience_s: float | None) -> Store: ...
+
+
+def _open_path(text: str, write: bool, patience_s: float | None) -> Store:
     from services.storage.local import LocalStore
 
     if not text.strip() or "\0" in text:
@@ -103,7 +127,7 @@ def _open_path(text: str, write: bool) -> Store:
     return store
 
 
-def _open_file_url(text: str, write: bool) -> Store:
+def _open_file_url(text: str, write: bool, patience_s: float | None) -> Store:
     parts = urlsplit(text)
     if (
         parts.netloc not in ("", "localhost")
@@ -112,8 +136,14 @@ def _open_file_url(text: str, write: bool) -> Store:
         or parts.fragment
     ):
         raise BadInput(f"store {text!r}: expected file:///absolute/path with special characters %-encoded")
-    return _open_path(unquote(parts.path), write)
+    return _open_path(unquote(parts.path), write, patience_s)
 
 
-# One line a scheme: a bucket store registers here and nothing else changes.
-_OPENERS: dict[str, Callable[[str, bool], Store]] = {"path": _open_path, "file": _open_file_url}
+def _open_bucket(text: str, write: bool, patience_s: float | None) -> Store:
+    from services.storage.s3 import open_s3  # boto3 takes a while to load; runs in folders do without
+
+    return open_s3(text, write, patience_s)
+
+
+# One line a scheme.
+_OPENERS: dict[str, _Opener] = {"path": _open_path, "file": _open_file_url, "s3": _open_bucket}

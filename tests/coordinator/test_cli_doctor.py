@@ -69,6 +69,19 @@ def test_a_store_that_cannot_be_written_is_named(tmp_path):
     assert file.read_text() == "x"
 
 
+def test_a_bucket_is_tried_as_well(s3_server, monkeypatch):
+    found = check_store(s3_server.url)
+    assert (found.state, found.found) == ("ok", f"writable: {s3_server.url}")
+    found = check_store("s3://unmade/runs")
+    assert found.state == "missing"
+    assert "aws s3 mb s3://unmade" in found.found
+    monkeypatch.setattr(module, "STORE_WAIT_S", 0.5)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    found = check_store(s3_server.url)
+    assert found.state == "missing"
+    assert "http://127.0.0.1:9 does not answer" in found.found
+
+
 def test_damaged_weights_are_named(tmp_path, monkeypatch):
     changed = tmp_path / "weights.dat"
     changed.write_bytes(b"not the weights")

@@ -135,14 +135,24 @@ def test_a_batch_is_scored_once(plan: Plan, genomes: np.ndarray, tmp_path: Path)
     assert decode_scores(run.get(scores_key(batch)), "scores").raw.shape == (3, 4, 1)
 
 
-def test_damaged_objects_are_named(plan: Plan, genomes: np.ndarray, tmp_path: Path) -> None:
-    run = open_store(tmp_path, write=True)
-    data = bytearray(Batch(plan, genomes, 3, 1).encoded())
-    data[-5] ^= 1
-    run.create(batch_key("ab"), bytes(data))
-    with pytest.raises(CorruptData, match="batches/ab"):
-        Evaluator("cpu").evaluate(run, "ab")
-    assert attempts(run, "ab") == 0
+@pytest.mark.parametrize("place", ["folder", "bucket"])
+def test_damaged_objects_are_named(
+    plan: Plan, genomes: np.ndarray, tmp_path: Path, place: str, request: pytest.FixtureRequest
+) -> None:
+    run = open_store(tmp_path if place == "folder" else request.getfixturevalue("s3_server").url)
+    whole = Batch(plan, genomes, 3, 1).encoded()
+    flipped = bytearray(whole)
+    flipped[-5] ^= 1
+    evaluator = Evaluator("cpu")
+    for batch, data in {"ab": bytes(flipped), "cd": whole[:-20], "ef": b"", "0123": whole}.items():
+        run.create(batch_key(batch), data)
+        with pytest.raises(CorruptData, match=rf"{run.url}/batches/{batch}: .*remove it, then run again"):
+            evaluator.evaluate(run, batch)
+        assert attempts(run, batch) == 0
+        assert not run.exists(scores_key(batch))
+    run.put(scores_key("ab"), whole[:-20])
+    with pytest.raises(CorruptData, match=r"scores/ab: its content does not match .*remove it"):
+        decode_scores(run.get(scores_key("ab")), f"{run.url}/{scores_key('ab')}")
 
 
 def test_a_failing_batch_leaves_its_traceback(plan: Plan, tmp_path: Path) -> None:
