@@ -104,7 +104,7 @@ class ConsentSpec(Table):
     subject: Text | Annotated[list[Text], Field(min_length=1)]
     granted_by: Text | Annotated[list[Text], Field(min_length=1)]
     purpose: Text
-    covers: list[Literal["evolve", "print", "exhibit"]] = Field(default=["evolve"])
+    covers: list[Literal["evolve", "print", "exhibit", "cloud"]] = Field(default=["evolve"])
     expires: datetime.date | None = None
 
     @model_validator(mode="after")
