@@ -107,7 +107,8 @@ class Sampler:
     def probe(self) -> Float:
         """The neutral head's embedding from the front, float32 (d,): it tells whether two samplers agree."""
         neutral = np.zeros((1, len(self._decoder.basis.gene_names)), np.float32)
-        return self._see(neutral, frontal_view(self.population.ranges.size_px))[0][0]
+        seen = self._see(neutral, frontal_view(self.population.ranges.size_px))[0]
+        return np.asarray(seen[0], np.float32)
 
     def _embed(self, genomes: Float, views: Views) -> tuple[Float, NDArray[np.bool_]]:
         """Embeddings (n, d) and detections (n,) of head k under view k, in lanes."""

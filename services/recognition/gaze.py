@@ -171,4 +171,4 @@ def heat_colors(share: Float) -> NDArray[np.uint8]:
         plaster + (hot - plaster) * strength,
         plaster + (cold - plaster) * -strength,
     )
-    return np.rint(color).astype(np.uint8)
+    return np.asarray(np.rint(color), np.uint8)
