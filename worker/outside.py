@@ -100,7 +100,7 @@ def _result(
 
 
 def _rates(pictures: Sequence[Still], found: Sequence[tuple[int, Asked]]) -> list[Mapping[str, Any]]:
-    rows = []
+    rows: list[Mapping[str, Any]] = []
     for subject in dict.fromkeys(still.subject for still in pictures):
         own = [asked for k, asked in found if pictures[k].subject == subject]
         detected = [sees_face(a) for a in own if a.call == "DetectFaces"]
