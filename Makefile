@@ -43,6 +43,7 @@ format: setup ## Put the code into its one format
 
 bench: setup ## Measure speed against the usual loop; writes bench/results/latest.json
 	$(PY) -m bench.throughput $(ARGS)
+	$(PY) -m bench.insightface
 
 evidence: setup ## Write the tables of the README from many runs (an hour on 2 cores)
 	$(PY) -m bench.evidence $(ARGS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -71,3 +73,34 @@ def test_a_blob_that_equals_every_other_blob_gains_nothing_by_being_constant() -
     np.testing.assert_allclose(blob, [[-1.0, -1.0]], atol=1e-5)
     alone = consistency_margin(within, np.array([np.nan], np.float32), 0.6)
     np.testing.assert_allclose(alone, apart)
+
+
+def test_detection_gates_what_asks_for_it() -> None:
+    unseen, seen, near = array([-3.0, -3.0]), array([1.0, 1.0]), array([0.3, 0.3])
+    gated = replace(FACE, gate=True)
+    for objective, hidden in ((FACE, 3.0), (gated, CONSISTENT_FLOOR)):
+        below = fitness([HOG, objective], [unseen, near], np.zeros(1, np.float32), np.array([True]))
+        above = fitness([HOG, objective], [seen, near], np.zeros(1, np.float32), np.array([True]))
+        assert below.values[0, 1] == pytest.approx(hidden, abs=0.01)
+        assert above.values[0, 1] == pytest.approx(3.0, abs=0.02)
+
+
+def test_consistency_of_a_similarity_is_one_less_it() -> None:
+    alike = replace(SAME, measure="similarity", threshold=0.4, scale=0.1)
+    found = margins(alike, array([0.5, 0.6]), np.array([np.nan], np.float32))
+    np.testing.assert_allclose(found, [[1.0, 0.0]], atol=1e-5)
+
+
+def test_an_objective_counts_views_as_it_says() -> None:
+    raw = [array([1.0, 3.0, -2.0])]
+    for objective, value in (
+        (HOG, 0.5 * 2 / 3 - 0.5 * 2),
+        (replace(HOG, aggregate="worst-k", k=2), -0.5),
+        (replace(HOG, aggregate="quantile", q=0.5), 1.0),
+    ):
+        result = fitness([objective], raw, np.zeros(1, np.float32), np.array([True]))
+        assert result.fitness[0] == pytest.approx(value, abs=1e-5)
+
+
+def test_the_second_objective_of_a_kind_has_a_label_of_its_own() -> None:
+    assert replace(FACE, number=2).label == "identity:dlib-resnet#2"

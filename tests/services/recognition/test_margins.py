@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.recognition.margins import detection_margin, distance_margin, value_over_views
+from services.recognition.margins import detection_margin, distance_margin, margin, value_over_views
 
 
 def test_margins_are_zero_at_the_threshold_and_positive_beyond() -> None:
@@ -29,3 +29,25 @@ def test_results_are_float32_and_arguments_stay_as_they_are() -> None:
 def test_value_needs_views(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="at least one view"):
         value_over_views(np.zeros(shape, dtype=np.float32))
+
+
+def test_each_measure_has_its_own_scale() -> None:
+    assert margin(np.float32([0.3, 0.5]), 0.3, "similarity", 0.1).tolist() == pytest.approx(
+        [0.0, 2.0], abs=1e-5
+    )
+    assert margin(np.float32([0.4, 0.6]), 0.5, "distance", 0.05).tolist() == pytest.approx(
+        [2.0, -2.0], abs=1e-5
+    )
+    odds = margin(np.float32([0.5, 0.9, 0.0, 1.0]), 0.5, "probability", 2.0)
+    assert odds[:2].tolist() == pytest.approx([0.0, np.log(9) / 2], abs=1e-5)
+    assert np.isfinite(odds).all()
+    assert odds[3] == -odds[2]
+
+
+def test_worst_views_and_quantiles() -> None:
+    margins = np.float32([[1.0, 3.0, 2.0, -5.0]])
+    assert value_over_views(margins, "worst-k", k=1).tolist() == [-5.0]
+    assert value_over_views(margins, "worst-k", k=2).tolist() == [-2.0]
+    assert value_over_views(margins, "worst-k", k=9).tolist() == [0.25]
+    assert value_over_views(margins, "quantile", q=0.0).tolist() == [-5.0]
+    assert value_over_views(margins, "quantile", q=0.5).tolist() == [1.5]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from bench import onnx_models as make
 from services.errors import BadInput, Unavailable
 from services.recognition import catalog, files, onnx_files, template
 
@@ -26,22 +25,6 @@ HERE = Path(__file__)
 PLACES = [parent / "shared" / "models" for parent in HERE.parents[3:6]]
 if "DATAMASK_TEST_MODELS" in os.environ:
     PLACES = [Path(os.environ["DATAMASK_TEST_MODELS"])]
-
-
-def _support() -> ModuleType:
-    name = "datamask_tests_onnx_models"
-    if name not in sys.modules:
-        path = HERE.parents[2] / "support" / "onnx_models.py"
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-make = _support()
 
 
 @pytest.fixture

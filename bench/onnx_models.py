@@ -1,11 +1,13 @@
-"""Small ONNX files with random weights and the signatures of insightface's packs, for tests."""
+"""ONNX files with random weights and the signatures of insightface's packs, for benchmarks and tests."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 
@@ -15,12 +17,12 @@ class _Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
 
-    def constant(self, array: np.ndarray) -> str:
+    def constant(self, array: NDArray[Any]) -> str:
         name = f"w{len(self.weights)}"
         self.weights.append(numpy_helper.from_array(array, name))
         return name
 
-    def node(self, kind: str, *inputs: str, name: str | None = None, **attributes: object) -> str:
+    def node(self, kind: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
         output = name or f"t{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
         return output
@@ -30,10 +32,14 @@ class _Graph:
         scale = np.sqrt(2.0 / (9 * inside))
         filters = self.random.normal(0, scale, (outside, inside, 3, 3)).astype(np.float32)
         biases = self.random.normal(bias, 0.1, outside).astype(np.float32)
-        attributes = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [stride, stride]}
+        attributes: dict[str, Any] = {
+            "kernel_shape": [3, 3],
+            "pads": [1, 1, 1, 1],
+            "strides": [stride, stride],
+        }
         return self.node("Conv", x, self.constant(filters), self.constant(biases), **attributes)
 
-    def save(self, path: Path, inputs: list, outputs: list) -> Path:
+    def save(self, path: Path, inputs: list[Any], outputs: list[Any]) -> Path:
         graph = helper.make_graph(self.nodes, "net", inputs, outputs, self.weights)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
         onnx.checker.check_model(model)
@@ -53,14 +59,22 @@ def arcface(
     size: int = 512,
     side: int = 112,
     stuck: bool = False,
+    width: int = 8,
+    depth: int = 0,
 ) -> Path:
-    """A recognizer: side x side to ``size`` numbers. stuck: it reshapes to one row, and cannot take more."""
+    """A recognizer: side x side to ``size`` numbers. stuck: it reshapes to one row, and cannot take more.
+
+    width, depth: filters of the first convolution, and further convolutions after each halving.
+    """
     g = _Graph(0)
-    x = "input"
-    for channels in ((3, 8), (8, 16), (16, 16), (16, 32)):
-        x = g.node("Relu", g.convolution(x, channels, 2))
+    x, last = "input", 3
+    for wide in (width, 2 * width, 2 * width, 4 * width):
+        x = g.node("Relu", g.convolution(x, (last, wide), 2))
+        for _ in range(depth):
+            x = g.node("Relu", g.convolution(x, (wide, wide), 1))
+        last = wide
     x = g.node("Flatten", x, axis=1)
-    cells = 32 * (side // 16) ** 2
+    cells = last * (side // 16) ** 2
     weights = g.random.normal(0, cells**-0.5, (cells, size)).astype(np.float32)
     if stuck:
         x = g.node("MatMul", x, g.constant(weights))
@@ -78,29 +92,30 @@ def scrfd(
     points: bool = True,
     old: bool = True,
     side: int | str = "?",
+    width: int = 8,
 ) -> Path:
     """A detector with strides 8, 16 and 32, two anchors a cell. old: cells of all images in one column, as
     the packs have it, with sizes declared for 640 pixels.
     """
     g = _Graph(0)
-    x = g.node("Relu", g.convolution("input", (3, 8), 2))
-    x = g.node("Relu", g.convolution(x, (8, 8), 2))
+    x = g.node("Relu", g.convolution("input", (3, width), 2))
+    x = g.node("Relu", g.convolution(x, (width, width), 2))
     found: dict[str, list[str]] = {"score": [], "box": [], "mark": []}
     outputs = []
     for stride in (8, 16, 32):
-        x = g.node("Relu", g.convolution(x, (8, 8), 2))
-        for kind, width in (("score", 1), ("box", 4), ("mark", 10)):
+        x = g.node("Relu", g.convolution(x, (width, width), 2))
+        for kind, numbers in (("score", 1), ("box", 4), ("mark", 10)):
             if kind == "mark" and not points:
                 continue
-            y = g.convolution(x, (8, 2 * width), 1, bias=-2.0 if kind == "score" else 0.0)
+            y = g.convolution(x, (width, 2 * numbers), 1, bias=-2.0 if kind == "score" else 0.0)
             y = g.node("Sigmoid" if kind == "score" else "Relu", y) if kind != "mark" else y
             y = g.node("Transpose", y, perm=[0, 2, 3, 1])
-            shape = [-1, width] if old else [0, -1, width]
+            shape = [-1, numbers] if old else [0, -1, numbers]
             y = g.node("Reshape", y, g.constant(np.array(shape, np.int64)), name=f"{kind}_{stride}")
             found[kind].append(y)
-    for kind, width in (("score", 1), ("box", 4), ("mark", 10)):
+    for kind, numbers in (("score", 1), ("box", 4), ("mark", 10)):
         for level, name in enumerate(found[kind]):
             cells = 2 * (640 // (8 << level)) ** 2
-            dims: list[int | str] = [cells, width] if old else [batch, "cells", width]
+            dims: list[int | str] = [cells, numbers] if old else [batch, "cells", numbers]
             outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, dims))
     return g.save(path, [_picture(batch, side)], outputs)

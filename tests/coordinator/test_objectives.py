@@ -1,0 +1,154 @@
+"""Which machines a spec may name, on whose behalf and on what terms."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from coordinator.machines import machines
+from coordinator.run import objectives_of, plan_of
+from coordinator.spec import Spec, load_spec, parse_spec
+from services.errors import BadInput, Unavailable
+from services.recognition import files
+
+DETECT = '[[objective]]\nkind = "detect"\nmodel = "dlib-hog"\n'
+CONSENT = '[consent]\nsubject = ["A", "B"]\ngranted_by = ["A", "B"]\npurpose = "art"\n'
+PACK = '[[objective]]\nkind = "detect"\nmodel = "insightface:buffalo_l/det_10g"\n'
+
+
+def parsed(text: str) -> Spec:
+    return parse_spec(tomllib.loads(text), "spec.toml")
+
+
+def identity(more: str, model: str = "dlib-resnet", kind: str = "identity") -> str:
+    return f'[[objective]]\nkind = "{kind}"\nmodel = "{model}"\n{more}\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The one folder of models that is searched."""
+    monkeypatch.setenv(files.VARIABLE, str(tmp_path / "models"))
+    monkeypatch.setattr(files, "insightface_folder", lambda: tmp_path / "none")
+    (tmp_path / "models").mkdir()
+    return tmp_path / "models"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (identity('images = ["a.jpg"]\nsubject = "C"') + CONSENT, ["does not cover 'C'"]),
+        (identity('images = ["a.jpg"]') + CONSENT, ["lists 2 subjects", "subject = ..."]),
+        (identity('images = ["a.jpg", "b.jpg"]', kind="composite"), ["[consent]"]),
+        (identity('images = ["a.jpg"]', kind="composite") + CONSENT, ["two people or more"]),
+        (
+            identity('images = ["a.jpg", "b.jpg"]\nsubject = ["A"]', kind="composite") + CONSENT,
+            ["1 people for 2 images"],
+        ),
+        (identity('images = ["a.jpg"]\ncombine = "worst"'), ["combine", "centroid or best"]),
+        (identity('combine = "best"', kind="consistent"), ["combine", "takes none"]),
+        (DETECT + "gate = true", ["no gate"]),
+        (DETECT + 'aggregate = "worst"', ["'mean-min', 'worst-k' or 'quantile'"]),
+        (DETECT + 'images = ["a.jpg"]', ["takes no images"]),
+        (identity("", model="otsdf", kind="identity"), ["otsdf", "correlate"]),
+        (identity("", kind="correlate"), ["dlib-resnet", "recognize", "needs one to correlate"]),
+        (identity("", kind="consistent") + identity("", "lbp", "consistent"), ["only one", "consistent"]),
+        (identity('images = ["a.jpg"]', model="otsdf", kind="correlate"), ["[consent]"]),
+        (PACK, ["insightface:buffalo_l/det_10g", "non-commercial", "[licence]", "acknowledge"]),
+        (DETECT + '[verify]\ncritics = ["insightface:buffalo_l/det_10g"]', ["non-commercial"]),
+        (identity("threshold = 0.3", "onnx:mine.onnx", "consistent"), ["onnx:mine.onnx", "not known"]),
+        (DETECT + '[licence]\nacknowledge = ["insightfase"]', ["insightfase"]),
+        (DETECT + '[models."dlib-hog"]\nlicence = "mine"', ["dlib-hog", "not an onnx: file"]),
+        (
+            identity("", "onnx:mine.onnx", "consistent") + '[models."onnx:mine.onnx"]\nlicense = "MIT"',
+            ["unknown key 'license'", "'licence'"],
+        ),
+        (DETECT + '[views]\npreset = "corridor"', ["'corridor-camera'"]),
+    ],
+)
+def test_refusals_say_what_where_and_what_instead(text: str, words: list[str]) -> None:
+    with pytest.raises(BadInput) as refused:
+        parsed(text)
+    message = str(refused.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message, message
+
+
+def test_terms_can_be_acknowledged_by_model_or_by_family() -> None:
+    for name in ("insightface:buffalo_l/det_10g", "insightface"):
+        assert parsed(PACK + f'[licence]\nacknowledge = ["{name}"]').licence.acknowledge == [name]
+
+
+def test_several_people_are_covered_by_one_consent() -> None:
+    spec = parsed(
+        identity('images = ["a.jpg", "a2.jpg"]\nsubject = "A"\ncombine = "best"')
+        + identity('images = ["b.jpg"]\nsubject = "B"')
+        + identity('images = ["a.jpg", "b.jpg"]\nsubject = ["A", "B"]\ncombine = "worst"', kind="composite")
+        + CONSENT
+    )
+    labels = [o.label for o in objectives_of(spec, ["x", "y", "z"])]
+    assert labels == ["identity:dlib-resnet", "identity:dlib-resnet#2", "composite:dlib-resnet"]
+    measures = plan_of(spec, objectives_of(spec, ["x", "y", "z"])).measures
+    assert [m.combine for m in measures] == ["best", "centroid", "worst"]
+
+
+def test_a_preset_gives_the_ranges_that_are_not_set() -> None:
+    spec = parsed(DETECT + '[views]\npreset = "passport"\nyaw_deg = [-12, 12]')
+    ranges = spec.views.ranges()
+    assert ranges.yaw_deg == (-12.0, 12.0)
+    assert ranges.pitch_deg == (-4.0, 4.0)
+    assert ranges.jpeg_quality == (85.0, 95.0)
+    assert parse_spec(tomllib.loads(spec.toml()), "again") == spec
+
+
+def test_a_missing_file_says_how_to_get_it_and_on_what_terms(folder: Path) -> None:
+    spec = parsed(PACK + '[licence]\nacknowledge = ["insightface"]')
+    with pytest.raises(Unavailable) as missing:
+        machines(spec)
+    assert "insightface:buffalo_l/det_10g" in str(missing.value)
+    assert "non-commercial" in str(missing.value)
+    assert "never downloads" in str(missing.value)
+
+
+def test_a_file_beside_the_spec_is_found_and_pinned(folder: Path, tmp_path: Path) -> None:
+    make = pytest.importorskip("bench.onnx_models", reason='pip install "datamask[insightface]"')
+    make.arcface(tmp_path / "nets" / "mine.onnx")
+    said = '[models."onnx:nets/mine.onnx"]\nlicence = "MIT"\n'
+    objective = identity("threshold = 0.4", "onnx:nets/mine.onnx", "consistent")
+    path = tmp_path / "spec.toml"
+    path.write_text(objective + said)
+    spec = load_spec(path)
+    assert spec.model_names == ("onnx:mine.onnx", "viola-jones")
+    info = machines(spec)["onnx:mine.onnx"]
+    assert (info.licence, info.research_only, info.measure) == ("MIT", False, "similarity")
+    plan = plan_of(spec, objectives_of(spec, [None]))
+    assert plan.models["onnx:mine.onnx"] == info.sha256
+    assert plan.runtimes["onnxruntime"].startswith("onnxruntime")
+    assert str(tmp_path) not in str(plan.meta())
+    path.write_text(identity("", "onnx:nets/mine.onnx", "consistent") + said)
+    with pytest.raises(BadInput, match="comes without a threshold"):
+        machines(load_spec(path))
+    path.write_text(identity("", "onnx:nets/mine.onnx", "detect") + said)
+    with pytest.raises(BadInput, match="needs one to detect"):
+        load_spec(path)
+
+
+def test_a_critic_may_not_be_an_objective_under_another_name(folder: Path) -> None:
+    make = pytest.importorskip("bench.onnx_models", reason='pip install "datamask[insightface]"')
+    for name in ("one.onnx", "two.onnx"):
+        make.arcface(folder / name)
+    spec = parsed(
+        identity("threshold = 0.4", "onnx:one.onnx", "consistent")
+        + '[verify]\ncritics = ["onnx:two.onnx"]\n[licence]\nacknowledge = ["onnx"]'
+    )
+    with pytest.raises(BadInput, match=r"two\.onnx.*weights of objective.*one\.onnx"):
+        machines(spec)
+
+
+def test_a_run_without_exact_takes_every_version() -> None:
+    text = '[[objective]]\nkind = "detect"\nmodel = "viola-jones"\n[verify]\ncritics = []\n'
+    exact, loose = parsed(text), parsed(text + "[run]\nexact = false\n")
+    assert "opencv-python-headless" in plan_of(exact, objectives_of(exact, [None])).runtimes
+    assert not plan_of(loose, objectives_of(loose, [None])).runtimes
