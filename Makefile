@@ -48,7 +48,7 @@ bench: setup ## Measure speed against the usual loop; writes bench/results/lates
 evidence: setup ## Write the tables of the README from many runs (an hour on 2 cores)
 	$(PY) -m bench.evidence $(ARGS)
 
-calibrate: setup ## Measure anew what the built-in recognizer's thresholds mean on renders (20 minutes on 2 cores)
+calibrate: setup ## Measure anew what the built-in recognizer's thresholds mean on renders (about 20 minutes on 2 idle cores, an estimate)
 	$(DATAMASK) calibrate dlib-resnet --pairs 30000 --spread 0.4 --spread 0.8 --seed 20261125
 	cp runs/calibration/dlib-resnet.json services/recognition/data/calibration/
 	cp runs/calibration/dlib-resnet.png docs/images/calibration-dlib-resnet.png

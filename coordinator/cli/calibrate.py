@@ -51,8 +51,8 @@ def calibrate(
 
     Renders against renders, renders against photos and photos against photos are kept apart, and so is each
     spread of the heads. A FAR that the pairs cannot carry is refused, not guessed. Writes MODEL.json and
-    MODEL.png; an interrupted calibration goes on where it stopped. 30,000 pairs of one spread take about ten
-    minutes on two cores.
+    MODEL.png; an interrupted calibration goes on where it stopped. 30,000 pairs of one spread should take
+    about ten minutes on two idle cores.
 
     Example: datamask calibrate dlib-resnet --pairs 3000 --spread 0.4
     """
