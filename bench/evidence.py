@@ -28,6 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from services.recognition.rates import wilson
+
 ROOT = Path(__file__).parents[1]
 SEEDS = (1, 2, 3, 4, 5)
 HELD_OUT_SEED = 20_261_123  # with the run's seed: views that no run of this project draws
@@ -329,13 +331,6 @@ def _archetype_table(table: Mapping[str, Any]) -> list[str]:
             f"| {cascade:.0%} |"
         )
     return [*lines, ""]
-
-
-def wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
-    """Score interval of a share of ``count`` trials (Wilson 1927)."""
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _portrait_table(table: Mapping[str, Any]) -> list[str]:

@@ -98,12 +98,13 @@ class ConsentSpec(Table):
     """Whose face, who consented, for what, until when. Required where photos of a face are a target.
 
     subject: one person, or a list of them; granted_by: one name for all, or a list in the same order.
+    covers: what may be done; "cloud": pictures of mask and person may go to another company's service.
     """
 
     subject: Text | Annotated[list[Text], Field(min_length=1)]
     granted_by: Text | Annotated[list[Text], Field(min_length=1)]
     purpose: Text
-    covers: list[Literal["evolve", "print", "exhibit"]] = Field(default=["evolve"])
+    covers: list[Literal["evolve", "print", "exhibit", "cloud"]] = Field(default=["evolve"])
     expires: datetime.date | None = None
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ class _Use(IntEnum):
     RANKING = 3
     AUDIT = 4
     MIGRATION = 5
+    VERIFY = 6
 
 
 def _sequence(run_seed: int, use: _Use, *key: int) -> np.random.SeedSequence:
@@ -41,6 +42,11 @@ def ranking_seed(run_seed: int) -> int:
 def audit_seed(run_seed: int) -> int:
     """Held-out views: no mask of the run was scored under them."""
     return _integer(_sequence(run_seed, _Use.AUDIT))
+
+
+def verify_seed(run_seed: int) -> int:
+    """Views of a cross-check: held out from the search and from the audit that ends it."""
+    return _integer(_sequence(run_seed, _Use.VERIFY))
 
 
 def migration_rng(run_seed: int, island: int, epoch: int) -> np.random.Generator:

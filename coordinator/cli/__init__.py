@@ -11,13 +11,16 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
+from coordinator.cli.calibrate import calibrate
 from coordinator.cli.doctor import doctor
 from coordinator.cli.evolve import evolve
 from coordinator.cli.exhibit import exhibit
+from coordinator.cli.gaze import gaze
 from coordinator.cli.mesh import mesh
 from coordinator.cli.models import models
 from coordinator.cli.pull import pull
 from coordinator.cli.show import show
+from coordinator.cli.verify import verify
 from coordinator.cli.watch import watch
 from coordinator.cli.worker import worker
 from services.errors import BadInput, DatamaskError
@@ -31,7 +34,11 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (evolve, show, exhibit, watch, pull, mesh, models, doctor, worker):
+COMMANDS = (
+    *(evolve, show, watch, verify, gaze, exhibit, pull, mesh),
+    *(models, calibrate, doctor, worker),
+)
+for command in COMMANDS:
     app.command(command.__name__)(command)
 
 INTERRUPTED = 130

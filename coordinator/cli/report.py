@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -58,3 +59,10 @@ def summary(
         f"Look at report.html, film.mp4, lineup.png, composite.png and masks/ in {evolution.record.url}",
         highlight=False,
     )
+
+
+def shown_rate(rate: Mapping[str, Any] | None) -> str:
+    """A share with its interval: ``98% (94-99)``."""
+    if rate is None:
+        return "-"
+    return f"{rate['share']:.0%} ({rate['low'] * 100:.0f}-{rate['high'] * 100:.0f})"

@@ -15,10 +15,11 @@ from typing import Any
 import dlib
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from services.errors import BadInput
 from services.recognition import catalog
+from services.recognition.photos import read_photo
 
 Pixels = NDArray[np.uint8]
 Embedding = NDArray[np.float32]
@@ -238,13 +239,7 @@ def _checked(images: Pixels) -> Pixels:
 
 def _read_photo(path: Path) -> tuple[Pixels, float]:
     """RGB pixels and by what the photo was shrunk (1 or less)."""
-    try:
-        with Image.open(path) as opened:
-            photo = ImageOps.exif_transpose(opened).convert("RGB")
-    except FileNotFoundError:
-        raise BadInput(f"{path}: no such file; give the path of a reference photo") from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadInput(f"{path}: cannot be read as a picture ({error}); use a JPEG or PNG file") from None
+    photo = Image.fromarray(read_photo(path))
     shrink = min(1.0, _PHOTO_SIDE_PX / max(photo.size))
     if shrink < 1.0:
         width, height = (max(1, round(side * shrink)) for side in photo.size)

@@ -94,6 +94,14 @@ class MmodDetector:
         boxes = plan.boxes_px[index].masked_fill(nowhere[:, None], 0.0)
         return Detections(best.masked_fill(nowhere, FLOOR), boxes)
 
+    def score_float(self, images: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
+        """As :meth:`score`, float32 (n,) of float32 images and with gradients: what does a score hang on?"""
+        plan = self._plan(images.shape[1], images.shape[2])
+        with exact(self._device):
+            pieces = [self._answer(piece, plan.canvas) for piece in torch.split(images, self._slice)]
+        inside = centers_in_regions(plan.centers_px, regions)
+        return torch.cat(pieces).masked_fill(~inside, FLOOR).amax(dim=1)
+
     def _upload(self, layer: FoldedConvolution) -> tuple[torch.Tensor, torch.Tensor]:
         filters = torch.tensor(layer.filters, device=self._device)
         return filters.contiguous(memory_format=torch.channels_last), torch.tensor(

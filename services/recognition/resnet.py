@@ -86,6 +86,11 @@ class DlibResNet:
         with exact(self._device):
             return torch.cat([self._embed_slice(piece) for piece in torch.split(chips, self._slice)])
 
+    def embed_float(self, chips: torch.Tensor) -> torch.Tensor:
+        """As :meth:`embed`, of float32 chips and with gradients: for asking what an embedding hangs on."""
+        with exact(self._device):
+            return torch.cat([self._embed_slice(piece) for piece in torch.split(chips, self._slice)])
+
     def _embed_slice(self, chips: torch.Tensor) -> torch.Tensor:
         count = chips.shape[0]
         padded = F.pad(chips, (0, 0, 0, 0, 0, 0, 0, self._slice - count))

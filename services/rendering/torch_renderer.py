@@ -105,6 +105,53 @@ class TorchRenderer:
         return out
 
     @torch.inference_mode()
+    def render_each(self, vertices: Tensor, views: Views, landmarks: Tensor) -> Rendered:
+        """Render mask k under view k alone; the result has n masks with one view each.
+
+        As many views as masks; other arguments and errors as in :meth:`render`. A picture has the bytes that
+        :meth:`render` gives it.
+        """
+        vertices = self.checked(vertices)
+        if len(views) != len(vertices):
+            raise BadInput(f"views: expected one for each of {len(vertices)} masks, got {len(views)}")
+        usable = self.usable(vertices)
+        safe = torch.where(usable[:, None, None], vertices, 0.0)
+        out = self._empty(vertices.new_zeros(1, 1, 3), views, landmarks)
+        landmarks = landmarks.to(self.device)
+        together = max(1, min(_PICTURES, _PIXELS // views.size_px**2))
+        for first in range(0, len(views), together):
+            part = slice(first, first + together)
+            scene = self._scene(views.take(part))
+            self._render_chunk(safe[part], None, scene, landmarks, _part(out, slice(1), part), each=True)
+        seen = usable[:, None]
+        return Rendered(
+            images=out.images[0][:, None],
+            points_px=torch.where(seen[..., None], out.points_px[0], 0.0)[:, None],
+            box_px=torch.where(seen, out.box_px[0], 0.0)[:, None],
+            coverage=out.coverage[0][:, None],
+            usable=usable,
+        )
+
+    @torch.inference_mode()
+    def triangle_map(self, vertices: Tensor, views: Views) -> Tensor:
+        """Which triangle every pixel shows: int64 (n, v, S, S), -1 for none. Arguments as in render."""
+        vertices = self.checked(vertices)
+        size = views.size_px
+        safe = torch.where(self.usable(vertices)[:, None, None], vertices, 0.0)
+        found = torch.full((len(vertices), len(views), size, size), -1, device=self.device)
+        together = max(1, min(_PICTURES, _PIXELS // size**2))
+        for first in range(0, len(views), together):
+            part = slice(first, first + together)
+            scene = self._scene(views.take(part))
+            for mask in range(len(vertices)):
+                position = _split(safe[mask : mask + 1])
+                x, y, depth = self._into_cameras(position, scene, 1, scene.count)
+                visible = rasterize(x, y, depth, self.triangles, size).visible
+                shown = torch.div(visible.triangle, scene.count, rounding_mode="floor")
+                found[mask, part].view(-1)[visible.pixel] = shown
+        return found
+
+    @torch.inference_mode()
     def develop(
         self,
         vertices: Tensor,
@@ -119,7 +166,7 @@ class TorchRenderer:
         out = self._empty(vertices, views, landmarks)
         scene = self._scene(views)
         safe = torch.where(out.usable[:, None, None], vertices, 0.0)
-        x, y, depth = self._into_cameras(_split(safe), scene)
+        x, y, depth = self._into_cameras(_split(safe), scene, len(safe), scene.count)
         self._develop(lambert, highlight, covered, None, scene, out)
         self._measure(x, y, depth, landmarks.to(self.device), covered, out)
         return out
@@ -195,13 +242,21 @@ class TorchRenderer:
         return self._tensor(mixed.astype(np.float32))[:, :, None, None]
 
     def _render_chunk(
-        self, vertices: Tensor, colors: Tensor | None, scene: _Scene, landmarks: Tensor, out: Rendered
+        self,
+        vertices: Tensor,
+        colors: Tensor | None,
+        scene: _Scene,
+        landmarks: Tensor,
+        out: Rendered,
+        each: bool = False,
     ) -> None:
-        masks, size = vertices.shape[0], scene.cameras.size_px
+        # With one view for each mask, the chunk is that of a single mask whose vertices differ by view.
+        masks, views = (1, 1) if each else (vertices.shape[0], scene.count)
+        size = scene.cameras.size_px
         position = _split(vertices)
         normals = vertex_normals(position, self.triangles, self.vertex_faces)
-        x, y, depth = self._into_cameras(position, scene)
-        normals = _turned(_spread(normals, scene.count), scene.rotation.repeat(masks, 1, 1))
+        x, y, depth = self._into_cameras(position, scene, masks, views)
+        normals = _turned(_spread(normals, views), scene.rotation.repeat(masks, 1, 1))
 
         fragments = rasterize(x, y, depth, self.triangles, size)
         visible = fragments.visible
@@ -248,13 +303,12 @@ class TorchRenderer:
             again = jpeg.compressed(files.flatten(0, 1), quality.repeat(len(files)))
             out.images[:, where] = again.view(files.shape)
 
-    def _into_cameras(self, position: Triple, scene: _Scene) -> Triple:
+    def _into_cameras(self, position: Triple, scene: _Scene, masks: int, views: int) -> Triple:
         """Camera coordinates times focal length in px * m (y down), and depths in m: three (V, masks *
         views).
         """
-        masks = position[0].shape[1]
         centered = (position[0] - CENTER_M[0], position[1] - CENTER_M[1], position[2] - CENTER_M[2])
-        x, y, z = _turned(_spread(centered, scene.count), scene.rotation.repeat(masks, 1, 1))
+        x, y, z = _turned(_spread(centered, views), scene.rotation.repeat(masks, 1, 1))
         focal = scene.focal.repeat(masks)
         return x.mul_(focal), y.mul_(-focal), scene.distance.repeat(masks) - z
 

@@ -163,8 +163,8 @@ class Views:
         """Number of views."""
         return len(self)
 
-    def take(self, index: slice) -> Views:
-        """The views of a slice, each unchanged."""
+    def take(self, index: slice | NDArray[np.int64]) -> Views:
+        """The views of a slice or of a list of numbers, each unchanged."""
         arrays = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "size_px"}
         return Views(**arrays, size_px=self.size_px)
 

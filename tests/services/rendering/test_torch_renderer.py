@@ -361,3 +361,35 @@ def test_the_vertex_face_table_lists_every_corner_once() -> None:
     for vertex in range(len(shape.vertices)):
         around = (triangles == vertex).any(dim=1).nonzero()[:, 0].tolist()
         assert [f for f in table[vertex].tolist() if f < len(triangles)] == around
+
+
+def test_a_mask_under_its_own_view_alone_has_the_bytes_of_render() -> None:
+    points, renderer = sphere()
+    masks = torch.cat([points, points * 0.9, points.roll(1, dims=2), points * float("nan")])
+    ranges = ViewRanges(jpeg_quality=(0.0, 90.0), print_white=(0.0, 1.0))
+    views = sample_views(ranges, 4, seed=2)
+    landmarks = torch.tensor([0, 7])
+    every, each = renderer.render(masks, views, landmarks), renderer.render_each(masks, views, landmarks)
+    assert each.usable.tolist() == [True, True, True, False]
+    for k in range(4):
+        for name in ("images", "points_px", "box_px", "coverage"):
+            assert torch.equal(getattr(every, name)[k, k], getattr(each, name)[k, 0]), (name, k)
+    with pytest.raises(BadInput, match="one for each"):
+        renderer.render_each(masks[:2], views, landmarks)
+
+
+def test_a_triangle_map_shows_what_covers_and_which_face_it_is() -> None:
+    points, renderer = square()
+    views = sample_views(ViewRanges(yaw_deg=(-5, 5)), 3, seed=4)
+    found = renderer.triangle_map(torch.cat([points, points * float("inf")]), views)
+    rendered = renderer.render(points, views, NONE)
+    assert found.shape == (2, 3, 160, 160)
+    torch.testing.assert_close((found[0] >= 0).float().mean(dim=(1, 2)), rendered.coverage[0])
+    assert set(found[0].unique().tolist()) == {-1, 0, 1}
+    assert (found[1] == -1).all()
+    # The first triangle of the plate is its lower right half.
+    for k in range(3):
+        rows, columns = (found[0, k] == 0).nonzero().float().mean(dim=0)
+        other_rows, other_columns = (found[0, k] == 1).nonzero().float().mean(dim=0)
+        assert rows > other_rows
+        assert columns > other_columns

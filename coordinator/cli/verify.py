@@ -1,0 +1,194 @@
+"""``datamask verify``: the elites before machines that took no part, beside controls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from coordinator.cli.outside import ask_aws, give_test, take_answers
+from coordinator.cli.progress import plain_steps
+from coordinator.cli.report import shown_rate as shown
+from coordinator.record import Record
+from coordinator.verification import claim_of, open_verified, printed_photos
+from services.recognition.photos import photo_folder
+from services.storage.store import open_store
+
+WIDEST = 6  # machines in one table
+
+
+def verify(
+    run: Annotated[
+        str, typer.Argument(help="Path or URL of the run, as evolve printed it.", show_default=False)
+    ],
+    views: Annotated[int, typer.Option(help="Held-out views of each mask and control; even.")] = 100,
+    critic: Annotated[
+        list[str] | None, typer.Option(help="One more critic, besides the spec's; repeat for several.")
+    ] = None,
+    mask: Annotated[list[str] | None, typer.Option(help="Only this elite; repeat for several.")] = None,
+    target: Annotated[
+        list[Path] | None, typer.Option(help="Photo of the person, for critics without a reference.")
+    ] = None,
+    gallery: Annotated[
+        int, typer.Option(help="Rendered people to search the masks among; 0: no search.", min=0)
+    ] = 1000,
+    gallery_photos: Annotated[
+        Path | None, typer.Option(help="Folder of photos: people to search the masks among, too.")
+    ] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(help="Photographs of the printed masks: DIR/<mask id>/*.jpg; judged apart."),
+    ] = None,
+    manual: Annotated[
+        Path | None, typer.Option(help="Write a blind test for people and services into this new folder.")
+    ] = None,
+    import_: Annotated[
+        Path | None, typer.Option("--import", help="Read a filled-in answers.csv of such a test.")
+    ] = None,
+    tester: Annotated[str, typer.Option(help="With --import: who asked.")] = "",
+    date: Annotated[str, typer.Option(help="With --import: when, as 2026-05-31.")] = "",
+    service: Annotated[str, typer.Option(help="With --import: what was asked, with its version.")] = "",
+    aws: Annotated[
+        bool, typer.Option("--aws", help="Send pictures to Amazon Rekognition. Costs money.")
+    ] = False,
+    max_cost_usd: Annotated[
+        float | None, typer.Option(help="With --aws, required: what it may cost at most.")
+    ] = None,
+    region: Annotated[str, typer.Option(help="With --aws.")] = "us-east-1",
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, for machines.")] = False,
+) -> None:
+    """Cross-check a run's elites: its own machines, dlib's whole pipeline, and critics that took no part.
+
+    On views that the search never saw, beside noise, the neutral head and random heads: how often each
+    machine sees a face; for an identity run how often it takes the mask for the person, else how often it
+    takes two views of a mask for one person, at calibrated false accept rates. These are simulated match
+    rates: renders, not an attack with an object. Writes verify/verify.json and plots into the run.
+
+    Example: datamask verify runs/archetype-001 --views 200 --critic viola-jones
+    """
+    opened = open_verified(Record(open_store(run)))
+    if import_ is not None:
+        return take_answers(opened, import_, tester, date, service, as_json)
+    if manual is not None:
+        return give_test(opened, manual, mask or (), views)
+    if aws:
+        return ask_aws(opened, mask or (), views, max_cost_usd, region, target or (), as_json)
+    claim = claim_of(opened, critic or (), mask or (), target or ())
+    people = [p.path for p in photo_folder(gallery_photos)] if gallery_photos is not None else []
+    printed = printed_photos(photos, opened) if photos is not None else None
+    from worker.verify import verify as check
+
+    store = opened.record.store
+    with plain_steps(Console(stderr=True)) as steps:
+        found = check(store, claim, views, gallery, printed, people, steps)
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    show_verification(Console(), found)
+    print(f"{store.url}/verify/verify.json")
+
+
+def show_verification(console: Console, found: Mapping[str, Any]) -> None:
+    """Print what a verification found, the gap between fitted models and critics first."""
+    for line in gap_lines(found):
+        console.print(line, highlight=False, soft_wrap=True, style="bold")
+    for warning in found["warnings"]:
+        console.print(warning, highlight=False, soft_wrap=True, style="yellow", markup=False)
+    _detections(console, found)
+    _matches(console, found)
+    if found["identification"] is not None:
+        _identification(console, found["identification"])
+    for row in found["photographs"] or []:
+        _photographs(console, row)
+    console.print(found["note"], highlight=False, soft_wrap=True)
+
+
+def gap_lines(found: Mapping[str, Any]) -> list[str]:
+    """How far critics fall behind the models that the masks were bred for, in words."""
+    lines = []
+    words = {"detect": "see a face in", "match": f"match ({found['question']}) in"}
+    for what, verb in words.items():
+        gap = found["gap"][what]
+        if gap["fitted"] is None:
+            continue
+        line = f"Fitted models {verb} {gap['fitted']:.0%} of the elites' views"
+        if gap["critic"] is None:
+            lines.append(f"{line}; no critic was asked, so only machines that took part speak for it.")
+        else:
+            lines.append(f"{line}, critics in {gap['critic']:.0%}: a gap of {gap['gap'] * 100:+.0f} points.")
+    return lines
+
+
+def _detections(console: Console, found: Mapping[str, Any]) -> None:
+    rows = [r for r in found["rows"] if r["what"] == "detect"]
+    machines = list(dict.fromkeys((r["machine"], r["side"]) for r in rows))
+    table = Table(title=f"A face in {found['views']} held-out views", title_justify="left")
+    table.add_column("", overflow="fold")
+    for machine, side in machines[:WIDEST]:
+        table.add_column(machine if machine == side else f"{machine}\n({side})", justify="right")
+    for subject in dict.fromkeys(r["subject"] for r in rows):
+        own = {r["machine"]: r["rate"] for r in rows if r["subject"] == subject}
+        table.add_row(subject, *(shown(own.get(machine)) for machine, _ in machines[:WIDEST]))
+    console.print(table)
+
+
+def _matches(console: Console, found: Mapping[str, Any]) -> None:
+    rows = [r for r in found["rows"] if r["what"] == "match"]
+    asked = "the person" if found["question"] == "target" else "another view of itself"
+    for machine in dict.fromkeys(r["machine"] for r in rows):
+        own = [r for r in rows if r["machine"] == machine]
+        table = Table(title=f"{machine} ({own[0]['side']}): taken for {asked}", title_justify="left")
+        table.add_column("", overflow="fold")
+        table.add_column("median", justify="right")
+        for cut in own[0]["matches"]:
+            table.add_column(f"{cut['name']}\n({cut['threshold']:.3f})", justify="right")
+        for row in own:
+            median = "-" if row["median"] is None else f"{row['median']:.2f}"
+            table.add_row(row["subject"], median, *(shown(m["rate"]) for m in row["matches"]))
+        console.print(table)
+    for name, cuts in found["calibration"].items():
+        on = cuts["pairs"] or "nothing: run datamask calibrate"
+        console.print(f"{name}: thresholds calibrated on {on}", highlight=False, soft_wrap=True)
+
+
+def _identification(console: Console, found: Mapping[str, Any]) -> None:
+    table = Table(
+        title=f"Searched among {found['enrolled']} people: searches that return somebody they should not",
+        title_justify="left",
+    )
+    table.add_column("gallery", justify="right")
+    for rate in found["rates"]:
+        table.add_column(f"strangers\nFAR {rate['far']:g}", justify="right")
+        table.add_column(f"masks\nFAR {rate['far']:g}", justify="right")
+    for k, size in enumerate(p["size"] for p in found["rates"][0]["strangers"]):
+        cells = [
+            shown(rate[who][k]["rate"]) if k < len(rate[who]) else "-"
+            for rate in found["rates"]
+            for who in ("strangers", "masks")
+        ]
+        table.add_row(f"{size:,}", *cells)
+    far = [rate["extrapolated"] for rate in found["rates"]]
+    cells = [cell for e in far for cell in (f"{e['fpir']:.0%}", "")]
+    table.add_section()
+    table.add_row(f"{far[0]['size']:,}\nextrapolated", *cells)
+    console.print(table)
+    console.print(
+        f"The last line is an extrapolation, not a measurement: {far[0]['formula']}.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _photographs(console: Console, row: Mapping[str, Any]) -> None:
+    rates = ", ".join(f"{name} {shown(rate)}" for name, rate in row["detected"].items()) or "none usable"
+    line = f"photographs of {row['mask']} ({row['photographs']}): a face to {rates}"
+    if "match" in row and row["match"]["matches"]:
+        line += "; matches " + ", ".join(f"{m['name']} {shown(m['rate'])}" for m in row["match"]["matches"])
+    console.print(line, highlight=False, soft_wrap=True, markup=False)
+    for left_out in row["left_out"]:
+        console.print(f"left out: {left_out}", style="yellow", soft_wrap=True, markup=False)

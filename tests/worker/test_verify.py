@@ -1,0 +1,196 @@
+"""Verification: machines that took no part, beside controls, and never a face that nobody saw."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from PIL import Image
+
+from services.errors import BadInput
+from services.recognition.calibration import RENDERS, Calibration, measure_set
+from services.recognition.catalog import model_info
+from services.rendering.views import ViewRanges
+from services.shape.catalog import basis_info
+from services.storage import open_store
+from worker.gallery import Gallery, identify
+from worker.judge import cuts_of, gap, matched, matched_row
+from worker.printed import photo_entries
+from worker.stills import stills
+from worker.verify import Claim, verify
+from worker.witness import AUDIT, Witnesses
+
+BASIS = "makehuman-mask-1"
+GENES = len(basis_info(BASIS).gene_names)
+MASK = "i00-g0002-001"
+VIEWS = 4
+
+
+def claim(**changes):
+    genome = np.random.default_rng(1).normal(0, 0.2, GENES).astype(np.float32)
+    given = {
+        "basis": BASIS,
+        "elites": [(MASK, genome)],
+        "ranges": ViewRanges(yaw_deg=(-15, 15)),
+        "spread": 1.2,
+        "seed": 11,
+        "fitted": ("dlib-hog", "dlib-resnet"),
+        "critics": ("viola-jones",),
+    }
+    return Claim(**{**given, **changes})
+
+
+def calibration(spread=0.4, probe=(0.0,) * 128):
+    rng = np.random.default_rng(0)
+    pairs = measure_set(RENDERS, spread, rng.normal(0.6, 0.05, 3000), rng.normal(0.4, 0.05, 50), 0.6)
+    info = model_info("dlib-resnet")
+    return Calibration("dlib-resnet", info.sha256, False, "in words", probe, (pairs,), {})
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """An archetype's verification with a gallery and a photograph of the 'printed' mask."""
+    run = open_store(tmp_path_factory.mktemp("run"))
+    run.put("calibration/dlib-resnet.json", calibration().encoded())
+    folder = tmp_path_factory.mktemp("photos")
+    Image.fromarray(skimage.data.astronaut()[0:260, 100:360]).save(folder / "face.png")
+    Image.new("RGB", (300, 300)).save(folder / "dark.png")
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    photos = {MASK: sorted(folder.iterdir())}
+    return run, verify(run, claim(), VIEWS, 10, photos, [folder / "face.png", folder / "dark.png"])
+
+
+def test_every_machine_is_asked_about_every_subject(found):
+    run, said = found
+    assert json.loads(run.get("verify/verify.json")) == said
+    assert run.list("verify/") == ["verify/identification.png", "verify/rates.png", "verify/verify.json"]
+    subjects = [MASK, "neutral head", "random heads, spread 0.4", "noise, spread 1.2"]
+    detected = {(r["subject"], r["machine"]): r for r in said["rows"] if r["what"] == "detect"}
+    assert set(detected) == {(s, m) for s in subjects for m in ("dlib-hog", AUDIT, "viola-jones")}
+    matched_rows = {(r["subject"], r["machine"]): r for r in said["rows"] if r["what"] == "match"}
+    assert set(matched_rows) == {(s, m) for s in subjects for m in ("dlib-resnet", AUDIT)}
+    for row in detected.values():
+        assert row["rate"]["trials"] == VIEWS
+        assert row["rate"]["low"] <= row["rate"]["share"] <= row["rate"]["high"]
+    for row in matched_rows.values():
+        assert [m["far"] for m in row["matches"]] == [1e-2, 1e-3, None]
+        assert {m["rate"]["trials"] for m in row["matches"]} == {VIEWS // 2}
+        # A view in which the audit saw no face was not embedded, and its pair was not compared.
+        assert row["compared"] * 2 <= detected[row["subject"], AUDIT]["rate"]["hits"]
+    # A nearly neutral head is a face, noise is none; a face that nobody saw matches nobody.
+    assert detected[MASK, AUDIT]["rate"]["share"] > detected["noise, spread 1.2", AUDIT]["rate"]["share"]
+    assert matched_rows["noise, spread 1.2", AUDIT]["compared"] == 0
+    assert {m["rate"]["hits"] for m in matched_rows["noise, spread 1.2", AUDIT]["matches"]} == {0}
+
+
+def test_the_gap_is_that_of_the_elites_rows(found):
+    _, said = found
+    rows = [r for r in said["rows"] if r["subject"] == MASK and r["what"] == "detect"]
+    own = {r["machine"]: r["rate"]["share"] for r in rows}
+    assert said["gap"]["detect"] == {
+        "fitted": own["dlib-hog"],
+        "critic": own["viola-jones"],
+        "gap": own["dlib-hog"] - own["viola-jones"],
+    }
+    assert said["gap"]["match"]["critic"] is None
+    assert said["gap"]["match"]["gap"] is None
+
+
+def test_a_calibration_of_another_alignment_is_called_stale(found):
+    _, said = found
+    assert any("another alignment" in line for line in said["warnings"])
+
+
+def test_masks_are_searched_in_a_gallery_and_extrapolation_is_labelled(found):
+    _, said = found
+    search = said["identification"]
+    assert (search["enrolled"], search["photos"]) == (11, 1)  # ten rendered people, one usable photo
+    assert len(search["left_out"]) == 1
+    assert "no face" in search["left_out"][0]
+    for rate in search["rates"]:
+        assert [p["size"] for p in rate["strangers"]] == [10, 11]
+        assert rate["extrapolated"]["size"] == 52_000_000
+        assert "not measured" in rate["extrapolated"]["formula"]
+    shown = search["masks"][MASK]["candidates"]
+    assert [c["rank"] for c in shown] == [1, 2, 3, 4, 5]
+    assert [c["score"] for c in shown] == sorted(c["score"] for c in shown)
+
+
+def test_photographs_of_the_object_are_judged_apart(found):
+    _, said = found
+    (row,) = said["photographs"]
+    assert (row["mask"], row["photographs"]) == (MASK, 2)
+    assert row["detected"]["audit"]["hits"] == 1
+    assert len(row["left_out"]) == 1
+    assert "broken.jpg" in row["left_out"][0]
+
+
+def test_a_target_is_matched_view_by_view_and_the_most_alike_reference_counts():
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(size=(4, 128)).astype(np.float32)
+    embeddings[3] = np.nan
+    target = np.stack([embeddings[0] + 0.01, embeddings[1] - 0.01]).astype(np.float32)
+    cuts = cuts_of(model_info("dlib-resnet"), calibration(), True, 0.4)
+    row = matched_row(embeddings, target, "distance", cuts)
+    assert row["compared"] == 3
+    assert [(m["rate"]["hits"], m["rate"]["trials"]) for m in row["matches"]] == [(2, 4)] * 3
+    none = matched(np.full(3, np.nan), cuts)
+    assert (none["compared"], none["median"]) == (0, None)
+    uncalibrated = cuts_of(model_info("dlib-resnet"), None, True, 0.4)
+    assert [(c.far, c.threshold) for c in uncalibrated.cuts] == [(None, 0.6)]
+    assert uncalibrated.pairs == ""
+    assert gap([])["detect"] == {"fitted": None, "critic": None, "gap": None}
+
+
+def test_the_target_comes_first_where_a_mask_is_the_person():
+    rng = np.random.default_rng(1)
+    people = rng.normal(size=(12, 128)).astype(np.float32)
+    gallery = Gallery(people, tuple(f"rendered {k}" for k in range(12)), 12)
+    masks = {"a": np.stack([people[5] + 0.01, people[5] - 0.01]), "b": np.full((2, 128), np.nan, np.float32)}
+    strangers = rng.normal(size=(30, 128)).astype(np.float32)
+    (pairs,) = calibration().sets
+    said = identify(gallery, strangers, masks, 5, pairs, "distance", False)
+    assert said["masks"]["a"]["candidates"][0]["entry"] == "rendered 5"
+    assert said["masks"]["a"]["target_ranks"] == [1, 1]
+    assert said["masks"]["b"] == {"searches": 0, "candidates": [], "target_ranks": None}
+    for rate in said["rates"]:
+        assert {p["rate"]["hits"] for p in rate["strangers"]} == {0}
+        assert {p["rate"]["hits"] for p in rate["masks"]} == {0}  # the target is no false positive
+
+
+def test_what_cannot_be_verified_is_refused_before_anything_is_written(tmp_path):
+    run = open_store(tmp_path)
+    for changes, views, says in (
+        ({"elites": []}, 4, "no elite"),
+        ({}, 3, "even"),
+        ({"critics": ("dlib-hog",)}, 4, "took|take no part"),
+        ({"critics": ("dlib-landmarks-5",)}, 4, "critic"),
+        ({"critics": ("viola-jnes",)}, 4, "viola-jones"),
+    ):
+        with pytest.raises(BadInput, match=says):
+            verify(run, claim(**changes), views)
+    assert run.list() == []
+
+
+def test_nothing_is_embedded_where_nothing_was_seen():
+    witnesses = Witnesses(BASIS, ["dlib-resnet"], {}, "cpu")
+    gray = torch.full((3, 160, 160, 3), 120, dtype=torch.uint8)
+    pictures = type("P", (), {})()
+    pictures.images, pictures.box_px = gray, torch.tensor([[0.0, 0.0, 160.0, 160.0]]).repeat(3, 1)
+    pictures.points_px = torch.full((3, 5, 2), 80.0)
+    said = witnesses.testify(pictures)
+    assert not said.detected[AUDIT].any()
+    assert np.isnan(said.embeddings["dlib-resnet"]).all()
+    assert np.isnan(said.embeddings[AUDIT]).all()
+    assert photo_entries([]) == ([], [], [])
+
+
+def test_stills_are_large_and_of_every_subject():
+    drawn = stills(claim(), 2, 5, size_px=200)
+    controls = ["neutral head", "random heads, spread 0.4", "noise, spread 1.2"]
+    assert [s.subject for s in drawn[::2]] == [MASK, *controls]
+    assert all(s.pixels.shape == (200, 200, 3) for s in drawn)
+    assert not np.array_equal(drawn[0].pixels, drawn[1].pixels)
