@@ -261,7 +261,8 @@ class CeleryExecutor:
             if self._run.exists(scores_key(batch)):
                 self._finish(Finished(batch))
                 return
-        if self._failed[batch] >= MAX_ATTEMPTS:
+        # Attempts at a job are forgotten when its run is resumed, so what was counted is looked up again.
+        if self._failed[batch] >= MAX_ATTEMPTS and attempts(self._run, batch) >= MAX_ATTEMPTS:
             self._finish(Finished(batch, failed=True))
             return
         if not self._looked:

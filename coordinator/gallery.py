@@ -1,4 +1,4 @@
-"""Have masks realized: their own files while the run goes on, pictures and audits at its end.
+"""Have masks realized: their own files while the run goes on, pictures, audits and exhibition at its end.
 
 Nothing here touches what a checkpoint holds, and the search never waits for it.
 """
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow.compute as pc
 
+from coordinator.chronicle import Chronicle
 from coordinator.evaluations import read_genomes, read_rows
 from coordinator.executor import Executor, Finished, Progress
 from coordinator.island import Generation, Ranked
@@ -24,6 +25,7 @@ from services.recognition.catalog import model_info
 from services.recognition.fitness import Objective
 from services.shape.catalog import basis_info
 from services.storage.store import ObjectMissing
+from worker.exhibition_plan import ExhibitionPlan
 from worker.jobs import AuditReport, EliteMask, Exhibition, Job, StoryFrame, decode_reports
 from worker.objects import batch_key, failure_prefix, scores_key
 from worker.plan import OK, batch_id
@@ -169,24 +171,55 @@ def exhibit_elites(
     )
     names = ["dlib-hog", "dlib-landmarks-5", "dlib-resnet", *critics]
     models = {name: (infos[name] if name in infos else model_info(name)).sha256 for name in names}
-    job = put_job(record, Job(*_basis(spec), masks, models, show))
-    # Attempts of an earlier start do not count: --resume is to try again.
-    record.remove(record.store.list(failure_prefix(job)))
-    executor.realize(job, "pictures and audits", progress)
-    done = executor.realized(job, wait=True)
+    job = Job(*_basis(spec), masks, models, show)
+    name, done = _had_done(record, executor, job, "pictures and audits", progress)
     if done is None or done.failed:
         raise DatamaskError(
             f"{record.url}: the pictures of the elites could not be made; see datamask show {record.url}, "
             "mend it and go on with --resume"
         )
     try:
-        answer = record.store.get(scores_key(job)) if done.data is None else done.data
+        answer = record.store.get(scores_key(name)) if done.data is None else done.data
     except ObjectMissing:
-        raise CorruptData(f"{record.url}/{scores_key(job)}: removed meanwhile; go on with --resume") from None
-    return decode_reports(answer, f"{record.url}/{scores_key(job)}")
+        raise CorruptData(
+            f"{record.url}/{scores_key(name)}: removed meanwhile; go on with --resume"
+        ) from None
+    return decode_reports(answer, f"{record.url}/{scores_key(name)}")
 
 
-def put_job(record: Record, job: Job) -> str:
+def hang(record: Record, executor: Executor, progress: Progress | None = None) -> bool:
+    """Have film and report page made of the run as it is committed, and wait for them.
+
+    The run is done without them: what goes wrong is one line in the log, and False.
+    """
+    try:
+        plan = Chronicle(record).plan()
+        job, done = _had_done(record, executor, plan, "film and page", progress)
+        if done is not None and not done.failed:
+            record.remove([scores_key(job), batch_key(job)])
+            return True
+        reason = f"its traceback is under {failure_prefix(job)} in the run"
+    except (DatamaskError, OSError, MemoryError) as error:
+        reason = " ".join(f"{error}".split()) or type(error).__name__
+    log.warning(
+        "the run is done, but film and page were not made (%s); make them with: datamask exhibit %s",
+        *(reason, record.url),
+    )
+    return False
+
+
+def _had_done(
+    record: Record, executor: Executor, job: Job | ExhibitionPlan, label: str, progress: Progress | None
+) -> tuple[str, Finished | None]:
+    """Put a job out and wait for it. Returns its id and what became of it."""
+    name = put_job(record, job)
+    # Attempts of an earlier start do not count: --resume is to try again.
+    record.remove(record.store.list(failure_prefix(name)))
+    executor.realize(name, label, progress)
+    return name, executor.realized(name, wait=True)
+
+
+def put_job(record: Record, job: Job | ExhibitionPlan) -> str:
     """Write the job into the run's store; returns its id."""
     data = job.encoded()
     name = batch_id(data)

@@ -6,7 +6,6 @@ import datetime
 import hashlib
 import importlib.metadata
 import importlib.util
-import logging
 import math
 import platform
 import re
@@ -17,10 +16,9 @@ from typing import Any
 
 import tomli_w
 
-from coordinator.chronicle import Chronicle
 from coordinator.evolution import Evolution, Watcher
 from coordinator.executor import Executor
-from coordinator.gallery import Gallery, exhibit_elites
+from coordinator.gallery import Gallery, exhibit_elites, hang
 from coordinator.island import Float, Ranked
 from coordinator.machines import machines
 from coordinator.objectives import ObjectiveSpec
@@ -35,8 +33,6 @@ from worker.jobs import AuditReport
 from worker.objects import write_target
 from worker.pin import ANY, join, pin
 from worker.plan import Measure, Plan, make_plan
-
-log = logging.getLogger(__name__)
 
 PACKAGES = ("datamask", "torch", "numpy", "cmaes", "dlib-bin", "opencv-python-headless")
 
@@ -302,26 +298,14 @@ def finish_run(
     executor: Executor,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[AuditReport]:
-    """Meshes, pictures and the audit of the elites; then the run is done."""
+    """Meshes, pictures and the audit of the elites; then the run is done, and its film and page are made."""
     record = opened.record
     reports = exhibit_elites(opened.spec, record, opened.objectives, executor, elites, progress)
     head = record.head()
     record.commit(head.epoch, {}, {}, done=True)
     _sweep(record)
-    hang(record, progress)
+    hang(record, executor, progress)
     return reports
-
-
-def hang(record: Record, progress: Callable[[str, int, int], None] | None = None) -> None:
-    """Film and report page of the run as it is committed, where this machine can draw."""
-    try:
-        from worker.exhibit import exhibit
-    except ImportError as error:  # a coordinator needs no torch
-        log.warning(
-            "no page yet (%s): datamask exhibit %s, on a machine with all of datamask", error, record.url
-        )
-        return
-    exhibit(record.store, Chronicle(record).plan(), None, progress)
 
 
 def _sweep(record: Record) -> None:

@@ -31,6 +31,8 @@ from worker.exhibition_facts import PICTURES_KEY, with_shapes
 log = logging.getLogger(__name__)
 
 COOKIE = "datamask"
+HEALTH_PATH = "/healthz"
+_AGAIN_S = 10  # so often a visitor's browser asks for a run that has not begun
 _STALE_S = 30.0
 _LEAST_TOKEN = 8
 _TYPES = {
@@ -53,6 +55,7 @@ class Newest:
         self.record = record
         self._chronicle = Chronicle(record)
         self._lock = threading.Lock()
+        self._begun = False
         self._sign: Any = None
         self._made = -1e9
         self._facts: dict[str, Any] = {}
@@ -69,6 +72,12 @@ class Newest:
                 self._tag = f'"{hashlib.sha256(self._text).hexdigest()[:32]}"'
                 self._sign, self._made = sign, time.monotonic()
             return self._facts, self._text, self._tag
+
+    def begun(self) -> bool:
+        """Whether there is a run: from its first moment on, for good."""
+        if not self._begun:
+            self._begun = self.record.exists()
+        return self._begun
 
     def _signs(self) -> tuple[Any, ...]:
         """What moves when there is something new to show; cheap to ask for."""
@@ -140,9 +149,13 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer with the page, its facts, or a file of the record."""
         address = urllib.parse.urlsplit(self.path)
+        if address.path == HEALTH_PATH:  # for whoever starts the server again if it is stuck; tells no secret
+            return self._send(HTTPStatus.OK, "text/plain", b"up\n")
         if not self._welcome(urllib.parse.parse_qs(address.query)):
             return
         try:
+            if not self.server.newest.begun():
+                return self._not_yet()
             self._answer(urllib.parse.unquote(address.path).lstrip("/"))
         except DatamaskError as error:
             log.warning("watch: %s", error)
@@ -198,6 +211,11 @@ class _Handler(BaseHTTPRequestHandler):
         except http.cookies.CookieError:
             return ""
         return urllib.parse.unquote(jar[COOKIE].value) if COOKIE in jar else ""
+
+    def _not_yet(self) -> None:
+        words = f"This run has not begun yet. Its page comes by itself: look again every {_AGAIN_S} s.\n"
+        again = {"Retry-After": f"{_AGAIN_S}", "Refresh": f"{_AGAIN_S}"}
+        self._send(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", words.encode(), again)
 
     def _nothing(self) -> None:
         self._send(HTTPStatus.NOT_FOUND, "text/plain", b"This run has no such file.\n")

@@ -38,6 +38,7 @@ random | keep redis_password
 random | keep s3_secret_key
 random | keep flower_password
 random | keep grafana_password
+random | keep watch_token
 redis_password="$(cat "$folder/redis_password")"
 s3_secret_key="$(cat "$folder/s3_secret_key")"
 

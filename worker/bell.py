@@ -10,13 +10,13 @@ import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import get_args
 from urllib.parse import urlsplit, urlunsplit
 
 import redis
 
 from services.errors import BadInput
+from services.secret_file import read_secret
 from worker.messages import Outcome, Work
 
 VERSION = 2
@@ -100,17 +100,7 @@ def named_broker() -> str | None:
 
     :raises BadInput: if that file cannot be read, or is empty.
     """
-    named, file = os.environ.get(BROKER_VARIABLE), os.environ.get(BROKER_FILE_VARIABLE)
-    if named or not file:
-        return named or None
-    try:
-        url = Path(file).read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise BadInput(f"{BROKER_FILE_VARIABLE}={file}: {reason}; expected a file with a Redis URL") from None
-    if not url:
-        raise BadInput(f"{BROKER_FILE_VARIABLE}={file}: the file is empty; expected a Redis URL in it")
-    return url
+    return os.environ.get(BROKER_VARIABLE) or read_secret(BROKER_FILE_VARIABLE, "a Redis URL")
 
 
 def find_broker(given: str | None = None) -> str:

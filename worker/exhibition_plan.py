@@ -11,7 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from services.errors import BadInput, CorruptData
 from services.storage.codec import decode, encode
+
+FORMAT = 1
+KIND = "exhibit"
 
 Float = NDArray[np.float32]
 
@@ -32,11 +36,23 @@ class ExhibitionPlan:
         """Bytes for a store: who hangs the exhibition may sit on another machine."""
         names = sorted(self.genomes)
         arrays = {"genomes": np.stack([self.genomes[n] for n in names])} if names else {}
-        return encode(arrays, {"ids": names, "facts": dict(self.facts), "work": dict(self.work)})
+        meta = {"format": FORMAT, "kind": KIND, "ids": names}
+        return encode(arrays, {**meta, "facts": dict(self.facts), "work": dict(self.work)})
 
 
 def decode_plan(data: bytes, where: str) -> ExhibitionPlan:
-    """The plan of :meth:`ExhibitionPlan.encoded`. :raises CorruptData: for damaged bytes."""
+    """The plan of :meth:`ExhibitionPlan.encoded`.
+
+    :raises CorruptData: for damaged bytes; :raises BadInput: for a plan of another format.
+    """
     arrays, meta = decode(data, where)
+    if meta.get("kind") != KIND or meta.get("format") != FORMAT:
+        raise BadInput(
+            f"{where}: not the plan of an exhibition, format {FORMAT}; "
+            "run the same datamask version on coordinator and workers"
+        )
     rows = arrays.get("genomes", np.zeros((0, 0), np.float32))
-    return ExhibitionPlan(meta["facts"], dict(zip(meta["ids"], rows, strict=True)), meta["work"])
+    try:
+        return ExhibitionPlan(meta["facts"], dict(zip(meta["ids"], rows, strict=True)), meta["work"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptData(f"{where}: the plan cannot be read ({error!r}); remove the object") from None

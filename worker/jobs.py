@@ -1,7 +1,8 @@
 """What a worker must know to realize masks, and what it answers. Torch-free.
 
 A job is an object like a batch: immutable, under the hash of its content in ``batches/``, its answer beside
-the scores. So it is sent, sent again, set aside and swept as batches are.
+the scores. So it is sent, sent again, set aside and swept as batches are. There are two kinds: masks to
+realize (:class:`Job`), and an exhibition to hang (:class:`worker.exhibition_plan.ExhibitionPlan`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from services.errors import BadInput, CorruptData
 from services.rendering.views import ViewRanges
 from services.storage.codec import decode, encode
 from services.storage.keys import check_key
+from worker import exhibition_plan
+from worker.exhibition_plan import ExhibitionPlan
 
 FORMAT = 1
 KIND = "realize"
@@ -145,6 +148,13 @@ def check_masks(masks: Sequence[EliteMask]) -> None:
         if "/" in mask.id or mask.id in seen:
             raise BadInput(f"mask id {mask.id!r}: expected one name a mask, such as 'i03-g0041-007'")
         seen.add(mask.id)
+
+
+def decode_any(data: bytes, where: str) -> Job | ExhibitionPlan:
+    """A job of either kind. :raises CorruptData, BadInput: as :func:`decode_job`."""
+    if decode(data, where).meta.get("kind") == exhibition_plan.KIND:
+        return exhibition_plan.decode_plan(data, where)
+    return decode_job(data, where)
 
 
 def decode_job(data: bytes, where: str) -> Job:

@@ -1,8 +1,9 @@
-"""Realize the masks that a run's record asks for, and answer once (task ``masks.realize``)."""
+"""Realize masks or hang the exhibition that a run's record asks for; answer once (task ``masks.realize``)."""
 
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
 from functools import lru_cache
 
 import torch
@@ -13,11 +14,14 @@ from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from services.storage.store import ObjectMissing, Store
 from worker.evaluate import Summary
-from worker.jobs import AuditReport, Job, decode_job, encode_reports
+from worker.exhibition_plan import ExhibitionPlan
+from worker.jobs import AuditReport, Job, decode_any, encode_reports
 from worker.objects import batch_key, read_target, record_failure, scores_key
 from worker.pin import Refused
 from worker.plan import check_id
 from worker.realize import Progress, realize, write_meshes
+
+PAGE_MODELS = ("dlib-hog", "dlib-landmarks-5", "dlib-mmod", "dlib-resnet")  # whose words a page shows
 
 
 def realize_job(run: Store, job: str, progress: Progress | None = None) -> Summary:
@@ -35,7 +39,7 @@ def realize_job(run: Store, job: str, progress: Progress | None = None) -> Summa
         data = run.get(batch_key(job))
     except ObjectMissing:
         return Summary(job, "gone")
-    wanted = decode_job(data, where)
+    wanted = decode_any(data, where)
     check_id(job, data, where)
     _refuse_strangers(wanted)
     try:
@@ -49,7 +53,12 @@ def realize_job(run: Store, job: str, progress: Progress | None = None) -> Summa
     return Summary(job, "scored")
 
 
-def _made(run: Store, job: Job, progress: Progress | None) -> list[AuditReport]:
+def _made(run: Store, job: Job | ExhibitionPlan, progress: Progress | None) -> list[AuditReport]:
+    if isinstance(job, ExhibitionPlan):
+        from worker.exhibit import exhibit  # the film's encoder: whoever only writes meshes needs none
+
+        exhibit(run, job, None, progress)
+        return []
     show = job.exhibition
     if show is None:
         write_meshes(run, _decoder(job.basis), job.masks)
@@ -70,18 +79,29 @@ def _made(run: Store, job: Job, progress: Progress | None) -> list[AuditReport]:
     )
 
 
-def _refuse_strangers(job: Job) -> None:
-    ours = {name: model_info(name, sha256).sha256 for name, sha256 in job.models.items()}
+def _refuse_strangers(job: Job | ExhibitionPlan) -> None:
+    basis, basis_sha256, models = _parts(job)
+    ours = {name: model_info(name, sha256).sha256 for name, sha256 in models.items()}
     lines = [
         f"model {name}: the run has sha256 {sha256}, this machine {ours[name]}"
-        for name, sha256 in job.models.items()
+        for name, sha256 in models.items()
         if ours[name] != sha256
     ]
-    found = load_basis(job.basis).sha256
-    if found != job.basis_sha256:
-        lines.append(f"basis {job.basis}: the run has sha256 {job.basis_sha256}, this machine {found}")
+    found = load_basis(basis).sha256
+    if basis_sha256 is not None and found != basis_sha256:
+        lines.append(f"basis {basis}: the run has sha256 {basis_sha256}, this machine {found}")
     if lines:
         raise Refused(f"{'; '.join(lines)}; use the datamask version that the run was started with")
+
+
+def _parts(job: Job | ExhibitionPlan) -> tuple[str, str | None, Mapping[str, str]]:
+    """Basis, its hash, and hashes of models that a job is to be done with, as far as the run says."""
+    if isinstance(job, Job):
+        return job.basis, job.basis_sha256, job.models
+    manifest = job.facts["manifest"]
+    models = manifest.get("models", {})
+    hashes = {name: models[name]["sha256"] for name in PAGE_MODELS if name in models}
+    return job.facts["asked"]["basis"], manifest.get("basis", {}).get("sha256"), hashes
 
 
 @lru_cache(maxsize=2)

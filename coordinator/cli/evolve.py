@@ -115,6 +115,9 @@ def evolve(
     try:
         if record.head().done:
             console.print(f"{record.url} is complete already.")
+            if not record.store.exists("report.html"):
+                words = f"It has no page yet; make it with: datamask exhibit {record.url}"
+                console.print(words, highlight=False, markup=False, soft_wrap=True)
         else:
             scorers = stack.enter_context(closing(_executor(executor, record, store, name, broker)))
             metrics = Metrics(name, opened.objectives, scorers)

@@ -55,8 +55,9 @@ def summary(
         console.print(
             f"batch {batch} kept failing and was set aside; see failures/{batch}/ in the run", style="yellow"
         )
+    page = "report.html, film.mp4, " if evolution.record.store.exists("report.html") else ""
     console.print(
-        f"Look at report.html, film.mp4, lineup.png, composite.png and masks/ in {evolution.record.url}",
+        f"Look at {page}lineup.png, composite.png and masks/ in {evolution.record.url}",
         highlight=False,
     )
 

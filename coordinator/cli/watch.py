@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from coordinator.record import Record
+from services.secret_file import read_secret
 from services.storage.store import open_store
 
 
@@ -22,23 +23,30 @@ def watch(
     token: Annotated[
         str | None,
         typer.Option(
-            envvar="DATAMASK_WATCH_TOKEN", help="Word that a visitor must bring; needed beyond loopback."
+            envvar="DATAMASK_WATCH_TOKEN",
+            help="Word that a visitor must bring; needed beyond loopback. DATAMASK_WATCH_TOKEN_FILE may name "
+            "a file that holds it.",
         ),
     ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Listen also before there is a run, and show it once it begins.")
+    ] = False,
 ) -> None:
     """Serve the report page from a run's record while it grows, until stopped. It only reads.
 
     On 127.0.0.1 anybody on this machine may look. On any other --host a --token is required, and visitors
     open
-    http://HOST:PORT/?token=TOKEN once.
+    http://HOST:PORT/?token=TOKEN once. http://HOST:PORT/healthz says to anybody that the server is up.
 
     Example: datamask watch runs/archetype-001
     """
     from coordinator.watch import serve
 
+    word = token or read_secret("DATAMASK_WATCH_TOKEN_FILE", "the word that a visitor must bring")
     record = Record(open_store(run))
-    record.spec_table()
-    with serve(record, host, port, token) as server:
+    if not wait:
+        record.spec_table()
+    with serve(record, host, port, word) as server:
         console = Console(stderr=True)
         console.print(
             f"Watching {record.url}; Ctrl-C ends it.", highlight=False, markup=False, soft_wrap=True

@@ -17,7 +17,8 @@ from coordinator.lineage import LONGEST_LINE, Birth, Births, family_tree, moves,
 from coordinator.record import Record
 from services.errors import BadInput, CorruptData
 from services.storage.store import open_store
-from worker.exhibition_plan import decode_plan
+from worker.exhibition_plan import ExhibitionPlan, decode_plan
+from worker.jobs import decode_any, encode_reports
 
 
 def support(name):
@@ -66,10 +67,35 @@ def test_it_shows_the_elites_and_travels_as_bytes(grown):
         s["id"] for s in plan.facts["story"]
     }
     assert needed <= set(plan.genomes)
-    again = decode_plan(plan.encoded(), "plan")
+    again = decode_any(plan.encoded(), "plan")
+    assert isinstance(again, ExhibitionPlan)
     assert again.facts == json.loads(json.dumps(plan.facts))
     assert again.work == plan.work
     assert all(np.array_equal(again.genomes[k], v) for k, v in plan.genomes.items())
+
+
+def test_another_object_is_no_plan(grown):
+    with pytest.raises(BadInput, match="not the plan of an exhibition"):
+        decode_plan(encode_reports([]), "here")
+    data = bytearray(Chronicle(grown.record).plan().encoded())
+    data[-3] ^= 1
+    with pytest.raises(CorruptData, match="here"):
+        decode_any(bytes(data), "here")
+
+
+def test_only_dlibs_own_network_gives_the_audit_its_target(tmp_path):
+    """Other networks measure faces with other numbers of numbers."""
+    faces = [
+        {"kind": "identity", "model": model, "images": ["face.png"]} for model in ("sface", "dlib-resnet")
+    ]
+    detect = {"kind": "detect", "model": "dlib-hog"}
+    record = Record(open_store(tmp_path, write=True))
+    chronicle = Chronicle(record)
+    spec = {"seed": 1, "views": {"count": 2, "size_px": 96}, "verify": {"views": 2}}
+    entries = [{"target": None}, {"target": "of sface"}, {"target": "of dlib"}]
+    for count, target in ((3, "of dlib"), (2, None), (1, None)):
+        told = {**spec, "objective": [detect, *faces][:count]}
+        assert chronicle._work(told, {"objectives": entries[:count]})["target"] == target
 
 
 def test_no_address_of_this_machine_is_told(grown):

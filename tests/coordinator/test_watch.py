@@ -11,7 +11,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from coordinator.cli import app
 from coordinator.record import Record
 from coordinator.watch import Newest, serve
 from services.errors import BadInput
@@ -112,6 +114,46 @@ def test_a_name_that_points_to_loopback_is_turned_away(served):
     _, ask = served()
     assert ask("/", Host="evil.example")[0] == 403
     assert ask("/", Host="localhost:80")[0] == 200
+
+
+def test_a_run_that_has_not_begun_is_waited_for(tmp_path):
+    store = open_store(tmp_path / "run", write=True)
+    server = serve(Record(store), "127.0.0.1", 0, TOKEN)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def ask(path, **headers):
+        line = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=30)
+        line.request("GET", path, headers=headers)
+        answer = line.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+
+    visitor = {"Authorization": f"Bearer {TOKEN}"}
+    try:
+        assert ask("/healthz")[::2] == (200, b"up\n")
+        assert ask("/")[0] == 401
+        status, headers, body = ask("/", **visitor)
+        assert (status, headers["Refresh"]) == (503, "10")
+        assert body.startswith(b"This run has not begun yet.")
+        runs.grow(tmp_path / "run", until=0)
+        status, _, body = ask("/data.json", **visitor)
+        assert (status, json.loads(body)["masks"]) == (200, [])
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_the_command_takes_its_token_from_a_file(tmp_path, monkeypatch):
+    path = tmp_path / "token"
+    path.write_text("kurz\n")
+    monkeypatch.delenv("DATAMASK_WATCH_TOKEN", raising=False)
+    monkeypatch.setenv("DATAMASK_WATCH_TOKEN_FILE", str(path))
+    nowhere = [str(tmp_path / "none"), "--host", "0.0.0.0", "--port", "0"]
+    words = CliRunner().invoke(app, ["watch", *nowhere, "--wait"]).exception
+    assert "at least 8" in str(words)
+    path.write_text("\n")
+    assert "the file is empty" in str(CliRunner().invoke(app, ["watch", *nowhere, "--wait"]).exception)
+    path.write_text(TOKEN)
+    assert "run.toml is missing" in str(CliRunner().invoke(app, ["watch", *nowhere]).exception)
 
 
 def test_a_token_opens_the_door_once_and_for_all(served):

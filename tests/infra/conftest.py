@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +50,7 @@ PORTS = {
     "coordinator": (9100,),
     "worker-cpu": (9100,),
     "flower": (5555,),
+    "watch": (8300,),
     "prometheus": (9090,),
 }
 
@@ -71,12 +74,30 @@ def use_secrets(model: dict[str, Any], folder: Path) -> None:
         secret["file"] = str(folder / Path(secret["file"]).name)
 
 
+def watched(stage: Stage, path: str = "/", token: str | None = None) -> tuple[int, str]:
+    """Status and text that the watch service answers to a visitor with its token, or another one."""
+    url = f"http://127.0.0.1:{stage.port('watch', 8300)}{path}"
+    word = stage.secret("watch_token") if token is None else token
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(
+            urllib.request.Request(url, headers={"Authorization": f"Bearer {word}"}), timeout=60
+        ) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
 @dataclass(frozen=True)
 class Played:
-    """A run that coordinator, worker and all the rest have brought to its end. code: the coordinator's."""
+    """A run that coordinator, worker and all the rest have brought to its end.
+
+    code: the coordinator's. early: what the watch service said before the run began: status and text.
+    """
 
     stage: Stage
     code: int
+    early: tuple[int, str]
 
 
 @pytest.fixture(scope="session")
@@ -110,13 +131,14 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
         folder,
         PORTS,
         {"prometheus.yml": without_name_server},
-        absent=dict.fromkeys(("bucket", "coordinator", "flower"), LIGHT),
+        absent=dict.fromkeys(("bucket", "coordinator", "flower", "watch"), LIGHT),
     )
     with playing(stage):
-        for service in ("prometheus", "flower", "worker-cpu"):
+        for service in ("prometheus", "flower", "watch", "worker-cpu"):
             stage.up(service)
-        for service in ("prometheus", "flower", "worker-cpu"):
+        for service in ("prometheus", "flower", "watch", "worker-cpu"):
             stage.wait_healthy(service)
+        early = watched(stage)
         stage.up("coordinator")
         stage.wait_healthy("coordinator")
-        yield Played(stage, stage.wait_end("coordinator", timeout_s=400))
+        yield Played(stage, stage.wait_end("coordinator", timeout_s=400), early)

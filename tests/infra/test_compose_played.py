@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 
-from tests.infra.conftest import RUN, Played
+from tests.infra.conftest import RUN, Played, watched
 from tests.support.compose import ROOT, program
 from tests.support.needs import need
 
 pytestmark = pytest.mark.slow  # real programs, started one after the other
 
 DASHBOARD = ROOT / "infra" / "grafana" / "dashboards" / "datamask.json"
-SERVICES = {"redis", "s3", "bucket", "coordinator", "worker-cpu", "flower", "prometheus"}
+SERVICES = {"redis", "s3", "bucket", "coordinator", "worker-cpu", "flower", "watch", "prometheus"}
 # Grafana's server is in no registry that the tests reach; what we give it is checked below.
 NOT_PLAYED = {"grafana"}
 BROWSER = [
@@ -101,13 +101,32 @@ def test_a_coordinator_that_is_started_again_has_nothing_to_do(played: Played) -
     assert played.stage.log("coordinator")[log:] == f"s3://datamask/runs/{RUN}\n"
 
 
+def test_the_page_is_watched_from_before_the_run_to_its_end(played: Played) -> None:
+    """A worker made film and page; whoever has the token sees them."""
+    status, words = played.early
+    assert status == 503
+    assert "not begun" in words
+    status, words = watched(played.stage, "/data.json")
+    facts = json.loads(words)
+    assert (status, facts["run"], facts["state"]) == (200, RUN, "done")
+    assert facts["film"]["data"]
+    assert watched(played.stage)[0] == watched(played.stage, "/report.html")[0] == 200
+
+
+def test_the_page_is_not_open_to_strangers(played: Played) -> None:
+    for path in ("/", "/data.json", "/run.toml"):
+        assert watched(played.stage, path, "not-the-word")[0] == 401, path
+
+
 def test_flower_names_the_tasks(played: Played) -> None:
     found = {(task["name"], task["args"]) for task in tasks(played).values()}
     scored = [words for name, words in found if name == "masks.score"]
     pattern = re.compile(rf"\W*run {RUN}, island \d, generation \d+, batch \d/2\W*")
     # 2 islands, 2 generations, 2 batches each; what a run ranks its elites by comes on top.
     assert len([words for words in scored if pattern.fullmatch(words)]) == 8, sorted(found)
-    assert any(name == "masks.realize" and f"run {RUN}" in words for name, words in found)
+    realized = [words for name, words in found if name == "masks.realize"]
+    for what in ("pictures and audits", "film and page"):
+        assert any(f"run {RUN}, {what}" in words for words in realized), sorted(found)
 
 
 def test_flower_shows_nothing_without_a_password(played: Played) -> None:

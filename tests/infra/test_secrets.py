@@ -36,6 +36,7 @@ def test_secrets_fit_together(tmp_path: Path) -> None:
     assert (folder / "flower_users").read_text().strip() == "datamask:" + (
         folder / "flower_password"
     ).read_text()
+    assert len((folder / "watch_token").read_text()) == 48
 
 
 def test_others_cannot_enter_the_folder(tmp_path: Path) -> None:

@@ -145,7 +145,8 @@ def test_a_whole_run_with_no_torch_at_the_coordinator(
     masks = {key.split("/")[1] for key in run.list("masks/") if key.endswith("/mask.glb")}
     assert len(masks) == 2 * 4 * 4
     assert len([key for key in run.list("masks/") if key.endswith("/front.png")]) == 1
-    assert {"lineup.png", "film.webp", "audit.json"} <= set(run.list())
+    assert {"lineup.png", "audit.json", "film.mp4", "film.webp", "report.html"} <= set(run.list())
+    assert "run run, film and page: scored" in worker.text()
     assert run.list("batches/") == run.list("scores/") == run.list("failures/") == []
 
     figures = scraped(ports[1])

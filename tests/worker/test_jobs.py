@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from coordinator.executor import LocalExecutor
+from coordinator.gallery import hang
 from services.errors import BadInput, CorruptData
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
@@ -30,6 +35,20 @@ from worker.realization import realize_job
 
 BASIS = basis_info("makehuman-mask-1")
 GENES = len(BASIS.gene_names)
+
+
+def support(name):
+    key = f"datamask_tests_{name}"
+    if key not in sys.modules:
+        path = Path(__file__).parents[1] / "support" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(key, path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[key] = module
+        spec.loader.exec_module(module)
+    return sys.modules[key]
+
+
+runs = support("runs")
 
 
 def mask(name="i00-g0002-001", genes=GENES):
@@ -102,6 +121,23 @@ def test_a_machine_with_other_parts_refuses(tmp_path):
         with pytest.raises(Refused, match=word):
             realize_job(run, put(run, wanted))
     assert run.list("failures/") == []
+
+
+def test_an_exhibition_that_fails_leaves_the_run_done(tmp_path, caplog):
+    grown = runs.grow(tmp_path / "run", generations=5, elites=1, islands=1)
+    run, executor = grown.record.store, LocalExecutor(grown.record.store, None)
+    before = run.get("HEAD")
+    run.put("manifest.json", json.dumps({"basis": {"sha256": "0" * 64}}).encode())
+    assert not hang(grown.record, executor)
+    run.put("manifest.json", b"{")
+    assert not hang(grown.record, executor)
+    said = [r.getMessage() for r in caplog.records]
+    assert len(said) == 2
+    assert all(line.endswith(f"datamask exhibit {run.url}") and "\n" not in line for line in said)
+    assert "the run has sha256 000" in said[0]
+    assert "manifest.json" in said[1]
+    assert run.get("HEAD") == before
+    assert not run.exists("report.html")
 
 
 def test_bytes_under_another_id_are_not_believed(tmp_path):
