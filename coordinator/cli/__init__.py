@@ -15,6 +15,7 @@ from coordinator.cli.doctor import doctor
 from coordinator.cli.evolve import evolve
 from coordinator.cli.mesh import mesh
 from coordinator.cli.models import models
+from coordinator.cli.print import print_
 from coordinator.cli.pull import pull
 from coordinator.cli.show import show
 from coordinator.cli.worker import worker
@@ -29,6 +30,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("print")(print_)
 for command in (evolve, show, pull, mesh, models, doctor, worker):
     app.command(command.__name__)(command)
 

@@ -75,8 +75,9 @@ def _lugs(body: Manifold, wall_mm: float) -> Iterator[tuple[Manifold, Manifold]]
             ).translate((-width / 2, center))
             hole = CrossSection.circle(HOLE_MM / 2, 48).translate((0, center))
             place = (x, 0.0, z - thick / 2)
-            yield outline.extrude(thick).translate(place), hole.extrude(thick + 2).translate(
-                (x, 0.0, z - thick / 2 - 1)
+            yield (
+                outline.extrude(thick).translate(place),
+                hole.extrude(thick + 2).translate((x, 0.0, z - thick / 2 - 1)),
             )
 
 
@@ -101,7 +102,9 @@ def _sockets(body: Manifold) -> Iterator[tuple[Manifold, Manifold]]:
     low, high = points.min(axis=0), points.max(axis=0)
     middle = (low + high) / 2
     across, long, deep = SOCKET_MM
-    steps = [(x, y) for y in (0, 8, -8, 16, -16, 24, -24, 32, -32, 44, -44) for x in (0, 8, -8, 16, -16, 26, -26)]
+    steps = [
+        (x, y) for y in (0, 8, -8, 16, -16, 24, -24, 32, -32, 44, -44) for x in (0, 8, -8, 16, -16, 26, -26)
+    ]
     for x, y in sorted(steps, key=lambda step: step[0] ** 2 + step[1] ** 2):
         inner, outer = [], []
         for turn in np.linspace(0, 2 * np.pi, 12, endpoint=False):

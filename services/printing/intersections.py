@@ -10,6 +10,7 @@ from services.printing.surface import Float, Ints
 _CHUNK = 400_000
 # Contacts within this of an edge's end or a triangle's side are rounding, not a crossing.
 _MARGIN = 1e-4
+_FLAT = 1e-12
 
 
 def self_intersections(points: Float, triangles: Ints) -> int:
@@ -20,10 +21,15 @@ def self_intersections(points: Float, triangles: Ints) -> int:
     """
     crossing = 0
     at = points[triangles]
+    normals = np.cross(at[:, 1] - at[:, 0], at[:, 2] - at[:, 0])
     low, high = at.min(axis=1), at.max(axis=1)
     for first, second in _near_pairs(low, high):
-        overlap = ((low[first] <= high[second]) & (low[second] <= high[first])).all(axis=1)
-        first, second = first[overlap], second[overlap]
+        for turn in (0, 1):
+            one, other = (first, second) if turn == 0 else (second, first)
+            # A triangle on one side of another's plane cannot cross it: most pairs go here.
+            height = ((at[other] - at[one][:, :1]) * normals[one][:, None]).sum(axis=2)
+            both = (height.max(axis=1) > _FLAT) & (height.min(axis=1) < -_FLAT)
+            first, second = first[both], second[both]
         shared = (triangles[first][:, :, None] == triangles[second][:, None]).any(axis=2).sum(axis=1)
         first, second = first[shared < 2], second[shared < 2]
         hit = np.zeros(len(first), bool)
@@ -39,7 +45,7 @@ def self_intersections(points: Float, triangles: Ints) -> int:
 def _near_pairs(low: Float, high: Float) -> list[tuple[Ints, Ints]]:
     """Pairs of boxes that share a cell of a grid, each pair once, in chunks."""
     extent = high - low
-    cell = max(float(np.quantile(extent.max(axis=1), 0.9)), 1e-6)
+    cell = max(float(np.median(extent.max(axis=1))), 1e-6)
     first = np.floor((low - low.min(axis=0)) / cell).astype(np.int64)
     last = np.floor((high - low.min(axis=0)) / cell).astype(np.int64)
     span = last - first + 1
@@ -54,24 +60,24 @@ def _near_pairs(low: Float, high: Float) -> list[tuple[Ints, Ints]]:
     key = (first[owner] + offset) @ np.array((size[1] * size[2], size[2], 1))
     order = np.argsort(key, kind="stable")
     key, owner = key[order], owner[order]
-    pairs, held = [], 0
-    gap, total = 1, []
-    # Neighbors in the sorted list that have one cell: first those next to each other, then two apart ...
-    while True:
+    found = []
+    # Entries of the sorted list that have one cell: first those next to each other, then two apart ...
+    for gap in range(1, len(key)):
         same = np.flatnonzero(key[gap:] == key[:-gap])
         if not len(same):
             break
-        total.append(np.stack([owner[same], owner[same + gap]], axis=1))
-        held += len(same)
-        gap += 1
-    if not total:
+        a, b = owner[same], owner[same + gap]
+        near = ((low[a] <= high[b]) & (low[b] <= high[a])).all(axis=1)
+        found.append(np.minimum(a, b)[near] * len(low) + np.maximum(a, b)[near])
+    if not found:
         return []
-    both = np.sort(np.concatenate(total), axis=1)
-    unique = np.unique(both @ (len(low), 1))
-    for start in range(0, len(unique), _CHUNK):
-        a, b = np.divmod(unique[start : start + _CHUNK], len(low))
-        pairs.append((a, b))
-    return pairs
+    unique = np.unique(np.concatenate(found))
+    return [
+        (both[0], both[1])
+        for both in (
+            np.divmod(unique[start : start + _CHUNK], len(low)) for start in range(0, len(unique), _CHUNK)
+        )
+    ]
 
 
 def _pierces(segment: Float, triangle: Float) -> NDArray[np.bool_]:

@@ -14,9 +14,18 @@ from numpy.typing import NDArray
 from services.errors import BadInput
 from services.printing.catalog import Order
 from services.printing.field import VOXEL_MM, Mended, mend, mesh_of, wall_grid
-from services.printing.surface import Float, Ints, Sheet, edges_of, front_directions, make_sheet, sample, seen_from
+from services.printing.surface import (
+    Float,
+    Ints,
+    Sheet,
+    edges_of,
+    front_directions,
+    make_sheet,
+    sample,
+    seen_from,
+)
 
-SIMPLIFY_MM = 0.04  # decimation moves no point further than this
+SIMPLIFY_MM = 0.03  # tolerance of the decimation; what it moved is measured
 _LOOKS = 12
 
 
@@ -49,7 +58,7 @@ class Wall:
     simplify_mm: float
 
 
-def voxel_for(wall_mm: float, wanted_mm: float = VOXEL_MM) -> float:
+def voxel_for(wall_mm: float, wanted_mm: float) -> float:
     """Voxels that still resolve a thin wall."""
     return min(wanted_mm, wall_mm / 3)
 
@@ -59,6 +68,7 @@ def make_wall(
     triangles: NDArray[Any],
     order: Order,
     voxel_mm: float = VOXEL_MM,
+    simplify_mm: float = SIMPLIFY_MM,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Wall:
     """Build the wall of a mask. vertices_m: ``(V, 3)`` in meters. triangles: ``(T, 3)``.
@@ -81,13 +91,20 @@ def make_wall(
     progress("mesh")
     fine = mesh_of(grid)
     del grid
-    body = fine.simplify(SIMPLIFY_MM)
+    body = fine.simplify(simplify_mm) if simplify_mm else fine
     moved = _moved(fine, body)
     del fine
     progress("deviation")
     vertices = points * scale
     return Wall(
-        body, sheet, vertices, corners, scale, mended, _deviation(body, vertices, corners, order.wall_mm), moved
+        body,
+        sheet,
+        vertices,
+        corners,
+        scale,
+        mended,
+        _deviation(body, vertices, corners, order.wall_mm),
+        moved,
     )
 
 

@@ -82,9 +82,7 @@ def vertex_normals(points: Float, triangles: Ints) -> tuple[Float, Float]:
     total = np.zeros_like(points)
     for axis in range(3):
         total[:, axis] = np.bincount(triangles.reshape(-1), np.repeat(faces[:, axis], 3), len(points))
-    area = np.bincount(
-        triangles.reshape(-1), np.repeat(np.linalg.norm(faces, axis=1), 3), len(points)
-    )
+    area = np.bincount(triangles.reshape(-1), np.repeat(np.linalg.norm(faces, axis=1), 3), len(points))
     length = np.linalg.norm(total, axis=1)
     unit = np.where(length[:, None] > 1e-12, total / np.maximum(length, 1e-12)[:, None], (0.0, 0.0, 1.0))
     return unit, length / np.maximum(area, 1e-12)
