@@ -1,4 +1,4 @@
-"""A mask as a thing: solid, openings, checks, files, and the machines' verdict on it. Task ``masks.print``."""
+"""A mask as a thing: solid, openings, checks, files, and the machines' verdict on it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from services.errors import BadInput
 from services.printing import files
 from services.printing.catalog import BRIDGE_MM, Order
-from services.printing.checks import Check, Thickness, check
+from services.printing.checks import CROSSING, Check, Thickness, check
 from services.printing.colors import carried, glb_colors, parse_color
 from services.printing.field import VOXEL_MM
 from services.printing.fittings import add_fittings
@@ -49,8 +49,9 @@ Progress = Callable[[str], None]
 class PrintJob:
     """One mask to print. genome: float32 (d,). notes: run, date, licence ... for the files' metadata.
 
-    objectives, targets: what its fitness is made of; targets holds float32 (k, 128) by key. ranges, view_seed,
-    view_count: the held-out views. color: None for the material's, "#rrggbb", "gaze" or "gaze:MODEL".
+    objectives, targets: what its fitness is made of; targets holds float32 (k, 128) by key. ranges,
+    view_seed, view_count: the held-out views. color: None for the material's, "#rrggbb", "gaze" or
+    "gaze:MODEL".
     """
 
     id: str
@@ -74,7 +75,7 @@ class PrintJob:
 
 @dataclass(frozen=True)
 class Scored:
-    """A mesh under the held-out views. accepted: share of views, by detector; views: per detector, yes or no."""
+    """A mesh under held-out views. accepted: share of views, by detector; views: each detector's answers."""
 
     fitness: float
     values: dict[str, float]
@@ -121,7 +122,7 @@ def print_mask(run: Store, job: PrintJob, progress: Progress = lambda _: None) -
     if basis.sha256 != job.basis_sha256 or len(job.genome) != len(basis.gene_names):
         raise BadInput(
             f"mask {job.id}: its genome is of another version of basis {job.basis} (sha256 "
-            f"{job.basis_sha256[:12]}..., here {basis.sha256[:12]}...); print with the datamask it was evolved with"
+            f"{job.basis_sha256[:12]}..., here {basis.sha256[:12]}...); print with the version that evolved it"
         )
     decoder = Decoder(basis)
     vertices = decoder.decode(torch.from_numpy(np.array(job.genome, np.float32)[None]))[0].numpy()
@@ -135,7 +136,7 @@ def print_mask(run: Store, job: PrintJob, progress: Progress = lambda _: None) -
         body = work.body
         checks, thick = check(body, job.order, cuts)
         # Decimation may let the sides of a narrow fold cross; then it is done again, more gently.
-        if next(line.passed for line in checks if line.name == "no self-intersections"):
+        if next(line.passed for line in checks if line.name == CROSSING):
             break
     passed = all(line.passed is not False for line in checks)
     progress("scoring again")

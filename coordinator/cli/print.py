@@ -6,6 +6,7 @@ import datetime
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,10 +90,8 @@ def print_(
     folder = None if out is None else _folder(out)
     from worker.print import print_masks
 
-    jobs = [
-        _job(record, spec, i, genome, order, color, voxel_mm, force, k, len(chosen))
-        for k, (i, genome) in enumerate(chosen)
-    ]
+    wish = _Wish(order, color, voxel_mm, force)
+    jobs = [_job(record, spec, chosen, k, wish) for k in range(len(chosen))]
     console = Console(stderr=True)
     with plain_steps(console) as steps:
         printed = print_masks(record.store, jobs, steps)
@@ -181,20 +180,19 @@ def most_different(genomes: Sequence[Float], count: int) -> list[int]:
     return chosen
 
 
-def _job(
-    record: Record,
-    spec: Spec,
-    mask: str,
-    genome: Float,
-    order: Order,
-    color: str | None,
-    voxel_mm: float,
-    force: bool,
-    index: int,
-    of: int,
-) -> PrintJob:
-    from dataclasses import replace
+@dataclass(frozen=True)
+class _Wish:
+    """What the command line asked for, the same for every mask."""
 
+    order: Order
+    color: str | None
+    voxel_mm: float
+    force: bool
+
+
+def _job(
+    record: Record, spec: Spec, chosen: Sequence[tuple[str, Float]], index: int, wish: _Wish
+) -> PrintJob:
     from worker.objects import read_target
     from worker.print import PrintJob
 
@@ -202,8 +200,10 @@ def _job(
     keys = [entry["target"] for entry in manifest["objectives"]]
     objectives = objectives_of(spec, keys)
     basis = manifest["basis"]
-    if of > 1 and order.edition is None:
-        order = replace(order, edition=(index + 1, of))
+    mask, genome = chosen[index]
+    order = wish.order
+    if len(chosen) > 1 and order.edition is None:
+        order = replace(order, edition=(index + 1, len(chosen)))
     started = str(manifest.get("started", ""))
     licence = basis_info(spec.mask.basis).licence
     notes = {
@@ -234,9 +234,9 @@ def _job(
         notes=notes,
         title=f"datamask: {spec.name}",
         date=started,
-        color=color,
-        voxel_mm=voxel_mm,
-        force=force,
+        color=wish.color,
+        voxel_mm=wish.voxel_mm,
+        force=wish.force,
         models=[_model(o.model, o.threshold) for o in objectives],
     )
 
@@ -246,7 +246,7 @@ def _model(name: str, threshold: float) -> Mapping[str, Any]:
 
 
 def _folder(out: Path) -> Path:
-    """The output folder, made and tried before anything heavy starts. :raises BadInput: if it cannot be used."""
+    """The output folder, made and tried before anything heavy starts. :raises BadInput: if it cannot."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / ".datamask-probe"

@@ -44,7 +44,7 @@ PROCESSES = {
             "fdm", 2.8, 1.6, (250.0, 210.0, 220.0), "Prusa MK4", "PLA, solid", 1.24, (228, 226, 220), True
         ),
         Process(
-            "color", 3.0, 2.0, (254.0, 381.0, 203.0), "ProJet CJP 660", "full-color gypsum", 1.6, (240, 238, 232), False
+            "color", 3.0, 2.0, (254.0, 381.0, 203.0), "ProJet CJP 660", "gypsum", 1.6, (240, 238, 232), False
         ),
     )
 }  # fmt: skip

@@ -1,5 +1,5 @@
-"""Would a printer take it? Every check has a figure, measured on the final mesh by means other than those that
-made it: counting edges, following rays, crossing triangles."""
+"""Would a printer take it? Every check has a figure, measured on the final mesh by other means than those
+that made it: counting edges, following rays, crossing triangles."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from services.printing.surface import Float, Ints, edges_of
 RAYS = 6000
 WALL_SHARE = 0.95  # of the nominal wall, everywhere outside of rims
 OVERHANG_DEG = 45.0
+FEATURE_MM = 0.8  # what every process still shows
+CROSSING = "no self-intersections"
 
 
 @dataclass(frozen=True)
@@ -58,19 +60,22 @@ def check(body: Manifold, order: Order, cuts: Float) -> tuple[list[Check], Thick
     overhang = overhang_share(points, triangles)
     least = WALL_SHARE * order.wall_mm
     size = " x ".join(f"{side:.1f}" for side in extent)
-    return [
-        Check("watertight", f"{open_} open edges of {len(edges)}", open_ == 0, open_),
-        Check("manifold edges", f"{many} edges with more than two faces", many == 0, many),
-        Check("manifold vertices", f"{fans} vertices where the surface pinches", fans == 0, fans),
-        Check("no self-intersections", f"{crossing} crossing pairs of {len(triangles)} faces", crossing == 0, crossing),
-        Check("one body, no cavities", f"{parts} closed surfaces", parts == 1, parts),
-        Check("winding", f"{twisted} edges that both faces run alike", twisted == 0, twisted),
-        Check("volume", f"{volume / 1000:.1f} cm³", volume > 0, volume),
-        Check("wall", f"least {thick.least_mm:.2f} mm, median {thick.median_mm:.2f}, nominal {order.wall_mm:g}", thick.least_mm >= least, thick.least_mm),
-        Check("smallest feature", f"{thick.feature_mm:.2f} mm", thick.feature_mm >= 0.8, thick.feature_mm),
-        Check("overhang", f"{overhang:.0%} of the surface is steeper than {OVERHANG_DEG:.0f}°, face up", None, overhang),
-        Check("fits the bed", f"{size} mm, {fit or 'no way round'}", fit is not None, float(fit is not None)),
-    ], thick  # fmt: skip
+    wall = f"least {thick.least_mm:.2f} mm, median {thick.median_mm:.2f}, nominal {order.wall_mm:g}"
+    steep = f"{overhang:.0%} of the surface is steeper than {OVERHANG_DEG:.0f}°, face up"
+    lines = [
+        ("watertight", f"{open_} open edges of {len(edges)}", open_ == 0, open_),
+        ("manifold edges", f"{many} edges with more than two faces", many == 0, many),
+        ("manifold vertices", f"{fans} vertices where the surface pinches", fans == 0, fans),
+        (CROSSING, f"{crossing} crossing pairs of {len(triangles)} faces", crossing == 0, crossing),
+        ("one body, no cavities", f"{parts} closed surfaces", parts == 1, parts),
+        ("winding", f"{twisted} edges that both faces run alike", twisted == 0, twisted),
+        ("volume", f"{volume / 1000:.1f} cm³", volume > 0, volume),
+        ("wall", wall, thick.least_mm >= least, thick.least_mm),
+        ("smallest feature", f"{thick.feature_mm:.2f} mm", thick.feature_mm >= FEATURE_MM, thick.feature_mm),
+        ("overhang", steep, None, overhang),
+        ("fits the bed", f"{size} mm, {fit or 'no way round'}", fit is not None, float(fit is not None)),
+    ]
+    return [Check(name, figure, passed, float(value)) for name, figure, passed, value in lines], thick
 
 
 def signed_volume(points: Float, triangles: Ints) -> float:

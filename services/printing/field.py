@@ -1,8 +1,8 @@
 """A wall as a level set: distance to its core on a grid, made one body without cavities, meshed.
 
-Only voxels near the level are asked for their exact distance (libigl's tree of bounding boxes); all others need
-a sign. The grid is mended where marching cubes could go two ways, so that the mesh is a manifold whatever the
-mask: see :func:`well_composed`.
+Only voxels near the level are asked for their exact distance (libigl's tree of bounding boxes); all others
+need a sign. The grid is mended where marching cubes could go two ways, so that the mesh is a manifold
+whatever the mask: see :func:`well_composed`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Mended:
-    """What was done to make one body of it. Volumes in cubic millimeters; struts: how many parts were tied on."""
+    """To make one body of it: what was filled and dropped (cubic millimeters), and parts tied on."""
 
     cavities_mm3: float
     crumbs_mm3: float

@@ -37,8 +37,8 @@ Colors = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Part:
-    """What is written. points: ``(n, 3)`` mm. triangles: ``(m, 3)``. color: of the whole, sRGB. colors: of each
-    point, uint8 sRGB ``(n, 3)``, or None. notes: metadata; Title, Designer, LicenseTerms ... as 3MF names them.
+    """What is written. points: ``(n, 3)`` mm. triangles: ``(m, 3)``. color: of the whole, sRGB. colors: of
+    each point, uint8 sRGB ``(n, 3)``, or None. notes: metadata; Title, LicenseTerms ... as 3MF names them.
     """
 
     name: str

@@ -102,14 +102,12 @@ def _sockets(body: Manifold) -> Iterator[tuple[Manifold, Manifold]]:
     low, high = points.min(axis=0), points.max(axis=0)
     middle = (low + high) / 2
     across, long, deep = SOCKET_MM
-    steps = [
-        (x, y) for y in (0, 8, -8, 16, -16, 24, -24, 32, -32, 44, -44) for x in (0, 8, -8, 16, -16, 26, -26)
-    ]
+    steps = [(x, y) for y in range(-48, 49, 8) for x in range(-24, 25, 8)]
     for x, y in sorted(steps, key=lambda step: step[0] ** 2 + step[1] ** 2):
         inner, outer = [], []
         for turn in np.linspace(0, 2 * np.pi, 12, endpoint=False):
             for radius in (0.0, across / 4, across / 2):
-                at = middle + (x + radius * np.cos(turn), y + radius * np.sin(turn), 0)
+                at = middle + np.array((x + radius * np.cos(turn), y + radius * np.sin(turn), 0))
                 hits = ray(body, np.array((at[0], at[1], low[2] - 1)), _FORWARD, _FAR_MM)
                 if len(hits) < 2:
                     break
@@ -128,8 +126,7 @@ def _sockets(body: Manifold) -> Iterator[tuple[Manifold, Manifold]]:
 
 
 def _emboss(work: Fitted, mark: str) -> None:
-    """Raise the mark on the inside, where a flat enough place is: letters keep the wall whole, engraving would
-    not."""
+    """Raise the mark on the inside, where a place is flat enough. Engraving would thin the wall."""
     text = _letters(mark)
     x0, y0, x1, y1 = text.bounds()
     width, height = x1 - x0, y1 - y0
@@ -142,7 +139,7 @@ def _emboss(work: Fitted, mark: str) -> None:
         half = np.array((height, width) if turned else (width, height)) / 2
         for y in (40, 50, 30, 20, 60, -30, -40, -20, 10, 0, -10, -50):
             for x in (0, 12, -12, 24, -24, 36, -36):
-                at = middle + (x, y, 0)
+                at = middle + np.array((x, y, 0))
                 depth = _patch(work.body, at, half, float(low[2]) - 1)
                 if depth is None:
                     continue
@@ -156,7 +153,7 @@ def _emboss(work: Fitted, mark: str) -> None:
 
 
 def _patch(body: Manifold, at: Float, half: Float, start: float) -> tuple[float, float] | None:
-    """The inner face behind a rectangle, seen from the back: its least and greatest z; None: not flat enough."""
+    """The inner face in a rectangle, seen from the back: least and greatest z; None: not flat enough."""
     depth = np.zeros((5, 7))
     for i, dy in enumerate(np.linspace(-half[1], half[1], 5)):
         for j, dx in enumerate(np.linspace(-half[0], half[0], 7)):

@@ -1,8 +1,8 @@
 """What makes a solid wearable or lets it hang: holes and fittings by exact booleans.
 
-Everything is placed from the mask's own landmarks, and tried before it is kept: a part that would fall off, or
-a bridge under 4 mm, and the next smaller or nearer place is taken; where none will do, that is said and the
-solid stays as it was.
+Everything is placed from the mask's own landmarks, and tried before it is kept: a part that would fall off,
+or a bridge under 4 mm, and the next smaller or nearer place is taken; where none will do, that is said and
+the solid stays as it was.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Fitted:
 class Place:
     """A prism to cut: at ``center``, along ``out``, ``size`` across (along ``across`` and the third axis).
 
-    round_: an ellipse, else a slot with round ends. front, depth: how far it reaches along and against ``out``.
+    round_: an ellipse, else a slot with round ends. front, depth: how far it reaches along, against ``out``.
     """
 
     center: Float

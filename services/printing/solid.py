@@ -31,8 +31,8 @@ _LOOKS = 12
 
 @dataclass(frozen=True)
 class Deviation:
-    """From the evolved surface to the outer face, in millimeters, where the face is seen from the front and not
-    part of a rim: median, 99th percentile and greatest."""
+    """From the evolved surface to the outer face, in millimeters, where the face is seen from the front and
+    is not part of a rim: median, 99th percentile and greatest."""
 
     median_mm: float
     p99_mm: float

@@ -34,8 +34,9 @@ _SMOOTH = 12
 class Sheet:
     """A tessellated mask in millimeters.
 
-    points: ``(n, 3)``, the evolved surface with its facets rounded. triangles: ``(m, 3)``. normals: ``(n, 3)``,
-    unit, by the winding. outside: ``(n,)`` in -1..1, which side is seen: 1 the normal's, -1 the other, 0 both.
+    points: ``(n, 3)``, the evolved surface with its facets rounded. triangles: ``(m, 3)``. normals:
+    ``(n, 3)``, unit, by the winding. outside: ``(n,)`` in -1..1, which side is seen: 1 the normal's, -1 the
+    other, 0 both.
     part: ``(m,)``, the triangle of the mask that each one lies in. corner: ``(m, 3, 3)``, barycentric
     coordinates of its corners there. rim: ``(n,)`` bool, on an open edge.
     """
@@ -89,8 +90,8 @@ def vertex_normals(points: Float, triangles: Ints) -> tuple[Float, Float]:
 
 
 def edges_of(triangles: Ints) -> tuple[Ints, Ints, Ints]:
-    """Every edge once, ``(e, 2)``, the smaller index first; which one each triangle's three are, ``(m, 3)``; and
-    how many triangles have it, ``(e,)``."""
+    """Every edge once, ``(e, 2)``, the smaller index first; each triangle's three, ``(m, 3)``; and how many
+    triangles have it, ``(e,)``."""
     ends = np.sort(triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
     base = int(ends.max()) + 1  # one number an edge: numpy sorts numbers far faster than rows
     keys, inverse, count = np.unique(ends @ (base, 1), return_inverse=True, return_counts=True)
@@ -157,7 +158,7 @@ def front_directions(count: int = _LOOKS, cone_deg: float = _CONE_DEG) -> Float:
 def seen_from(
     points: Float, toward: Float, cell_mm: float = _CELL_MM, slack_mm: float = _TOLERANCE_MM
 ) -> NDArray[np.bool_]:
-    """Which points an eye far away sees, bool ``(n,)``. points: ``(3, n)``, one row an axis. toward: ``(3,)``.
+    """Which points ``(3, n)``, one row an axis, an eye far away in direction ``toward`` sees: bool ``(n,)``.
 
     The foremost point of each cell hides the others; points must lie closer together than cells are wide.
     """
