@@ -122,7 +122,7 @@ def print_mask(run: Store, job: PrintJob, progress: Progress = lambda _: None) -
     if basis.sha256 != job.basis_sha256 or len(job.genome) != len(basis.gene_names):
         raise BadInput(
             f"mask {job.id}: its genome is of another version of basis {job.basis} (sha256 "
-            f"{job.basis_sha256[:12]}..., here {basis.sha256[:12]}...); print with the version that evolved it"
+            f"{job.basis_sha256[:12]}..., here {basis.sha256[:12]}...); print with the one that evolved it"
         )
     decoder = Decoder(basis)
     vertices = decoder.decode(torch.from_numpy(np.array(job.genome, np.float32)[None]))[0].numpy()
