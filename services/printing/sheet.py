@@ -57,9 +57,8 @@ def drawing_sheet(body: Manifold, report: Mapping[str, Any], color: tuple[int, i
     views = (("front", 0.0, (0, 1)), ("side", 90.0, (2, 1)))
     for name, yaw, (across, _) in views:
         wide = (high - low)[across] * scale
-        page.drawImage(
-            ImageReader(_picture(points, triangles, yaw, color)), *_square(low, high, yaw, left, base, scale)
-        )
+        picture = ImageReader(_picture(points, triangles, yaw, color))
+        page.drawImage(picture, left, base, wide, height * scale)
         _text(page, left, base + height * scale + 4, name, 3.2)
         _dimension(page, (left, base - 6), (left + wide, base - 6), f"{(high - low)[across]:.1f}")
         left += wide + 18
@@ -73,26 +72,14 @@ def drawing_sheet(body: Manifold, report: Mapping[str, Any], color: tuple[int, i
     return buffer.getvalue()
 
 
-def _square(
-    low: Float, high: Float, yaw: float, left: float, base: float, scale: float
-) -> tuple[float, float, float, float]:
-    """Where the square picture goes so that the solid in it lies at ``left``, ``base``."""
-    side = _field_mm(low, high) * scale
-    middle = np.array(CENTER_M) * 1000
-    # Yaw 90 turns +Z to the right of the picture.
-    across = low[0] - middle[0] if yaw == 0 else low[2] - middle[2]
-    return left - side / 2 - across * scale, base - side / 2 - (low[1] - middle[1]) * scale, side, side
-
-
-def _field_mm(low: Float, high: Float) -> float:
-    middle = np.array(CENTER_M) * 1000
-    return 2.04 * float(np.maximum(high - middle, middle - low).max())
-
-
 def _picture(points: Float, triangles: NDArray[Any], yaw: float, color: tuple[int, int, int]) -> Image.Image:
+    """An almost orthographic picture, cut to the solid."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    middle = np.array(CENTER_M) * 1000
+    field = 2.04 * float(np.maximum(high - middle, middle - low).max())
     values = {name: np.zeros(1, np.float32) for name in Views.__dataclass_fields__ if name != "size_px"}
     settings = {
-        "yaw_deg": yaw, "distance_m": _FAR_M, "field_mm": _field_mm(points.min(axis=0), points.max(axis=0)),
+        "yaw_deg": yaw, "distance_m": _FAR_M, "field_mm": field,
         "light_yaw_deg": -35.0, "light_pitch_deg": 40.0, "light": 0.75, "ambient": 0.3, "background": 1.0,
         "exposure": 1.0,
     }  # fmt: skip
@@ -103,7 +90,16 @@ def _picture(points: Float, triangles: NDArray[Any], yaw: float, color: tuple[in
     paint = torch.tensor([v / 255 for v in color]).expand(1, len(points), 3)
     vertices = torch.from_numpy((points / 1000).astype(np.float32))[None]
     shot = renderer.render(vertices, view, torch.zeros(0, dtype=torch.int64), paint).images[0, 0].numpy()
-    return Image.fromarray(shot)
+    # Yaw 90 turns +Z to the right of the picture.
+    across = 0 if yaw == 0 else 2
+    per_mm = _PICTURE_PX / field
+    box = (
+        _PICTURE_PX / 2 + (low[across] - middle[across]) * per_mm,
+        _PICTURE_PX / 2 - (high[1] - middle[1]) * per_mm,
+        _PICTURE_PX / 2 + (high[across] - middle[across]) * per_mm,
+        _PICTURE_PX / 2 - (low[1] - middle[1]) * per_mm,
+    )
+    return Image.fromarray(shot).crop(tuple(round(edge) for edge in box))
 
 
 def _section(
