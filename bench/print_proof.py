@@ -144,9 +144,7 @@ def proof(run: Path, mask: str, mount: str, store: Path) -> dict[str, Any]:
 
 def admesh(path: Path) -> dict[str, int]:
     """What admesh would have repaired, by name."""
-    said = subprocess.run(
-        ["admesh", "-fundecvb", str(path)], capture_output=True, text=True, check=True
-    ).stdout
+    said = subprocess.run(["admesh", str(path)], capture_output=True, text=True, check=True).stdout
     found = {}
     for line in said.splitlines():
         for name in REPAIRS:
