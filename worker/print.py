@@ -1,0 +1,352 @@
+"""A mask as a thing: solid, openings, checks, files, and the machines' verdict on it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from manifold3d import Manifold
+from numpy.typing import NDArray
+
+from services.errors import BadInput
+from services.printing import files
+from services.printing.catalog import BRIDGE_MM, Order
+from services.printing.checks import CROSSING, Check, Thickness, check
+from services.printing.colors import carried, glb_colors, parse_color
+from services.printing.field import VOXEL_MM
+from services.printing.fittings import add_fittings
+from services.printing.openings import Fitted, open_up
+from services.printing.sheet import Caption, caption_card, drawing_sheet
+from services.printing.solid import SIMPLIFY_MM, Wall, arrays, make_wall
+from services.recognition.align import POINT_NAMES, chips
+from services.recognition.catalog import model_info
+from services.recognition.fitness import Objective, fitness
+from services.recognition.resnet import DlibResNet
+from services.rendering.torch_renderer import TorchRenderer
+from services.rendering.views import ViewRanges, Views, sample_views
+from services.shape.basis import Basis, load_basis
+from services.shape.decode import Decoder
+from services.shape.export import write_glb
+from services.storage.store import Store
+from worker.scorer import DETECTORS, self_distances
+
+FORMAT = 1
+LOSS_SHARE = 0.10  # of the margin: more than this and the loss is explained
+COLOR_EDGE_MM = 1.5  # a colored solid gets points this close
+# Loss of margin below this is measuring noise: views have sensor noise of their own.
+LOSS_LEAST = 0.02
+
+Float = NDArray[np.float32]
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PrintJob:
+    """One mask to print. genome: float32 (d,). notes: run, date, licence ... for the files' metadata.
+
+    objectives, targets: what its fitness is made of; targets holds float32 (k, 128) by key. ranges,
+    view_seed, view_count: the held-out views. color: None for the material's, "#rrggbb", "gaze" or
+    "gaze:MODEL".
+    """
+
+    id: str
+    basis: str
+    basis_sha256: str
+    genome: Float
+    order: Order
+    objectives: tuple[Objective, ...]
+    targets: Mapping[str, Float]
+    ranges: ViewRanges
+    view_seed: int
+    view_count: int
+    notes: Mapping[str, str]
+    title: str
+    date: str
+    color: str | None = None
+    voxel_mm: float = VOXEL_MM
+    force: bool = False
+    models: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A mesh under held-out views. accepted: share of views, by detector; views: each detector's answers."""
+
+    fitness: float
+    values: dict[str, float]
+    accepted: dict[str, float]
+    views: dict[str, list[bool]] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What came of a job. files: by name, empty where checks failed and nothing was forced."""
+
+    id: str
+    checks: list[Check]
+    passed: bool
+    before: Scored
+    after: Scored
+    cause: str | None
+    files: dict[str, bytes] = field(repr=False)
+    report: dict[str, Any] = field(repr=False)
+
+
+def print_masks(
+    run: Store, jobs: Sequence[PrintJob], progress: Callable[[str, int, int], None] = lambda *_: None
+) -> list[Printed]:
+    """Print several masks; the store is read for colors only. progress: called with stage, done, total."""
+    done = []
+    for k, job in enumerate(jobs):
+        stages: list[str] = []
+
+        def tell(stage: str, k: int = k, stages: list[str] = stages) -> None:
+            for over in stages[-1:]:
+                progress(over, k + 1, len(jobs))
+            stages.append(stage)
+            progress(stage, k, len(jobs))
+
+        done.append(print_mask(run, job, tell))
+        progress(stages[-1], k + 1, len(jobs))
+    return done
+
+
+def print_mask(run: Store, job: PrintJob, progress: Progress = lambda _: None) -> Printed:
+    """Make one solid, check it, score it again and write its files into memory.
+
+    :raises BadInput: where the genome is of another basis, or the mask has no solid.
+    """
+    started = time.monotonic()
+    basis = load_basis(job.basis)
+    if basis.sha256 != job.basis_sha256 or len(job.genome) != len(basis.gene_names):
+        raise BadInput(
+            f"mask {job.id}: its genome is of another version of basis {job.basis} (sha256 "
+            f"{job.basis_sha256[:12]}..., here {basis.sha256[:12]}...); print with the one that evolved it"
+        )
+    decoder = Decoder(basis)
+    vertices = decoder.decode(torch.from_numpy(np.array(job.genome, np.float32)[None]))[0].numpy()
+    for tolerance in (SIMPLIFY_MM, SIMPLIFY_MM / 4, 0.0):
+        wall = make_wall(vertices, basis.triangles, job.order, job.voxel_mm, tolerance, progress)
+        progress("openings")
+        work = open_up(wall, basis.landmarks, job.order)
+        add_fittings(work, wall, job.order, _mark(job))
+        progress("checks")
+        cuts = np.concatenate(work.cuts) if work.cuts else np.zeros((0, 3))
+        body = work.body
+        checks, thick = check(body, job.order, cuts)
+        # Decimation may let the sides of a narrow fold cross; then it is done again, more gently.
+        if next(line.passed for line in checks if line.name == CROSSING):
+            break
+    passed = all(line.passed is not False for line in checks)
+    progress("scoring again")
+    views = sample_views(job.ranges, job.view_count, job.view_seed)
+    judge = Judge(basis, decoder, job.objectives, job.targets, views)
+    before = judge.score(vertices, np.asarray(basis.triangles, np.int64), vertices)
+    after = judge.solid(body, wall, vertices)
+    cause = _cause(before, after, judge, wall, vertices)
+    written: dict[str, bytes] = {}
+    report = _report(job, wall, work, body, checks, thick, before, after, cause)
+    if passed or job.force:
+        progress("files")
+        written = _files(run, job, basis, wall, body, report)
+    report["seconds"] = round(time.monotonic() - started, 1)
+    written[f"{job.id}.print.json"] = (json.dumps(report, indent=1, allow_nan=False) + "\n").encode()
+    return Printed(job.id, checks, passed, before, after, cause, written, report)
+
+
+def _mark(job: PrintJob) -> str | None:
+    if job.order.edition is None:
+        return None
+    number, of = job.order.edition
+    return f"{job.id}  {number}/{of}"
+
+
+class Judge:
+    """Scores meshes of one mask by its run's objectives, under one set of views."""
+
+    def __init__(
+        self,
+        basis: Basis,
+        decoder: Decoder,
+        objectives: Sequence[Objective],
+        targets: Mapping[str, Float],
+        views: Views,
+    ) -> None:
+        self._objectives, self._targets, self._views = tuple(objectives), targets, views
+        self._landmarks = [basis.landmarks[name] for name in POINT_NAMES]
+        names = dict.fromkeys(o.model for o in objectives if o.kind == "detect")
+        self._detectors = {name: DETECTORS[name]("cpu") for name in names}
+        recognize = any(o.kind != "detect" for o in objectives)
+        self._recognizer = DlibResNet("cpu") if recognize else None
+
+    def solid(self, body: Manifold, wall: Wall, mask: Float) -> Scored:
+        """Score a solid: at the mask's own size, so that the camera stands where it stood."""
+        points, triangles = arrays(body)
+        return self.score((points / wall.scale).astype(np.float32), triangles, mask)
+
+    def score(self, vertices: Float, triangles: NDArray[np.int64], mask: Float) -> Scored:
+        """Score a mesh in meters; the landmarks are taken from ``mask``, the evolved vertices."""
+        marks = np.asarray(mask[self._landmarks], np.float32)
+        points = torch.from_numpy(np.concatenate([vertices, marks]).astype(np.float32))[None]
+        corners = torch.from_numpy(np.array(triangles, np.int64))
+        renderer = TorchRenderer(corners, vertex_count=points.shape[1])
+        index = torch.arange(len(vertices), points.shape[1])
+        rendered = renderer.render(points, self._views, index)
+        images, regions = rendered.images[0], rendered.box_px[0]
+        scores = {name: d.score(images, regions).score for name, d in self._detectors.items()}
+        embedded = None
+        if self._recognizer is not None:
+            embedded = self._recognizer.embed(chips(images, rendered.points_px[0]))
+        raw = []
+        for objective in self._objectives:
+            if objective.kind == "detect":
+                raw.append(scores[objective.model].numpy()[None])
+            elif objective.target is not None:
+                target = torch.from_numpy(np.array(self._targets[objective.target])).mean(0)
+                raw.append((embedded - target).square().sum(-1).sqrt().numpy()[None])
+            else:
+                within, _ = self_distances(embedded[None], torch.ones(1, dtype=torch.bool))
+                raw.append(within.numpy())
+        made = fitness(self._objectives, raw, np.full(1, np.nan, np.float32), np.ones(1, bool))
+        labels = [o.label for o in self._objectives]
+        verdicts = {
+            name: [bool(s > model_info(name).threshold) for s in score.tolist()]
+            for name, score in scores.items()
+        }
+        return Scored(
+            float(made.fitness[0]),
+            dict(zip(labels, map(float, made.values[0]), strict=True)),
+            {name: float(np.mean(said)) for name, said in verdicts.items()},
+            verdicts,
+        )
+
+
+def lost(before: Scored, after: Scored) -> list[str]:
+    """Objectives that lost more than a tenth of their margin."""
+    return [
+        label
+        for label, value in before.values.items()
+        if value - after.values[label] > max(LOSS_SHARE * abs(value), LOSS_LEAST)
+    ]
+
+
+def _cause(before: Scored, after: Scored, judge: Judge, wall: Wall, mask: Float) -> str | None:
+    """What cost the margin: take the openings away, then the wall, and see what comes back."""
+    names = lost(before, after)
+    if not names:
+        return None
+    plain = judge.solid(wall.body, wall, mask)
+    sheet = judge.score((wall.sheet.points / wall.scale).astype(np.float32), wall.sheet.triangles, mask)
+    steps = (
+        ("openings and fittings", plain, after),
+        ("wall", sheet, plain),
+        ("smoothing", before, sheet),
+    )
+    share = {name: sum(fuller.values[k] - poorer.values[k] for k in names) for name, fuller, poorer in steps}
+    worst = max(share, key=lambda name: share[name])
+    figures = ", ".join(f"{name} {-value:+.2f}" for name, value in share.items())
+    return f"{', '.join(names)} lost more than {LOSS_SHARE:.0%} of its margin; cause: {worst} ({figures})"
+
+
+def _report(
+    job: PrintJob,
+    wall: Wall,
+    work: Fitted,
+    body: Manifold,
+    checks: Sequence[Check],
+    thick: Thickness,
+    before: Scored,
+    after: Scored,
+    cause: str | None,
+) -> dict[str, Any]:
+    points, triangles = arrays(body)
+    order = job.order
+    volume = float(body.volume())
+    return {
+        "format": FORMAT,
+        "id": job.id,
+        "title": job.title,
+        "process": order.process.name,
+        "material": order.process.material,
+        "mount": order.mount,
+        "wall_mm": order.wall_mm,
+        "width_wanted_mm": order.width_mm,
+        "size_mm": [round(float(side), 3) for side in np.ptp(points, axis=0)],
+        "scale_mm_per_m": round(wall.scale, 3),
+        "volume_cm3": round(volume / 1000, 2),
+        "weight_g": round(volume / 1000 * order.process.density_g_cm3, 1),
+        "triangles": len(triangles),
+        "voxel_mm": job.voxel_mm,
+        "from_evolved_surface_mm": {k: round(v, 3) for k, v in asdict(wall.deviation).items()},
+        "decimation_mm": round(wall.simplify_mm, 3),
+        "mended": {k: round(v, 2) for k, v in asdict(wall.mended).items()},
+        "openings": work.notes,
+        "not_made": work.refused,
+        "openings_crumbs_mm3": round(work.crumbs_mm3, 2),
+        "bridge_mm": BRIDGE_MM,
+        "thickness": {k: _finite(v) for k, v in asdict(thick).items()},
+        "checks": [asdict(line) for line in checks],
+        "views": {"seed": job.view_seed, "count": job.view_count},
+        "before": asdict(before),
+        "after": asdict(after),
+        "warning": cause,
+        "licence": job.notes.get("LicenseTerms", ""),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return round(float(value), 3) if np.isfinite(value) else None
+
+
+def _files(
+    run: Store, job: PrintJob, basis: Basis, wall: Wall, body: Manifold, report: dict[str, Any]
+) -> dict[str, bytes]:
+    vertex_colors, color = _colors(run, job, len(basis.neutral))
+    colors = None
+    if vertex_colors is not None:
+        body = body.refine_to_length(COLOR_EDGE_MM)
+        colors = carried(arrays(body)[0], wall.vertices, wall.triangles, vertex_colors)
+    own, triangles = arrays(body)
+    points = own - own.min(axis=0)
+    part = files.Part(job.id, points, triangles, color, colors, job.notes)
+    name = job.id
+    meters = (own / 1000).astype(np.float32)
+    extras = {"mask": name, "basis": basis.id, "units": "m", **job.notes}
+    glb_paint = colors if colors is not None else files.point_colors(part)
+    made = {
+        f"{name}.3mf": files.three_mf(part),
+        f"{name}.stl": files.stl(part),
+        f"{name}.obj": files.obj(part, f"{name}.mtl"),
+        f"{name}.mtl": files.mtl(part),
+        f"{name}.ply": files.ply(part),
+        f"{name}.glb": write_glb(meters, triangles, np.array(glb_paint), name, extras),
+        f"{name}.sheet.pdf": drawing_sheet(body, report, color),
+        f"{name}.caption.pdf": caption_card(
+            Caption(job.title, job.date, name, report, [dict(m) for m in job.models])
+        ),
+    }
+    report["files"] = {key: len(data) for key, data in made.items()}
+    return made
+
+
+def _colors(run: Store, job: PrintJob, count: int) -> tuple[NDArray[np.uint8] | None, tuple[int, int, int]]:
+    """Vertex colors of the mask, or None, and the color of the whole."""
+    plain = job.order.process.color_srgb
+    if job.color is None:
+        return None, plain
+    kind, _, model = job.color.partition(":")
+    if kind != "gaze":
+        return None, parse_color(job.color)
+    found = [k for k in run.list(f"masks/{job.id}/gaze-{model}") if k.endswith(".glb")]
+    if not found or (model and f"masks/{job.id}/gaze-{model}.glb" not in found):
+        raise BadInput(
+            f"mask {job.id}: there is no gaze map {f'of {model} ' if model else ''}in the run "
+            "(masks/<id>/gaze-<model>.glb); make one first, or take --color '#rrggbb'"
+        )
+    key = f"masks/{job.id}/gaze-{model}.glb" if model else found[0]
+    return glb_colors(run.get(key), count, f"{run.url}/{key}"), plain
