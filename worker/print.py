@@ -23,23 +23,16 @@ from services.printing.fittings import add_fittings
 from services.printing.openings import Fitted, open_up
 from services.printing.sheet import Caption, caption_card, drawing_sheet
 from services.printing.solid import SIMPLIFY_MM, Wall, arrays, make_wall
-from services.recognition.align import POINT_NAMES, chips
-from services.recognition.catalog import model_info
-from services.recognition.fitness import Objective, fitness
-from services.recognition.resnet import DlibResNet
-from services.rendering.torch_renderer import TorchRenderer
-from services.rendering.views import ViewRanges, Views, sample_views
+from services.recognition.fitness import Objective
+from services.rendering.views import ViewRanges, sample_views
 from services.shape.basis import Basis, load_basis
 from services.shape.decode import Decoder
 from services.shape.export import write_glb
 from services.storage.store import Store
-from worker.scorer import DETECTORS, self_distances
+from worker.rescore import LOSS_SHARE, Rescorer, Scored, lost
 
 FORMAT = 1
-LOSS_SHARE = 0.10  # of the margin: more than this and the loss is explained
 COLOR_EDGE_MM = 1.5  # a colored solid gets points this close
-# Loss of margin below this is measuring noise: views have sensor noise of their own.
-LOSS_LEAST = 0.02
 
 Float = NDArray[np.float32]
 Progress = Callable[[str], None]
@@ -49,7 +42,7 @@ Progress = Callable[[str], None]
 class PrintJob:
     """One mask to print. genome: float32 (d,). notes: run, date, licence ... for the files' metadata.
 
-    objectives, targets: what its fitness is made of; targets holds float32 (k, 128) by key. ranges,
+    objectives, targets, hashes: what its fitness is made of, see Rescorer. ranges,
     view_seed, view_count: the held-out views. color: None for the material's, "#rrggbb", "gaze" or
     "gaze:MODEL".
     """
@@ -71,16 +64,7 @@ class PrintJob:
     voxel_mm: float = VOXEL_MM
     force: bool = False
     models: Sequence[Mapping[str, Any]] = ()
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A mesh under held-out views. accepted: share of views, by detector; views: each detector's answers."""
-
-    fitness: float
-    values: dict[str, float]
-    accepted: dict[str, float]
-    views: dict[str, list[bool]] = field(repr=False)
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -145,9 +129,9 @@ def print_mask(run: Store, job: PrintJob, progress: Progress = lambda _: None) -
     passed = all(line.passed is not False for line in checks)
     progress("scoring again")
     views = sample_views(job.ranges, job.view_count, job.view_seed)
-    judge = Judge(basis, decoder, job.objectives, job.targets, views)
+    judge = Rescorer(decoder, job.objectives, job.targets, views, job.hashes)
     before = judge.score(vertices, np.asarray(basis.triangles, np.int64), vertices)
-    after = judge.solid(body, wall, vertices)
+    after = _seen(judge, body, wall, vertices)
     cause = _cause(before, after, judge, wall, vertices)
     written: dict[str, bytes] = {}
     report = _report(job, wall, work, body, checks, thick, before, after, cause)
@@ -166,81 +150,18 @@ def _mark(job: PrintJob) -> str | None:
     return f"{job.id}  {number}/{of}"
 
 
-class Judge:
-    """Scores meshes of one mask by its run's objectives, under one set of views."""
-
-    def __init__(
-        self,
-        basis: Basis,
-        decoder: Decoder,
-        objectives: Sequence[Objective],
-        targets: Mapping[str, Float],
-        views: Views,
-    ) -> None:
-        self._objectives, self._targets, self._views = tuple(objectives), targets, views
-        self._landmarks = [basis.landmarks[name] for name in POINT_NAMES]
-        names = dict.fromkeys(o.model for o in objectives if o.kind == "detect")
-        self._detectors = {name: DETECTORS[name]("cpu") for name in names}
-        recognize = any(o.kind != "detect" for o in objectives)
-        self._recognizer = DlibResNet("cpu") if recognize else None
-
-    def solid(self, body: Manifold, wall: Wall, mask: Float) -> Scored:
-        """Score a solid: at the mask's own size, so that the camera stands where it stood."""
-        points, triangles = arrays(body)
-        return self.score((points / wall.scale).astype(np.float32), triangles, mask)
-
-    def score(self, vertices: Float, triangles: NDArray[np.int64], mask: Float) -> Scored:
-        """Score a mesh in meters; the landmarks are taken from ``mask``, the evolved vertices."""
-        marks = np.asarray(mask[self._landmarks], np.float32)
-        points = torch.from_numpy(np.concatenate([vertices, marks]).astype(np.float32))[None]
-        corners = torch.from_numpy(np.array(triangles, np.int64))
-        renderer = TorchRenderer(corners, vertex_count=points.shape[1])
-        index = torch.arange(len(vertices), points.shape[1])
-        rendered = renderer.render(points, self._views, index)
-        images, regions = rendered.images[0], rendered.box_px[0]
-        scores = {name: d.score(images, regions).score for name, d in self._detectors.items()}
-        embedded = None
-        if self._recognizer is not None:
-            embedded = self._recognizer.embed(chips(images, rendered.points_px[0]))
-        raw = []
-        for objective in self._objectives:
-            if objective.kind == "detect":
-                raw.append(scores[objective.model].numpy()[None])
-            elif objective.target is not None:
-                target = torch.from_numpy(np.array(self._targets[objective.target])).mean(0)
-                raw.append((embedded - target).square().sum(-1).sqrt().numpy()[None])
-            else:
-                within, _ = self_distances(embedded[None], torch.ones(1, dtype=torch.bool))
-                raw.append(within.numpy())
-        made = fitness(self._objectives, raw, np.full(1, np.nan, np.float32), np.ones(1, bool))
-        labels = [o.label for o in self._objectives]
-        verdicts = {
-            name: [bool(s > model_info(name).threshold) for s in score.tolist()]
-            for name, score in scores.items()
-        }
-        return Scored(
-            float(made.fitness[0]),
-            dict(zip(labels, map(float, made.values[0]), strict=True)),
-            {name: float(np.mean(said)) for name, said in verdicts.items()},
-            verdicts,
-        )
+def _seen(judge: Rescorer, body: Manifold, wall: Wall, mask: Float) -> Scored:
+    """Score a solid: at the mask's own size, so that the camera stands where it stood."""
+    points, triangles = arrays(body)
+    return judge.score((points / wall.scale).astype(np.float32), triangles, mask)
 
 
-def lost(before: Scored, after: Scored) -> list[str]:
-    """Objectives that lost more than a tenth of their margin."""
-    return [
-        label
-        for label, value in before.values.items()
-        if value - after.values[label] > max(LOSS_SHARE * abs(value), LOSS_LEAST)
-    ]
-
-
-def _cause(before: Scored, after: Scored, judge: Judge, wall: Wall, mask: Float) -> str | None:
+def _cause(before: Scored, after: Scored, judge: Rescorer, wall: Wall, mask: Float) -> str | None:
     """What cost the margin: take the openings away, then the wall, and see what comes back."""
     names = lost(before, after)
     if not names:
         return None
-    plain = judge.solid(wall.body, wall, mask)
+    plain = _seen(judge, wall.body, wall, mask)
     sheet = judge.score((wall.sheet.points / wall.scale).astype(np.float32), wall.sheet.triangles, mask)
     steps = (
         ("openings and fittings", plain, after),

@@ -238,6 +238,7 @@ def _job(
         voxel_mm=wish.voxel_mm,
         force=wish.force,
         models=[_model(o.model, o.threshold) for o in objectives],
+        hashes={name: str(entry["sha256"]) for name, entry in manifest["models"].items()},
     )
 
 

@@ -143,8 +143,8 @@ def fits(extent: Float, order: Order) -> str | None:
         if all(extent[way[k]] <= order.bed_mm[k] for k in range(3)):
             return name
     if not order.process.overhang:
-        for way in permutations(range(3)):
-            if all(extent[way[k]] <= order.bed_mm[k] for k in range(3)):
+        for turned in permutations(range(3)):
+            if all(extent[turned[k]] <= order.bed_mm[k] for k in range(3)):
                 return "on its side"
     return None
 

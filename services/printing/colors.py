@@ -42,7 +42,8 @@ def glb_colors(data: bytes, count: int, where: str) -> Colors:
     linear = np.asarray(found, np.float64)[:, :3]
     linear = linear / 255.0 if np.asarray(found).dtype == np.uint8 else linear
     display = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.rint(np.clip(display, 0, 1) * 255).astype(np.uint8)
+    srgb: Colors = np.rint(np.clip(display, 0, 1) * 255).astype(np.uint8)
+    return srgb
 
 
 def carried(points: Float, vertices: Float, triangles: Ints, colors: Colors) -> Colors:
@@ -55,4 +56,5 @@ def carried(points: Float, vertices: Float, triangles: Ints, colors: Colors) -> 
     weights = igl.barycentric_coordinates(nearest, a, b, c)
     mixed = (np.clip(weights, 0, 1)[:, :, None] * colors[triangles[face]].astype(np.float64)).sum(axis=1)
     # Sixteen steps a channel: no printer shows more, and a file with one entry a vertex serves nobody.
-    return np.clip(np.rint(np.clip(mixed, 0, 255) / 17) * 17, 0, 255).astype(np.uint8)
+    stepped: Colors = np.clip(np.rint(np.clip(mixed, 0, 255) / 17) * 17, 0, 255).astype(np.uint8)
+    return stepped

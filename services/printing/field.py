@@ -67,7 +67,9 @@ def wall_grid(core: Float, triangles: Ints, wall_mm: float, voxel_mm: float) -> 
     near = np.zeros(blocks, bool)
     points, _, _ = sample(core, triangles, min(1.0, block_mm / 2))
     near[tuple(((points - low) / block_mm).astype(np.int64).T)] = True
-    near = ndimage.binary_dilation(near, np.ones((3, 3, 3)), iterations=int(np.ceil(reach / block_mm)))
+    near = ndimage.binary_dilation(
+        near, np.ones((3, 3, 3), np.bool_), iterations=int(np.ceil(reach / block_mm))
+    )
     values = np.full(blocks * _BLOCK, -1.0, np.float32)
     grid = Grid(values, low, voxel_mm)
     # Pairs of voxels first, by their middle: a distance changes no faster than one walks.
@@ -156,7 +158,8 @@ def _join(grid: Grid, inside: Solid) -> tuple[int, int]:
 
 def _shortest(loose: Float, body: Float) -> list[tuple[Float, Float]]:
     """The shortest ways from a loose part to the body that are not side by side, three at most."""
-    length, nearest = cKDTree(body).query(loose)
+    found = cKDTree(body).query(loose)
+    length, nearest = np.asarray(found[0], np.float64), np.asarray(found[1], np.int64)
     ways: list[tuple[Float, Float]] = []
     for k in np.argsort(length, kind="stable"):
         if ways and length[k] > 2 * length.min() + STRUT_MM:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from services.printing.solid import arrays
 from services.printing.surface import Float
 from services.rendering.camera import CENTER_M
 from services.rendering.torch_renderer import TorchRenderer
-from services.rendering.views import Views
+from services.rendering.views import frontal_view
 
 _MM = 72 / 25.4
 _PICTURE_PX = 720
@@ -72,20 +72,26 @@ def drawing_sheet(body: Manifold, report: Mapping[str, Any], color: tuple[int, i
     return buffer.getvalue()
 
 
+def _one(value: float) -> NDArray[np.float32]:
+    return np.array([value], np.float32)
+
+
 def _picture(points: Float, triangles: NDArray[Any], yaw: float, color: tuple[int, int, int]) -> Image.Image:
     """An almost orthographic picture, cut to the solid."""
     low, high = points.min(axis=0), points.max(axis=0)
     middle = np.array(CENTER_M) * 1000
     field = 2.04 * float(np.maximum(high - middle, middle - low).max())
-    values = {name: np.zeros(1, np.float32) for name in Views.__dataclass_fields__ if name != "size_px"}
-    settings = {
-        "yaw_deg": yaw, "distance_m": _FAR_M, "field_mm": field,
-        "light_yaw_deg": -35.0, "light_pitch_deg": 40.0, "light": 0.75, "ambient": 0.3, "background": 1.0,
-        "exposure": 1.0,
-    }  # fmt: skip
-    for name, value in settings.items():
-        values[name] = np.array([value], np.float32)
-    view = Views(**{**values, "noise_seed": np.zeros(1, np.int64)}, size_px=_PICTURE_PX)
+    view = replace(
+        frontal_view(_PICTURE_PX),
+        yaw_deg=_one(yaw),
+        distance_m=_one(_FAR_M),
+        field_mm=_one(field),
+        light_yaw_deg=_one(-35.0),
+        light_pitch_deg=_one(40.0),
+        light=_one(0.75),
+        specular=_one(0.0),
+        background=_one(1.0),
+    )
     renderer = TorchRenderer(torch.from_numpy(triangles), vertex_count=len(points))
     paint = torch.tensor([v / 255 for v in color]).expand(1, len(points), 3)
     vertices = torch.from_numpy((points / 1000).astype(np.float32))[None]

@@ -135,7 +135,8 @@ def _moved(fine: Manifold, body: Manifold) -> float:
 def _deviation(body: Manifold, vertices: Float, triangles: Ints, wall_mm: float) -> Deviation:
     points, corners = arrays(body)
     cloud, at, _ = sample(points, corners, 1.0)
-    normals = np.cross(*(points[corners[:, k]] - points[corners[:, 0]] for k in (1, 2)))
+    first = points[corners[:, 0]]
+    normals = np.cross(points[corners[:, 1]] - first, points[corners[:, 2]] - first)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     axes = np.ascontiguousarray(cloud.T)
     seen = np.zeros(len(cloud), bool)
