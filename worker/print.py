@@ -32,6 +32,7 @@ from services.storage.store import Store
 from worker.rescore import LOSS_SHARE, Rescorer, Scored, lost
 
 FORMAT = 1
+MERGE_MM = 0.002
 COLOR_EDGE_MM = 1.5  # a colored solid gets points this close
 
 Float = NDArray[np.float32]
@@ -121,7 +122,8 @@ def print_mask(run: Store, job: PrintJob, progress: Progress = lambda _: None) -
         add_fittings(work, wall, job.order, _mark(job))
         progress("checks")
         cuts = np.concatenate(work.cuts) if work.cuts else np.zeros((0, 3))
-        body = work.body
+        # Corners closer than a file's numbers can tell apart would fall together there, and leave holes.
+        body = work.body.simplify(MERGE_MM)
         checks, thick = check(body, job.order, cuts)
         # Decimation may let the sides of a narrow fold cross; then it is done again, more gently.
         if next(line.passed for line in checks if line.name == CROSSING):

@@ -1,4 +1,4 @@
-"""The machines' verdict on a mesh that no genome makes: a printed solid, beside the mask that it came from."""
+"""The machines' verdict on a mesh that no genome makes: a solid, beside the mask that it came from."""
 
 from __future__ import annotations
 

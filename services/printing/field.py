@@ -205,6 +205,7 @@ def well_composed(grid: Grid) -> int:
         inside[tuple(new.T)] = True
         added += len(new)
         around = np.unique((new[:, None] - _CUBE).reshape(-1, 3), axis=0)
+        around = around[((around >= 0) & (around < np.array(inside.shape) - 1)).all(axis=1)]
         cubes = around[_CRITICAL[inside[tuple((around[:, None] + _CUBE).transpose(2, 0, 1))] @ _BITS]]
     raise DatamaskError("the solid's grid could not be mended; please report the run and the mask")
 
