@@ -22,7 +22,7 @@ from services.printing.field import VOXEL_MM
 from services.printing.fittings import add_fittings
 from services.printing.openings import Fitted, open_up
 from services.printing.sheet import Caption, caption_card, drawing_sheet
-from services.printing.solid import SIMPLIFY_MM, Wall, arrays, make_wall
+from services.printing.solid import SIMPLIFY_MM, Wall, apart, arrays, make_wall
 from services.recognition.fitness import Objective
 from services.rendering.views import ViewRanges, sample_views
 from services.shape.basis import Basis, load_basis
@@ -235,6 +235,7 @@ def _files(
         body = body.refine_to_length(COLOR_EDGE_MM)
         colors = carried(arrays(body)[0], wall.vertices, wall.triangles, vertex_colors)
     own, triangles = arrays(body)
+    own = apart(own, triangles)
     points = own - own.min(axis=0)
     part = files.Part(job.id, points, triangles, color, colors, job.notes)
     name = job.id

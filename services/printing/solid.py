@@ -23,8 +23,10 @@ from services.printing.surface import (
     make_sheet,
     sample,
     seen_from,
+    vertex_normals,
 )
 
+TOUCHING_MM = 0.01
 SIMPLIFY_MM = 0.03  # tolerance of the decimation; what it moved is measured
 _LOOKS = 12
 
@@ -123,6 +125,17 @@ def arrays(body: Manifold) -> tuple[Float, Ints]:
     """Points ``(n, 3)`` in millimeters and triangles ``(m, 3)``."""
     mesh = body.to_mesh()
     return np.array(mesh.vert_properties[:, :3], np.float64), np.array(mesh.tri_verts, np.int64)
+
+
+def apart(points: Float, triangles: Ints) -> Float:
+    """Points ``(n, 3)`` of which no two lie in one place: where booleans leave two parts of the surface
+    touching, both draw back into the solid. Files like STL know corners by their place alone.
+    """
+    _, which, count = np.unique(points, axis=0, return_inverse=True, return_counts=True)
+    same = count[which.reshape(-1)] > 1
+    moved: Float = points.copy()
+    moved[same] -= TOUCHING_MM * vertex_normals(points, triangles)[0][same]
+    return moved
 
 
 def _moved(fine: Manifold, body: Manifold) -> float:
