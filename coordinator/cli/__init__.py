@@ -18,6 +18,7 @@ from coordinator.cli.exhibit import exhibit
 from coordinator.cli.gaze import gaze
 from coordinator.cli.mesh import mesh
 from coordinator.cli.models import models
+from coordinator.cli.print import print_
 from coordinator.cli.pull import pull
 from coordinator.cli.show import show
 from coordinator.cli.verify import verify
@@ -35,11 +36,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = (
-    *(evolve, show, watch, verify, gaze, exhibit, pull, mesh),
+    *(evolve, show, watch, verify, gaze, print_, exhibit, pull, mesh),
     *(models, calibrate, doctor, worker),
 )
 for command in COMMANDS:
-    app.command(command.__name__)(command)
+    app.command(command.__name__.rstrip("_"))(command)
 
 INTERRUPTED = 130
 

@@ -1,0 +1,323 @@
+"""``datamask print``: a solid for the printer."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from coordinator.cli.progress import plain_steps
+from coordinator.evolution import choose_elites
+from coordinator.island import decode_ranked
+from coordinator.record import Record, checkpoint_key
+from coordinator.run import objectives_of
+from coordinator.seeds import audit_seed
+from coordinator.spec import Spec, nearest, parse_spec
+from services.errors import BadInput, DatamaskError
+from services.printing.catalog import Order, make_order
+from services.recognition.catalog import model_info
+from services.shape.catalog import basis_info
+from services.storage.store import open_store
+
+if TYPE_CHECKING:
+    from worker.print import Printed, PrintJob
+
+Float = NDArray[np.float32]
+
+
+def print_(
+    run: Annotated[str, typer.Argument(help="Path or URL of a run.", show_default=False)],
+    mask: Annotated[
+        str | None, typer.Option(help="Id of any recorded mask. Default: the best elite.", metavar="ID")
+    ] = None,
+    count: Annotated[
+        int, typer.Option(help="Print the N elites that differ most, and pack them as an edition.", min=1)
+    ] = 1,
+    process: Annotated[str, typer.Option(help="sls (nylon), fdm, or color (gypsum, full color).")] = "sls",
+    mount: Annotated[
+        str,
+        typer.Option(
+            help="wear (pupils, nostrils, strap slots), wall (a lug on the back), stand (a socket) or none."
+        ),
+    ] = "wall",
+    width_mm: Annotated[float | None, typer.Option(help="Width of the solid.")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="S, M, L (heads) or exhibition: the largest within 180 x 260 mm.")
+    ] = None,
+    wall_mm: Annotated[float | None, typer.Option(help="Wall. Default: 2.0 sls, 2.8 fdm, 3.0 color.")] = None,
+    color: Annotated[
+        str | None,
+        typer.Option(help="#rrggbb, or gaze[:MODEL]: the run's gaze map. Default: the material's."),
+    ] = None,
+    edition: Annotated[
+        str | None, typer.Option(help="NUMBER/OF, e.g. 2/5: raised on the inside with the mask's id.")
+    ] = None,
+    bed_mm: Annotated[
+        str | None, typer.Option(help="Bed of the printer, WIDTHxDEPTHxHEIGHT. Default: a usual machine's.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the files. Default: beside the mask, in the run.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write the files even where a check fails.")] = False,
+    voxel_mm: Annotated[float, typer.Option(help="Resolution; coarser is quicker.", min=0.2, max=3.0)] = 0.5,
+    as_json: Annotated[bool, typer.Option("--json", help="The report for machines.")] = False,
+) -> None:
+    """Turn a mask into a solid for the printer: 3MF, STL, OBJ, PLY, GLB, a drawing sheet and a caption card.
+
+    The solid is checked (closed, one body, wall, size) and shown to the run's machines again, on views that
+    no search has seen. A solid that fails a check is not written without --force.
+
+    Example: datamask print runs/archetype-001 --mount wear --size M --out prints
+    """
+    order = make_order(process, width_mm, size, wall_mm, mount, bed_mm, edition)
+    record = Record(open_store(run))
+    spec = read_spec(record)
+    check_consent(spec, record.url)
+    chosen = _choose(record, spec, mask, count)
+    folder = None if out is None else _folder(out)
+    from worker.print import print_masks
+
+    wish = _Wish(order, color, voxel_mm, force)
+    jobs = [_job(record, spec, chosen, k, wish) for k in range(len(chosen))]
+    console = Console(stderr=True)
+    with plain_steps(console) as steps:
+        printed = print_masks(record.store, jobs, steps)
+    written = [_write(record, folder, p) for p in printed]
+    if count > 1:
+        written.append(_pack(record, folder, printed))
+    if as_json:
+        print(json.dumps([p.report for p in printed], indent=1))
+    else:
+        for p in printed:
+            show(Console(), p)
+        for place in written:
+            print(place)
+    failed = [p.id for p in printed if not p.passed and not force]
+    if failed:
+        raise DatamaskError(
+            f"{', '.join(failed)}: a check failed and nothing but its report was written; "
+            "try another size, wall or mount, or --force"
+        )
+
+
+def read_spec(record: Record) -> Spec:
+    """The run's spec. :raises BadInput: where there is no run or it is not one of this version."""
+    table = record.spec_table()
+    table.pop("versions", None)
+    return parse_spec(table, f"{record.url}/run.toml")
+
+
+def check_consent(spec: Spec, where: str, today: datetime.date | None = None) -> None:
+    """An identity mask is printed only where the run's consent covers it. :raises BadInput: otherwise."""
+    if not spec.identity:
+        return
+    consent = spec.consent
+    if consent is None or "print" not in consent.covers:
+        covered = ", ".join(consent.covers) if consent else "nothing"
+        raise BadInput(
+            f'{where}: its masks are a person\'s likeness and the consent covers {covered}, not "print"; '
+            "ask that person, and evolve with a [consent] table that covers it"
+        )
+    if consent.expires is not None and consent.expires < (today or datetime.date.today()):
+        raise BadInput(f"{where}: the consent expired on {consent.expires}; renew it before printing")
+
+
+def _choose(record: Record, spec: Spec, mask: str | None, count: int) -> list[tuple[str, Float]]:
+    """Ids and genomes to print."""
+    if mask is not None and count > 1:
+        raise BadInput("--mask and --count: give one of them")
+    head = record.head()
+    key = checkpoint_key(head.epoch, "elites")
+    ranked = decode_ranked(record.part(key, head.parts[key]), key) if key in head.parts else []
+    if mask is None:
+        elites = choose_elites(ranked, spec.elites.count)
+        if not elites:
+            raise BadInput(f"{record.url}: no elite yet; evolve at least to the first checkpoint")
+        if count > len(elites):
+            raise BadInput(f"--count {count}: the run has {len(elites)} elites")
+        return [
+            (e.id, e.genome) for e in (elites[k] for k in most_different([e.genome for e in elites], count))
+        ]
+    for elite in ranked:
+        if elite.id == mask:
+            return [(mask, elite.genome)]
+    names: list[str] = []
+    for key, sha256 in sorted(head.evaluations.items()):
+        table = pq.read_table(io.BytesIO(record.part(key, sha256)), columns=["id", "genome"])
+        found = table.filter(pc.equal(table["id"], mask))
+        if len(found):
+            return [(mask, np.array(found["genome"][0].as_py(), np.float32))]
+        names += table["id"].to_pylist()
+    hint = nearest(mask, names) if names else ""
+    raise BadInput(
+        f"{record.url}: no mask '{mask}' among {len(names)} recorded ones{hint if len(hint) < 200 else ''}"
+    )
+
+
+def most_different(genomes: Sequence[Float], count: int) -> list[int]:
+    """Indices of ``count`` genomes, the first one always: each next is the farthest from those before
+    (Gonzalez 1985)."""
+    points = np.stack(genomes).astype(np.float64)
+    chosen = [0]
+    nearest_chosen = np.linalg.norm(points - points[0], axis=1)
+    while len(chosen) < count:
+        nearest_chosen[chosen] = -1.0
+        chosen.append(int(nearest_chosen.argmax()))
+        nearest_chosen = np.minimum(nearest_chosen, np.linalg.norm(points - points[chosen[-1]], axis=1))
+    return chosen
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What the command line asked for, the same for every mask."""
+
+    order: Order
+    color: str | None
+    voxel_mm: float
+    force: bool
+
+
+def _job(
+    record: Record, spec: Spec, chosen: Sequence[tuple[str, Float]], index: int, wish: _Wish
+) -> PrintJob:
+    from worker.objects import read_target
+    from worker.print import PrintJob
+
+    manifest = record.manifest()
+    keys = [entry["target"] for entry in manifest["objectives"]]
+    objectives = objectives_of(spec, keys)
+    basis = manifest["basis"]
+    mask, genome = chosen[index]
+    order = wish.order
+    if len(chosen) > 1 and order.edition is None:
+        order = replace(order, edition=(index + 1, len(chosen)))
+    started = str(manifest.get("started", ""))
+    licence = basis_info(spec.mask.basis).licence
+    notes = {
+        "Title": f"datamask {spec.name}, {mask}",
+        "Designer": f"evolved by datamask, run {spec.name}, seed {spec.seed}",
+        "Description": "A face mask that was evolved until face detectors accepted it.",
+        "LicenseTerms": licence,
+        "CreationDate": started[:10],
+        "Application": "datamask",
+        "mask": mask,
+        "basis": f"{basis['id']} sha256 {basis['sha256']}",
+        "machines": "; ".join(f"{o.label} threshold {o.threshold:g}" for o in objectives),
+        "source": basis.get("source", ""),
+    }
+    if spec.consent is not None:
+        notes["consent"] = f"granted by {spec.consent.granted_by}, for {spec.consent.purpose}"
+    return PrintJob(
+        id=mask,
+        basis=spec.mask.basis,
+        basis_sha256=str(basis["sha256"]),
+        genome=genome,
+        order=order,
+        objectives=objectives,
+        targets={k: read_target(record.store, k) for k in keys if k},
+        ranges=spec.views.ranges(),
+        view_seed=audit_seed(spec.seed),
+        view_count=spec.verify.views,
+        notes=notes,
+        title=f"datamask: {spec.name}",
+        date=started,
+        color=wish.color,
+        voxel_mm=wish.voxel_mm,
+        force=wish.force,
+        models=[_model(o.model, o.threshold) for o in objectives],
+        hashes={name: str(entry["sha256"]) for name, entry in manifest["models"].items()},
+    )
+
+
+def _model(name: str, threshold: float) -> Mapping[str, Any]:
+    return {"name": name, "threshold": threshold, "licence": model_info(name).licence}
+
+
+def _folder(out: Path) -> Path:
+    """The output folder, made and tried before anything heavy starts. :raises BadInput: if it cannot."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".datamask-probe"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise BadInput(f"--out {out}: cannot be written to ({error.strerror}); give another folder") from None
+    return out
+
+
+def _write(record: Record, folder: Path | None, printed: Printed) -> str:
+    """Write the files; returns where they are."""
+    if folder is None:
+        for name, data in printed.files.items():
+            record.store.put(f"masks/{printed.id}/{name}", data)
+        return f"{record.url}/masks/{printed.id}"
+    place = folder / printed.id
+    place.mkdir(exist_ok=True)
+    for name, data in printed.files.items():
+        _save(place / name, data)
+    return str(place)
+
+
+def _pack(record: Record, folder: Path | None, printed: Sequence[Printed]) -> str:
+    from services.printing.files import zipped
+
+    data = zipped({f"{p.id}/{name}": content for p in printed for name, content in p.files.items()})
+    if folder is None:
+        record.store.put("edition.zip", data)
+        return f"{record.url}/edition.zip"
+    _save(folder / "edition.zip", data)
+    return str(folder / "edition.zip")
+
+
+def _save(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written ({error.strerror}); give another --out") from None
+
+
+def show(console: Console, printed: Printed) -> None:
+    """The table of checks and the machines' verdict before and after."""
+    report = printed.report
+    table = Table(title=f"{printed.id}: {report['process']}, {report['material']}", title_justify="left")
+    table.add_column("check", no_wrap=True)
+    table.add_column("figure", overflow="fold")
+    table.add_column("", no_wrap=True)
+    for line in printed.checks:
+        verdict = {True: "[green]ok[/]", False: "[red]failed[/]", None: ""}[line.passed]
+        table.add_row(line.name, escape(line.figure), verdict)
+    console.print(table)
+    scores = Table(title="The machines, on held-out views", title_justify="left")
+    for title in ("", "mask", "solid"):
+        scores.add_column(title, justify="left" if not title else "right")
+    before, after = printed.before, printed.after
+    scores.add_row("fitness", f"{before.fitness:+.2f}", f"{after.fitness:+.2f}")
+    for label, value in before.values.items():
+        scores.add_row(escape(label), f"{value:+.2f}", f"{after.values[label]:+.2f}")
+    for name, share in before.accepted.items():
+        scores.add_row(f"{name} accepts", f"{share:.0%}", f"{after.accepted[name]:.0%}")
+    console.print(scores)
+    far = report["from_evolved_surface_mm"]
+    console.print(
+        f"{report['size_mm'][0]:.1f} x {report['size_mm'][1]:.1f} x {report['size_mm'][2]:.1f} mm, "
+        f"{report['volume_cm3']:.1f} cm³, {report['weight_g']:.0f} g. Outer face to evolved surface: "
+        f"median {far['median_mm']:.2f}, at most {far['max_mm']:.2f} mm.",
+        highlight=False,
+    )
+    for words in report["openings"]:
+        console.print(f"made: {words}", highlight=False, markup=False)
+    for words in [*report["not_made"], *([printed.cause] if printed.cause else [])]:
+        console.print(words, style="yellow", highlight=False, markup=False)

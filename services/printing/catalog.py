@@ -1,0 +1,146 @@
+"""Processes, sizes and mounts: what the command line must know of printing. Torch-free.
+
+Walls, holes and margins: see docs/printing.md, which has the sources.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from dataclasses import dataclass
+
+from services.errors import BadInput
+
+Size = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Process:
+    """One way of printing.
+
+    wall_mm: what we take if nobody says otherwise; least_wall_mm: what the process can hold. bed_mm: of the
+    machine named. density_g_cm3: of the finished part. overhang: whether overhangs need supports.
+    """
+
+    name: str
+    wall_mm: float
+    least_wall_mm: float
+    bed_mm: Size
+    machine: str
+    material: str
+    density_g_cm3: float
+    color_srgb: tuple[int, int, int]
+    overhang: bool
+
+
+PROCESSES = {
+    p.name: p
+    for p in (
+        Process(
+            "sls", 2.0, 1.0, (340.0, 340.0, 600.0), "EOS P 396", "nylon PA12", 0.95, (236, 234, 228), False
+        ),
+        Process(
+            "fdm", 2.8, 1.6, (250.0, 210.0, 220.0), "Prusa MK4", "PLA, solid", 1.24, (228, 226, 220), True
+        ),
+        Process(
+            "color", 3.0, 2.0, (254.0, 381.0, 203.0), "ProJet CJP 660", "gypsum", 1.6, (240, 238, 232), False
+        ),
+    )
+}  # fmt: skip
+
+# Widths of heads, cheek to cheek; "exhibition" is the largest that fits within 180 x 260 mm.
+SIZES_MM = {"S": 130.0, "M": 140.0, "L": 150.0}
+EXHIBITION_MM = (180.0, 260.0)
+MOUNTS = ("wear", "wall", "stand", "none")
+LEAST_WIDTH_MM, MOST_WIDTH_MM = 40.0, 600.0
+MOST_WALL_MM = 12.0
+BRIDGE_MM = 4.0  # the least width of material that an opening may leave
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be printed. height_mm: the most it may measure, or None. edition: (number, of) or None."""
+
+    process: Process
+    width_mm: float
+    height_mm: float | None
+    wall_mm: float
+    mount: str
+    bed_mm: Size
+    edition: tuple[int, int] | None = None
+
+
+def make_order(
+    process: str = "sls",
+    width_mm: float | None = None,
+    size: str | None = None,
+    wall_mm: float | None = None,
+    mount: str = "wall",
+    bed_mm: str | None = None,
+    edition: str | None = None,
+) -> Order:
+    """Check what was asked for.
+
+    :param size: S, M, L or exhibition, in place of ``width_mm``; without either, exhibition.
+    :param bed_mm: "WIDTHxDEPTHxHEIGHT". edition: "NUMBER/OF".
+    :raises BadInput: naming the option, what was expected and how to mend it.
+    """
+    made = PROCESSES.get(process)
+    if made is None:
+        raise BadInput(f"--process {process}: unknown{_nearest(process, list(PROCESSES))}")
+    if mount not in MOUNTS:
+        raise BadInput(f"--mount {mount}: unknown{_nearest(mount, list(MOUNTS))}")
+    width, height = _size(width_mm, size)
+    wall = made.wall_mm if wall_mm is None else wall_mm
+    if not math.isfinite(wall) or not made.least_wall_mm <= wall <= MOST_WALL_MM:
+        raise BadInput(
+            f"--wall-mm {wall:g}: {process} holds walls from {made.least_wall_mm:g} mm, and more than "
+            f"{MOST_WALL_MM:g} mm is no wall; leave it out for {made.wall_mm:g} mm"
+        )
+    if wall * 2 >= width:
+        raise BadInput(
+            f"--wall-mm {wall:g}: thicker than half the width of {width:g} mm; print it larger or thinner"
+        )
+    return Order(
+        made, width, height, wall, mount, made.bed_mm if bed_mm is None else _bed(bed_mm), _edition(edition)
+    )
+
+
+def _size(width_mm: float | None, size: str | None) -> tuple[float, float | None]:
+    if width_mm is not None and size is not None:
+        raise BadInput("--width-mm and --size: give one of them")
+    if width_mm is not None:
+        if not math.isfinite(width_mm) or not LEAST_WIDTH_MM <= width_mm <= MOST_WIDTH_MM:
+            raise BadInput(
+                f"--width-mm {width_mm:g}: expected {LEAST_WIDTH_MM:g} to {MOST_WIDTH_MM:g}; "
+                "heads are 130 to 150 mm wide"
+            )
+        return width_mm, None
+    if size is None or size.lower() == "exhibition":
+        return EXHIBITION_MM
+    if size.upper() not in SIZES_MM:
+        raise BadInput(f"--size {size}: unknown{_nearest(size, [*SIZES_MM, 'exhibition'])}")
+    return SIZES_MM[size.upper()], None
+
+
+def _bed(text: str) -> Size:
+    numbers = re.fullmatch(r"(\d+(?:\.\d+)?)[x×,](\d+(?:\.\d+)?)[x×,](\d+(?:\.\d+)?)", text.strip().lower())
+    if numbers is None or not all(float(n) > 0 for n in numbers.groups()):
+        raise BadInput(f"--bed-mm {text}: expected WIDTHxDEPTHxHEIGHT, e.g. 250x210x220")
+    width, depth, height = (float(n) for n in numbers.groups())
+    return width, depth, height
+
+
+def _edition(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text.strip())
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise BadInput(f"--edition {text}: expected NUMBER/OF, e.g. 2/5")
+    return int(found[1]), int(found[2])
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; expected one of: {', '.join(known)}"

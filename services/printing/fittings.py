@@ -1,0 +1,184 @@
+"""Fittings on the inside: a lug to hang the mask from a nail, a socket for a stand's rod, the edition mark.
+
+Each is tried at several places, by rays against the solid itself, and joined where it meets the wall but does
+not come out on the other side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from manifold3d import CrossSection, FillRule, Manifold
+from PIL import Image, ImageDraw, ImageFont
+from skimage.measure import approximate_polygon, find_contours
+
+from services.printing.catalog import BRIDGE_MM, Order
+from services.printing.openings import Fitted, keep_one, ray
+from services.printing.solid import Wall, arrays
+from services.printing.surface import Float
+
+HOLE_MM = 6.0  # of the lug: a nail's head goes through
+LUG_MM = (HOLE_MM + 2 * BRIDGE_MM, 4.0)  # wide, thick
+ROD_MM = 6.2  # the socket takes a 6 mm rod
+SOCKET_MM = (ROD_MM + 2 * BRIDGE_MM, 16.0, 12.0)  # across, long, how deep the rod goes
+RAISED_MM = 0.6
+LETTER_MM = 6.0
+_PX_PER_MM = 24
+_FAR_MM = 1000.0
+_FORWARD = np.array((0.0, 0.0, 1.0))
+_UP = np.array((0.0, 1.0, 0.0))
+
+
+def add_fittings(work: Fitted, wall: Wall, order: Order, mark: str | None) -> None:
+    """Join the fittings of a mount, and the mark if there is one, to the inside."""
+    if order.mount == "wall":
+        _join(work, "hanging lug", _lugs(work.body, order.wall_mm))
+    elif order.mount == "stand":
+        _join(work, "socket for a 6 mm rod", _sockets(work.body))
+    if mark is not None:
+        _emboss(work, mark)
+
+
+def _join(work: Fitted, name: str, made: Iterator[tuple[Manifold, Manifold]]) -> None:
+    """Join the first fitting that keeps the solid one body; made: what to add and what to take away then."""
+    for part, hole in made:
+        if keep_one(work, work.body + part - hole) is None:
+            work.notes.append(name)
+            return
+    work.refused.append(f"{name}: not made, the inside has no place that would hold it")
+
+
+def _lugs(body: Manifold, wall_mm: float) -> Iterator[tuple[Manifold, Manifold]]:
+    """Plates with a hole that hang from the inside of the top, near the back where the nail is."""
+    points, _ = arrays(body)
+    width, thick = LUG_MM
+    low, high = points.min(axis=0), points.max(axis=0)
+    for back in (6.0, 10.0, 16.0, 24.0, 34.0):
+        # The back of the top: where the nail will be, not where a chin or an ear reaches further back.
+        top = points[(np.abs(points[:, 0]) < 20) & (points[:, 1] > high[1] - 0.35 * (high[1] - low[1]))]
+        if not len(top):
+            return
+        z = float(top[:, 2].min()) + back
+        for x in (0.0, -6.0, 6.0, -12.0, 12.0, -20.0, 20.0):
+            roof = _roof(body, x, z, width / 2, thick / 2, float(low[1] + high[1]) / 2)
+            if roof is None:
+                continue
+            lowest, highest, through = roof
+            # It must reach into the wall all along its top, and not come out of it anywhere.
+            if highest + 0.3 * wall_mm > through - 0.2 * wall_mm or lowest - highest < -6.0:
+                continue
+            top_mm = highest + 0.3 * wall_mm
+            center = lowest - width / 2 - 1.0
+            outline = CrossSection.circle(width / 2, 64).translate((0, center)) + CrossSection.square(
+                (width, top_mm - center)
+            ).translate((-width / 2, center))
+            hole = CrossSection.circle(HOLE_MM / 2, 48).translate((0, center))
+            place = (x, 0.0, z - thick / 2)
+            yield (
+                outline.extrude(thick).translate(place),
+                hole.extrude(thick + 2).translate((x, 0.0, z - thick / 2 - 1)),
+            )
+
+
+def _roof(
+    body: Manifold, x: float, z: float, half_x: float, half_z: float, start: float
+) -> tuple[float, float, float] | None:
+    """Rays upward over a lug's footprint: lowest and highest inner hit, lowest outer one; None: no wall."""
+    inner, outer = [], []
+    for dx in np.linspace(-half_x, half_x, 5):
+        for dz in (-half_z, 0.0, half_z):
+            hits = ray(body, np.array((x + dx, start, z + dz)), _UP, _FAR_MM)
+            if len(hits) < 2 or len(hits) % 2:
+                return None
+            inner.append(start + hits[0])
+            outer.append(start + hits[1])
+    return min(inner), max(inner), min(outer)
+
+
+def _sockets(body: Manifold) -> Iterator[tuple[Manifold, Manifold]]:
+    """Blind tubes on the inside that open to the back, near the middle."""
+    points, _ = arrays(body)
+    low, high = points.min(axis=0), points.max(axis=0)
+    middle = (low + high) / 2
+    across, long, deep = SOCKET_MM
+    steps = [(x, y) for y in range(-48, 49, 8) for x in range(-24, 25, 8)]
+    for x, y in sorted(steps, key=lambda step: step[0] ** 2 + step[1] ** 2):
+        inner, outer = [], []
+        for turn in np.linspace(0, 2 * np.pi, 12, endpoint=False):
+            for radius in (0.0, across / 4, across / 2):
+                at = middle + np.array((x + radius * np.cos(turn), y + radius * np.sin(turn), 0))
+                hits = ray(body, np.array((at[0], at[1], low[2] - 1)), _FORWARD, _FAR_MM)
+                if len(hits) < 2:
+                    break
+                inner.append(low[2] - 1 + hits[0])
+                outer.append(low[2] - 1 + hits[1])
+        if len(inner) < 36 or max(inner) + 0.3 > min(outer) - 0.3 or max(inner) - min(inner) > long / 2:
+            continue
+        front = (max(inner) + 0.3 + min(outer) - 0.3) / 2
+        back = min(inner) - long
+        place = (float(middle[0] + x), float(middle[1] + y), back)
+        tube = Manifold.cylinder(front - back, across / 2, circular_segments=64).translate(place)
+        hole = Manifold.cylinder(deep + 1, ROD_MM / 2, circular_segments=48).translate(
+            (place[0], place[1], back - 1)
+        )
+        yield tube, hole
+
+
+def _emboss(work: Fitted, mark: str) -> None:
+    """Raise the mark on the inside, where a place is flat enough. Engraving would thin the wall."""
+    text = _letters(mark)
+    x0, y0, x1, y1 = text.bounds()
+    width, height = x1 - x0, y1 - y0
+    points, _ = arrays(work.body)
+    low, high = points.min(axis=0), points.max(axis=0)
+    middle = (low + high) / 2
+    text = text.translate((-(x0 + x1) / 2, -(y0 + y1) / 2)).mirror((1, 0))  # read from behind
+    for turned in (False, True):
+        shape = text.rotate(90) if turned else text
+        half = np.array((height, width) if turned else (width, height)) / 2
+        for y in (40, 50, 30, 20, 60, -30, -40, -20, 10, 0, -10, -50):
+            for x in (0, 12, -12, 24, -24, 36, -36):
+                at = middle + np.array((x, y, 0))
+                depth = _patch(work.body, at, half, float(low[2]) - 1)
+                if depth is None:
+                    continue
+                back, front = depth
+                slab = shape.extrude(front - back + 4).translate((float(at[0]), float(at[1]), back - 2))
+                layer = slab ^ work.body.translate((0, 0, -RAISED_MM))
+                if keep_one(work, work.body + layer) is None:
+                    work.notes.append(f"mark on the inside: {mark}")
+                    return
+    work.refused.append("mark: not made, the inside has no flat place for it")
+
+
+def _patch(body: Manifold, at: Float, half: Float, start: float) -> tuple[float, float] | None:
+    """The inner face in a rectangle, seen from the back: least and greatest z; None: not flat enough."""
+    depth = np.zeros((5, 7))
+    for i, dy in enumerate(np.linspace(-half[1], half[1], 5)):
+        for j, dx in enumerate(np.linspace(-half[0], half[0], 7)):
+            hits = ray(body, np.array((at[0] + dx, at[1] + dy, start)), _FORWARD, _FAR_MM)
+            if len(hits) < 2:
+                return None
+            depth[i, j] = start + hits[0]
+    slope = max(
+        float(np.abs(np.diff(depth, axis=0)).max() / (half[1] / 2)),
+        float(np.abs(np.diff(depth, axis=1)).max() / (half[0] / 3)),
+    )
+    return (float(depth.min()), float(depth.max())) if slope < 1.0 else None
+
+
+def _letters(text: str) -> CrossSection:
+    """Outlines of a line of text, letters ``LETTER_MM`` high, in millimeters."""
+    size = LETTER_MM * _PX_PER_MM / 0.72  # capitals are about 0.72 of a font's size
+    font = ImageFont.load_default(size)
+    left, top, right, bottom = (int(v) for v in font.getbbox(text))
+    picture = Image.new("L", (right - left + 40, bottom - top + 40))
+    # Thicker than the font: strokes of 0.9 mm and more come out of every process.
+    ImageDraw.Draw(picture).text((20 - left, 20 - top), text, 255, font, stroke_width=4, stroke_fill=255)
+    outlines = []
+    for contour in find_contours(np.asarray(picture, float), 127.5):
+        outline = approximate_polygon(contour, 0.8)[:-1]
+        if len(outline) >= 3:
+            outlines.append(np.stack([outline[:, 1], -outline[:, 0]], axis=1) / _PX_PER_MM)
+    return CrossSection(outlines, FillRule.EvenOdd)

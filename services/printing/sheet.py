@@ -1,0 +1,199 @@
+"""The drawing sheet (front, side, section, dimensions) and the caption card, as PDF with fixed bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from manifold3d import Manifold
+from numpy.typing import NDArray
+from PIL import Image
+from reportlab.lib.pagesizes import A4, A6, landscape
+from reportlab.lib.utils import ImageReader
+from reportlab.pdfgen.canvas import Canvas
+
+from services.printing.solid import arrays
+from services.printing.surface import Float
+from services.rendering.camera import CENTER_M
+from services.rendering.torch_renderer import TorchRenderer
+from services.rendering.views import frontal_view
+
+_MM = 72 / 25.4
+_PICTURE_PX = 720
+_FAR_M = 30.0  # from here perspective is half a percent
+_TOP_MM = 186.0
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What a caption card says. models: name, threshold, source and licence of each that took part."""
+
+    title: str
+    date: str
+    mask: str
+    report: Mapping[str, Any]
+    models: Sequence[Mapping[str, Any]]
+
+
+def drawing_sheet(body: Manifold, report: Mapping[str, Any], color: tuple[int, int, int]) -> bytes:
+    """A4, landscape. body: the solid in millimeters."""
+    points, triangles = arrays(body)
+    low, high = points.min(axis=0), points.max(axis=0)
+    width, height, depth = high - low
+    scale = min(0.5, 75 / width, 110 / height, 75 / depth)
+    buffer = io.BytesIO()
+    page = Canvas(buffer, pagesize=landscape(A4), invariant=1)
+    page.setTitle(f"{report['title']}: {report['id']}")
+    page.scale(_MM, _MM)  # millimeters from here on
+    page.setLineWidth(0.15)
+    _text(page, 15, 195, f"{report['title']}   {report['id']}", 5.0)
+    _text(page, 15, 189, f"scale 1 : {1 / scale:.2g}, dimensions in mm", 3.0)
+    left = 22.0
+    base = _TOP_MM - 12 - height * scale
+    views = (("front", 0.0, (0, 1)), ("side", 90.0, (2, 1)))
+    for name, yaw, (across, _) in views:
+        wide = (high - low)[across] * scale
+        picture = ImageReader(_picture(points, triangles, yaw, color))
+        page.drawImage(picture, left, base, wide, height * scale)
+        _text(page, left, base + height * scale + 4, name, 3.2)
+        _dimension(page, (left, base - 6), (left + wide, base - 6), f"{(high - low)[across]:.1f}")
+        left += wide + 18
+    _dimension(page, (14.0, base), (14.0, base + height * scale), f"{height:.1f}")
+    middle = float(low[0] + high[0]) / 2
+    _section(page, body, middle, low, left, base, scale)
+    _text(page, left, base + height * scale + 4, f"section at x = {middle:.1f}", 3.2)
+    _table(page, report, 15.0, base - 18)
+    page.showPage()
+    page.save()
+    return buffer.getvalue()
+
+
+def _one(value: float) -> NDArray[np.float32]:
+    return np.array([value], np.float32)
+
+
+def _picture(points: Float, triangles: NDArray[Any], yaw: float, color: tuple[int, int, int]) -> Image.Image:
+    """An almost orthographic picture, cut to the solid."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    middle = np.array(CENTER_M) * 1000
+    field = 2.04 * float(np.maximum(high - middle, middle - low).max())
+    view = replace(
+        frontal_view(_PICTURE_PX),
+        yaw_deg=_one(yaw),
+        distance_m=_one(_FAR_M),
+        field_mm=_one(field),
+        light_yaw_deg=_one(-35.0),
+        light_pitch_deg=_one(40.0),
+        light=_one(0.75),
+        specular=_one(0.0),
+        background=_one(1.0),
+    )
+    renderer = TorchRenderer(torch.from_numpy(triangles), vertex_count=len(points))
+    paint = torch.tensor([v / 255 for v in color]).expand(1, len(points), 3)
+    vertices = torch.from_numpy((points / 1000).astype(np.float32))[None]
+    shot = renderer.render(vertices, view, torch.zeros(0, dtype=torch.int64), paint).images[0, 0].numpy()
+    # Yaw 90 turns +Z to the right of the picture.
+    across = 0 if yaw == 0 else 2
+    per_mm = _PICTURE_PX / field
+    box = (
+        _PICTURE_PX / 2 + (low[across] - middle[across]) * per_mm,
+        _PICTURE_PX / 2 - (high[1] - middle[1]) * per_mm,
+        _PICTURE_PX / 2 + (high[across] - middle[across]) * per_mm,
+        _PICTURE_PX / 2 - (low[1] - middle[1]) * per_mm,
+    )
+    return Image.fromarray(shot).crop(tuple(round(edge) for edge in box))
+
+
+def _section(
+    page: Canvas, body: Manifold, at: float, low: Float, left: float, base: float, scale: float
+) -> None:
+    """The cut through the plane x = ``at``, seen from the side: filled outlines."""
+    turned = body.rotate((0, -90, 0))  # (x, y, z) to (-z, y, x): the cut plane is level now
+    path = page.beginPath()
+    for outline in turned.slice(at).to_polygons():
+        for k, (minus_z, y) in enumerate(outline):
+            x, y = left + (-minus_z - low[2]) * scale, base + (y - low[1]) * scale
+            (path.lineTo if k else path.moveTo)(x, y)
+        path.close()
+    page.setFillGray(0.25)
+    page.drawPath(path, fill=1, stroke=0, fillMode=0)
+    page.setFillGray(0)
+
+
+def _dimension(page: Canvas, start: tuple[float, float], end: tuple[float, float], words: str) -> None:
+    page.line(*start, *end)
+    level = start[1] == end[1]
+    for x, y in (start, end):
+        page.line(*((x, y - 1.5, x, y + 1.5) if level else (x - 1.5, y, x + 1.5, y)))
+    middle = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
+    if level:
+        page.setFont("Helvetica", 3)
+        page.drawCentredString(middle[0], middle[1] - 4, words)
+        return
+    page.saveState()
+    page.translate(middle[0] - 1.5, middle[1])
+    page.rotate(90)
+    page.setFont("Helvetica", 3)
+    page.drawCentredString(0, 0, words)
+    page.restoreState()
+
+
+def _table(page: Canvas, report: Mapping[str, Any], x: float, y: float) -> None:
+    size = report["size_mm"]
+    rows = [
+        f"{report['process']}: {report['material']}, wall {report['wall_mm']:g} mm, mount {report['mount']}",
+        f"{size[0]:.1f} wide, {size[1]:.1f} high, {size[2]:.1f} deep; print height face up {size[2]:.1f} mm",
+        f"volume {report['volume_cm3']:.1f} cm3, weight {report['weight_g']:.0f} g",
+        f"outer face to evolved surface: median {report['from_evolved_surface_mm']['median_mm']:.2f}, "
+        f"at most {report['from_evolved_surface_mm']['max_mm']:.2f} mm",
+        *report["openings"],
+        *report["not_made"],
+    ]
+    for k, row in enumerate(rows):
+        _text(page, x, y - 4.4 * k, row, 3.0)
+    for k, line in enumerate(report["checks"]):
+        verdict = {True: "ok", False: "FAILED", None: ""}[line["passed"]]
+        _text(page, x + 125, y - 4.4 * k, f"{line['name']}: {line['figure']}  {verdict}", 3.0)
+
+
+def caption_card(caption: Caption) -> bytes:
+    """A6, landscape: title, date, which machines it satisfies by what threshold, licences."""
+    buffer = io.BytesIO()
+    page = Canvas(buffer, pagesize=landscape(A6), invariant=1)
+    page.setTitle(caption.title)
+    page.scale(_MM, _MM)
+    report = caption.report
+    _text(page, 10, 90, caption.title, 5.5)
+    _text(page, 10, 84, f"{caption.date[:10]}   {report['material']}   mask {caption.mask}", 3.2)
+    y = 75.0
+    for model in caption.models:
+        share = report["after"]["accepted"].get(model["name"])
+        if share is not None:
+            _text(
+                page,
+                10,
+                y,
+                f"{model['name']} (threshold {model['threshold']:g}) sees a face in {share:.0%} of "
+                f"{report['views']['count']} held-out views of this solid",
+                2.9,
+            )
+        else:
+            _text(page, 10, y, f"{model['name']} (threshold {model['threshold']:g}) took part", 2.9)
+        y -= 4.6
+    y -= 2
+    _text(page, 10, y, f"Shape: {report['licence']}", 2.9)
+    for model in caption.models:
+        y -= 4.6
+        _text(page, 10, y, f"{model['name']}: {model['licence']}"[:95], 2.4)
+    page.showPage()
+    page.save()
+    return buffer.getvalue()
+
+
+def _text(page: Canvas, x: float, y: float, words: str, size: float) -> None:
+    page.setFont("Helvetica", size)
+    page.drawString(x, y, words)

@@ -1,0 +1,166 @@
+"""The solid of one mask: its wall at the asked size, and how far it strays from the evolved surface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import igl
+import numpy as np
+from manifold3d import Manifold
+from numpy.typing import NDArray
+
+from services.errors import BadInput
+from services.printing.catalog import Order
+from services.printing.field import VOXEL_MM, Mended, mend, mesh_of, wall_grid
+from services.printing.surface import (
+    Float,
+    Ints,
+    Sheet,
+    edges_of,
+    front_directions,
+    make_sheet,
+    sample,
+    seen_from,
+    vertex_normals,
+)
+
+TOUCHING_MM = 0.01
+SIMPLIFY_MM = 0.03  # tolerance of the decimation; what it moved is measured
+_LOOKS = 12
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """From the evolved surface to the outer face, in millimeters, where the face is seen from the front and
+    is not part of a rim: median, 99th percentile and greatest."""
+
+    median_mm: float
+    p99_mm: float
+    max_mm: float
+
+
+@dataclass(frozen=True)
+class Wall:
+    """A mask's plain wall, before openings. All in millimeters, in the mask's own frame: the origin midway
+    between the eyes of the neutral mask, +Y up, the face looks along +Z.
+
+    scale: millimeters of the solid for each meter of the mask. vertices: ``(V, 3)``, the evolved surface.
+    simplify_mm: how far decimation moved the surface, as measured.
+    """
+
+    body: Manifold
+    sheet: Sheet
+    vertices: Float
+    triangles: Ints
+    scale: float
+    mended: Mended
+    deviation: Deviation
+    simplify_mm: float
+
+
+def voxel_for(wall_mm: float, wanted_mm: float) -> float:
+    """Voxels that still resolve a thin wall."""
+    return min(wanted_mm, wall_mm / 3)
+
+
+def make_wall(
+    vertices_m: NDArray[Any],
+    triangles: NDArray[Any],
+    order: Order,
+    voxel_mm: float = VOXEL_MM,
+    simplify_mm: float = SIMPLIFY_MM,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Wall:
+    """Build the wall of a mask. vertices_m: ``(V, 3)`` in meters. triangles: ``(T, 3)``.
+
+    :raises BadInput: where the mask has no extent or is not finite.
+    """
+    points, corners = np.asarray(vertices_m, np.float64), np.asarray(triangles, np.int64)
+    if not np.isfinite(points).all() or float(np.ptp(points[:, 0])) < 1e-4:
+        raise BadInput("the mask's vertices are not finite or it has no width: there is no solid of it")
+    progress("surface")
+    scale = order.width_mm / float(np.ptp(points[:, 0]))
+    if order.height_mm is not None:
+        scale = min(scale, order.height_mm / float(np.ptp(points[:, 1])))
+    sheet = make_sheet(points * scale, corners)
+    sheet, scale = _fitted(sheet, scale, order)
+    progress("distance field")
+    voxel = voxel_for(order.wall_mm, voxel_mm)
+    grid = wall_grid(sheet.core(order.wall_mm), sheet.triangles, order.wall_mm, voxel)
+    mended = mend(grid)
+    progress("mesh")
+    fine = mesh_of(grid)
+    del grid
+    body = fine.simplify(simplify_mm) if simplify_mm else fine
+    moved = _moved(fine, body)
+    del fine
+    progress("deviation")
+    vertices = points * scale
+    return Wall(
+        body,
+        sheet,
+        vertices,
+        corners,
+        scale,
+        mended,
+        _deviation(body, vertices, corners, order.wall_mm),
+        moved,
+    )
+
+
+def _fitted(sheet: Sheet, scale: float, order: Order) -> tuple[Sheet, float]:
+    """Scale the sheet so that the finished wall, not the sheet, has the asked width (and fits the height)."""
+    for _ in range(4):
+        extent = np.ptp(sheet.core(order.wall_mm), axis=0) + order.wall_mm
+        factor = order.width_mm / extent[0]
+        if order.height_mm is not None:
+            factor = min(factor, order.height_mm / extent[1])
+        sheet, scale = replace(sheet, points=sheet.points * factor), scale * float(factor)
+    return sheet, scale
+
+
+def arrays(body: Manifold) -> tuple[Float, Ints]:
+    """Points ``(n, 3)`` in millimeters and triangles ``(m, 3)``."""
+    mesh = body.to_mesh()
+    return np.array(mesh.vert_properties[:, :3], np.float64), np.array(mesh.tri_verts, np.int64)
+
+
+def apart(points: Float, triangles: Ints) -> Float:
+    """Points ``(n, 3)`` of which no two lie in one place: where booleans leave two parts of the surface
+    touching, both draw back into the solid. Files like STL know corners by their place alone.
+    """
+    _, which, count = np.unique(points, axis=0, return_inverse=True, return_counts=True)
+    same = count[which.reshape(-1)] > 1
+    moved: Float = points.copy()
+    moved[same] -= TOUCHING_MM * vertex_normals(points, triangles)[0][same]
+    return moved
+
+
+def _moved(fine: Manifold, body: Manifold) -> float:
+    points, _ = arrays(fine)
+    corners, triangles = arrays(body)
+    some = points[:: max(1, len(points) // 60_000)]
+    return float(np.sqrt(igl.point_mesh_squared_distance(some, corners, triangles)[0].max()))
+
+
+def _deviation(body: Manifold, vertices: Float, triangles: Ints, wall_mm: float) -> Deviation:
+    points, corners = arrays(body)
+    cloud, at, _ = sample(points, corners, 1.0)
+    first = points[corners[:, 0]]
+    normals = np.cross(points[corners[:, 1]] - first, points[corners[:, 2]] - first)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    axes = np.ascontiguousarray(cloud.T)
+    seen = np.zeros(len(cloud), bool)
+    for toward in front_directions(_LOOKS, 45.0):
+        # A grazing look sees the side of a rim, not the face.
+        seen |= seen_from(axes, toward, slack_mm=0.5) & ((normals @ toward)[at] > 0.5)
+    outer = np.ascontiguousarray(cloud[seen][:: max(1, int(seen.sum()) // 60_000)])
+    squared, _, _ = igl.point_mesh_squared_distance(outer, vertices, triangles)
+    edges, _, shared = edges_of(triangles)
+    rim, _, _ = igl.point_mesh_squared_distance(outer, vertices, edges[shared == 1])
+    inner = np.sqrt(squared[rim > (1.5 * wall_mm) ** 2])
+    if not len(inner):
+        return Deviation(0.0, 0.0, 0.0)
+    return Deviation(float(np.median(inner)), float(np.quantile(inner, 0.99)), float(inner.max()))

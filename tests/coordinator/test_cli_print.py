@@ -1,0 +1,87 @@
+"""``datamask print``: what is refused before anything heavy starts, and which masks are chosen."""
+
+from __future__ import annotations
+
+import datetime
+import os
+
+import numpy as np
+import pytest
+
+from coordinator.cli.print import check_consent, most_different, print_
+from coordinator.island import Ranked, encode_ranked
+from coordinator.record import Record, checkpoint_key
+from coordinator.spec import parse_spec
+from services.errors import BadInput
+from services.storage.store import open_store
+
+SPEC = {"objective": [{"kind": "detect", "model": "dlib-hog"}]}
+PERSON = {"subject": "A", "granted_by": "A", "purpose": "a mask", "covers": ["evolve"]}
+
+
+def ask(run, **wish):
+    given = {
+        "mask": None, "count": 1, "process": "sls", "mount": "wall", "width_mm": None, "size": None,
+        "wall_mm": None, "color": None, "edition": None, "bed_mm": None, "out": None, "force": False,
+        "voxel_mm": 0.5, "as_json": False,
+    }  # fmt: skip
+    print_(str(run), **{**given, **wish})
+
+
+@pytest.fixture
+def run(tmp_path):
+    record = Record(open_store(tmp_path / "run", write=True))
+    spec = parse_spec(SPEC, "test")
+    record.write_spec(spec.table(), spec.toml())
+    record.take_over()
+    elite = Ranked("i00-g0003-000", 0, 3, np.zeros(3, np.float32), 1.0, np.ones(1, np.float32), 0.1)
+    record.commit(0, {checkpoint_key(0, "elites"): encode_ranked([elite])}, {})
+    record.close()
+    return tmp_path / "run"
+
+
+def test_what_is_not_there_is_refused(run, tmp_path):
+    with pytest.raises(BadInput, match="no run here"):
+        ask(tmp_path / "nothing")
+    with pytest.raises(BadInput, match="no mask 'i09-g0000-000'"):
+        ask(run, mask="i09-g0000-000")
+    with pytest.raises(BadInput, match="has 1 elites"):
+        ask(run, count=2)
+    with pytest.raises(BadInput, match="one of them"):
+        ask(run, count=2, mask="i00-g0003-000")
+    with pytest.raises(BadInput, match="unknown"):
+        ask(run, process="cast")
+    with pytest.raises(BadInput, match="expected 40"):
+        ask(run, width_mm=5.0)
+
+
+def test_an_output_folder_that_cannot_be_written_to_is_refused(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="cannot be written"):
+        ask(run, out=tmp_path / "file")
+    if os.geteuid():
+        (tmp_path / "shut").mkdir(mode=0o500)
+        with pytest.raises(BadInput, match="cannot be written"):
+            ask(run, out=tmp_path / "shut")
+
+
+def test_a_likeness_prints_only_with_consent():
+    objective = {"kind": "identity", "model": "dlib-resnet", "images": ["a.jpg"]}
+    today = datetime.date(2026, 1, 2)
+
+    def spec(**consent):
+        return parse_spec({"objective": [objective], "consent": {**PERSON, **consent}}, "test")
+
+    with pytest.raises(BadInput, match='covers evolve, not "print"'):
+        check_consent(spec(), "run", today)
+    with pytest.raises(BadInput, match="expired on 2026-01-01"):
+        check_consent(spec(covers=["evolve", "print"], expires=datetime.date(2026, 1, 1)), "run", today)
+    check_consent(spec(covers=["evolve", "print"], expires=today), "run", today)
+    check_consent(parse_spec(SPEC, "test"), "run", today)
+
+
+def test_an_edition_takes_the_most_different():
+    genomes = [np.array(g, np.float32) for g in ((0, 0), (0.1, 0), (9, 0), (0, 8), (9, 0.2))]
+    assert most_different(genomes, 1) == [0]
+    assert sorted(most_different(genomes, 3)[1:]) == [3, 4]
+    assert sorted(most_different(genomes, 5)) == [0, 1, 2, 3, 4]

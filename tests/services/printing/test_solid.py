@@ -1,0 +1,86 @@
+"""Solids of random genomes, wild ones too: one closed body with its wall, whatever the folds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from manifold3d import Manifold
+
+from services.errors import BadInput
+from services.printing.catalog import make_order
+from services.printing.checks import check, signed_volume
+from services.printing.field import Grid, mend, mesh_of, well_composed
+from services.printing.intersections import self_intersections
+from services.printing.solid import arrays, make_wall
+from services.shape.basis import load_basis
+from services.shape.decode import Decoder
+
+BASIS = load_basis("makehuman-mask-1")
+ORDER = make_order(width_mm=100.0, wall_mm=3.0)
+VOXEL_MM = 1.0
+
+
+def mask(seed, spread):
+    genome = np.random.default_rng(seed).normal(0, spread, (1, len(BASIS.gene_names))).astype(np.float32)
+    return Decoder(BASIS).decode(torch.from_numpy(genome))[0].numpy()
+
+
+@pytest.mark.parametrize(("seed", "spread"), [(0, 0.0), (1, 1.2), (2, 2.0)])
+def test_a_random_mask_becomes_one_sound_body(seed, spread):
+    wall = make_wall(mask(seed, spread), BASIS.triangles, ORDER, VOXEL_MM)
+    checks, thick = check(wall.body, ORDER, np.zeros((0, 3)))
+    # Voxels of a third of the wall cost it a few percent; those of a real print are half as large.
+    assert [line for line in checks if line.passed is False and line.name != "wall"] == []
+    assert thick.least_mm >= 0.93 * ORDER.wall_mm
+    points, _ = arrays(wall.body)
+    assert np.ptp(points[:, 0]) == pytest.approx(ORDER.width_mm, abs=0.2)
+    assert wall.deviation.median_mm < 0.5
+    assert wall.deviation.max_mm < ORDER.wall_mm + 1.0
+
+
+def test_a_mask_without_extent_has_no_solid():
+    with pytest.raises(BadInput, match="no width"):
+        make_wall(np.zeros((len(BASIS.neutral), 3)), BASIS.triangles, ORDER, VOXEL_MM)
+    with pytest.raises(BadInput, match="finite"):
+        make_wall(np.full((len(BASIS.neutral), 3), np.nan), BASIS.triangles, ORDER, VOXEL_MM)
+
+
+def noise_grid(seed):
+    values = np.random.default_rng(seed).normal(-0.3, 1, (14, 14, 14)).astype(np.float32)
+    return Grid(np.pad(values, 8, constant_values=-1.0), np.zeros(3), 1.0)  # filling may spread
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_grid_can_be_made_a_manifold_without_cavities(seed):
+    grid = noise_grid(seed)
+    mend(grid)
+    assert well_composed(grid) == 0
+    body = mesh_of(grid)
+    assert len(body.decompose()) == 1
+    points, triangles = arrays(body)
+    assert signed_volume(points, triangles) == pytest.approx(body.volume(), rel=1e-4)
+    assert self_intersections(points, triangles) == 0
+
+
+def test_loose_parts_are_tied_and_crumbs_dropped():
+    values = np.full((60, 30, 30), -1.0, np.float32)
+    values[5:20, 8:22, 8:22] = 1.0  # the body
+    values[30:42, 10:20, 10:20] = 1.0  # a part
+    values[50:52, 14:16, 14:16] = 1.0  # a crumb
+    values[10:13, 12:15, 12:15] = -1.0  # a cavity
+    grid = Grid(values, np.zeros(3), 1.0)
+    mended = mend(grid)
+    assert (mended.tied_parts, mended.crumbs_mm3, mended.cavities_mm3) == (1, 8.0, 27.0)
+    assert len(mesh_of(grid).decompose()) == 1
+
+
+def test_crossing_triangles_are_counted():
+    points = np.array([(0, 0, 0), (4, 0, 0), (0, 4, 0), (1, 1, -1), (1, 1, 1), (3, 3, 1)], float)
+    assert self_intersections(points, np.array([(0, 1, 2), (3, 4, 5)])) == 1
+    assert self_intersections(points, np.array([(0, 1, 2)])) == 0
+    ball, triangles = arrays(Manifold.sphere(10.0, 48))
+    assert self_intersections(ball, triangles) == 0
+    other, more = arrays(Manifold.sphere(10.0, 48).translate((7, 0.37, 0.21)))  # not its mirror image
+    both = np.concatenate([triangles, more + len(ball)])
+    assert self_intersections(np.concatenate([ball, other]), both) > 50

@@ -1,0 +1,94 @@
+"""A mask from genome to files, by the real parts, at a coarse resolution."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+import trimesh
+
+from services.errors import BadInput
+from services.printing.catalog import make_order
+from services.recognition.fitness import Objective
+from services.rendering.views import ViewRanges
+from services.shape.basis import load_basis
+from services.shape.export import write_glb
+from services.storage.store import open_store
+from worker.print import PrintJob, print_mask
+from worker.rescore import Scored, lost
+
+BASIS = load_basis("makehuman-mask-1")
+MASK = "i00-g0002-001"
+
+
+def job(**changes):
+    given = {
+        "id": MASK,
+        "basis": BASIS.id,
+        "basis_sha256": BASIS.sha256,
+        "genome": np.zeros(len(BASIS.gene_names), np.float32),
+        "order": make_order(width_mm=140.0, wall_mm=3.0, mount="wear", edition="2/5"),
+        "objectives": (Objective("detect", "dlib-hog", 1.0, 0.0),),
+        "targets": {},
+        "ranges": ViewRanges(),
+        "view_seed": 5,
+        "view_count": 4,
+        "notes": {"Title": "test", "LicenseTerms": "CC0-1.0"},
+        "title": "test",
+        "date": "2026-01-02",
+        "voxel_mm": 1.0,
+        "models": [{"name": "dlib-hog", "threshold": 0.0, "licence": "Boost"}],
+    }
+    return PrintJob(**{**given, **changes})
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+    run = open_store(tmp_path_factory.mktemp("run"))
+    colors = np.random.default_rng(1).integers(0, 256, (len(BASIS.neutral), 3)).astype(np.uint8)
+    run.put(f"masks/{MASK}/gaze-dlib-hog.glb", write_glb(BASIS.neutral, BASIS.triangles, colors))
+    return print_mask(run, job(color="gaze"))
+
+
+def test_the_neutral_mask_prints_to_wear(printed):
+    assert printed.passed, [line for line in printed.checks if line.passed is False]
+    assert printed.report["not_made"] == []
+    assert len(printed.report["openings"]) == 7  # pupils, nostrils, slots, mark
+    assert printed.report["size_mm"][0] == pytest.approx(140.0, abs=0.2)
+
+
+def test_every_file_is_there_and_opens(printed):
+    endings = ("3mf", "stl", "obj", "mtl", "ply", "glb", "sheet.pdf", "caption.pdf", "print.json")
+    assert set(printed.files) == {f"{MASK}.{ending}" for ending in endings}
+    solid = trimesh.load(io.BytesIO(printed.files[f"{MASK}.stl"]), file_type="stl")
+    assert solid.is_watertight
+    assert solid.volume / 1000 == pytest.approx(printed.report["volume_cm3"], rel=1e-3)
+    glb = trimesh.load(io.BytesIO(printed.files[f"{MASK}.glb"]), file_type="glb", process=False)
+    assert np.ptp(glb.bounds[:, 0]) == pytest.approx(0.14, abs=0.0002)
+    for name in ("sheet", "caption"):
+        assert printed.files[f"{MASK}.{name}.pdf"].startswith(b"%PDF-")
+    assert json.loads(printed.files[f"{MASK}.print.json"])["checks"]
+
+
+def test_the_machines_saw_mask_and_solid_under_the_same_views(printed):
+    assert len(printed.before.views["dlib-hog"]) == len(printed.after.views["dlib-hog"]) == 4
+    assert printed.before.values["dlib-hog"] > 0
+    assert printed.after.fitness != printed.before.fitness
+
+
+def test_a_loss_is_told_from_noise():
+    def scored(value):
+        return Scored(value, {"dlib-hog": value}, {}, {})
+
+    assert lost(scored(1.0), scored(0.95)) == []
+    assert lost(scored(1.0), scored(0.85)) == ["dlib-hog"]
+    assert lost(scored(0.01), scored(0.0)) == []
+
+
+def test_a_genome_of_another_basis_version_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="another version"):
+        print_mask(open_store(tmp_path), job(basis_sha256="0" * 64))
+    with pytest.raises(BadInput, match="another version"):
+        print_mask(open_store(tmp_path), job(genome=np.zeros(3, np.float32)))

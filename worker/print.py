@@ -1,0 +1,276 @@
+"""A mask as a thing: solid, openings, checks, files, and the machines' verdict on it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from manifold3d import Manifold
+from numpy.typing import NDArray
+
+from services.errors import BadInput
+from services.printing import files
+from services.printing.catalog import BRIDGE_MM, Order
+from services.printing.checks import CROSSING, Check, Thickness, check
+from services.printing.colors import carried, glb_colors, parse_color
+from services.printing.field import VOXEL_MM
+from services.printing.fittings import add_fittings
+from services.printing.openings import Fitted, open_up
+from services.printing.sheet import Caption, caption_card, drawing_sheet
+from services.printing.solid import SIMPLIFY_MM, Wall, apart, arrays, make_wall
+from services.recognition.fitness import Objective
+from services.rendering.views import ViewRanges, sample_views
+from services.shape.basis import Basis, load_basis
+from services.shape.decode import Decoder
+from services.shape.export import write_glb
+from services.storage.store import Store
+from worker.rescore import LOSS_SHARE, Rescorer, Scored, lost
+
+FORMAT = 1
+MERGE_MM = 0.002
+COLOR_EDGE_MM = 1.5  # a colored solid gets points this close
+
+Float = NDArray[np.float32]
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PrintJob:
+    """One mask to print. genome: float32 (d,). notes: run, date, licence ... for the files' metadata.
+
+    objectives, targets, hashes: what its fitness is made of, see Rescorer. ranges,
+    view_seed, view_count: the held-out views. color: None for the material's, "#rrggbb", "gaze" or
+    "gaze:MODEL".
+    """
+
+    id: str
+    basis: str
+    basis_sha256: str
+    genome: Float
+    order: Order
+    objectives: tuple[Objective, ...]
+    targets: Mapping[str, Float]
+    ranges: ViewRanges
+    view_seed: int
+    view_count: int
+    notes: Mapping[str, str]
+    title: str
+    date: str
+    color: str | None = None
+    voxel_mm: float = VOXEL_MM
+    force: bool = False
+    models: Sequence[Mapping[str, Any]] = ()
+    hashes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What came of a job. files: by name, empty where checks failed and nothing was forced."""
+
+    id: str
+    checks: list[Check]
+    passed: bool
+    before: Scored
+    after: Scored
+    cause: str | None
+    files: dict[str, bytes] = field(repr=False)
+    report: dict[str, Any] = field(repr=False)
+
+
+def print_masks(
+    run: Store, jobs: Sequence[PrintJob], progress: Callable[[str, int, int], None] = lambda *_: None
+) -> list[Printed]:
+    """Print several masks; the store is read for colors only. progress: called with stage, done, total."""
+    done = []
+    for k, job in enumerate(jobs):
+        stages: list[str] = []
+
+        def tell(stage: str, k: int = k, stages: list[str] = stages) -> None:
+            for over in stages[-1:]:
+                progress(over, k + 1, len(jobs))
+            stages.append(stage)
+            progress(stage, k, len(jobs))
+
+        done.append(print_mask(run, job, tell))
+        progress(stages[-1], k + 1, len(jobs))
+    return done
+
+
+def print_mask(run: Store, job: PrintJob, progress: Progress = lambda _: None) -> Printed:
+    """Make one solid, check it, score it again and write its files into memory.
+
+    :raises BadInput: where the genome is of another basis, or the mask has no solid.
+    """
+    started = time.monotonic()
+    basis = load_basis(job.basis)
+    if basis.sha256 != job.basis_sha256 or len(job.genome) != len(basis.gene_names):
+        raise BadInput(
+            f"mask {job.id}: its genome is of another version of basis {job.basis} (sha256 "
+            f"{job.basis_sha256[:12]}..., here {basis.sha256[:12]}...); print with the one that evolved it"
+        )
+    decoder = Decoder(basis)
+    vertices = decoder.decode(torch.from_numpy(np.array(job.genome, np.float32)[None]))[0].numpy()
+    for tolerance in (SIMPLIFY_MM, SIMPLIFY_MM / 4, 0.0):
+        wall = make_wall(vertices, basis.triangles, job.order, job.voxel_mm, tolerance, progress)
+        progress("openings")
+        work = open_up(wall, basis.landmarks, job.order)
+        add_fittings(work, wall, job.order, _mark(job))
+        progress("checks")
+        cuts = np.concatenate(work.cuts) if work.cuts else np.zeros((0, 3))
+        # Corners closer than a file's numbers can tell apart would fall together there, and leave holes.
+        body = work.body.simplify(MERGE_MM)
+        checks, thick = check(body, job.order, cuts)
+        # Decimation may let the sides of a narrow fold cross; then it is done again, more gently.
+        if next(line.passed for line in checks if line.name == CROSSING):
+            break
+    passed = all(line.passed is not False for line in checks)
+    progress("scoring again")
+    views = sample_views(job.ranges, job.view_count, job.view_seed)
+    judge = Rescorer(decoder, job.objectives, job.targets, views, job.hashes)
+    before = judge.score(vertices, np.asarray(basis.triangles, np.int64), vertices)
+    after = _seen(judge, body, wall, vertices)
+    cause = _cause(before, after, judge, wall, vertices)
+    written: dict[str, bytes] = {}
+    report = _report(job, wall, work, body, checks, thick, before, after, cause)
+    if passed or job.force:
+        progress("files")
+        written = _files(run, job, basis, wall, body, report)
+    report["seconds"] = round(time.monotonic() - started, 1)
+    written[f"{job.id}.print.json"] = (json.dumps(report, indent=1, allow_nan=False) + "\n").encode()
+    return Printed(job.id, checks, passed, before, after, cause, written, report)
+
+
+def _mark(job: PrintJob) -> str | None:
+    if job.order.edition is None:
+        return None
+    number, of = job.order.edition
+    return f"{job.id}  {number}/{of}"
+
+
+def _seen(judge: Rescorer, body: Manifold, wall: Wall, mask: Float) -> Scored:
+    """Score a solid: at the mask's own size, so that the camera stands where it stood."""
+    points, triangles = arrays(body)
+    return judge.score((points / wall.scale).astype(np.float32), triangles, mask)
+
+
+def _cause(before: Scored, after: Scored, judge: Rescorer, wall: Wall, mask: Float) -> str | None:
+    """What cost the margin: take the openings away, then the wall, and see what comes back."""
+    names = lost(before, after)
+    if not names:
+        return None
+    plain = _seen(judge, wall.body, wall, mask)
+    sheet = judge.score((wall.sheet.points / wall.scale).astype(np.float32), wall.sheet.triangles, mask)
+    steps = (
+        ("openings and fittings", plain, after),
+        ("wall", sheet, plain),
+        ("smoothing", before, sheet),
+    )
+    share = {name: sum(fuller.values[k] - poorer.values[k] for k in names) for name, fuller, poorer in steps}
+    worst = max(share, key=lambda name: share[name])
+    figures = ", ".join(f"{name} {-value:+.2f}" for name, value in share.items())
+    return f"{', '.join(names)} lost more than {LOSS_SHARE:.0%} of its margin; cause: {worst} ({figures})"
+
+
+def _report(
+    job: PrintJob,
+    wall: Wall,
+    work: Fitted,
+    body: Manifold,
+    checks: Sequence[Check],
+    thick: Thickness,
+    before: Scored,
+    after: Scored,
+    cause: str | None,
+) -> dict[str, Any]:
+    points, triangles = arrays(body)
+    order = job.order
+    volume = float(body.volume())
+    return {
+        "format": FORMAT,
+        "id": job.id,
+        "title": job.title,
+        "process": order.process.name,
+        "material": order.process.material,
+        "mount": order.mount,
+        "wall_mm": order.wall_mm,
+        "width_wanted_mm": order.width_mm,
+        "size_mm": [round(float(side), 3) for side in np.ptp(points, axis=0)],
+        "scale_mm_per_m": round(wall.scale, 3),
+        "volume_cm3": round(volume / 1000, 2),
+        "weight_g": round(volume / 1000 * order.process.density_g_cm3, 1),
+        "triangles": len(triangles),
+        "voxel_mm": job.voxel_mm,
+        "from_evolved_surface_mm": {k: round(v, 3) for k, v in asdict(wall.deviation).items()},
+        "decimation_mm": round(wall.simplify_mm, 3),
+        "mended": {k: round(v, 2) for k, v in asdict(wall.mended).items()},
+        "openings": work.notes,
+        "not_made": work.refused,
+        "openings_crumbs_mm3": round(work.crumbs_mm3, 2),
+        "bridge_mm": BRIDGE_MM,
+        "thickness": {k: _finite(v) for k, v in asdict(thick).items()},
+        "checks": [asdict(line) for line in checks],
+        "views": {"seed": job.view_seed, "count": job.view_count},
+        "before": asdict(before),
+        "after": asdict(after),
+        "warning": cause,
+        "licence": job.notes.get("LicenseTerms", ""),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return round(float(value), 3) if np.isfinite(value) else None
+
+
+def _files(
+    run: Store, job: PrintJob, basis: Basis, wall: Wall, body: Manifold, report: dict[str, Any]
+) -> dict[str, bytes]:
+    vertex_colors, color = _colors(run, job, len(basis.neutral))
+    colors = None
+    if vertex_colors is not None:
+        body = body.refine_to_length(COLOR_EDGE_MM)
+        colors = carried(arrays(body)[0], wall.vertices, wall.triangles, vertex_colors)
+    own, triangles = arrays(body)
+    own = apart(own, triangles)
+    points = own - own.min(axis=0)
+    part = files.Part(job.id, points, triangles, color, colors, job.notes)
+    name = job.id
+    meters = (own / 1000).astype(np.float32)
+    extras = {"mask": name, "basis": basis.id, "units": "m", **job.notes}
+    glb_paint = colors if colors is not None else files.point_colors(part)
+    made = {
+        f"{name}.3mf": files.three_mf(part),
+        f"{name}.stl": files.stl(part),
+        f"{name}.obj": files.obj(part, f"{name}.mtl"),
+        f"{name}.mtl": files.mtl(part),
+        f"{name}.ply": files.ply(part),
+        f"{name}.glb": write_glb(meters, triangles, np.array(glb_paint), name, extras),
+        f"{name}.sheet.pdf": drawing_sheet(body, report, color),
+        f"{name}.caption.pdf": caption_card(
+            Caption(job.title, job.date, name, report, [dict(m) for m in job.models])
+        ),
+    }
+    report["files"] = {key: len(data) for key, data in made.items()}
+    return made
+
+
+def _colors(run: Store, job: PrintJob, count: int) -> tuple[NDArray[np.uint8] | None, tuple[int, int, int]]:
+    """Vertex colors of the mask, or None, and the color of the whole."""
+    plain = job.order.process.color_srgb
+    if job.color is None:
+        return None, plain
+    kind, _, model = job.color.partition(":")
+    if kind != "gaze":
+        return None, parse_color(job.color)
+    found = [k for k in run.list(f"masks/{job.id}/gaze-{model}") if k.endswith(".glb")]
+    if not found or (model and f"masks/{job.id}/gaze-{model}.glb" not in found):
+        raise BadInput(
+            f"mask {job.id}: there is no gaze map {f'of {model} ' if model else ''}in the run "
+            "(masks/<id>/gaze-<model>.glb); make one first, or take --color '#rrggbb'"
+        )
+    key = f"masks/{job.id}/gaze-{model}.glb" if model else found[0]
+    return glb_colors(run.get(key), count, f"{run.url}/{key}"), plain
