@@ -52,7 +52,7 @@ def print_(
         typer.Option(
             help="wear (pupils, nostrils, strap slots), wall (a lug on the back), stand (a socket) or none."
         ),
-    ] = "wall",
+    ] = "wear",
     width_mm: Annotated[float | None, typer.Option(help="Width of the solid.")] = None,
     size: Annotated[
         str | None, typer.Option(help="S, M, L (heads) or exhibition: the largest within 180 x 260 mm.")

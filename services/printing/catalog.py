@@ -76,7 +76,7 @@ def make_order(
     width_mm: float | None = None,
     size: str | None = None,
     wall_mm: float | None = None,
-    mount: str = "wall",
+    mount: str = "wear",
     bed_mm: str | None = None,
     edition: str | None = None,
 ) -> Order:
