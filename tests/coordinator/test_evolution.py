@@ -272,12 +272,7 @@ def test_an_interrupt_keeps_the_run_and_names_the_command_that_resumes(tmp_path:
     spec = tmp_path / "spec.toml"
     spec.write_text(SPEC.replace("generations = 4", "generations = 400"))
     process = subprocess.Popen(
-        command(tmp_path, spec, "--run", "long"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Shells start background jobs deaf to SIGINT, and that is inherited.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        command(tmp_path, spec, "--run", "long"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     store = open_store(tmp_path).sub("long")
     deadline = time.monotonic() + 120
