@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from bench.marks import write_between
 from services.recognition.rates import wilson
 
 ROOT = Path(__file__).parents[1]
@@ -302,11 +303,7 @@ def page(tables: Mapping[str, Any]) -> str:
 
 def write_page(readme: Path, text: str) -> None:
     """Put the tables between the marks of the README."""
-    before, _, rest = readme.read_text().partition(FIRST_MARK)
-    _, _, after = rest.partition(LAST_MARK)
-    if not after:
-        raise SystemExit(f"{readme}: the marks {FIRST_MARK} and {LAST_MARK} are missing; put them back")
-    readme.write_text(f"{before}{FIRST_MARK}\n\n{text}\n{LAST_MARK}{after}")
+    write_between(readme, FIRST_MARK, LAST_MARK, text)
 
 
 def _archetype_table(table: Mapping[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from bench.evidence import ROOT, evolve
+from bench.marks import write_between
 from coordinator.cli.progress import plain_steps
 from coordinator.cli.verify import gap_lines
 from coordinator.record import Record
@@ -104,11 +105,7 @@ def _cell(rate: Mapping[str, Any] | None) -> str:
 
 def write_page(readme: Path, text: str) -> None:
     """Put the tables between the marks of the README."""
-    before, _, rest = readme.read_text().partition(FIRST_MARK)
-    _, _, after = rest.partition(LAST_MARK)
-    if not after:
-        raise SystemExit(f"{readme}: the marks {FIRST_MARK} and {LAST_MARK} are missing; put them back")
-    readme.write_text(f"{before}{FIRST_MARK}\n\n{text}\n{LAST_MARK}{after}")
+    write_between(readme, FIRST_MARK, LAST_MARK, text)
 
 
 def main() -> None:

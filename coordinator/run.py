@@ -29,6 +29,7 @@ from services.recognition.catalog import model_info
 from services.recognition.fitness import Objective
 from services.shape.catalog import basis_info
 from services.storage.store import Store
+from services.versions import installed_versions
 from worker.jobs import AuditReport
 from worker.objects import write_target
 from worker.pin import ANY, join, pin
@@ -126,7 +127,7 @@ def open_run(spec: Spec, record: Record, *, resume: bool) -> Opened:
         photos += [hashlib.sha256(path.read_bytes()).hexdigest() for path in _readable(paths)]
         targets.append(_references(spec, objective, paths, record.url))
     if not record.exists():
-        versions = {"python": platform.python_version(), **_versions()}
+        versions = {"python": platform.python_version(), **installed_versions(PACKAGES)}
         record.write_spec(table, tomli_w.dumps({**table, "versions": versions}))
     keys = [None if target is None else write_target(record.store, target) for target in targets]
     objectives = objectives_of(spec, keys)
@@ -163,16 +164,6 @@ def _same_models(record: Record, spec: Spec) -> None:
                 f"{record.url}: model {name} has sha256 {info.sha256}, the run has {pinned[name]['sha256']}; "
                 "bring the file that it was started with"
             )
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def photo_path(image: str) -> Path:

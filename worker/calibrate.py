@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -30,6 +29,7 @@ from services.recognition.rates import genuine_pairs, impostor_pairs, needed_pai
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
 from services.storage.store import Store
+from services.versions import installed_versions
 from worker.blocks import open_population, read_block, write_block
 from worker.sample import (
     GENUINE,
@@ -101,7 +101,7 @@ def calibrate(
         "views": asdict(ranges),
         "photos": len(people),
         "people": len(set(people)),
-        "versions": _versions(),
+        "versions": installed_versions(PACKAGES),
     }
     return Calibration(
         model, info.sha256, info.measure == "similarity", IN_WORDS, probe, tuple(sets), provenance
@@ -197,16 +197,6 @@ def _command(model: str, spreads: Sequence[float], pairs: int, seed: int, photos
     words = ["datamask", "calibrate", model, *(w for s in spreads for w in ("--spread", f"{s:g}"))]
     words += ["--pairs", str(pairs), "--seed", str(seed)]
     return " ".join(words + (["--photos", "DIR"] if photos else []))
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _silent(what: str, done: int, of: int) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from coordinator.cli.options import LogFormat, LogFormatName, MetricsPort
 from coordinator.cli.progress import Progress, plain_steps
 from coordinator.cli.report import summary
 from coordinator.evolution import Watcher
@@ -32,13 +33,6 @@ class ExecutorName(StrEnum):
 
     local = "local"
     celery = "celery"
-
-
-class LogFormatName(StrEnum):
-    """How log lines look."""
-
-    text = "text"
-    json = "json"
 
 
 def evolve(
@@ -79,19 +73,8 @@ def evolve(
             show_default=DEFAULT_BROKER,
         ),
     ] = None,
-    metrics_port: Annotated[
-        int | None,
-        typer.Option(
-            envvar="DATAMASK_METRICS_PORT",
-            min=0,
-            max=65535,
-            help="Answer Prometheus on this port of 127.0.0.1 (or DATAMASK_METRICS_HOST). Default: not.",
-        ),
-    ] = None,
-    log_format: Annotated[
-        LogFormatName,
-        typer.Option(envvar="DATAMASK_LOG_FORMAT", help="Lines for people, or one JSON object a line."),
-    ] = LogFormatName.text,
+    metrics_port: MetricsPort = None,
+    log_format: LogFormat = LogFormatName.text,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress, only the run's URL at the end.")
     ] = False,

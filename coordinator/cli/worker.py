@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from coordinator.cli.evolve import LogFormatName
+from coordinator.cli.options import LogFormat, LogFormatName, MetricsPort
 from worker.bell import BROKER_VARIABLE, DEFAULT_BROKER
 
 
@@ -50,19 +50,8 @@ def worker(
         str, typer.Option(help="Kinds of work to take: score, realize, or both with a comma between.")
     ] = "score,realize",
     loglevel: Annotated[LogLevel, typer.Option(help="How much to say.")] = LogLevel.info,
-    metrics_port: Annotated[
-        int | None,
-        typer.Option(
-            envvar="DATAMASK_METRICS_PORT",
-            min=0,
-            max=65535,
-            help="Answer Prometheus on this port of 127.0.0.1 (or DATAMASK_METRICS_HOST). Default: not.",
-        ),
-    ] = None,
-    log_format: Annotated[
-        LogFormatName,
-        typer.Option(envvar="DATAMASK_LOG_FORMAT", help="Lines for people, or one JSON object a line."),
-    ] = LogFormatName.text,
+    metrics_port: MetricsPort = None,
+    log_format: LogFormat = LogFormatName.text,
     grace_s: Annotated[
         float, typer.Option(min=0, help="Seconds that a batch in hand may go on after SIGQUIT.")
     ] = 20.0,
