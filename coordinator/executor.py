@@ -79,6 +79,10 @@ class LocalExecutor:
     """Scores in this process, one batch at a time, in the order of submission."""
 
     def __init__(self, run: Store, evaluator: Evaluator) -> None:
+        # Now, not at the first checkpoint: trimesh catches everything while it is imported, Ctrl-C too.
+        from worker.realization import realize_job
+
+        self._realize_job = realize_job
         self._run = run
         self._evaluator = evaluator
         self._waiting: deque[str] = deque()
@@ -105,9 +109,7 @@ class LocalExecutor:
 
     def realize(self, job: str, label: str, progress: Progress | None = None) -> None:
         """Do the job now. An error is not hidden: there is no other worker that could do better."""
-        from worker.realization import realize_job
-
-        summary = realize_job(self._run, job, progress)
+        summary = self._realize_job(self._run, job, progress)
         self._realized[job] = Finished(job, failed=summary.outcome not in ("scored", "known"))
 
     def realized(self, job: str, *, wait: bool = False) -> Finished | None:
