@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from bench.stopwatch import Stopwatch
 from bench.workload import Workload
+from coordinator.executor import AT_ONCE
 from services.recognition.align import POINT_NAMES, chips
 from services.recognition.hog import HogDetector
 from services.recognition.landmarks import LandmarkPredictor
@@ -50,8 +52,9 @@ class InnerLoop:
         self._one_lane = Lanes(device, 1)
 
     def score(self) -> list[Scores]:
-        """The whole way, from genomes to scores, just as a worker goes it."""
-        return [self._scorer.score(batch) for batch in self.workload.batches]
+        """The whole way, from genomes to scores, batches side by side as the local executor has them."""
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            return list(threads.map(self._scorer.score, self.workload.batches))
 
     def networks(self, ready: list[Ready]) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Only the networks' calls, on ready images and chips; HOG and MMOD scores (n,) of each piece."""

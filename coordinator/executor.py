@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -75,8 +76,12 @@ class Executor(Protocol):
         ...
 
 
+AT_ONCE = 2
+"""Batches under work in a local executor: while one is read or written, the other fills the cores."""
+
+
 class LocalExecutor:
-    """Scores in this process, one batch at a time, in the order of submission."""
+    """Scores in this process, in the order of submission, AT_ONCE batches side by side."""
 
     def __init__(self, run: Store, evaluator: Evaluator) -> None:
         # Now, not at the first checkpoint: trimesh catches everything while it is imported, Ctrl-C too.
@@ -86,6 +91,8 @@ class LocalExecutor:
         self._run = run
         self._evaluator = evaluator
         self._waiting: deque[str] = deque()
+        self._scoring: deque[Future[Finished]] = deque()
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="batch")
         self._realized: dict[str, Finished] = {}
 
     def submit(self, batch: str, label: str, data: bytes | None = None) -> None:
@@ -97,10 +104,14 @@ class LocalExecutor:
         self._waiting.append(batch)
 
     def wait(self) -> Finished:
-        """Score the oldest batch; after MAX_ATTEMPTS failures it is given up."""
+        """The oldest batch's scores, the next one under way; after MAX_ATTEMPTS failures one is given up."""
+        while self._waiting and len(self._scoring) < AT_ONCE:
+            self._scoring.append(self._threads.submit(self._score, self._waiting.popleft()))
+        return self._scoring.popleft().result()
+
+    def _score(self, batch: str) -> Finished:
         from worker.objects import MAX_ATTEMPTS, attempts
 
-        batch = self._waiting.popleft()
         while attempts(self._run, batch) < MAX_ATTEMPTS:
             summary = self._evaluator.evaluate(self._run, batch)
             if summary.outcome in ("scored", "known"):
@@ -117,12 +128,13 @@ class LocalExecutor:
         return self._realized.pop(job, None)
 
     def traffic(self) -> Traffic:
-        """What waits."""
-        return Traffic(in_flight=len(self._waiting))
+        """What waits or is being scored."""
+        return Traffic(in_flight=len(self._waiting) + len(self._scoring))
 
     def fingerprint(self) -> dict[str, str] | None:
         """This process's."""
         return self._evaluator.fingerprint()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Let go of what waits; what is being scored is finished first, for it may be writing."""
+        self._threads.shutdown(cancel_futures=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import traceback
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +26,7 @@ class Summary:
 
 
 class Evaluator:
-    """Scores batches of any run, keeping the networks of the last plan in memory.
+    """Scores batches of any run, keeping the networks of the last plan in memory. Several threads may ask.
 
     :param device: torch device; None picks CUDA where it is there.
     """
@@ -33,6 +34,7 @@ class Evaluator:
     def __init__(self, device: str | None = None) -> None:
         self.device = pick_device() if device is None else device
         self._scorer: tuple[str, Scorer] | None = None
+        self._loading = threading.Lock()
 
     def fingerprint(self) -> dict[str, str]:
         """See :func:`worker.fingerprint.fingerprint`."""
@@ -67,10 +69,13 @@ class Evaluator:
 
     def _scorer_for(self, plan: Plan, run: Store) -> Scorer:
         digest = plan.digest()
-        if self._scorer is None or self._scorer[0] != digest:
-            targets = {m.target: read_target(run, m.target) for m in plan.measures if m.target is not None}
-            self._scorer = (digest, Scorer(plan, targets, self.device))
-        return self._scorer[1]
+        with self._loading:
+            if self._scorer is None or self._scorer[0] != digest:
+                targets = {
+                    m.target: read_target(run, m.target) for m in plan.measures if m.target is not None
+                }
+                self._scorer = (digest, Scorer(plan, targets, self.device))
+            return self._scorer[1]
 
 
 def _views(batch: Batch) -> int:

@@ -141,9 +141,10 @@ class Scorer:
 
     def _views(self, count: int, seed: int) -> Views:
         """A generation's batches come one after another, and all of them are seen under the same views."""
-        if self._latest is None or self._latest[0] != (count, seed):
-            self._latest = (count, seed), sample_views(self.plan.ranges, count, seed)
-        return self._latest[1]
+        latest = self._latest  # another thread may put its own there
+        if latest is None or latest[0] != (count, seed):
+            latest = self._latest = (count, seed), sample_views(self.plan.ranges, count, seed)
+        return latest[1]
 
     @torch.inference_mode()
     def _pass(self, genomes: NDArray[np.float32], views: Views) -> _Pass:
