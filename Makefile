@@ -51,6 +51,7 @@ bench: setup ## Measure speed against the usual loop; writes bench/results/lates
 	$(PY) -m bench.throughput $(ARGS)
 	$(PY) -m bench.insightface
 	$(PY) -m bench.queue
+	$(PY) -m bench.exhibition
 
 chaos: setup ## Break workers, Redis, store and coordinator while a run goes on; compare its bytes (10 minutes)
 	$(PY) -m bench.chaos $(ARGS)
