@@ -1,7 +1,7 @@
 """``python -m bench.exhibition``: what a large run's pictures, films and page take, and when one can use it.
 
-A run of 8 islands x 200 generations x 16 masks is written without scoring anything, for what is shown does not
-hang on how scores came about; ``datamask exhibit`` works on it in a process of its own, and headless Chromium
+A run of 8 islands x 200 generations x 16 masks is written without scoring anything (what is shown asks for no
+score in particular); ``datamask exhibit`` works on it in a process of its own, and headless Chromium
 opens the page from disk, three times on each of two screens.
 """
 
