@@ -29,8 +29,11 @@ class ObjectiveSpec(Table):
     correlation filter is built from (``correlate``; none: the neutral head). subject: whose face, where
     [consent] lists several people; a list, one for each image, for ``composite``. combine: ``centroid``: the
     middle of the references; ``best``: the nearest of them; ``worst`` (``composite``): the furthest of them.
-    aggregate: from views to one value; k belongs to ``worst-k``, q to ``quantile``. gate: whether the value
-    sinks to the bottom of the scale where no detector sees a face (default: for ``consistent`` only).
+    far: take threshold and scale from the model's calibration on renders: a margin of 0 is the threshold at
+    that false accept rate, -1 the median of different people. calibration: a file of ``datamask calibrate``;
+    none: the shipped one. aggregate: from views to one value; k belongs to ``worst-k``, q to ``quantile``.
+    gate: whether the value sinks to the bottom of the scale where no detector sees a face (default: for
+    ``consistent`` only).
     """
 
     kind: ObjectiveKind
@@ -38,6 +41,8 @@ class ObjectiveSpec(Table):
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
     threshold: float | None = None  # None: the catalog's
     scale: Annotated[float | None, Field(gt=0)] = None  # what a margin of 1 is; None: the catalog's
+    far: Annotated[float | None, Field(gt=0, lt=1)] = None
+    calibration: Text | None = None
     images: list[str] = Field(default=[])
     subject: Text | list[Text] | None = None
     combine: Literal["centroid", "best", "worst"] = "centroid"
@@ -67,6 +72,10 @@ class ObjectiveSpec(Table):
             raise ValueError("kind 'composite' needs images of two people or more, one of each")
         if self.kind in ("detect", "consistent") and self.images:
             raise ValueError(f"kind '{self.kind}' takes no images; 'identity', 'composite', 'correlate' do")
+        if self.far is not None and wanted != "recognize":
+            raise ValueError(f"far is a false accept rate of a recognizer; kind '{self.kind}' has none")
+        if self.calibration is not None and self.far is None:
+            raise ValueError("calibration says where thresholds come from; add the rate, e.g. far = 0.01")
         self._check_combination()
         return self
 

@@ -81,6 +81,8 @@ def recorded_table(spec: Spec) -> dict[str, Any]:
     table = spec.table()
     for objective in table["objective"]:
         objective["images"] = [Path(image).name for image in objective["images"]]
+        if "calibration" in objective:
+            objective["calibration"] = Path(objective["calibration"]).name
     return table
 
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from coordinator.calibrated import calibrated
 from coordinator.machines import unacknowledged
 from coordinator.objectives import ConsentSpec, LicenceSpec, ModelSpec, ObjectiveSpec
 from coordinator.tables import Table
@@ -304,6 +305,7 @@ def load_spec(
     data.setdefault("name", path.stem)
     _take_targets(data, targets, path)
     _take_models(data, path)
+    _take_calibrations(data, path)
     if consent is not None:
         given = data.get("consent", {})
         data["consent"] = {
@@ -363,6 +365,26 @@ def _take_models(data: dict[str, Any], path: Path) -> None:
             data[table][key] = [named(name) for name in listed]
     if isinstance(data.get("models"), dict):
         data["models"] = {named(name): said for name, said in data["models"].items()}
+
+
+def _take_calibrations(data: dict[str, Any], path: Path) -> None:
+    """Fill in threshold and scale where an objective names a false accept rate, so that a run records them."""
+    objectives = data.get("objective")
+    for objective in objectives if isinstance(objectives, list) else []:
+        far = objective.get("far") if isinstance(objective, dict) else None
+        asks = isinstance(far, (int, float)) and isinstance(objective.get("model"), str)
+        if not asks or objective.get("kind") in ("detect", "correlate"):  # which the spec will refuse
+            continue
+        for key in ("threshold", "scale"):
+            if key in objective:
+                raise BadInput(
+                    f"{path}: [objective] far and {key} both say what {key} is; leave one of them out"
+                )
+        file = objective.get("calibration")
+        if isinstance(file, str):
+            objective["calibration"] = str((path.parent / file).absolute())
+        photographed = bool(objective.get("images"))
+        objective |= calibrated(objective["model"], float(far), objective.get("calibration"), photographed)
 
 
 def parse_spec(data: Mapping[str, Any], where: str) -> Spec:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from coordinator.machines import machines
-from coordinator.run import objectives_of, plan_of
+from coordinator.run import objectives_of, plan_of, recorded_table
 from coordinator.spec import Spec, load_spec, parse_spec
 from services.errors import BadInput, Unavailable
 from services.recognition import files
+from services.recognition.calibration import shipped
 
 DETECT = '[[objective]]\nkind = "detect"\nmodel = "dlib-hog"\n'
 CONSENT = '[consent]\nsubject = ["A", "B"]\ngranted_by = ["A", "B"]\npurpose = "art"\n'
@@ -152,3 +154,66 @@ def test_a_run_without_exact_takes_every_version() -> None:
     exact, loose = parsed(text), parsed(text + "[run]\nexact = false\n")
     assert "opencv-python-headless" in plan_of(exact, objectives_of(exact, [None])).runtimes
     assert not plan_of(loose, objectives_of(loose, [None])).runtimes
+
+
+FAR = '[[objective]]\nkind = "consistent"\nmodel = "dlib-resnet"\nfar = 0.01\n'
+
+
+def spec_file(folder: Path, text: str) -> Path:
+    path = folder / "far.toml"
+    path.write_text(DETECT + text)
+    return path
+
+
+def test_a_false_accept_rate_gives_threshold_and_scale(tmp_path: Path) -> None:
+    calibration = shipped("dlib-resnet")
+    assert calibration is not None
+    pairs = calibration.nearest("render-render", 0.4)
+    assert pairs is not None
+    (threshold,) = [t.threshold for t in pairs.thresholds if t.far == 0.01]
+    spec = load_spec(spec_file(tmp_path, FAR))
+    objective = objectives_of(spec, [None, None])[1]
+    assert objective.threshold == threshold
+    assert threshold + objective.scale * 1.0 == pytest.approx(pairs.median_impostor)  # a margin of -1
+    again = parse_spec(recorded_table(spec), "run.toml")  # what a run keeps says the same by itself
+    assert objectives_of(again, [None, None])[1] == objective
+
+
+def test_a_calibration_of_ones_own_is_taken(tmp_path: Path) -> None:
+    calibration = shipped("dlib-resnet")
+    assert calibration is not None
+    moved = json.loads(calibration.encoded())
+    for pairs in moved["sets"]:
+        pairs["thresholds"][0]["threshold"] = 0.25
+    (tmp_path / "mine.json").write_text(json.dumps(moved))
+    spec = load_spec(spec_file(tmp_path, FAR + 'calibration = "mine.json"\n'))
+    assert objectives_of(spec, [None, None])[1].threshold == 0.25
+    assert recorded_table(spec)["objective"][1]["calibration"] == "mine.json"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (FAR.replace("0.01", "1e-9"), ["far = 1e-09", "it carries 0.01", "--pairs"]),
+        (FAR + "threshold = 0.5\n", ["far and threshold", "leave one of them out"]),
+        (FAR + 'calibration = "none.json"\n', ["none.json", "cannot be read"]),
+        (FAR.replace("dlib-resnet", "lbp"), ["ships no calibration of 'lbp'", "datamask calibrate lbp"]),
+        (FAR.replace("consistent", "detect").replace("dlib-resnet", "dlib-mmod"), ["far", "recognizer"]),
+        (FAR.replace("far = 0.01", 'calibration = "a.json"'), ["calibration", "far = 0.01"]),
+    ],
+)
+def test_a_rate_that_cannot_be_had_says_why(tmp_path: Path, text: str, words: list[str]) -> None:
+    with pytest.raises(BadInput) as caught:
+        load_spec(spec_file(tmp_path, text))
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_calibration_of_other_weights_is_refused(tmp_path: Path) -> None:
+    calibration = shipped("dlib-resnet")
+    assert calibration is not None
+    (tmp_path / "mine.json").write_bytes(calibration.encoded())
+    text = FAR.replace("dlib-resnet", "lbp") + 'calibration = "mine.json"\n'
+    with pytest.raises(BadInput, match=r"of dlib-resnet .*not of lbp"):
+        load_spec(spec_file(tmp_path, text))
