@@ -368,12 +368,13 @@ def _take_models(data: dict[str, Any], path: Path) -> None:
 
 
 def _take_calibrations(data: dict[str, Any], path: Path) -> None:
-    """Fill in threshold and scale where an objective names a false accept rate, so that a run records them."""
+    """Fill in threshold and scale where an objective names a false accept rate: the run records them."""
     objectives = data.get("objective")
     for objective in objectives if isinstance(objectives, list) else []:
         far = objective.get("far") if isinstance(objective, dict) else None
-        asks = isinstance(far, (int, float)) and isinstance(objective.get("model"), str)
-        if not asks or objective.get("kind") in ("detect", "correlate"):  # which the spec will refuse
+        if not isinstance(far, (int, float)) or not isinstance(objective.get("model"), str):
+            continue
+        if objective.get("kind") in ("detect", "correlate"):  # the spec refuses those
             continue
         for key in ("threshold", "scale"):
             if key in objective:
