@@ -69,15 +69,7 @@ class InnerLoop:
 
     def staged(self, watch: Stopwatch) -> list[Ready]:
         """The work of :meth:`score` in the same pieces, on one thread, each stage timed; what came of it."""
-        masks = max(1, MICRO_IMAGES // len(self.workload.views))
-        pieces = []
-        for batch in self.workload.batches:
-            for start in range(0, len(batch.genomes), masks):
-                genomes = batch.genomes[start : start + masks]
-                piece = np.zeros((masks, genomes.shape[1]), np.float32)
-                piece[: len(genomes)] = genomes
-                pieces.append(piece)
-        return self._one_lane.map(lambda piece: self._stages(piece, watch), pieces)
+        return self._one_lane.map(lambda piece: self._stages(piece, watch), pieces_of(self.workload))
 
     @torch.inference_mode()
     def _stages(self, genomes: NDArray[np.float32], watch: Stopwatch) -> Ready:
@@ -107,6 +99,19 @@ class InnerLoop:
     def triangles(self) -> NDArray[np.int64]:
         """Corner indices int64 (T, 3)."""
         return np.asarray(self._scorer.decoder.triangles.cpu().numpy())
+
+
+def pieces_of(workload: Workload) -> list[NDArray[np.float32]]:
+    """The workload's genomes as the scorer cuts them for its passes: float32 (m, genes), the last one filled."""
+    masks = max(1, MICRO_IMAGES // len(workload.views))
+    pieces = []
+    for batch in workload.batches:
+        for start in range(0, len(batch.genomes), masks):
+            genomes = batch.genomes[start : start + masks]
+            piece = np.zeros((masks, genomes.shape[1]), np.float32)
+            piece[: len(genomes)] = genomes
+            pieces.append(piece)
+    return pieces
 
 
 def same_scores(

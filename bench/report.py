@@ -52,6 +52,17 @@ def _speed(result: Mapping[str, Any], console: Console) -> None:
         if (ratio := result["ratios"][name]) is not None:
             numbers = (f"{ratio[key]:.2f}" for key in ("median", "min", "max"))
             table.add_row(f"{label} (wanted: {WANTED[name]:g})", *numbers)
+    every = result["every_torch_model"]
+    table.add_section()
+    for name, label in (("datamask", "whole loop"), ("models_alone", "models alone")):
+        speed = every["views_per_second"][name]
+        table.add_row(
+            f"with all {len(every['models'])} torch models: {label}",
+            *(f"{speed[key]:.1f}" for key in ("median", "min", "max")),
+        )
+    wanted = WANTED["datamask_to_networks_alone"]
+    numbers = (f"{every['ratio'][key]:.2f}" for key in ("median", "min", "max"))
+    table.add_row(f"  whole loop / models alone (wanted: {wanted:g})", *numbers)
     console.print(table)
 
 

@@ -26,6 +26,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from bench.every_model import every_model
 from bench.inner_loop import STAGES, InnerLoop, Ready, same_scores
 from bench.machine import machine
 from bench.memory import measure
@@ -123,6 +124,7 @@ def _measured(
             rounds.usual.append(watch.seconds["all"] / usual_images)
         loop.staged(stages)
         peers.run(images, chips, peer_stages)
+    every = every_model(workload, settings.rounds, device)
     if progress is not None and task is not None:
         progress.update(task, description="measured", completed=settings.rounds)
 
@@ -150,6 +152,7 @@ def _measured(
             "datamask_to_usual_loop": _ratios(rounds.usual, rounds.datamask),
             "datamask_to_networks_alone": _ratios(rounds.networks, rounds.datamask),
         },
+        "every_torch_model": every,
         "stages_ms": {stage: _ms(stages, stage, staged_images) for stage in STAGES},
         "usual_loop": usual_report,
         "dlib_ms": {stage: _ms(peer_stages, stage, peer_stages.calls[stage]) for stage in peer_stages.calls},

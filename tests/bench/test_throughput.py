@@ -15,6 +15,7 @@ from rich.console import Console
 
 from bench.report import RATIOS, SIDES, show
 from bench.throughput import STAGES, Settings, throughput, write
+from services.recognition.catalog import models
 
 ROOT = Path(__file__).parents[2]
 TINY = Settings(masks=3, usual_masks=2, peer_images=1, rounds=1)
@@ -53,6 +54,17 @@ def test_ratios_are_the_quotients_of_each_round(result: dict[str, Any]) -> None:
         quotients = [a / b for a, b in zip(speed["datamask"]["rounds"], speed[other]["rounds"], strict=True)]
         assert result["ratios"][name]["rounds"] == pytest.approx(quotients)
         assert math.isfinite(result["ratios"][name]["median"])
+
+
+def test_every_torch_model_is_part_of_a_measurement(result: dict[str, Any]) -> None:
+    every = result["every_torch_model"]
+    torch_models = {info.name for info in models() if info.kind in ("detect", "recognize", "correlate")}
+    assert set(every["models"]) == torch_models - {"viola-jones"}  # which is OpenCV's own code
+    speed = every["views_per_second"]
+    quotients = [
+        a / b for a, b in zip(speed["datamask"]["rounds"], speed["models_alone"]["rounds"], strict=True)
+    ]
+    assert every["ratio"]["rounds"] == pytest.approx(quotients)
 
 
 def test_all_stages_are_timed_on_both_sides(result: dict[str, Any]) -> None:

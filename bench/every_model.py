@@ -1,0 +1,122 @@
+"""The inner loop with every model that runs in torch, against those models alone on ready pictures.
+
+Detectors, recognizers and correlation filters at once: more than any run asks for. What aligns a face is part
+of a recognizer's own call here, on both sides; morph, render and dlib's landmarks are what the whole loop adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.inner_loop import pieces_of
+from bench.stopwatch import Spread, seconds_of
+from bench.workload import Workload
+from coordinator.executor import AT_ONCE
+from services.recognition import catalog
+from services.recognition.correlate import Correlator
+from services.recognition.recognize import Recognizer
+from worker.lanes import Lanes
+from worker.plan import Batch, Measure, make_plan
+from worker.scorer import Landmarks, Scorer
+from worker.targets import build_filter
+
+DETECTORS = ("dlib-hog", "dlib-mmod")
+RECOGNIZERS = ("dlib-resnet", "lbp", "eigenfaces")
+CORRELATORS = ("otsdf",)
+MODELS = (*DETECTORS, *RECOGNIZERS, *CORRELATORS)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """Pictures uint8 (n, S, S, 3), regions float32 (n, 4) and every landmark float32 (n, p, 2)."""
+
+    images: torch.Tensor
+    regions: torch.Tensor
+    points: torch.Tensor
+
+
+class EveryModel:
+    """The scorer of a plan with all of MODELS, and the same machines by themselves."""
+
+    def __init__(self, workload: Workload, device: str = "cpu") -> None:
+        basis = workload.plan.basis
+        size = {name: catalog.recognizer(name, device).size for name in RECOGNIZERS}
+        targets = {name: np.zeros((1, size[name]), np.float32) for name in RECOGNIZERS}
+        targets |= {name: build_filter([], name, basis) for name in CORRELATORS}
+        measures = (
+            *(Measure("detect", name) for name in DETECTORS),
+            *(Measure("identity", name, name) for name in RECOGNIZERS),
+            *(Measure("correlate", name, name) for name in CORRELATORS),
+        )
+        plan = make_plan(basis, measures, workload.plan.ranges, workload.plan.slice_size)
+        self._batches: list[Batch] = [replace(batch, plan=plan) for batch in workload.batches]
+        self._scorer = Scorer(plan, targets, device)
+        self._lanes = Lanes(device)
+        self._detectors = [catalog.detector(name, device) for name in DETECTORS]
+        self._recognizers: list[Recognizer] = [catalog.recognizer(name, device) for name in RECOGNIZERS]
+        self._correlators: list[tuple[Correlator, torch.Tensor]] = [
+            (catalog.correlator(name, device), torch.from_numpy(targets[name][0]).to(device))
+            for name in CORRELATORS
+        ]
+        machines: list[Recognizer | Correlator] = [*self._recognizers, *(c for c, _ in self._correlators)]
+        self._points = Landmarks(self._scorer.decoder, machines)
+        self._ready = [self._rendered(piece, workload, device) for piece in pieces_of(workload)]
+
+    def score(self) -> None:
+        """From genomes to scores, as the local executor does it."""
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            list(threads.map(self._scorer.score, self._batches))
+
+    def alone(self) -> None:
+        """The machines' own calls."""
+        self._lanes.map(self._answers, self._ready)
+
+    @property
+    def images(self) -> int:
+        """Pictures that :meth:`alone` looks at."""
+        return sum(len(piece.images) for piece in self._ready)
+
+    @torch.inference_mode()
+    def _rendered(
+        self, genomes: np.ndarray[Any, np.dtype[np.float32]], workload: Workload, device: str
+    ) -> _Ready:
+        vertices = self._scorer.decoder.decode(torch.from_numpy(genomes).to(device))
+        rendered = self._scorer.renderer.render(vertices, workload.views, self._points.vertices)
+        flat = (rendered.images, rendered.box_px, rendered.points_px)
+        return _Ready(*(part.flatten(0, 1).clone() for part in flat))
+
+    @torch.inference_mode()
+    def _answers(self, piece: _Ready) -> None:
+        for detector in self._detectors:
+            detector.score(piece.images, piece.regions)
+        for recognizer in self._recognizers:
+            recognizer.embed(piece.images, self._points.of(recognizer, piece.points))
+        for correlator, target in self._correlators:
+            correlator.score(piece.images, self._points.of(correlator, piece.points), target)
+
+
+def every_model(workload: Workload, rounds: int, device: str = "cpu") -> dict[str, Any]:
+    """Views per second of both sides, and their ratio round by round, as JSON values."""
+    loop = EveryModel(workload, device)
+    loop.score()
+    whole: list[float] = []
+    alone: list[float] = []
+    for number in range(rounds):
+        sides = [(whole, loop.score, workload.image_count), (alone, loop.alone, loop.images)]
+        for seconds, work, images in sides if number % 2 == 0 else reversed(sides):
+            seconds.append(seconds_of(work, device) / images)
+    return {
+        "models": list(MODELS),
+        "views_per_second": {"datamask": _speed(whole), "models_alone": _speed(alone)},
+        "ratio": Spread.of([a / w for a, w in zip(alone, whole, strict=True)]).as_json(),
+    }
+
+
+def _speed(seconds: Sequence[float]) -> dict[str, object]:
+    return Spread.of([1.0 / s for s in seconds]).as_json()
