@@ -1,7 +1,7 @@
 """The inner loop with every model that runs in torch, against those models alone on ready pictures.
 
 Detectors, recognizers and correlation filters at once: more than any run asks for. What aligns a face is part
-of a recognizer's own call here, on both sides; morph, render and dlib's landmarks are what the whole loop adds.
+of a recognizer's own call here, on both sides; morph, render and dlib's landmarks are what the loop adds.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ class InnerLoop:
 
 
 def pieces_of(workload: Workload) -> list[NDArray[np.float32]]:
-    """The workload's genomes as the scorer cuts them for its passes: float32 (m, genes), the last one filled."""
+    """The workload's genomes as the scorer cuts them for its passes: float32 (m, genes), the last filled."""
     masks = max(1, MICRO_IMAGES // len(workload.views))
     pieces = []
     for batch in workload.batches:
