@@ -45,11 +45,11 @@ WANTED = {"busy": 0.95, "rate": 200.0, "memory_mb": 1000.0}
 READY_S = 60.0
 
 
-def spec_of(population: int, generations: int) -> dict[str, Any]:
-    """A run of 64 islands; what it is to satisfy does not matter here."""
+def spec_of(population: int, generations: int, islands: int = ISLANDS) -> dict[str, Any]:
+    """A run of many islands; what it is to satisfy does not matter here."""
     return {
         "name": "queue",
-        "search": {"islands": ISLANDS, "population": population, "generations": generations},
+        "search": {"islands": islands, "population": population, "generations": generations},
         "migration": {"every": EVERY, "count": 1},
         "views": {"count": 5},
         "elites": {"ranking_views": 10},
@@ -106,7 +106,9 @@ def coordinate(store: str, broker: str, spec: Mapping[str, Any]) -> dict[str, An
 
 
 @contextmanager
-def sleeping(broker: str, processes: int, sleep_s: float, folder: Path) -> Iterator[Path]:
+def sleeping(
+    broker: str, processes: int, sleep_s: float, folder: Path, *, threads: bool = False
+) -> Iterator[Path]:
     """Workers for as long as the context lasts; gives the folder of their times."""
     times = folder / "times"
     times.mkdir()
@@ -114,7 +116,10 @@ def sleeping(broker: str, processes: int, sleep_s: float, folder: Path) -> Itera
     variables = {SLEEP_VARIABLE: str(sleep_s), TIMES_VARIABLE: str(times)}
     with log.open("wb") as file:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "bench.sleepers", "--broker", broker, "--concurrency", str(processes)],
+            [
+                *(sys.executable, "-m", "bench.sleepers", "--broker", broker),
+                *("--concurrency", str(processes), *(["--threads"] if threads else [])),
+            ],
             stdout=file,
             stderr=subprocess.STDOUT,
             cwd=ROOT,
@@ -159,7 +164,12 @@ def busy_share(times: Path, processes: int) -> dict[str, Any]:
 
 
 def measured(
-    spec: Mapping[str, Any], processes: int, sleep_s: float, *, bucket: bool = False
+    spec: Mapping[str, Any],
+    processes: int,
+    sleep_s: float,
+    *,
+    bucket: bool = False,
+    threads: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """One run in fresh servers: the coordinator's figures and the workers' busy share."""
     with ExitStack() as stack:
@@ -170,7 +180,7 @@ def measured(
             s3 = stack.enter_context(support("s3_server").running_s3(folder))
             store, variables = s3.url, {**os.environ, **s3.environment()}
             os.environ.update(s3.environment())
-        times = stack.enter_context(sleeping(redis.url, processes, sleep_s, folder))
+        times = stack.enter_context(sleeping(redis.url, processes, sleep_s, folder, threads=threads))
         done = subprocess.run(
             [sys.executable, "-m", "bench.queue", "--coordinate", store, redis.url, json.dumps(spec)],
             stdout=subprocess.PIPE,

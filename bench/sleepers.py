@@ -18,6 +18,9 @@ def main() -> int:
     parser.add_argument("--concurrency", type=int, default=1)
     parser.add_argument("--grace-s", type=float, default=20.0)
     parser.add_argument("--limit-s", type=float, default=HARD_LIMIT_S, help="hard time limit of a batch")
+    parser.add_argument(
+        "--threads", action="store_true", help="threads, not processes: sleep by the thousand"
+    )
     parser.add_argument("--start-method", choices=("fork", "spawn"), default="fork")
     arguments = parser.parse_args()
     logs.setup("text", "INFO")
@@ -25,6 +28,8 @@ def main() -> int:
         arguments.broker, arguments.start_method, tasks=["bench.sleeping_tasks"], grace_s=arguments.grace_s
     )
     app.conf.task_time_limit = arguments.limit_s
+    if arguments.threads:
+        app.conf.worker_pool = "threads"
     return run_worker(app, arguments.concurrency, list(QUEUES.values()))
 
 

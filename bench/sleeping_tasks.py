@@ -6,6 +6,7 @@ They give every genome scores that follow from its genes, so that a search goes 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from worker.plan import Batch, Scores, decode_batch
 from worker.serve import serve
 
 SLEEP_VARIABLE = "DATAMASK_BENCH_SLEEP_S"
-TIMES_VARIABLE = "DATAMASK_BENCH_TIMES"  # a folder: each process notes when it was at work
+TIMES_VARIABLE = "DATAMASK_BENCH_TIMES"  # a folder: each worker notes when it was at work
 
 
 @shared_task(name=SCORE, base=WorkTask, bind=True)  # type: ignore[untyped-decorator]
@@ -35,7 +36,7 @@ def score(self: Any, **message: Any) -> dict[str, Any]:
         return serve(self, message, _slept)
     finally:
         if folder := os.environ.get(TIMES_VARIABLE):
-            with Path(folder, f"{os.getpid()}.txt").open("a") as file:
+            with Path(folder, f"{os.getpid()}-{threading.get_ident()}.txt").open("a") as file:
                 file.write(f"{began} {time.monotonic()}\n")
 
 

@@ -1,0 +1,283 @@
+"""``python -m bench.scale``: what grows with what, from one mask to a thousand islands and workers.
+
+- Scoring: milliseconds a view against the masks of a batch, the views of a mask and the side of a picture.
+- Search: milliseconds that an optimizer takes for a generation, against the number of genes.
+- Coordinator: its own time and memory against islands, with scores that are there at once; each count in a
+  process of its own.
+- Fleet: 1,000 simulated workers (threads that sleep) on 1,000 islands, over real Redis messages and a store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from bench.queue import measured, spec_of
+from bench.support import ROOT
+
+FORMAT = 1
+OUT = Path(__file__).parent / "results" / "scale.json"
+MASKS = (1, 4, 8, 16, 32, 64)
+VIEWS = (1, 2, 3, 6, 12, 24)
+SIDES_PX = (96, 128, 160, 224)
+GENES = (35, 69, 138, 276, 552)
+ISLANDS = (1, 10, 100, 1000)
+WORKERS = 1000
+SLEEP_S = 20.0  # a batch: what a slow machine takes for some hundred views
+POPULATION = 16
+EPOCH = 5  # generations
+
+
+# -- one machine
+
+
+def scoring(rounds: int) -> dict[str, list[dict[str, float]]]:
+    """Milliseconds a view of the inner loop, median over rounds, one quantity changed at a time."""
+    return {
+        "masks": [{"masks": n, "ms": _ms_a_view(n, 3, 160, rounds)} for n in MASKS],
+        "views": [{"views": v, "ms": _ms_a_view(POPULATION, v, 160, rounds)} for v in VIEWS],
+        "side_px": [{"side_px": s, "ms": _ms_a_view(POPULATION, 3, s, rounds)} for s in SIDES_PX],
+    }
+
+
+def _ms_a_view(masks: int, views: int, side_px: int, rounds: int) -> float:
+    from bench.workload import make_workload
+    from worker.plan import Batch
+    from worker.scorer import Scorer
+
+    known = make_workload(masks)
+    plan = replace(known.plan, ranges=replace(known.plan.ranges, size_px=side_px))
+    genomes = np.concatenate([batch.genomes for batch in known.batches])
+    batch = Batch(plan, genomes, 1, views)
+    scorer = Scorer(plan)
+    scorer.score(batch)
+    seconds = [_seconds(lambda: scorer.score(batch)) for _ in range(rounds)]
+    return round(1000 * statistics.median(seconds) / (masks * views), 2)
+
+
+def searching(rounds: int) -> list[dict[str, Any]]:
+    """Milliseconds that asking and telling one generation of 16 takes, by optimizer and number of genes."""
+    from coordinator.optimizers import OPTIMIZERS, make_optimizer
+
+    rows = []
+    for name in OPTIMIZERS:
+        for genes in GENES:
+            optimizer = make_optimizer(name, genes, "noise", POPULATION, np.random.SeedSequence(1))
+
+            def generation(optimizer: Any = optimizer) -> None:
+                asked = optimizer.ask()
+                optimizer.tell(asked, -np.square(asked).sum(axis=1))
+
+            generation()
+            seconds = [_seconds(generation) for _ in range(4 * rounds)]
+            rows.append(
+                {"optimizer": name, "genes": genes, "ms": round(1000 * statistics.median(seconds), 3)}
+            )
+    return rows
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+# -- the coordinator
+
+
+class AtOnce:
+    """An Executor whose workers need no time: scores follow from the genes. Batches never touch the store."""
+
+    def __init__(self) -> None:
+        self._done: list[Any] = []
+
+    def submit(self, batch: str, label: str, data: bytes | None = None) -> None:
+        """Score it now."""
+        from bench.sleeping_tasks import scores_of
+        from coordinator.executor import Finished
+        from worker.plan import decode_batch
+
+        assert data is not None
+        work = decode_batch(data, batch)
+        views = len(work.genomes) * work.view_count
+        self._done.append(Finished(batch, views, data=scores_of(work).encoded({})))
+
+    def wait(self) -> Any:
+        """The newest one."""
+        return self._done.pop()
+
+    def realize(self, job: str, label: str, progress: Any = None) -> None:
+        """Nothing is drawn."""
+
+    def realized(self, job: str, *, wait: bool = False) -> Any:
+        """Nothing is drawn, and that is done."""
+        from coordinator.executor import Finished
+
+        return Finished(job)
+
+    def traffic(self) -> Any:
+        """Nothing waits."""
+        from coordinator.executor import Traffic
+
+        return Traffic()
+
+    def fingerprint(self) -> None:
+        """None: nothing is scored here."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def coordinated(islands: int) -> dict[str, Any]:
+    """One epoch of a run in this process: its own time for a batch, its memory, and what the record holds."""
+    from coordinator.evolution import Evolution
+    from coordinator.island import Island
+    from coordinator.record import Record
+    from coordinator.run import open_run
+    from coordinator.spec import parse_spec
+    from services.shape.catalog import basis_info
+    from services.storage.store import open_store
+
+    with tempfile.TemporaryDirectory(prefix="datamask-scale-") as folder:
+        record = Record(open_store(folder, write=True).sub("run"))
+        opened = open_run(parse_spec(spec_of(POPULATION, EPOCH, islands), "bench"), record, resume=False)
+        record.take_over()
+        genes = len(basis_info(opened.spec.mask.basis).gene_names)
+        executor = AtOnce()
+        Island(0, opened.spec, opened.objectives, genes)  # what Python loads for optimizers is no part of it
+        evolution = Evolution(opened.spec, record, opened.plan, opened.objectives, genes, executor)
+        began, used = time.monotonic(), time.process_time()
+        evolution.run()
+        seconds, used = time.monotonic() - began, time.process_time() - used
+        record.close()
+        kept = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+    # An island asks for its generations and for one ranking an epoch.
+    batches = islands * (EPOCH + 1)
+    return {
+        "islands": islands,
+        "batches": batches,
+        "seconds": round(seconds, 2),
+        "cpu_ms_a_batch": round(1000 * used / batches, 2),
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000, 1),
+        "record_kb_an_island": round(kept / 1000 / islands, 1),
+    }
+
+
+def _in_process(islands: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "bench.scale", "--coordinate", str(islands)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def fleet(workers: int, sleep_s: float, islands: int) -> dict[str, Any]:
+    """A coordinator of many islands before many workers: how busy it keeps them, and what it costs."""
+    run, busy = measured(spec_of(POPULATION, EPOCH, islands), workers, sleep_s, threads=True)
+    return {"workers": workers, "islands": islands, "sleep_s": sleep_s, **busy, "run": run}
+
+
+# -- the whole
+
+
+def scaled(*, quick: bool, console: Console) -> dict[str, Any]:
+    """Everything, as the JSON values of the report."""
+    facts = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "load_at_start": round(os.getloadavg()[0], 2),
+    }
+    rounds = 1 if quick else 5
+    # First what must not descend from a process with networks in it: Linux counts that toward their memory.
+    console.print("coordinator, up to 1,000 islands ...")
+    islands = [_in_process(n) for n in (ISLANDS[:2] if quick else ISLANDS)]
+    console.print("1,000 simulated workers ...")
+    many = fleet(20, 1.0, 40) if quick else fleet(WORKERS, SLEEP_S, 2 * WORKERS)
+    console.print("optimizers ...")
+    searched = searching(rounds)
+    console.print("scoring ...")
+    scored = scoring(rounds)
+    return {
+        "format": FORMAT,
+        "machine": facts,
+        "settings": {"quick": quick, "population": POPULATION, "generations": EPOCH},
+        "scoring": scored,
+        "searching": searched,
+        "coordinator": islands,
+        "fleet": many,
+    }
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    """Print the tables of one result."""
+    for name, title in (
+        ("masks", "masks of a batch"),
+        ("views", "views of a mask"),
+        ("side_px", "pixels a side"),
+    ):
+        rows = result["scoring"][name]
+        table = Table(title, *(str(row[name]) for row in rows), title_justify="left")
+        table.add_row("ms a view", *(f"{row['ms']:.1f}" for row in rows))
+        console.print(table)
+    table = Table("ms a generation of 16", *(f"{genes} genes" for genes in GENES))
+    for name in dict.fromkeys(row["optimizer"] for row in result["searching"]):
+        own = [row for row in result["searching"] if row["optimizer"] == name]
+        table.add_row(name, *(f"{row['ms']:.2f}" for row in own))
+    console.print(table)
+    table = Table("islands", "ms a batch (processor)", "peak memory", "record of an epoch, an island")
+    for row in result["coordinator"]:
+        table.add_row(
+            f"{row['islands']:,}",
+            f"{row['cpu_ms_a_batch']:.2f}",
+            f"{row['peak_mb']:.0f} MB",
+            f"{row['record_kb_an_island']:.0f} kB",
+        )
+    console.print(table)
+    many, run = result["fleet"], result["fleet"]["run"]
+    console.print(
+        f"{many['workers']:,} simulated workers, {many['islands']:,} islands, batches of "
+        f"{many['sleep_s']:g} s: workers busy {many['share']:.1%}; coordinator {run['cpu_seconds']:.1f} s of "
+        f"processor time for {run['batches']:,} batches, {run['peak_mb']:.0f} MB; {run['resent']} sent again",
+        highlight=False,
+    )
+    facts = result["machine"]
+    console.print(f"{facts['cores']} cores, load {facts['load_at_start']} before the start.", highlight=False)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser("python -m bench.scale", description="What grows with what.")
+    parser.add_argument("--quick", action="store_true", help="few and small: not for figures")
+    parser.add_argument("--out", type=Path, default=OUT, help="where the JSON goes (default: %(default)s)")
+    parser.add_argument("--coordinate", type=int, metavar="ISLANDS", help=argparse.SUPPRESS)
+    arguments = parser.parse_args(argv)
+    if arguments.coordinate:
+        print(json.dumps(coordinated(arguments.coordinate)))
+        return 0
+    console = Console()
+    result = scaled(quick=arguments.quick, console=console)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    part = arguments.out.with_suffix(".part")
+    part.write_text(json.dumps(result, indent=1) + "\n")
+    os.replace(part, arguments.out)
+    show(result, console)
+    console.print(f"written to {arguments.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
