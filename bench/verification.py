@@ -35,13 +35,13 @@ console = Console(stderr=True)
 
 
 def every_critic(fitted: Sequence[str]) -> list[str]:
-    """Installed detectors and recognizers that may be critics and are no objective of the run."""
+    """Installed machines that may be critics and are no objective of the run."""
     used = {catalog.model_info(name).sha256 for name in fitted}
     return [
         info.name
         for info in (*catalog.models(), *catalog.found())
         if "critic" in info.roles
-        and info.kind in ("detect", "recognize")
+        and info.kind in ("detect", "recognize", "correlate")
         and catalog.installed(info)
         and info.sha256 not in used
     ]
@@ -70,6 +70,9 @@ def page(found: Mapping[str, Mapping[str, Any]]) -> str:
             *_table(said, "detect"),
             "",
         ]
+        if any(row["what"] == "correlate" for row in said["rows"]):
+            lines += ["Like the reference of a correlation filter (share of views in which it answers):", ""]
+            lines += [*_table(said, "correlate"), ""]
         asked = "the person" if said["question"] == "target" else "another view of itself"
         lines += [f"Taken for {asked} (simulated match rate; thresholds in brackets):", ""]
         lines += [*_table(said, "match"), ""]
@@ -83,7 +86,7 @@ def _table(said: Mapping[str, Any], what: str) -> list[str]:
     columns: dict[str, Mapping[str, Mapping[str, Any]]] = {}
     for row in rows:
         side = row["machine"] if row["machine"] == row["side"] else f"{row['machine']}, {row['side']}"
-        if what == "detect":
+        if what != "match":
             columns.setdefault(side, {})[row["subject"]] = row["rate"]  # type: ignore[index]
         else:
             for match in row["matches"]:

@@ -70,10 +70,13 @@ def claim_of(
     chosen = elites_of(run, masks)
     manifest = record.manifest()
     references: dict[str, list[NDArray[np.float32]]] = {}
+    filters: dict[str, NDArray[np.float32]] = {}
     for objective, entry in zip(spec.objective, manifest["objectives"], strict=True):
         if objective.kind == "identity" and entry["target"] is not None:
             found = read_target(record.store, entry["target"])
             references.setdefault(objective.model, []).append(found)
+        elif objective.kind == "correlate" and entry["target"] is not None:
+            filters[objective.model] = read_target(record.store, entry["target"])
     if targets:
         if not references:
             raise BadInput("--target: this run has no identity objective, so nobody to compare with")
@@ -92,6 +95,7 @@ def claim_of(
         critics=tuple(dict.fromkeys([*spec.verify.critics, *critics])),
         hashes={name: entry["sha256"] for name, entry in manifest["models"].items()},
         targets={name: np.concatenate(found) for name, found in references.items()},
+        filters=filters,
     )
 
 

@@ -51,9 +51,11 @@ def cuts_of(info: ModelInfo, calibration: Calibration | None, target: bool, spre
     return Cuts(info.measure == "similarity", "" if pairs is None else pairs.title, tuple(cuts))
 
 
-def detected_row(detected: NDArray[np.bool_]) -> dict[str, Any]:
-    """The share of views (n,) in which a detector sees a face over the mask."""
-    return {"what": "detect", "rate": asdict(wilson_rate(int(detected.sum()), len(detected)))}
+def detected_row(detected: NDArray[np.bool_], what: str = "detect") -> dict[str, Any]:
+    """The share of views (n,) in which a machine says yes: a detector sees a face over the mask, or a
+    correlation filter (``what`` is ``correlate``) its reference.
+    """
+    return {"what": what, "rate": asdict(wilson_rate(int(detected.sum()), len(detected)))}
 
 
 def matched_row(embeddings: Float, target: Float | None, measure: Measure, cuts: Cuts) -> dict[str, Any]:
@@ -94,7 +96,7 @@ def gap(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     A critic that nobody named leaves its question open: ``gap`` is None.
     """
     found = {}
-    for what in ("detect", "match"):
+    for what in ("detect", "match", "correlate"):
         means = {side: _mean(rows, what, side) for side in ("fitted", "critic")}
         both = None not in means.values()
         found[what] = {
@@ -109,7 +111,7 @@ def _mean(rows: Sequence[Mapping[str, Any]], what: str, side: str) -> float | No
     rates = []
     for row in rows:
         if row["kind"] == "elite" and row["what"] == what and row["side"] == side:
-            if what == "detect":
+            if "rate" in row:
                 rates.append(row["rate"]["share"])
             else:
                 calibrated = [m for m in row["matches"] if m["far"] is not None] or row["matches"]

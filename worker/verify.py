@@ -42,6 +42,7 @@ class Claim:
     elites: (id, genome float32 (d,)), the best first. spread: of its noise. seed: of the held-out views.
     fitted: models that took part in the search; critics: models that did not. hashes: SHA-256 by model, as
     the run pinned them. targets: reference embeddings float32 (photos, d) by recognizer; empty: no identity.
+    filters: what correlation filters were built for the search, float32 (1, S, S) by model.
     """
 
     basis: str
@@ -53,6 +54,7 @@ class Claim:
     critics: tuple[str, ...]
     hashes: Mapping[str, str] = field(default_factory=dict)
     targets: Mapping[str, Float] = field(default_factory=dict)
+    filters: Mapping[str, Float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def verify(
     report = progress or _silent
     _check(claim, views)
     names = dict.fromkeys([*claim.fitted, *claim.critics, DETECTOR, *([RESNET] if gallery else [])])
-    witnesses = Witnesses(claim.basis, list(names), claim.hashes, device)
+    witnesses = Witnesses(claim.basis, list(names), claim.hashes, device, claim.filters)
     calibrations = {n: calibration_of(run, n) for n in [*witnesses.recognizers, RESNET]}
     near = spread_of(np.stack([genome for _, genome in claim.elites]))
     cuts = {n: cuts_of(model_info(n), c, bool(claim.targets), near) for n, c in calibrations.items()}
@@ -137,7 +139,7 @@ def _check(claim: Claim, views: int) -> None:
             raise BadInput(
                 f"'{critic}' is an objective of this run; a critic must take no part in the search"
             )
-        if "critic" not in info.roles or info.kind not in ("detect", "recognize"):
+        if "critic" not in info.roles or info.kind not in ("detect", "recognize", "correlate"):
             raise BadInput(f"model '{critic}' cannot be a critic; see datamask models for those that can")
 
 
@@ -178,6 +180,8 @@ def _rows(
         head = {"subject": subject.name, "kind": subject.kind, "machine": machine, "side": side}
         if machine in testimony.detected:
             rows.append({**head, **detected_row(testimony.detected[machine])})
+        if machine in testimony.alike:
+            rows.append({**head, **detected_row(testimony.alike[machine], "correlate")})
         if machine in testimony.embeddings:
             model = RESNET if machine == AUDIT else machine
             target = claim.targets.get(model)

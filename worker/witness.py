@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from services.recognition import catalog
 from services.recognition.audit import AuditView, audit
+from services.recognition.correlate import Correlator
 from services.recognition.detect import Detector
 from services.recognition.model import ModelInfo
 from services.recognition.recognize import Recognizer
@@ -21,6 +22,7 @@ from services.shape.decode import Decoder
 from worker.lanes import Lanes
 from worker.scorer import MICRO_IMAGES, Landmarks
 from worker.straighten import Straightener
+from worker.targets import build_filter
 
 Float = NDArray[np.float32]
 Bool = NDArray[np.bool_]
@@ -42,21 +44,32 @@ class Testimony:
     """What every machine says of one subject's n pictures.
 
     audited: dlib's whole own pipeline. detected: bool (n,) by detector, the audit among them. embeddings:
-    float32 (n, d) by recognizer, nan wherever the audit detected no face: nothing is embedded there.
+    float32 (n, d) by recognizer, nan wherever the audit detected no face: nothing is embedded there. alike:
+    bool (n,) by correlation filter: whether the picture answers to its reference; False where no face was
+    seen.
     """
 
     audited: list[AuditView]
     detected: Mapping[str, Bool]
     embeddings: Mapping[str, Float]
+    alike: Mapping[str, Bool]
 
 
 class Witnesses:
     """The machines of one verification, loaded once.
 
+    :param filters: what correlation filters compare with, float32 (1, S, S) by model; none: the neutral head.
     :raises Unavailable, BadInput: as the catalog does, for a machine that cannot be loaded.
     """
 
-    def __init__(self, basis: str, names: Sequence[str], hashes: Mapping[str, str], device: str) -> None:
+    def __init__(
+        self,
+        basis: str,
+        names: Sequence[str],
+        hashes: Mapping[str, str],
+        device: str,
+        filters: Mapping[str, Float] | None = None,
+    ) -> None:
         self.device = device
         self.infos: dict[str, ModelInfo] = {n: catalog.model_info(n, hashes.get(n)) for n in names}
         self.decoder = Decoder(load_basis(basis), device)
@@ -69,7 +82,14 @@ class Witnesses:
             for n, i in self.infos.items()
             if i.kind == "recognize"
         }
-        self._points = Landmarks(self.decoder, tuple(self.recognizers.values()))
+        self.correlators: dict[str, tuple[Correlator, torch.Tensor]] = {}
+        for name in (n for n, i in self.infos.items() if i.kind == "correlate"):
+            template = (filters or {}).get(name)
+            template = build_filter([], name, basis) if template is None else template
+            machine = catalog.correlator(name, device, hashes.get(name))
+            self.correlators[name] = machine, torch.from_numpy(np.array(template[0])).to(device)
+        aligned: list[Recognizer | Correlator] = [*self.recognizers.values()]
+        self._points = Landmarks(self.decoder, [*aligned, *(c for c, _ in self.correlators.values())])
         self._straightener = Straightener(device)
         self._lanes = Lanes(device)
 
@@ -87,11 +107,12 @@ class Witnesses:
         for name, detector in self.detectors.items():
             detected[name] = self.scores(detector, pictures) > self.infos[name].threshold
         embeddings = {name: self.embed(r, pictures, seen) for name, r in self.recognizers.items()}
+        alike = {name: seen & self.answers(name, pictures) for name in self.correlators}
         own = np.full((len(seen), 128), np.nan, np.float32)
         for k, view in enumerate(audited):
             if view.embedding is not None:
                 own[k] = view.embedding
-        return Testimony(audited, detected, {AUDIT: own, **embeddings})
+        return Testimony(audited, detected, {AUDIT: own, **embeddings}, alike)
 
     def scores(self, detector: Detector, pictures: Pictures) -> Float:
         """A detector's scores float32 (n,) of the pictures, over the mask."""
@@ -100,6 +121,16 @@ class Witnesses:
             return detector.score(pictures.images[part], pictures.box_px[part]).score
 
         return self._in_parts(ask, len(pictures.images))
+
+    def answers(self, name: str, pictures: Pictures) -> Bool:
+        """Whether each picture (n,) answers to a correlation filter beyond its threshold."""
+        machine, template = self.correlators[name]
+
+        def ask(part: slice) -> torch.Tensor:
+            own = self._points.of(machine, pictures.points_px[part])
+            return machine.score(pictures.images[part], own, template)
+
+        return np.asarray(self._in_parts(ask, len(pictures.images)) > self.infos[name].threshold, np.bool_)
 
     def embed(self, machine: Recognizer, pictures: Pictures, seen: Bool) -> Float:
         """Embeddings float32 (n, d) of the pictures that are ``seen`` (n,); nan in the others' place."""

@@ -99,7 +99,8 @@ def show_verification(console: Console, found: Mapping[str, Any]) -> None:
         console.print(line, highlight=False, soft_wrap=True, style="bold")
     for warning in found["warnings"]:
         console.print(warning, highlight=False, soft_wrap=True, style="yellow", markup=False)
-    _detections(console, found)
+    _yes_or_no(console, found, "detect", "A face")
+    _yes_or_no(console, found, "correlate", "Like the reference of a correlation filter")
     _matches(console, found)
     if found["identification"] is not None:
         _identification(console, found["identification"])
@@ -111,10 +112,14 @@ def show_verification(console: Console, found: Mapping[str, Any]) -> None:
 def gap_lines(found: Mapping[str, Any]) -> list[str]:
     """How far critics fall behind the models that the masks were bred for, in words."""
     lines = []
-    words = {"detect": "see a face in", "match": f"match ({found['question']}) in"}
+    words = {
+        "detect": "see a face in",
+        "match": f"match ({found['question']}) in",
+        "correlate": "answer to their reference in",
+    }
     for what, verb in words.items():
-        gap = found["gap"][what]
-        if gap["fitted"] is None:
+        gap = found["gap"].get(what)
+        if gap is None or gap["fitted"] is None:
             continue
         line = f"Fitted models {verb} {gap['fitted']:.0%} of the elites' views"
         if gap["critic"] is None:
@@ -124,10 +129,12 @@ def gap_lines(found: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _detections(console: Console, found: Mapping[str, Any]) -> None:
-    rows = [r for r in found["rows"] if r["what"] == "detect"]
+def _yes_or_no(console: Console, found: Mapping[str, Any], what: str, title: str) -> None:
+    rows = [r for r in found["rows"] if r["what"] == what]
+    if not rows:
+        return
     machines = list(dict.fromkeys((r["machine"], r["side"]) for r in rows))
-    table = Table(title=f"A face in {found['views']} held-out views", title_justify="left")
+    table = Table(title=f"{title} in {found['views']} held-out views", title_justify="left")
     table.add_column("", overflow="fold")
     for machine, side in machines[:WIDEST]:
         table.add_column(machine if machine == side else f"{machine}\n({side})", justify="right")

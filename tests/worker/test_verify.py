@@ -10,6 +10,7 @@ import skimage.data
 import torch
 from PIL import Image
 
+from coordinator.cli.verify import gap_lines
 from services.errors import BadInput
 from services.recognition.calibration import RENDERS, Calibration, measure_set
 from services.recognition.catalog import model_info
@@ -20,6 +21,7 @@ from worker.gallery import Gallery, identify
 from worker.judge import cuts_of, gap, matched, matched_row
 from worker.printed import photo_entries
 from worker.stills import stills
+from worker.targets import build_filter
 from worker.verify import Claim, verify
 from worker.witness import AUDIT, Witnesses
 
@@ -61,6 +63,26 @@ def found(tmp_path_factory):
     (folder / "broken.jpg").write_bytes(b"no picture")
     photos = {MASK: sorted(folder.iterdir())}
     return run, verify(run, claim(), VIEWS, 10, photos, [folder / "face.png", folder / "dark.png"])
+
+
+def test_a_correlation_filter_says_how_often_it_sees_its_reference(tmp_path):
+    run = open_store(tmp_path)
+    said = verify(run, claim(fitted=("dlib-hog",), critics=("otsdf",)), VIEWS, 0)
+    rows = {r["subject"]: r["rate"] for r in said["rows"] if r["what"] == "correlate"}
+    assert set(rows) == {MASK, "neutral head", "random heads, spread 0.4", "noise, spread 1.2"}
+    # Without a reference of the run's own it is the neutral head's: nobody is more like it than itself.
+    assert rows["neutral head"]["share"] == max(rate["share"] for rate in rows.values()) > 0
+    assert said["gap"]["correlate"] == {"fitted": None, "critic": rows[MASK]["share"], "gap": None}
+
+
+def test_a_fitted_filter_compares_with_what_the_search_compared_with(tmp_path):
+    size = build_filter([], "otsdf", BASIS).shape
+    nothing = {"otsdf": np.random.default_rng(0).normal(size=size).astype(np.float32)}
+    given = claim(fitted=("dlib-hog", "otsdf"), critics=(), filters=nothing)
+    said = verify(open_store(tmp_path), given, VIEWS, 0)
+    rates = [r["rate"]["share"] for r in said["rows"] if r["what"] == "correlate"]
+    assert rates == [0.0] * 4  # a filter of noise: the neutral head is no longer what it looks for
+    assert gap_lines(said)[-1].startswith("Fitted models answer to their reference in 0%")
 
 
 def test_every_machine_is_asked_about_every_subject(found):
