@@ -27,7 +27,8 @@ from services.recognition import files
 from services.recognition.catalog import model_info
 from services.rendering.presets import PRESETS, PresetName
 from services.rendering.views import ViewRanges
-from services.shape.catalog import basis_info
+from services.shape.catalog import DEFAULT_BASIS, basis_info
+from services.shape.paint import SUFFIX, is_painted
 
 Range = tuple[float, float]
 OptimizerName = Literal["sep-cma", "genetic", "random"]
@@ -37,7 +38,8 @@ class MaskSpec(Table):
     """What the genomes decode to and where the search starts."""
 
     start: Literal["noise", "neutral"] = "noise"
-    basis: str = "makehuman-mask-1"
+    basis: str = DEFAULT_BASIS
+    color: bool = False  # color genes too, for masks that are printed or painted in color
     spread: Annotated[float, Field(gt=0, le=5)] = 1.2  # standard deviation of the noise weights
     limit: Annotated[float, Field(gt=0, le=10)] = 3.0  # genes stay within [-limit, limit]
 
@@ -46,6 +48,16 @@ class MaskSpec(Table):
     def _known(cls, value: str) -> str:
         basis_info(value)
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _painted(cls, data: Any) -> Any:
+        """Genomes with colors are of another basis: one shape, more genes."""
+        if isinstance(data, dict) and data.get("color") is True:
+            basis = data.get("basis", DEFAULT_BASIS)
+            if isinstance(basis, str) and not is_painted(basis):
+                return {**data, "basis": basis + SUFFIX}
+        return data
 
 
 class SearchSpec(Table):

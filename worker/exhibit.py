@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from services.errors import BadInput, CorruptData
 from services.exhibition import palette
 from services.exhibition.composite import composite
-from services.exhibition.film import Frame, film_strip
+from services.exhibition.film import Frame, Paint, film_strip
 from services.exhibition.lineup import Caption, lineup
 from services.exhibition.movie import Mark, morph, mp4, turntable, webp
 from services.exhibition.packing import picture_uri, smaller
 from services.exhibition.page import page
-from services.exhibition.studio import Pose, Sitting, Studio, one_thread
+from services.exhibition.studio import Pose, Sitting, Studio, dressed, one_thread
 from services.recognition.audit import hog_boxes
 from services.rendering.rig import COLOR, material_named
 from services.shape.basis import load_basis
@@ -102,14 +102,19 @@ class _Hall:
     @cached_property
     def vertices(self) -> Float:
         """The masks, float32 (n, V, 3)."""
-        return self.decode(np.stack([self.genome(mask["id"]) for mask in self.masks]))
+        return self.decode(self.genomes)
+
+    @cached_property
+    def genomes(self) -> Float:
+        """Their genomes, float32 (n, d)."""
+        return np.stack([self.genome(mask["id"]) for mask in self.masks])
 
     @cached_property
     def sitters(self) -> list[Sitting]:
         """The masks in the studio, in the colors that the record has for them where that was asked for."""
         studio = Studio(self.basis.triangles)
-        sitters = [studio.sit(points) for points in self.vertices]
-        if self.options.material != COLOR.name:
+        sitters = dressed([studio.sit(points) for points in self.vertices], self.paint(self.genomes))
+        if self.options.material != COLOR.name or len(self.basis.paint):
             return sitters
         return [s.painted(self._colors(mask["id"])) for s, mask in zip(sitters, self.masks, strict=True)]
 
@@ -144,7 +149,10 @@ class _Hall:
             ends = [Frame(self.genome(s["id"]), s["generation"], s["fitness"]) for s in (story[0], story[-1])]
             studio = Studio(self.basis.triangles)
             sheets.append(
-                ("before-after.png", lambda: film_strip(studio, self.decode, ends, "Before and after"))
+                (
+                    "before-after.png",
+                    lambda: film_strip(studio, self.decode, ends, "Before and after", self.painter),
+                )
             )
         for k, (key, make) in enumerate(sheets):
             self.run.put(key, palette.png(make()))
@@ -155,6 +163,20 @@ class _Hall:
         """Vertices float32 (n, V, 3)."""
         decoded: Float = self.decoder.decode(torch.from_numpy(np.array(genomes, np.float32))).numpy()
         return decoded
+
+    def paint(self, genomes: Float) -> NDArray[np.uint8] | None:
+        """Colors uint8 (n, V, 3), or None where the basis has no color genes."""
+        return self.decoder.paint_bytes(torch.from_numpy(np.array(genomes, np.float32)))
+
+    def sit(self, studio: Studio, mask: str) -> Sitting:
+        """One mask in its own colors, if it has any."""
+        genome = self.genome(mask)[None]
+        return dressed([studio.sit(self.decode(genome)[0])], self.paint(genome))[0]
+
+    @property
+    def painter(self) -> Paint | None:
+        """:meth:`paint` where there is anything to paint."""
+        return self.paint if len(self.basis.paint) else None
 
     def genome(self, mask: str) -> Float:
         """The genome of a mask that the plan names."""
@@ -177,7 +199,13 @@ class _Hall:
         total = (len(frames) - 1) * steps + 1
         shown = []
         for picture in morph(
-            studio, self.decode, frames, size_px=options.film_px, steps=steps, witness=witness
+            studio,
+            self.decode,
+            frames,
+            size_px=options.film_px,
+            steps=steps,
+            witness=witness,
+            paint=self.painter,
         ):
             shown.append(picture)
             if len(shown) <= total:  # then the last one is held
@@ -187,7 +215,7 @@ class _Hall:
         keys = ["film.mp4", "film.webp"]
         if options.spin:
             best = self.masks[0]["id"]
-            sitter = studio.sit(self.decode(self.genome(best)[None])[0])
+            sitter = self.sit(studio, best)
             self.run.put(
                 "turntable.mp4", mp4(turntable(sitter, best, size_px=options.film_px, witness=witness))
             )
@@ -201,7 +229,7 @@ class _Hall:
         wanted = list(dict.fromkeys([*(m["id"] for m in self.masks), *nodes]))[:MOST_THUMBS]
         thumbs = {}
         for k, name in enumerate(wanted):
-            sitter = studio.sit(self.decode(self.genome(name)[None])[0])
+            sitter = self.sit(studio, name)
             thumbs[name] = picture_uri(_on_wall(sitter, _THUMB_PX), quality=72)
             tell("ancestors", k + 1, len(wanted))
         fronts = {}
@@ -210,8 +238,7 @@ class _Hall:
         seen = {}
         chosen = self.masks[:MOST_RECEIVED]
         for k, mask in enumerate(chosen):
-            vertices = self.decode(self.genome(mask["id"])[None])
-            seen[mask["id"]] = received(self.run, self.decoder, vertices, self.plan)
+            seen[mask["id"]] = received(self.run, self.decoder, self.genome(mask["id"]), self.plan)
             tell("machines", k + 1, len(chosen))
         return {"format": 1, "thumbs": thumbs, "fronts": fronts, "received": seen}
 
@@ -219,7 +246,7 @@ class _Hall:
         try:
             return smaller(self.run.get(f"masks/{mask}/front.png"), _FRONT_PX)
         except (ObjectMissing, OSError):
-            return _on_wall(studio.sit(self.decode(self.genome(mask)[None])[0]), _FRONT_PX)
+            return _on_wall(self.sit(studio, mask), _FRONT_PX)
 
 
 def hog_witness(picture: NDArray[np.uint8]) -> Mark:

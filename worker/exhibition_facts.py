@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from services.exhibition.packing import pack_triangles, pack_vertices, text_of
 from services.rendering.camera import CENTER_M
 from services.shape.basis import Basis, load_basis
+from services.shape.paint import bytes_of, display_colors
 from services.storage.store import ObjectMissing, Store
 from worker.exhibition_plan import ExhibitionPlan
 
@@ -36,6 +37,9 @@ def with_shapes(plan: ExhibitionPlan, run: Store, pictures: Mapping[str, Any]) -
         mask["front"] = pictures.get("fronts", {}).get(name)
         mask["received"] = pictures.get("received", {}).get(name, [])
         colors = gaze_colors(run, name, facts["files"], len(basis.neutral))
+        if len(basis.paint) and mask["mesh"] is not None:
+            own = display_colors(plan.genomes[name][None], basis.paint)[0]
+            mask["colors"] = text_of(bytes_of(own).tobytes())
         mask["gaze"] = {model: text_of(found.tobytes()) for model, found in colors.items()}
     for moment in facts["story"]:
         moment["mesh"] = _packed(basis, plan.genomes.get(moment["id"]))

@@ -115,8 +115,9 @@ class _Seer:
 
 
 def _one(run: Store, seer: _Seer, name: str, genome: Float, method: str) -> dict[str, Any]:
-    vertices = seer.decoder.decode(torch.from_numpy(genome[None].astype(np.float32)))
-    rendered = seer.renderer.render(vertices, seer.views, seer.landmarks)
+    weights = torch.from_numpy(genome[None].astype(np.float32))
+    vertices = seer.decoder.decode(weights)
+    rendered = seer.renderer.render(vertices, seer.views, seer.landmarks, seer.decoder.colors(weights))
     images, points, box = rendered.images[0], rendered.points_px[0], rendered.box_px[0]
     if seer.info.kind == "recognize":  # straightened once, before anything is painted over
         points, _ = seer.straightener.find(seer.recognizer.points, images, box, points)

@@ -34,6 +34,7 @@ from worker.rescore import LOSS_SHARE, Rescorer, Scored, lost
 FORMAT = 1
 MERGE_MM = 0.002
 COLOR_EDGE_MM = 1.5  # a colored solid gets points this close
+OWN = "own"
 
 Float = NDArray[np.float32]
 Progress = Callable[[str], None]
@@ -44,8 +45,8 @@ class PrintJob:
     """One mask to print. genome: float32 (d,). notes: run, date, licence ... for the files' metadata.
 
     objectives, targets, hashes: what its fitness is made of, see Rescorer. ranges,
-    view_seed, view_count: the held-out views. color: None for the material's, "#rrggbb", "gaze" or
-    "gaze:MODEL".
+    view_seed, view_count: the held-out views. color: "own" (its color genes), "#rrggbb", "gaze" or
+    "gaze:MODEL"; None: its own where it has some and the process prints in color, else the material's.
     """
 
     id: str
@@ -114,7 +115,9 @@ def print_mask(run: Store, job: PrintJob, progress: Progress = lambda _: None) -
             f"{job.basis_sha256[:12]}..., here {basis.sha256[:12]}...); print with the one that evolved it"
         )
     decoder = Decoder(basis)
-    vertices = decoder.decode(torch.from_numpy(np.array(job.genome, np.float32)[None]))[0].numpy()
+    weights = torch.from_numpy(np.array(job.genome, np.float32)[None])
+    vertices = decoder.decode(weights)[0].numpy()
+    paint = _Paint(wanted_colors(run, job, decoder), decoder.colors(weights))
     for tolerance in (SIMPLIFY_MM, SIMPLIFY_MM / 4, 0.0):
         wall = make_wall(vertices, basis.triangles, job.order, job.voxel_mm, tolerance, progress)
         progress("openings")
@@ -132,14 +135,14 @@ def print_mask(run: Store, job: PrintJob, progress: Progress = lambda _: None) -
     progress("scoring again")
     views = sample_views(job.ranges, job.view_count, job.view_seed)
     judge = Rescorer(decoder, job.objectives, job.targets, views, job.hashes)
-    before = judge.score(vertices, np.asarray(basis.triangles, np.int64), vertices)
-    after = _seen(judge, body, wall, vertices)
-    cause = _cause(before, after, judge, wall, vertices)
+    before = judge.score(vertices, np.asarray(basis.triangles, np.int64), vertices, paint.evolved)
+    after = _seen(judge, body, wall, vertices, paint)
+    cause = _cause(before, after, judge, wall, vertices, paint)
     written: dict[str, bytes] = {}
     report = _report(job, wall, work, body, checks, thick, before, after, cause)
     if passed or job.force:
         progress("files")
-        written = _files(run, job, basis, wall, body, report)
+        written = _files(job, basis, wall, body, report, paint.printed)
     report["seconds"] = round(time.monotonic() - started, 1)
     written[f"{job.id}.print.json"] = (json.dumps(report, indent=1, allow_nan=False) + "\n").encode()
     return Printed(job.id, checks, passed, before, after, cause, written, report)
@@ -152,23 +155,52 @@ def _mark(job: PrintJob) -> str | None:
     return f"{job.id}  {number}/{of}"
 
 
-def _seen(judge: Rescorer, body: Manifold, wall: Wall, mask: Float) -> Scored:
-    """Score a solid: at the mask's own size, so that the camera stands where it stood."""
+@dataclass(frozen=True)
+class _Paint:
+    """printed: uint8 (V, 3), the colors of the print, or None for one. genes: float32 (1, V, 3), or None."""
+
+    printed: NDArray[np.uint8] | None
+    genes: torch.Tensor | None
+
+    @property
+    def evolved(self) -> Float | None:
+        """The colors that the search saw, float32 (V, 3)."""
+        return None if self.genes is None else np.asarray(self.genes[0].numpy(), np.float32)
+
+    def on(self, points: NDArray[np.float64], wall: Wall) -> Float | None:
+        """The print's colors at points (n, 3) of the solid, float32."""
+        if self.printed is None:
+            return None
+        return carried(points, wall.vertices, wall.triangles, self.printed).astype(np.float32) / 255.0
+
+
+def _seen(judge: Rescorer, body: Manifold, wall: Wall, mask: Float, paint: _Paint) -> Scored:
+    """Score a solid: at the mask's own size, so that the camera stands where it stood.
+
+    Maps of what a machine looks at are no colors that it was bred in: those are left out.
+    """
+    if paint.genes is not None and paint.printed is not None:
+        body = body.refine_to_length(COLOR_EDGE_MM)
     points, triangles = arrays(body)
-    return judge.score((points / wall.scale).astype(np.float32), triangles, mask)
+    tint = None if paint.genes is None else paint.on(points, wall)
+    return judge.score((points / wall.scale).astype(np.float32), triangles, mask, tint)
 
 
-def _cause(before: Scored, after: Scored, judge: Rescorer, wall: Wall, mask: Float) -> str | None:
+def _cause(
+    before: Scored, after: Scored, judge: Rescorer, wall: Wall, mask: Float, paint: _Paint
+) -> str | None:
     """What cost the margin: take the openings away, then the wall, and see what comes back."""
     names = lost(before, after)
     if not names:
         return None
-    plain = _seen(judge, wall.body, wall, mask)
-    sheet = judge.score((wall.sheet.points / wall.scale).astype(np.float32), wall.sheet.triangles, mask)
+    plain = _seen(judge, wall.body, wall, mask, paint)
+    points = wall.sheet.points
+    tint = None if paint.genes is None else paint.on(points, wall)
+    sheet = judge.score((points / wall.scale).astype(np.float32), wall.sheet.triangles, mask, tint)
     steps = (
         ("openings and fittings", plain, after),
         ("wall", sheet, plain),
-        ("smoothing", before, sheet),
+        ("smoothing" if paint.genes is None else "smoothing and color", before, sheet),
     )
     share = {name: sum(fuller.values[k] - poorer.values[k] for k in names) for name, fuller, poorer in steps}
     worst = max(share, key=lambda name: share[name])
@@ -227,9 +259,14 @@ def _finite(value: float) -> float | None:
 
 
 def _files(
-    run: Store, job: PrintJob, basis: Basis, wall: Wall, body: Manifold, report: dict[str, Any]
+    job: PrintJob,
+    basis: Basis,
+    wall: Wall,
+    body: Manifold,
+    report: dict[str, Any],
+    vertex_colors: NDArray[np.uint8] | None,
 ) -> dict[str, bytes]:
-    vertex_colors, color = _colors(run, job, len(basis.neutral))
+    color = _one_color(job)
     colors = None
     if vertex_colors is not None:
         body = body.refine_to_length(COLOR_EDGE_MM)
@@ -258,14 +295,29 @@ def _files(
     return made
 
 
-def _colors(run: Store, job: PrintJob, count: int) -> tuple[NDArray[np.uint8] | None, tuple[int, int, int]]:
-    """Vertex colors of the mask, or None, and the color of the whole."""
-    plain = job.order.process.color_srgb
-    if job.color is None:
-        return None, plain
-    kind, _, model = job.color.partition(":")
+def _one_color(job: PrintJob) -> tuple[int, int, int]:
+    """The color of the whole, where the solid has no other."""
+    if job.color is None or job.color == OWN or job.color.partition(":")[0] == "gaze":
+        return job.order.process.color_srgb
+    return parse_color(job.color)
+
+
+def wanted_colors(run: Store, job: PrintJob, decoder: Decoder) -> NDArray[np.uint8] | None:
+    """Colors of the mask's vertices, uint8 (V, 3), as the print is to have them; None: one color for all.
+
+    :raises BadInput: where the mask has no such colors.
+    """
+    own = decoder.paint_bytes(torch.from_numpy(np.array(job.genome, np.float32)[None]))
+    if job.color == OWN and own is None:
+        raise BadInput(
+            f"mask {job.id}: --color own: it has no color genes; evolve with [mask] color = true, or take "
+            "--color '#rrggbb'"
+        )
+    if own is not None and (job.color == OWN or (job.color is None and job.order.process.name == "color")):
+        return np.asarray(own[0], np.uint8)
+    kind, _, model = (job.color or "").partition(":")
     if kind != "gaze":
-        return None, parse_color(job.color)
+        return None
     found = [k for k in run.list(f"masks/{job.id}/gaze-{model}") if k.endswith(".glb")]
     if not found or (model and f"masks/{job.id}/gaze-{model}.glb" not in found):
         raise BadInput(
@@ -273,4 +325,4 @@ def _colors(run: Store, job: PrintJob, count: int) -> tuple[NDArray[np.uint8] | 
             "(masks/<id>/gaze-<model>.glb); make one first, or take --color '#rrggbb'"
         )
     key = f"masks/{job.id}/gaze-{model}.glb" if model else found[0]
-    return glb_colors(run.get(key), count, f"{run.url}/{key}"), plain
+    return glb_colors(run.get(key), len(decoder.basis.neutral), f"{run.url}/{key}")

@@ -20,7 +20,7 @@ from services.exhibition.lineup import Caption, lineup
 from services.exhibition.palette import png, signed
 from services.exhibition.portrait import portrait
 from services.exhibition.sheet import Seen, contact_sheet
-from services.exhibition.studio import Sitting, Studio, one_by_one, one_thread
+from services.exhibition.studio import Sitting, Studio, dressed, one_by_one, one_thread
 from services.recognition import catalog
 from services.recognition.audit import AuditView, audit
 from services.rendering.torch_renderer import TorchRenderer
@@ -100,7 +100,7 @@ def write_meshes(run: Store, decoder: Decoder, masks: Sequence[EliteMask]) -> No
     :raises BadInput: where a genome does not fit the basis or is not finite.
     """
     for mask, points in zip(masks, _decoded(decoder, masks), strict=True):
-        _write_mask(run, decoder.basis, mask, points, None)
+        _write_mask(run, decoder, mask, points, None)
 
 
 class _Exhibition:
@@ -111,6 +111,7 @@ class _Exhibition:
     ) -> None:
         self.run, self.decoder, self.elites = run, decoder, elites
         self.vertices = _decoded(decoder, elites)
+        self.colors = self._paint(np.stack([elite.genome for elite in elites]))
         best = elites[0]
         self._frames = [Frame(s.genome, s.generation, s.fitness) for s in story]
         self._frames = self._frames or [Frame(best.genome, best.generation, best.fitness)]
@@ -119,20 +120,22 @@ class _Exhibition:
 
     def hang_masks(self, report: Progress) -> None:
         """Each mask's own files."""
-        self._masks = one_by_one(self._studio.sit, self.vertices)
+        self._masks = dressed(one_by_one(self._studio.sit, self.vertices), self.colors)
         basis = self.decoder.basis
         for k, (elite, points) in enumerate(zip(self.elites, self.vertices, strict=True)):
-            front = png(portrait(self._masks[k], points, basis.triangles))
-            _write_mask(self.run, basis, elite, points, front)
+            colors = None if self.colors is None else self.colors[k]
+            front = png(portrait(self._masks[k], points, basis.triangles, colors=colors))
+            _write_mask(self.run, self.decoder, elite, points, front)
             report("masks", k + 1, len(self.elites))
 
     def hang_pictures(self, report: Progress) -> None:
         """The pictures that need no audit."""
         basis = self.decoder.basis
         landmarks = np.array(sorted(basis.landmarks.values()), np.int64)
+        paint = None if self.colors is None else self._paint
         pictures: tuple[tuple[str, Callable[[], bytes]], ...] = (
             ("composite.png", lambda: png(composite(self._studio, self.vertices, landmarks))),
-            ("filmstrip.png", lambda: png(film_strip(self._studio, self._decode, self._frames))),
+            ("filmstrip.png", lambda: png(film_strip(self._studio, self._decode, self._frames, paint=paint))),
         )
         for k, (key, make) in enumerate(pictures):
             self.run.put(key, make())
@@ -147,6 +150,9 @@ class _Exhibition:
 
     def _decode(self, genomes: Float) -> Float:
         return _vertices(self.decoder, genomes)
+
+    def _paint(self, genomes: Float) -> NDArray[np.uint8] | None:
+        return self.decoder.paint_bytes(torch.from_numpy(np.array(genomes, np.float32)))
 
 
 def read_genome(data: bytes, basis: Basis, where: str) -> Float:
@@ -180,7 +186,9 @@ def _vertices(decoder: Decoder, genomes: Float) -> Float:
     return decoded
 
 
-def _write_mask(run: Store, basis: Basis, elite: EliteMask, points: Float, front: bytes | None) -> None:
+def _write_mask(run: Store, decoder: Decoder, elite: EliteMask, points: Float, front: bytes | None) -> None:
+    basis = decoder.basis
+    colors = decoder.paint_bytes(torch.from_numpy(np.array(elite.genome[None], np.float32)))
     facts = {
         "format": GENOME_FORMAT,
         "id": elite.id,
@@ -194,7 +202,8 @@ def _write_mask(run: Store, basis: Basis, elite: EliteMask, points: Float, front
     }
     run.put(f"masks/{elite.id}/genome.json", _json(facts))
     extras = {"mask": elite.id, "basis": basis.id, "units": "m"}
-    run.put(f"masks/{elite.id}/mask.glb", write_glb(points, basis.triangles, name=elite.id, extras=extras))
+    own = None if colors is None else colors[0]
+    run.put(f"masks/{elite.id}/mask.glb", write_glb(points, basis.triangles, own, elite.id, extras))
     if front is not None:
         run.put(f"masks/{elite.id}/front.png", front)
 
@@ -210,7 +219,8 @@ def _audited(
 ) -> AuditReport:
     renderer = TorchRenderer(decoder.triangles, decoder.vertex_faces)
     none = torch.zeros(0, dtype=torch.int64)
-    rendered = renderer.render(torch.from_numpy(points[None].copy()), views, none)
+    colors = decoder.colors(torch.from_numpy(np.array(elite.genome[None], np.float32)))
+    rendered = renderer.render(torch.from_numpy(points[None].copy()), views, none, colors)
     images, regions = rendered.images[0].numpy(), rendered.box_px[0].numpy()
     seen = audit(images, target, regions)
     said = {name: critic(images, regions) for name, critic in critics.items()}

@@ -30,16 +30,17 @@ _WHY = ("The view HOG likes most", "One in the middle", "The view HOG likes leas
 _CANDIDATES = 20
 
 
-def received(run: Store, decoder: Decoder, vertices: Float, plan: ExhibitionPlan) -> list[dict[str, Any]]:
-    """Up to three views of a mask, vertices float32 (1, V, 3), as JSON values for the page.
+def received(run: Store, decoder: Decoder, genome: Float, plan: ExhibitionPlan) -> list[dict[str, Any]]:
+    """Up to three views of a mask, genome float32 (d,), as JSON values for the page.
 
     The pixels are PNG, untouched. Scores are graded: also below a threshold, where dlib itself says nothing.
     """
     views = sample_views(
         _ranges(plan.work["ranges"]), min(plan.work["held_out_views"], _CANDIDATES), plan.work["audit_seed"]
     )
+    weights = torch.from_numpy(np.array(genome[None], np.float32))
     rendered = TorchRenderer(decoder.triangles, decoder.vertex_faces).render(
-        torch.from_numpy(np.array(vertices)), views, decoder.landmark_indices(POINT_NAMES)
+        decoder.decode(weights), views, decoder.landmark_indices(POINT_NAMES), decoder.colors(weights)
     )
     images, regions = rendered.images[0], rendered.box_px[0]
     graded = {"dlib-hog": _graded("dlib-hog", images, regions)}

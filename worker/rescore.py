@@ -67,14 +67,22 @@ class Rescorer:
         self._straightener = Straightener("cpu") if aligned else None
 
     @torch.inference_mode()
-    def score(self, vertices: Float, triangles: NDArray[np.int64], mask: Float) -> Scored:
-        """Score a mesh ``(n, 3)`` in meters; landmarks are taken from ``mask``, the evolved vertices."""
+    def score(
+        self, vertices: Float, triangles: NDArray[np.int64], mask: Float, colors: Float | None = None
+    ) -> Scored:
+        """Score a mesh ``(n, 3)`` in meters; landmarks are taken from ``mask``, the evolved vertices.
+
+        colors: float32 ``(n, 3)`` in 0..1 (sRGB); None: the one color that a mask without paint is seen in.
+        """
         marks = np.asarray(mask[self._points.vertices.cpu().numpy()], np.float32).reshape(-1, 3)
         points = torch.from_numpy(np.concatenate([vertices, marks]).astype(np.float32))[None]
         renderer = TorchRenderer(
             torch.from_numpy(np.array(triangles, np.int64)), vertex_count=points.shape[1]
         )
-        seen = renderer.render(points, self._views, torch.arange(len(vertices), points.shape[1]))
+        tint = None
+        if colors is not None:  # landmarks are no part of the mesh: any color will do
+            tint = torch.from_numpy(np.concatenate([colors, np.ones_like(marks)]).astype(np.float32))[None]
+        seen = renderer.render(points, self._views, torch.arange(len(vertices), points.shape[1]), tint)
         images, regions, own = seen.images[0], seen.box_px[0], seen.points_px[0]
         scores = {name: d.score(images, regions).score for name, d in self._detectors.items()}
         where = {

@@ -118,8 +118,9 @@ class Sampler:
 
     @torch.inference_mode()
     def _see(self, genomes: Float, views: Views) -> tuple[Float, NDArray[np.bool_]]:
-        vertices = self._decoder.decode(torch.from_numpy(genomes).to(self._device))
-        rendered = self._renderer.render_each(vertices, views, self._landmarks)
+        weights = torch.from_numpy(genomes).to(self._device)
+        vertices, colors = self._decoder.decode(weights), self._decoder.colors(weights)
+        rendered = self._renderer.render_each(vertices, views, self._landmarks, colors)
         images = rendered.images[:, 0]
         points, seen = self._straightener.find(
             self._recognizer.points, images, rendered.box_px[:, 0], rendered.points_px[:, 0]

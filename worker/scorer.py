@@ -148,8 +148,9 @@ class Scorer:
 
     @torch.inference_mode()
     def _pass(self, genomes: NDArray[np.float32], views: Views) -> _Pass:
-        vertices = self.decoder.decode(torch.from_numpy(genomes).to(self.device))
-        rendered = self.renderer.render(vertices, views, self._points.vertices)
+        weights = torch.from_numpy(genomes).to(self.device)
+        vertices, colors = self.decoder.decode(weights), self.decoder.colors(weights)
+        rendered = self.renderer.render(vertices, views, self._points.vertices, colors)
         m, v = rendered.images.shape[:2]
         images = rendered.images.flatten(0, 1)
         regions = rendered.box_px.flatten(0, 1)

@@ -42,8 +42,8 @@ def stills(claim: Claim, each: int, seed: int, size_px: int = SIDE_PX) -> list[S
     nose = decoder.landmark_indices(["nose_tip"])
     found = []
     for subject in subjects_of(replace(claim, seed=seed), each):
-        vertices = decoder.decode(torch.from_numpy(np.ascontiguousarray(subject.genomes)))
-        rendered = renderer.render_each(vertices, views, nose)
+        weights = torch.from_numpy(np.ascontiguousarray(subject.genomes))
+        rendered = renderer.render_each(decoder.decode(weights), views, nose, decoder.colors(weights))
         pictures = rendered.images[:, 0].numpy()
         found += [Still(subject.name, subject.kind, picture) for picture in pictures]
     return found

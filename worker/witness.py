@@ -154,6 +154,7 @@ class Witnesses:
 
     @torch.inference_mode()
     def _render(self, genomes: Float, views: Views) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        vertices = self.decoder.decode(torch.from_numpy(np.ascontiguousarray(genomes)).to(self.device))
-        rendered = self.renderer.render_each(vertices, views, self._points.vertices)
+        weights = torch.from_numpy(np.ascontiguousarray(genomes)).to(self.device)
+        vertices, colors = self.decoder.decode(weights), self.decoder.colors(weights)
+        rendered = self.renderer.render_each(vertices, views, self._points.vertices, colors)
         return rendered.images[:, 0], rendered.points_px[:, 0], rendered.box_px[:, 0]

@@ -54,10 +54,12 @@ def _write(path: Path, mask: str, basis_id: str, genome: list[float]) -> None:
     if len(genome) != len(basis_info(basis_id).gene_names):
         raise BadInput(f"{mask}: its genome has {len(genome)} genes, basis {basis_id} has another number")
     basis = load_basis(basis_id)
-    vertices = Decoder(basis).decode(torch.from_numpy(np.array([genome], np.float32)))[0].numpy()
+    decoder, weights = Decoder(basis), torch.from_numpy(np.array([genome], np.float32))
+    vertices, colors = decoder.decode(weights)[0].numpy(), decoder.paint_bytes(weights)
+    extras = {"id": mask, "basis": basis_id}
     try:
         path.write_bytes(
-            write_glb(vertices, basis.triangles, name=mask, extras={"id": mask, "basis": basis_id})
+            write_glb(vertices, basis.triangles, None if colors is None else colors[0], mask, extras)
         )
     except OSError as error:
         raise BadInput(f"{path}: cannot be written ({error.strerror}); give another --out") from None

@@ -60,7 +60,10 @@ def print_(
     wall_mm: Annotated[float | None, typer.Option(help="Wall. Default: 2.0 sls, 2.8 fdm, 3.0 color.")] = None,
     color: Annotated[
         str | None,
-        typer.Option(help="#rrggbb, or gaze[:MODEL]: the run's gaze map. Default: the material's."),
+        typer.Option(
+            help="#rrggbb; own: the mask's color genes; gaze[:MODEL]: the run's gaze map. Default: own in a "
+            "color process, else the material's."
+        ),
     ] = None,
     edition: Annotated[
         str | None, typer.Option(help="NUMBER/OF, e.g. 2/5: raised on the inside with the mask's id.")

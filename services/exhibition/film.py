@@ -14,9 +14,11 @@ from services.errors import BadInput
 from services.exhibition import palette
 from services.exhibition.lineup import shared_field_mm
 from services.exhibition.palette import Image
-from services.exhibition.studio import Pose, Studio, one_by_one
+from services.exhibition.studio import Pose, Studio, dressed, one_by_one
 
+# Genomes float32 (n, d) to vertices float32 (n, V, 3), and to colors uint8 (n, V, 3) or None for nylon's.
 Decode = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Paint = Callable[[NDArray[np.float32]], NDArray[np.uint8] | None]
 
 POSE = Pose(-14.0, -2.0)
 _STILL_PX = 400
@@ -34,15 +36,20 @@ class Frame:
 
 
 def film_strip(
-    studio: Studio, decode: Decode, frames: Sequence[Frame], title: str = "From noise to face"
+    studio: Studio,
+    decode: Decode,
+    frames: Sequence[Frame],
+    title: str = "From noise to face",
+    paint: Paint | None = None,
 ) -> Image:
     """A picture uint8 (H, W, 3): every frame from one camera, its generation and fitness, and a graph of it.
 
-    :param decode: genomes float32 (n, d) to vertices (n, V, 3).
+    :param decode: genomes float32 (n, d) to vertices (n, V, 3). paint: genomes to colors; None: all in nylon.
     :raises BadInput: where there is no frame.
     """
     check_frames(frames)
-    shots = _shots(studio, decode(_genomes(frames)), _STILL_PX)
+    genomes = _genomes(frames)
+    shots = _shots(studio, decode(genomes), None if paint is None else paint(genomes), _STILL_PX)
     margin, cell = palette.MARGIN_PX, _STILL_PX + 70
     columns = min(len(frames), _PER_ROW)
     rows = -(-len(frames) // columns)
@@ -75,9 +82,11 @@ def _genomes(frames: Sequence[Frame]) -> NDArray[np.float32]:
     return np.stack([f.genome for f in frames]).astype(np.float32)
 
 
-def _shots(studio: Studio, masks: NDArray[np.float32], size_px: int) -> list[Image]:
+def _shots(
+    studio: Studio, masks: NDArray[np.float32], colors: NDArray[np.uint8] | None, size_px: int
+) -> list[Image]:
     """Every mask from one camera that holds them all."""
-    sitters = one_by_one(studio.sit, masks)
+    sitters = dressed(one_by_one(studio.sit, masks), colors)
     field = shared_field_mm(sitters)
     return one_by_one(lambda mask: mask.shoot(POSE, size_px, field), sitters)
 

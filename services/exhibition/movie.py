@@ -19,7 +19,7 @@ from PIL import ImageDraw
 
 from services.errors import BadInput, Unavailable
 from services.exhibition import palette
-from services.exhibition.film import POSE, Decode, Frame, check_frames
+from services.exhibition.film import POSE, Decode, Frame, Paint, check_frames
 from services.exhibition.lineup import shared_field_mm
 from services.exhibition.palette import Image
 from services.exhibition.studio import Pose, Sitting, Studio, one_by_one, one_thread
@@ -51,12 +51,13 @@ def morph(
     size_px: int = 540,
     steps: int = 10,
     witness: Witness | None = None,
+    paint: Paint | None = None,
 ) -> Iterator[Image]:
     """The pictures uint8 (H, W, 3) of a film from the first frame to the last, seen by one steady camera.
 
     :param decode: genomes float32 (n, d) to vertices (n, V, 3). steps: pictures from one frame to the next.
         Shapes in between were never scored: the fitness is that of the frame before. witness: its box and
-        words are drawn on every picture.
+        words are drawn on every picture. paint: genomes to colors; None: all in nylon.
     :raises BadInput: where there is no frame, or the size is odd or below 96.
     """
     check_frames(frames)
@@ -67,13 +68,15 @@ def morph(
     field = shared_field_mm(sitters)
     last = len(frames) - 1
     places = [k / steps for k in range(last * steps)] + [float(last)] * round(_HOLD_S * FPS)
-    vertices = decode(np.stack([_between(genomes, place)[0] for place in places]))
+    between = np.stack([_between(genomes, place)[0] for place in places])
+    vertices, colors = decode(between), None if paint is None else paint(between)
 
     def picture(k: int) -> Image:
         place = places[k]
         first = min(int(place), last)
         _, share = _between(genomes, place)
         sitter = studio.pass_by(vertices[k], sitters[first], sitters[min(first + 1, last)], share)
+        sitter = sitter if colors is None else sitter.painted(colors[k])
         return _page(sitter, POSE, size_px, field, _words(frames, place), witness)
 
     # The hold at the end is one picture.

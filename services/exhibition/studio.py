@@ -9,7 +9,7 @@ harmonics). One renderer for every machine: a mask gives the same bytes with and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -341,6 +341,13 @@ def _frames(sky: Tensor) -> tuple[Tensor, Tensor]:
     )
     right = torch.nn.functional.normalize(torch.linalg.cross(helper, sky), dim=1)
     return right, torch.linalg.cross(sky, right)
+
+
+def dressed(sitters: Sequence[Sitting], colors: NDArray[np.uint8] | None) -> list[Sitting]:
+    """The masks in colors of their own, uint8 (n, V, 3); as they are where there are none."""
+    if colors is None:
+        return list(sitters)
+    return [sitter.painted(own) for sitter, own in zip(sitters, colors, strict=True)]
 
 
 def one_by_one(task: Callable[[Item], Done], items: Iterable[Item]) -> list[Done]:

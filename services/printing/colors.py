@@ -20,7 +20,7 @@ def parse_color(text: str) -> tuple[int, int, int]:
     """``#rrggbb`` to sRGB 0..255. :raises BadInput: for anything else."""
     found = re.fullmatch(r"#?([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})", text.strip())
     if found is None:
-        raise BadInput(f"--color {text}: expected #rrggbb, gaze or gaze:MODEL")
+        raise BadInput(f"--color {text}: expected own, #rrggbb, gaze or gaze:MODEL")
     red, green, blue = (int(part, 16) for part in found.groups())
     return red, green, blue
 

@@ -105,13 +105,15 @@ class TorchRenderer:
         return out
 
     @torch.inference_mode()
-    def render_each(self, vertices: Tensor, views: Views, landmarks: Tensor) -> Rendered:
+    def render_each(
+        self, vertices: Tensor, views: Views, landmarks: Tensor, colors: Tensor | None = None
+    ) -> Rendered:
         """Render mask k under view k alone; the result has n masks with one view each.
 
         As many views as masks; other arguments and errors as in :meth:`render`. A picture has the bytes that
         :meth:`render` gives it.
         """
-        vertices = self.checked(vertices)
+        vertices, colors = self.checked(vertices), self._linear(vertices, colors)
         if len(views) != len(vertices):
             raise BadInput(f"views: expected one for each of {len(vertices)} masks, got {len(views)}")
         usable = self.usable(vertices)
@@ -122,7 +124,8 @@ class TorchRenderer:
         for first in range(0, len(views), together):
             part = slice(first, first + together)
             scene = self._scene(views.take(part))
-            self._render_chunk(safe[part], None, scene, landmarks, _part(out, slice(1), part), each=True)
+            tint = None if colors is None else colors[part]
+            self._render_chunk(safe[part], tint, scene, landmarks, _part(out, slice(1), part), each=True)
         seen = usable[:, None]
         return Rendered(
             images=out.images[0][:, None],
@@ -265,7 +268,7 @@ class TorchRenderer:
 
         shape = (masks, scene.count, size, size)
         covered = visible.covered.view(shape)
-        tint = None if colors is None else self._tints(colors, fragments, scene.count, shape)
+        tint = None if colors is None else self._tints(colors, fragments, views, shape)
         lambert, highlight = (_paint(value, visible.pixel, shape) for value in (lambert, highlight))
         self._develop(lambert, highlight, covered, tint, scene, out)
         self._measure(x, y, depth, landmarks, covered, out)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from services.shape.archive import dense
 from services.shape.catalog import basis_info, packed_basis
+from services.shape.paint import is_painted, region_weights
 
 
 class Basis(Protocol):
@@ -20,7 +21,8 @@ class Basis(Protocol):
 
     gene_names: G names, in the genome's order. neutral: ``(V, 3)`` float32. positive, negative: ``(G, V, 3)``
     float32, the displacement at weight +1 and at weight -1. triangles: ``(T, 3)`` int32, counter-clockwise
-    seen from outside. landmarks: name -> vertex index ("left" is the viewer's left, -X).
+    seen from outside. landmarks: name -> vertex index ("left" is the viewer's left, -X). paint: how much each
+    of the last P genes, which are colors, covers each vertex, ``(P, V)`` float32; P is 0 without color genes.
     """
 
     @property
@@ -39,6 +41,8 @@ class Basis(Protocol):
     def triangles(self) -> npt.NDArray[np.int32]: ...
     @property
     def landmarks(self) -> Mapping[str, int]: ...
+    @property
+    def paint(self) -> npt.NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class MorphBasis:
     negative: npt.NDArray[np.float32]
     triangles: npt.NDArray[np.int32]
     landmarks: Mapping[str, int]
+    paint: npt.NDArray[np.float32]
 
 
 @cache
@@ -61,7 +66,8 @@ def load_basis(basis_id: str) -> Basis:
     info = basis_info(basis_id)
     packed = packed_basis(basis_id)
     shape = (len(info.gene_names), info.vertex_count, 3)
-    positive, negative = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    # Color genes come last and move nothing.
+    positive, negative = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     for gene, (up, down) in enumerate(packed.sides.tolist()):
         positive[gene] = dense(packed, up)
         negative[gene] = dense(packed, down) if down >= 0 else -positive[gene]
@@ -69,6 +75,10 @@ def load_basis(basis_id: str) -> Basis:
     for array in (positive, negative, triangles):
         array.setflags(write=False)
     landmarks = dict(zip(info.landmark_names, packed.landmarks.tolist(), strict=True))
+    paint = np.zeros((0, info.vertex_count), np.float32)
+    if is_painted(basis_id):
+        paint = region_weights(packed.neutral, landmarks)
+    paint.setflags(write=False)
     return MorphBasis(
         info.id,
         info.sha256,
@@ -78,4 +88,5 @@ def load_basis(basis_id: str) -> Basis:
         negative,
         triangles,
         MappingProxyType(landmarks),
+        paint,
     )

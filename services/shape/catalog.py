@@ -10,6 +10,7 @@ from importlib import resources
 
 from services.errors import BadInput, CorruptData
 from services.shape.archive import PackedBasis, unpack
+from services.shape.paint import PAINTS, SUFFIX, is_painted, paint_sha256, shape_basis
 
 # sha256 of each data file, pinned in the code: a changed file is refused, a changed basis gets a new id.
 _SHA256 = {"makehuman-mask-1": "12ec16b3f010fd72ef8e8cb335bb46d08756645f9780960ae519d2e6935a4f20"}
@@ -35,8 +36,8 @@ class BasisInfo:
 
 
 def basis_ids() -> tuple[str, ...]:
-    """Every basis that is installed, the default first."""
-    return tuple(_SHA256)
+    """Every basis that is installed, the default first; each shape once plain and once with color genes."""
+    return tuple(name for shape in _SHA256 for name in (shape, shape + SUFFIX))
 
 
 def check_hash(data: bytes, basis_id: str, expected: str) -> None:
@@ -52,9 +53,11 @@ def check_hash(data: bytes, basis_id: str, expected: str) -> None:
 @cache
 def packed_basis(basis_id: str) -> PackedBasis:
     """Read and verify a basis's data file. BadInput for an unknown id, CorruptData for a changed file."""
-    if basis_id not in _SHA256:
-        near = difflib.get_close_matches(basis_id, _SHA256, n=1, cutoff=0.0)[0]
+    if basis_id not in basis_ids():
+        near = difflib.get_close_matches(basis_id, basis_ids(), n=1, cutoff=0.0)[0]
         raise BadInput(f"mask.basis: there is no basis {basis_id!r}; did you mean {near!r}?")
+    if is_painted(basis_id):
+        return packed_basis(shape_basis(basis_id))
     name = f"{basis_id}.npz"
     try:
         data = (resources.files("services.shape") / "data" / name).read_bytes()
@@ -73,10 +76,12 @@ def packed_basis(basis_id: str) -> PackedBasis:
 def basis_info(basis_id: str) -> BasisInfo:
     """Look a basis up. Raises BadInput, naming the nearest known id, where there is none of that name."""
     packed = packed_basis(basis_id)
+    sha256 = _SHA256[shape_basis(basis_id)]
+    paints = tuple(paint.name for paint in PAINTS) if is_painted(basis_id) else ()
     return BasisInfo(
         id=basis_id,
-        sha256=_SHA256[basis_id],
-        gene_names=tuple(packed.header["genes"]),
+        sha256=paint_sha256(sha256) if paints else sha256,
+        gene_names=(*packed.header["genes"], *paints),
         vertex_count=len(packed.neutral),
         triangle_count=len(packed.triangles),
         landmark_names=tuple(packed.header["landmarks"]),

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from services.errors import BadInput
+from services.shape import paint
 from services.shape.basis import Basis
 
 
@@ -47,6 +48,9 @@ class Decoder:
         self.neutral = torch.from_numpy(basis.neutral.copy()).to(self.device)
         sides = np.concatenate([basis.positive, basis.negative]).reshape(-1, vertex_count * 3)
         self._sides = torch.from_numpy(sides).to(self.device)
+        self._cover = torch.from_numpy(basis.paint.copy()).to(self.device)
+        self._changes = [torch.from_numpy(side).to(self.device).unbind() for side in paint.changes()]
+        self._skin = torch.tensor(paint.SKIN_SRGB, device=self.device)
 
     def landmark_indices(self, names: Sequence[str]) -> torch.Tensor:
         """Vertex indices ``(L,)`` int64 of named landmarks. Raises BadInput for an unknown name."""
@@ -76,3 +80,24 @@ class Decoder:
             signed = torch.nn.functional.pad(signed, (0, 0, 0, _LEAST_ROWS - len(signed)))
         flat = torch.addmm(self.neutral.reshape(1, -1), signed, self._sides)
         return flat[: len(genomes)].view(-1, len(self.basis.neutral), 3)
+
+    @torch.inference_mode()
+    def colors(self, genomes: torch.Tensor) -> torch.Tensor | None:
+        """Colors ``(n, V, 3)`` float32, display values (sRGB) in 0 to 1, of genomes ``(n, G)``; None where
+        the basis has no color genes. A weight that is not finite paints nothing.
+        """
+        count = len(self._cover)
+        if count == 0:
+            return None
+        weights = genomes[:, -count:].to(self.device, torch.float32).nan_to_num(0.0)
+        share = (weights / paint.FULL).clamp(-1.0, 1.0)
+        up, down = share.clamp(min=0), (-share).clamp(min=0)
+        skin = self._skin.expand(len(genomes), self._cover.shape[1], 3)
+        cover = self._cover[:, None, :, None].unbind()
+        blended: torch.Tensor = paint.blend(skin, cover, up, down, *self._changes)
+        return blended.clamp(paint.DARKEST, 1.0)
+
+    def paint_bytes(self, genomes: torch.Tensor) -> npt.NDArray[np.uint8] | None:
+        """:meth:`colors` as files and pictures take them: uint8 ``(n, V, 3)``."""
+        colors = self.colors(genomes)
+        return None if colors is None else paint.bytes_of(colors.cpu().numpy())

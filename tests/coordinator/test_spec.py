@@ -134,3 +134,10 @@ def test_differences_name_the_key_and_both_values() -> None:
         "a.c: 2 -> 3",
         "d: None -> 4",
     ]
+
+
+def test_color_asks_for_the_basis_with_color_genes() -> None:
+    spec = parse_spec(tomllib.loads(DETECT + "[mask]\ncolor = true\n"), "test")
+    assert spec.mask.basis == "makehuman-mask-1+paint-1"
+    assert parse_spec(spec.table(), "run.toml") == spec
+    assert parse_spec(tomllib.loads(DETECT), "test").mask.basis == "makehuman-mask-1"

@@ -109,7 +109,7 @@
   function surfaces(mask) {
     const kept = $("surface").value;
     const options = [["nylon", "White nylon"], ["plaster", "Plaster"], ["mirror", "Mirror"]];
-    if (mask.colors) options.push(["color", "Its own colors"]);
+    if (mask.colors) options.unshift(["color", "Its own colors"]);
     for (const model of Object.keys(mask.gaze || {})) options.push([`gaze:${model}`, `Gaze of ${model}`]);
     fill("surface", options.map(([value, name]) => el("option", { value }, name)));
     if (options.some(([value]) => value === kept)) $("surface").value = kept;
