@@ -3,8 +3,8 @@
     python -m bench.print_proof
 
 Needs admesh and prusa-slicer (Debian: apt-get install admesh prusa-slicer). The runs are those of ``make
-evidence``; what is there already, runs and masks that have been through, is taken as it is, so that the command
-can be interrupted. Writes docs/print-proof.json and the table between the marks of docs/printing.md.
+evidence``; what is there already, runs and masks that have been through, is taken as it is, so that the
+command can be interrupted. Writes docs/print-proof.json and the table between the marks of docs/printing.md.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def main() -> None:
         work += [(run, mask, mount) for mask in elites(run) for mount in wanted.mounts]
     rows = []
     with ThreadPoolExecutor(wanted.jobs) as pool:
-        for row in pool.map(lambda job: proof(*job, wanted.out), work):
+        for row in pool.map(lambda job: proof(job[0], job[1], job[2], wanted.out), work):
             rows.append(row)
             console.print(row, highlight=False)
     result = {"command": "make print-proof", "masks": rows, "summary": summary(rows)}
