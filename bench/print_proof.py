@@ -1,29 +1,29 @@
-"""Do they print? Every elite of four noise seeds as a solid, through admesh and PrusaSlicer.
+"""Do they print? Every elite of five noise seeds as a solid, through admesh and PrusaSlicer.
 
     python -m bench.print_proof
 
-Needs admesh and prusa-slicer (Debian: apt-get install admesh prusa-slicer). Runs that are there already are
-taken as they are, and so are masks that have been through, so that the command can be interrupted. Writes
-docs/print-proof.json and the table between the marks of docs/printing.md.
+Needs admesh and prusa-slicer (Debian: apt-get install admesh prusa-slicer). The runs are those of ``make
+evidence``; what is there already, runs and masks that have been through, is taken as it is, so that the
+command can be interrupted. Writes docs/print-proof.json and the table between the marks of docs/printing.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import shutil
 import subprocess
 import sys
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from bench.memory import measure
+
 ROOT = Path(__file__).parents[1]
-SEEDS = (1, 2, 3, 4)
-ELITES = 6
+SEEDS = (1, 2, 3, 4, 5)
 RESULT = ROOT / "docs" / "print-proof.json"
 PAGE = ROOT / "docs" / "printing.md"
 FIRST_MARK, LAST_MARK = "<!-- proof -->", "<!-- end of proof -->"
@@ -46,20 +46,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--store", type=Path, default=ROOT / "runs" / "print-proof")
+    parser.add_argument("--store", type=Path, default=ROOT / "runs" / "evidence", help="where the runs are")
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "print-proof", help="for the solids")
     parser.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS))
-    parser.add_argument("--elites", type=int, default=ELITES)
-    parser.add_argument("--mounts", nargs="*", default=["wall", "wear"])
+    parser.add_argument("--mounts", nargs="*", default=["wear"])
+    parser.add_argument("--jobs", type=int, default=2, help="solids side by side, 1.7 GB each (default 2)")
     wanted = parser.parse_args()
     for tool in ("admesh", "prusa-slicer"):
         if shutil.which(tool) is None:
             raise SystemExit(f"{tool} is missing: apt-get install {tool}")
-    rows = []
+    work = []
     for seed in wanted.seeds:
-        run = evolved(wanted.store, seed, wanted.elites)
-        for mask in elites(run)[: wanted.elites]:
-            rows += [proof(run, mask, mount, wanted.store) for mount in wanted.mounts]
-            console.print(rows[-1], highlight=False)
+        run = evolved(wanted.store, seed)
+        work += [(run, mask, mount) for mask in elites(run) for mount in wanted.mounts]
+    rows = []
+    with ThreadPoolExecutor(wanted.jobs) as pool:
+        for row in pool.map(lambda job: proof(job[0], job[1], job[2], wanted.out), work):
+            rows.append(row)
+            console.print(row, highlight=False)
     result = {"command": "make print-proof", "masks": rows, "summary": summary(rows)}
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
     put(table(rows))
@@ -68,13 +72,16 @@ def main() -> None:
         raise SystemExit(1)
 
 
-def evolved(store: Path, seed: int, count: int) -> Path:
-    """The run of one seed; evolved if it is not there."""
-    name = f"archetype-seed{seed}"
-    run = store / name
+def evolved(store: Path, seed: int) -> Path:
+    """The run of one seed; evolved if it is not there, gone on with if it is not at its end."""
+    from coordinator.record import Record
+    from services.storage.store import open_store
+
+    run = store / f"archetype-{seed}"
+    if (run / "HEAD").exists() and Record(open_store(run)).head().done:
+        return run
     command = [sys.executable, "-m", "coordinator.cli", "evolve", str(ROOT / "examples" / "archetype.toml")]
-    command += ["--store", str(store), "--run", name, "--seed", str(seed), "--resume", "--quiet"]
-    command += ["--set", f"elites.count={count}"]
+    command += ["--store", str(store), "--run", run.name, "--seed", str(seed), "--resume", "--quiet"]
     subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
     return run
 
@@ -88,21 +95,19 @@ def elites(run: Path) -> list[str]:
     return [str(entry["id"]) for entry in read_run(Record(open_store(run)))["elites"]]
 
 
-def proof(run: Path, mask: str, mount: str, store: Path) -> dict[str, Any]:
+def proof(run: Path, mask: str, mount: str, out: Path) -> dict[str, Any]:
     """Print one mask in a process of its own and hand the files to the other programs."""
-    folder = store / "proof" / run.name / mount
-    done = folder / mask / "proof.json"
+    folder = out / run.name / mount
+    files = folder / mask
+    done = files / "proof.json"
     if done.exists():
         return dict(json.loads(done.read_text()))
     command = [sys.executable, "-m", "coordinator.cli", "print", str(run), "--mask", mask, "--mount", mount]
     command += ["--out", str(folder), "--force", "--bed-mm", "400x400x400", "--json"]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    began = time.monotonic()
-    made = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
-    seconds = time.monotonic() - began
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    (report,) = json.loads(made.stdout)
-    files = folder / mask
+    usage = measure(command, ROOT)
+    if usage.exit_code:
+        raise SystemExit(f"exit code {usage.exit_code} of {' '.join(command)}")
+    report = json.loads((files / f"{mask}.print.json").read_text())
     repairs = admesh(files / f"{mask}.stl")
     complaints = {kind: sliced(files / f"{mask}.{kind}") for kind in ("stl", "3mf")}
     agreed = [h and m for h, m in zip(*report["before"]["views"].values(), strict=True)]
@@ -112,9 +117,8 @@ def proof(run: Path, mask: str, mount: str, store: Path) -> dict[str, Any]:
         "run": run.name,
         "mask": mask,
         "mount": mount,
-        "seconds": round(seconds, 1),
-        "cpu_seconds": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
-        "largest_mb_so_far": round(after.ru_maxrss / 1e3),
+        "seconds": round(usage.seconds, 1),
+        "peak_mb": round(usage.peak_mb),
         "size_mm": report["size_mm"],
         "triangles": report["triangles"],
         "volume_cm3": report["volume_cm3"],
@@ -191,20 +195,20 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "still_accepted_in_every_view": sum(every) / len(rows),
         "views_still_accepted": sum(r["views_still_accepted"] for r in rows)
         / max(1, sum(r["views_accepted_before"] for r in rows)),
-        "largest_mb": max(r["largest_mb_so_far"] for r in rows),
+        "largest_mb": max(r["peak_mb"] for r in rows),
     }
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown."""
-    head = "run,mask,mount,seconds (CPU),size mm,faces,least wall mm,off surface mm,views kept,passed"
+    head = "run,mask,mount,seconds,size mm,faces,least wall mm,off surface mm,views kept,passed"
     lines = ["| " + head.replace(",", " | ") + " |", "|" + "---|" * 10]
     for r in rows:
         size = " x ".join(f"{side:.1f}" for side in r["size_mm"])
         kept = f"{r['views_still_accepted']} of {r['views_accepted_before']}"
         passed = "yes" if r["passed"] else "NO"
         lines.append(
-            f"| {r['run']} | {r['mask']} | {r['mount']} | {r['seconds']} ({r['cpu_seconds']}) | {size} | "
+            f"| {r['run']} | {r['mask']} | {r['mount']} | {r['seconds']} | {size} | "
             f"{r['triangles']} | {r['wall_mm']} | {r['deviation_mm']} | {kept} | {passed} |"
         )
     return "\n".join(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from services.errors import BadInput
 from services.printing import files
 from services.printing.catalog import BRIDGE_MM, Order
-from services.printing.checks import CROSSING, Check, Thickness, check
+from services.printing.checks import CROSSING, Check, Thickness, built, check
 from services.printing.colors import carried, glb_colors, parse_color
 from services.printing.field import VOXEL_MM
 from services.printing.fittings import add_fittings
@@ -118,25 +119,27 @@ def print_mask(run: Store, job: PrintJob, progress: Progress = lambda _: None) -
     weights = torch.from_numpy(np.array(job.genome, np.float32)[None])
     vertices = decoder.decode(weights)[0].numpy()
     paint = _Paint(wanted_colors(run, job, decoder), decoder.colors(weights))
+    views = sample_views(job.ranges, job.view_count, job.view_seed)
+    judge = Rescorer(decoder, job.objectives, job.targets, views, job.hashes)
     for tolerance in (SIMPLIFY_MM, SIMPLIFY_MM / 4, 0.0):
         wall = make_wall(vertices, basis.triangles, job.order, job.voxel_mm, tolerance, progress)
         progress("openings")
         work = open_up(wall, basis.landmarks, job.order)
         add_fittings(work, wall, job.order, _mark(job))
-        progress("checks")
-        cuts = np.concatenate(work.cuts) if work.cuts else np.zeros((0, 3))
+        progress("checks and scores")
         # Corners closer than a file's numbers can tell apart would fall together there, and leave holes.
         body = work.body.simplify(MERGE_MM)
-        checks, thick = check(body, job.order, cuts)
+        # Two looks at one solid that know nothing of each other; both leave Python alone for long.
+        with ThreadPoolExecutor(1) as beside:
+            checking = beside.submit(check, body, job.order, built(wall, work))
+            after = _seen(judge, body, wall, vertices, paint)
+            checks, thick = checking.result()
         # Decimation may let the sides of a narrow fold cross; then it is done again, more gently.
         if next(line.passed for line in checks if line.name == CROSSING):
             break
     passed = all(line.passed is not False for line in checks)
-    progress("scoring again")
-    views = sample_views(job.ranges, job.view_count, job.view_seed)
-    judge = Rescorer(decoder, job.objectives, job.targets, views, job.hashes)
+    progress("what was lost")
     before = judge.score(vertices, np.asarray(basis.triangles, np.int64), vertices, paint.evolved)
-    after = _seen(judge, body, wall, vertices, paint)
     cause = _cause(before, after, judge, wall, vertices, paint)
     written: dict[str, bytes] = {}
     report = _report(job, wall, work, body, checks, thick, before, after, cause)
@@ -244,7 +247,7 @@ def _report(
         "not_made": work.refused,
         "openings_crumbs_mm3": round(work.crumbs_mm3, 2),
         "bridge_mm": BRIDGE_MM,
-        "thickness": {k: _finite(v) for k, v in asdict(thick).items()},
+        "thickness": {k: None if v is None else _finite(v) for k, v in asdict(thick).items()},
         "checks": [asdict(line) for line in checks],
         "views": {"seed": job.view_seed, "count": job.view_count},
         "before": asdict(before),

@@ -1,24 +1,29 @@
 """Would a printer take it? Every check has a figure, measured on the final mesh by other means than those
-that made it: counting edges, following rays, crossing triangles."""
+that made it: counting edges, measuring distances, crossing triangles."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
 import igl
 import numpy as np
 from manifold3d import Manifold
-from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from services.printing.catalog import Order
+from services.printing.fittings import STROKE_MM
 from services.printing.intersections import self_intersections
-from services.printing.solid import arrays
-from services.printing.surface import Float, Ints, edges_of
+from services.printing.openings import Fitted, near_openings, outer_rim
+from services.printing.solid import Wall, arrays
+from services.printing.surface import Float, Ints, edges_of, sample
 
-RAYS = 6000
+MOST_MIDDLES = 60_000
+BESIDE = 1.0  # so many walls beside an opening the wall is its border, and may be cut at a slant
+
 WALL_SHARE = 0.95  # of the nominal wall, everywhere outside of rims
 OVERHANG_DEG = 45.0
 FEATURE_MM = 0.8  # what every process still shows
@@ -37,22 +42,54 @@ class Check:
 
 @dataclass(frozen=True)
 class Thickness:
-    """Wall along inward rays, in millimeters: least and median away from rims and openings. feature_mm:
-    all but the thinnest half percent of the surface is thicker, letters and bridges too."""
+    """In millimeters. least, median: of the largest balls about the wall's middle that fit into the solid,
+    away from openings. bridge: the narrowest strip from an opening to another or to the rim; None without.
+    """
 
     least_mm: float
     median_mm: float
-    feature_mm: float
+    bridge_mm: float | None
 
 
-def check(body: Manifold, order: Order, cuts: Float) -> tuple[list[Check], Thickness]:
-    """All checks of a solid in millimeters. cuts: points ``(n, 3)`` on openings, where edges may be sharp."""
+@dataclass(frozen=True)
+class Built:
+    """What a solid was made around, to hold it against that.
+
+    middle: ``(n, 3)``, points on the wall's middle away from openings, a millimeter apart or less. rim: ``(r,
+    3)``, points of the outer rim. openings: points in each of them. crumbs: whether loose crumbs of the wall
+    were dropped. letters: whether a mark was raised.
+    """
+
+    middle: Float
+    rim: Float
+    openings: Sequence[Float] = ()
+    crumbs: bool = False
+    letters: bool = False
+
+
+def built(wall: Wall, work: Fitted | None = None) -> Built:
+    """What a wall and its fittings were made around."""
+    middle = sample(wall.core, wall.sheet.triangles, 1.0)[0]
+    middle = middle[:: max(1, len(middle) // MOST_MIDDLES)]
+    edges = wall.vertices[outer_rim(wall.triangles)]
+    steps = np.linspace(0.0, 1.0, 8)[:, None, None]
+    rim = (edges[:, 0] * (1 - steps) + edges[:, 1] * steps).reshape(-1, 3)
+    crumbs = wall.mended.crumbs_mm3 > 0
+    if work is None:
+        return Built(middle, rim, (), crumbs)
+    middle = middle[~near_openings(work, middle, BESIDE * wall.wall_mm)]
+    return Built(middle, rim, tuple(work.cuts), crumbs, work.letters)
+
+
+def check(body: Manifold, order: Order, around: Built) -> tuple[list[Check], Thickness]:
+    """All checks of a solid in millimeters."""
     points, triangles = arrays(body)
     edges, _, shared = edges_of(triangles)
     parts = _bodies(points, triangles)
     fans = _split_vertices(triangles, len(points))
     crossing = self_intersections(points, triangles)
-    thick = thickness(body, points, triangles, order.wall_mm, cuts)
+    thick = thickness(points, triangles, around)
+    smallest = min([thick.least_mm, thick.bridge_mm or np.inf, STROKE_MM if around.letters else np.inf])
     volume = signed_volume(points, triangles)
     extent = np.ptp(points, axis=0)
     fit = fits(extent, order)
@@ -72,7 +109,7 @@ def check(body: Manifold, order: Order, cuts: Float) -> tuple[list[Check], Thick
         ("winding", f"{twisted} edges that both faces run alike", twisted == 0, twisted),
         ("volume", f"{volume / 1000:.1f} cm³", volume > 0, volume),
         ("wall", wall, thick.least_mm >= least, thick.least_mm),
-        ("smallest feature", f"{thick.feature_mm:.2f} mm", thick.feature_mm >= FEATURE_MM, thick.feature_mm),
+        ("smallest feature", _feature(thick, around), smallest >= FEATURE_MM, smallest),
         ("overhang", steep, None, overhang),
         ("fits the bed", f"{size} mm, {fit or 'no way round'}", fit is not None, float(fit is not None)),
     ]
@@ -149,51 +186,29 @@ def fits(extent: Float, order: Order) -> str | None:
     return None
 
 
-def thickness(body: Manifold, points: Float, triangles: Ints, wall_mm: float, cuts: Float) -> Thickness:
-    """Follow rays inward from all over the surface to where they come out again."""
-    normals, area = face_normals(points, triangles)
-    # Every n-th square millimeter: even, and the same each time.
-    along = (np.arange(RAYS) + 0.5) / RAYS
-    chosen = np.searchsorted(np.cumsum(area) / area.sum(), along)
-    centers = points[triangles[chosen]].mean(axis=1)
-    inward = -normals[chosen]
-    sharp = _sharp_edges(points, triangles, normals)
-    far = np.full(len(centers), np.inf)
-    if len(sharp):
-        far = np.sqrt(igl.point_mesh_squared_distance(centers, points, sharp)[0])
-    if len(cuts):
-        cloud = np.ascontiguousarray(cuts)
-        ids = np.arange(len(cloud))[:, None]
-        far = np.minimum(far, np.sqrt(igl.point_mesh_squared_distance(centers, cloud, ids)[0]))
-    length = np.array([_through(body, c, d) for c, d in zip(centers, inward, strict=True)])
-    plain = far > 1.5 * wall_mm
-    near = far > 0.75 * wall_mm
-    return Thickness(
-        float(length[plain].min()) if plain.any() else 0.0,
-        float(np.median(length[plain])) if plain.any() else 0.0,
-        # At the corners of raised letters single rays cut chords of any length: the least but half a percent.
-        float(np.quantile(length[near], 0.005)) if near.any() else 0.0,
-    )
+def thickness(points: Float, triangles: Ints, around: Built) -> Thickness:
+    """Twice the distance from the wall's middle to the surface, by exact distances to the final mesh."""
+    middle = np.ascontiguousarray(around.middle)
+    ball = 2 * np.sqrt(igl.point_mesh_squared_distance(middle, points, triangles)[0])
+    inside = igl.fast_winding_number(points, triangles, middle) > 0.5
+    wall = ball[inside] if around.crumbs else np.where(inside, ball, 0.0)
+    bridge = _bridge(around)
+    if not len(wall):
+        return Thickness(0.0, 0.0, bridge)
+    return Thickness(float(wall.min()), float(np.median(wall)), bridge)
 
 
-def _through(body: Manifold, start: Float, inward: Float) -> float:
-    begin = 1e-3
-    hits = body.ray_cast(tuple(start + begin * inward), tuple(start + 400 * inward))
-    crossed = [float((np.array(h.position) - start) @ inward) for h in hits]
-    # Leaving the solid: a face that looks the way the ray goes.
-    out = [d for d, h in zip(crossed, hits, strict=True) if np.array(h.normal) @ inward > 0]
-    return min(out) if out else np.inf
+def _bridge(around: Built) -> float | None:
+    """The least distance from an opening to another or to the rim."""
+    gaps = []
+    for k, opening in enumerate(around.openings):
+        others = np.concatenate([around.rim, *around.openings[k + 1 :]])
+        gaps.append(float(np.min(cKDTree(others).query(opening)[0])))
+    return min(gaps, default=None)
 
 
-def _sharp_edges(points: Float, triangles: Ints, normals: NDArray[np.float64]) -> Ints:
-    """Edges ``(e, 2)`` at which the surface turns by more than 50 degrees: borders of openings."""
-    edges, of_triangle, _ = edges_of(triangles)
-    face = np.repeat(np.arange(len(triangles)), 3)
-    order = np.argsort(of_triangle.reshape(-1), kind="stable")
-    first, second = face[order[0::2]], face[order[1::2]]
-    if len(first) != len(edges):
-        return edges[:0]
-    long_ = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1) > 0.3
-    turned = (normals[first] * normals[second]).sum(axis=1) < np.cos(np.radians(50.0))
-    chosen: Ints = edges[turned & long_]
-    return chosen
+def _feature(thick: Thickness, around: Built) -> str:
+    words = [f"wall {thick.least_mm:.2f} mm"]
+    words += [] if thick.bridge_mm is None else [f"narrowest bridge {thick.bridge_mm:.1f}"]
+    words += [f"letters {STROKE_MM:g}"] if around.letters else []
+    return ", ".join(words)

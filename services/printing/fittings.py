@@ -23,6 +23,7 @@ LUG_MM = (HOLE_MM + 2 * BRIDGE_MM, 4.0)  # wide, thick
 ROD_MM = 6.2  # the socket takes a 6 mm rod
 SOCKET_MM = (ROD_MM + 2 * BRIDGE_MM, 16.0, 12.0)  # across, long, how deep the rod goes
 RAISED_MM = 0.6
+STROKE_MM = 0.9  # of letters, see _letters
 LETTER_MM = 6.0
 _PX_PER_MM = 24
 _FAR_MM = 1000.0
@@ -147,6 +148,7 @@ def _emboss(work: Fitted, mark: str) -> None:
                 slab = shape.extrude(front - back + 4).translate((float(at[0]), float(at[1]), back - 2))
                 layer = slab ^ work.body.translate((0, 0, -RAISED_MM))
                 if keep_one(work, work.body + layer) is None:
+                    work.letters = True
                     work.notes.append(f"mark on the inside: {mark}")
                     return
     work.refused.append("mark: not made, the inside has no flat place for it")

@@ -8,7 +8,7 @@ the solid stays as it was.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import igl
 import numpy as np
@@ -30,13 +30,17 @@ _FORWARD = np.array((0.0, 0.0, 1.0))
 
 @dataclass
 class Fitted:
-    """A solid on its way. notes: what was made, what could not be and why. cuts: points on openings."""
+    """A solid on its way. notes: what was made, refused: what could not be and why. places: of the openings;
+    cuts: points of the mask's surface in each. letters: whether a mark was raised.
+    """
 
     body: Manifold
     notes: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     crumbs_mm3: float = 0.0
+    places: list[Place] = field(default_factory=list)
     cuts: list[Float] = field(default_factory=list)
+    letters: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class _Site:
         self.wall = wall
         self.landmarks = landmarks
         self.points, self.of, _ = sample(wall.sheet.points, wall.sheet.triangles, 1.0)
-        self.rim = _outer_rim(wall.triangles)
+        self.rim = outer_rim(wall.triangles)
 
     def at(self, name: str) -> Float:
         point: Float = self.wall.sheet.points[self.landmarks[name]]
@@ -95,7 +99,7 @@ class _Site:
         return float(np.sqrt(squared.min()))
 
 
-def _outer_rim(triangles: Ints) -> Ints:
+def outer_rim(triangles: Ints) -> Ints:
     """Edges ``(e, 2)`` of the longest open edge loop: the mask's outer rim, not its lids."""
     edges, _, shared = edges_of(triangles)
     free = edges[shared == 1]
@@ -144,6 +148,21 @@ def _inside(place: Place, points: Float) -> NDArray[np.bool_]:
     return deep
 
 
+def near_openings(work: Fitted, points: Float, margin_mm: float) -> NDArray[np.bool_]:
+    """Which points ``(n, 3)`` are in an opening or within a margin of its sides."""
+    near = np.zeros(len(points), np.bool_)
+    for place in work.places:
+        wide, high = place.size
+        grown = replace(
+            place,
+            size=(wide + 2 * margin_mm, high + 2 * margin_mm),
+            front=place.front + margin_mm,
+            depth=place.depth + margin_mm,
+        )
+        near |= _inside(grown, points)
+    return near
+
+
 def _first(work: Fitted, site: _Site, name: str, places: Iterator[Place | str]) -> None:
     """Cut the first of the places that will do."""
     why = "there is no place for it"
@@ -172,6 +191,7 @@ def _cut(work: Fitted, site: _Site, place: Place) -> str | None:
             return f"only {gap:.1f} mm would be left to the next opening"
     fault = keep_one(work, work.body - prism(place))
     if fault is None:
+        work.places.append(place)
         work.cuts.append(cut)
     return fault
 

@@ -29,6 +29,7 @@ from services.printing.surface import (
 TOUCHING_MM = 0.01
 SIMPLIFY_MM = 0.03  # tolerance of the decimation; what it moved is measured
 _LOOKS = 12
+_CUT_CORNERS = 0.22  # measured on 20 masks: with it the least wall is 96% of what was asked for, or more
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,14 @@ class Wall:
     between the eyes of the neutral mask, +Y up, the face looks along +Z.
 
     scale: millimeters of the solid for each meter of the mask. vertices: ``(V, 3)``, the evolved surface.
-    simplify_mm: how far decimation moved the surface, as measured.
+    wall_mm: as asked for. core: ``(n, 3)`` with the sheet's triangles, the middle of the wall. simplify_mm:
+    how far decimation moved the surface, as measured.
     """
 
     body: Manifold
+    wall_mm: float
     sheet: Sheet
+    core: Float
     vertices: Float
     triangles: Ints
     scale: float
@@ -63,6 +67,13 @@ class Wall:
 def voxel_for(wall_mm: float, wanted_mm: float) -> float:
     """Voxels that still resolve a thin wall."""
     return min(wanted_mm, wall_mm / 3)
+
+
+def built_mm(wall_mm: float, voxel_mm: float) -> float:
+    """How thick to build a wall that is to come out at ``wall_mm``: flat triangles between voxels cut off
+    what is round, by voxel ** 2 over eight times the radius in each of three directions.
+    """
+    return wall_mm + 2 * _CUT_CORNERS * voxel_mm**2 / (wall_mm / 2)
 
 
 def make_wall(
@@ -85,10 +96,12 @@ def make_wall(
     if order.height_mm is not None:
         scale = min(scale, order.height_mm / float(np.ptp(points[:, 1])))
     sheet = make_sheet(points * scale, corners)
-    sheet, scale = _fitted(sheet, scale, order)
-    progress("distance field")
     voxel = voxel_for(order.wall_mm, voxel_mm)
-    grid = wall_grid(sheet.core(order.wall_mm), sheet.triangles, order.wall_mm, voxel)
+    thick = built_mm(order.wall_mm, voxel)
+    sheet, scale = _fitted(sheet, scale, order, thick)
+    progress("distance field")
+    core = sheet.core(thick)
+    grid = wall_grid(core, sheet.triangles, thick, voxel)
     mended = mend(grid)
     progress("mesh")
     fine = mesh_of(grid)
@@ -100,7 +113,9 @@ def make_wall(
     vertices = points * scale
     return Wall(
         body,
+        order.wall_mm,
         sheet,
+        core,
         vertices,
         corners,
         scale,
@@ -110,10 +125,10 @@ def make_wall(
     )
 
 
-def _fitted(sheet: Sheet, scale: float, order: Order) -> tuple[Sheet, float]:
+def _fitted(sheet: Sheet, scale: float, order: Order, thick_mm: float) -> tuple[Sheet, float]:
     """Scale the sheet so that the finished wall, not the sheet, has the asked width (and fits the height)."""
     for _ in range(4):
-        extent = np.ptp(sheet.core(order.wall_mm), axis=0) + order.wall_mm
+        extent = np.ptp(sheet.core(thick_mm), axis=0) + thick_mm
         factor = order.width_mm / extent[0]
         if order.height_mm is not None:
             factor = min(factor, order.height_mm / extent[1])

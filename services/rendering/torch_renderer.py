@@ -25,6 +25,7 @@ _PICTURES = (
     32  # rendered together; more falls out of a core's cache, fewer pays more for each call into torch
 )
 _PIXELS = 1 << 20  # and no more than this, which bounds the memory of large pictures
+_TRIANGLES = 1 << 21  # and of fine meshes
 _FARTHEST_M = 1000.0
 
 Shape = tuple[int, int, int, int]
@@ -94,7 +95,7 @@ class TorchRenderer:
         # A mask that is not finite becomes one point: its triangles have no area, and nothing of it is drawn.
         safe = torch.where(out.usable[:, None, None], vertices, 0.0)
         landmarks = landmarks.to(self.device)
-        together = max(1, min(_PICTURES, _PIXELS // views.size_px**2))
+        together = self._together(views.size_px)
         view_step = max(1, min(len(views), together))
         mask_step = together // view_step
         for view_part, scene in self._scenes(views, view_step):
@@ -120,7 +121,7 @@ class TorchRenderer:
         safe = torch.where(usable[:, None, None], vertices, 0.0)
         out = self._empty(vertices.new_zeros(1, 1, 3), views, landmarks)
         landmarks = landmarks.to(self.device)
-        together = max(1, min(_PICTURES, _PIXELS // views.size_px**2))
+        together = self._together(views.size_px)
         for first in range(0, len(views), together):
             part = slice(first, first + together)
             scene = self._scene(views.take(part))
@@ -142,7 +143,7 @@ class TorchRenderer:
         size = views.size_px
         safe = torch.where(self.usable(vertices)[:, None, None], vertices, 0.0)
         found = torch.full((len(vertices), len(views), size, size), -1, device=self.device)
-        together = max(1, min(_PICTURES, _PIXELS // size**2))
+        together = self._together(size)
         for first in range(0, len(views), together):
             part = slice(first, first + together)
             scene = self._scene(views.take(part))
@@ -173,6 +174,10 @@ class TorchRenderer:
         self._develop(lambert, highlight, covered, None, scene, out)
         self._measure(x, y, depth, landmarks.to(self.device), covered, out)
         return out
+
+    def _together(self, size_px: int) -> int:
+        """How many pictures of that side to draw at a time."""
+        return max(1, min(_PICTURES, _PIXELS // size_px**2, _TRIANGLES // max(1, len(self.triangles))))
 
     def checked(self, vertices: Tensor) -> Tensor:
         """``vertices`` on this device as float32; :class:`BadInput` where the shape does not fit."""
