@@ -233,7 +233,6 @@ def ribs_cma_me(problem: Problem) -> None:
             x0=problem.start_mean(rng),
             sigma0=problem.sigma,
             ranker="2imp",
-            bounds=[(-problem.limit, problem.limit)] * problem.dimension,
             batch_size=18,
             seed=problem.seed + k,
         )
