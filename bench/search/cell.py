@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,8 @@ def run_cell(contender: str, task: str, variant: str, budget: int, held_out_view
         targets = {o.target: read_target(store, o.target) for o in opened.objectives if o.target}
         problem = Problem(opened, targets, budget, held_out_views)
     start = time.perf_counter()
-    try:
+    with suppress(BudgetSpent):
         CONTENDERS[contender].run(problem)
-    except BudgetSpent:
-        pass
     seconds = time.perf_counter() - start
     genome = None if problem.incumbent is None else problem.incumbent[1]
     final = None if genome is None else problem.held_out(genome, FINAL_VIEWS if held_out_views > 4 else 8)
@@ -56,7 +55,7 @@ def run_cell(contender: str, task: str, variant: str, budget: int, held_out_view
         "curve": [asdict(point) for point in problem.curve],
         "best_seen": problem.best_seen,
         "accepted_after": accepted_after(problem),
-        "final": final,
+        "final": None if final is None else asdict(final),
         "genome": None if genome is None else np.round(genome.astype(np.float64), 6).tolist(),
         "seconds": seconds,
         "scoring_s": problem.scoring_s,

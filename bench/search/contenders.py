@@ -15,7 +15,7 @@ GET = "make contenders"
 
 @dataclass(frozen=True)
 class Contender:
-    """run: spends the problem's budget; it ends with BudgetSpent. package: what must be importable, if any."""
+    """run: spends the problem's budget and ends with BudgetSpent. package: what it imports, if anything."""
 
     name: str
     settings: str
@@ -96,7 +96,7 @@ CONTENDERS: dict[str, Contender] = {
             "ribs-cma-me",
             "ribs CMA-ME as in its tutorial: 5 EvolutionStrategyEmitters (improvement ranking, batch 18 for "
             "36), GridArchive 20 x 20 over head width (mean gene) and roughness (mean square gene), sigma0 = "
-            "the spec's sigma, no bounds (it draws again until all 138 genes are within, which takes forever); genes "
+            "the spec's sigma, no bounds (it draws again until all genes are within, which takes forever); genes "
             "beyond the limit count as at the limit",
             library.ribs_cma_me,
             "ribs",

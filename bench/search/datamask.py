@@ -1,4 +1,4 @@
-"""datamask itself as a contender: the real coordinator over a record of its own, scoring through the problem."""
+"""datamask itself as a contender: the real coordinator over a record of its own, scored by the problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optimizers that anyone could take, each called as its own manual calls it. They maximize; see `contenders`."""
+"""Optimizers that anyone could take, each called as its own manual calls it; see `contenders`."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def pygmo_archipelago(problem: Problem) -> None:
     _FAILED.clear()
     pygmo.set_global_rng_seed(problem.seed)
     rng, stated, batch = problem.rng(), pygmo.problem(_PygmoMasks()), pygmo.bfe(_PygmoBatch())
-    islands = pygmo.archipelago(t=pygmo.ring(4))
+    islands = pygmo.archipelago(t=pygmo.ring())
     for k in range(4):
         swarm = pygmo.pso_gen(gen=5, seed=problem.seed + k)
         swarm.set_bfe(batch)

@@ -1,10 +1,10 @@
-"""What a contender is asked and charged for: scored views, with the views, objectives and fitness of a run."""
+"""What a contender is asked and charged for: scored views, with a run's own objectives and fitness."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,19 +32,25 @@ class BudgetSpent(Exception):
 
 
 @dataclass(frozen=True)
-class Point:
-    """Where a search stands after ``views`` scored views. fitness: of its incumbent, on the ranking views.
+class Seen:
+    """How one mask fares under held-out views.
 
-    accepted: share of held-out views in which the incumbent is accepted. hog, mmod: shares that each detector
-    sees. distance: median over the views that HOG sees, where the task has a target.
+    accepted: share of them in which it is accepted. hog, mmod: shares in which each detector sees a face.
+    distance: median over the views that HOG sees, where the task has a target.
     """
 
-    views: int
-    fitness: float
     accepted: float
     hog: float
     mmod: float
     distance: float | None
+
+
+@dataclass(frozen=True)
+class Point(Seen):
+    """Where a search stands after ``views`` scored views. fitness: of its incumbent, on the ranking views."""
+
+    views: int
+    fitness: float
 
 
 class Problem:
@@ -140,13 +146,13 @@ class Problem:
         best, genome = self.incumbent
         if not self.curve or best > self.curve[-1].fitness:
             seen = self.held_out(genome, self._held_out_views)
-            self.curve.append(Point(self.spent, best, **seen))
+            self.curve.append(Point(seen.accepted, seen.hog, seen.mmod, seen.distance, self.spent, best))
         else:
             last = self.curve[-1]
-            self.curve.append(Point(**{**asdict(last), "views": self.spent}))
+            self.curve.append(replace(last, views=self.spent))
 
-    def held_out(self, genome: Floats, count: int) -> dict[str, float | None]:
-        """How the machines take one mask under held-out views, not charged: the last fields of a Point."""
+    def held_out(self, genome: Floats, count: int) -> Seen:
+        """How the machines take one mask under held-out views, not charged."""
         batch = Batch(self.opened.plan, genome[None], HELD_OUT_SEED + self.seed, count)
         scores = self._scorer.score(batch)
         by_kind = {(m.kind, m.model): scores.raw[k, 0] for k, m in enumerate(self.opened.plan.measures)}
@@ -154,12 +160,12 @@ class Problem:
         mmod = by_kind["detect", "dlib-mmod"] > 0
         distance = by_kind.get(("identity", "dlib-resnet"))
         accepted = hog & mmod if distance is None else hog & (distance <= IDENTITY_DISTANCE)
-        return {
-            "accepted": float(accepted.mean()),
-            "hog": float(hog.mean()),
-            "mmod": float(mmod.mean()),
-            "distance": None if distance is None or not hog.any() else float(np.median(distance[hog])),
-        }
+        return Seen(
+            accepted=float(accepted.mean()),
+            hog=float(hog.mean()),
+            mmod=float(mmod.mean()),
+            distance=None if distance is None or not hog.any() else float(np.median(distance[hog])),
+        )
 
     @property
     def share(self) -> float:

@@ -27,7 +27,7 @@ def read_cells(folder: Path) -> list[Cell]:
 
 
 def rows_of(cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """One row a task and contender, over its cells. Medians count "never accepted" as infinite, given as None.
+    """One row a task and contender. Medians count "never accepted" as infinite, which is given as None.
 
     accepted: cells in which an incumbent was accepted at all. final: median share of the final held-out views
     in which the last incumbent is accepted.

@@ -1,4 +1,4 @@
-"""What the contenders are set to do: the specs of examples/, with nothing changed but seed, budget and photo."""
+"""What the contenders are set to do: the specs of examples/, with no change but seed, budget and photo."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 Storn and Price, "Differential Evolution", Journal of Global Optimization 11, 1997. The mutation
 "current-to-pbest/1" is that of Zhang and Sanderson, "JADE: Adaptive Differential Evolution With Optional
-External Archive", IEEE Transactions on Evolutionary Computation 13(5), 2009, equation 4 (without the archive and
-the adaptation); the factor is dithered for every genome.
+External Archive", IEEE Transactions on Evolutionary Computation 13(5), 2009, equation 4 (without the archive
+and the adaptation); the factor is dithered for every genome.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from coordinator.optimizers.base import AskTell, Doubles, Floats, Ints, Setup, S
 _FACTOR = (0.4, 0.9)
 _CROSSOVER_RATE = 0.9
 _BEST_SHARE = 0.2
-# A member keeps its place by the fitness that it once had, under other views: one lucky view set would keep it
-# there for good. So what it once had pales in every generation, toward the median of the challengers.
+# A member keeps its place by the fitness that it once had, under other views: one lucky view set would keep
+# it there for good. So what it once had pales in every generation, toward the median of the challengers.
 _FORGETTING = 0.1
 
 
