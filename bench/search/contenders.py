@@ -96,7 +96,7 @@ CONTENDERS: dict[str, Contender] = {
             "ribs-cma-me",
             "ribs CMA-ME as in its tutorial: 5 EvolutionStrategyEmitters (improvement ranking, batch 18 for "
             "36), GridArchive 20 x 20 over head width (mean gene) and roughness (mean square gene), sigma0 = "
-            "the spec's sigma, no bounds (it draws again until all genes are within, which takes forever); genes "
+            "the spec's sigma, no bounds (it would draw again, forever, until all genes are within); genes "
             "beyond the limit count as at the limit",
             library.ribs_cma_me,
             "ribs",
