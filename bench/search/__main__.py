@@ -1,7 +1,8 @@
 """``python -m bench.search``: run the cells that are missing, then write the summary.
 
 Every cell is a process of its own and a file of its own, written when it is done. Ctrl-C loses the cell under
-work and no other; the same command goes on where it stopped. A whole table takes a day on two cores.
+work and no other; the same command goes on where it stopped. A whole table takes very long: begin
+with one variant.
 
     python -m bench.search --tasks archetype --contenders random pycma datamask --variants 1 2 3
     python -m bench.search --summary-only --page docs/search.md

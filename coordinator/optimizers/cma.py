@@ -24,7 +24,8 @@ class Cma(AskTell):
 
     Migrants come in as in :class:`~coordinator.optimizers.sep_cma.SepCma`, their length measured with the
     full matrix. With g genes a checkpoint holds g x g numbers for each such island, and a generation costs
-    g cubed. Its bits hang on the linear algebra library that numpy was built with, as a scorer's hang on torch.
+    g cubed. Its bits hang on the linear algebra library that numpy was built with, as a scorer's
+    hang on torch.
     """
 
     name: ClassVar[str] = "cma"
