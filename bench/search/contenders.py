@@ -36,8 +36,8 @@ CONTENDERS: dict[str, Contender] = {
         Contender("random", "fresh noise, 16 a batch: what the budget alone finds", library.random_search),
         Contender(
             "deap-ga",
-            "DEAP eaSimple as in its manual: tournament 3, cxBlend 0.5 at rate 0.5, mutGaussian sigma 1 (the "
-            "spread of noise, or the spec's sigma) at 0.2 a genome and 0.05 a gene, population 48",
+            "DEAP eaSimple as in its manual: tournament 3, cxBlend 0.5 at rate 0.5, mutGaussian sigma 1 (from "
+            "the neutral head the spec's sigma) at 0.2 a genome and 0.05 a gene, population 48",
             library.deap_ga,
             "deap",
         ),
@@ -95,7 +95,7 @@ CONTENDERS: dict[str, Contender] = {
         Contender(
             "ribs-cma-me",
             "ribs CMA-ME as in its tutorial: 5 EvolutionStrategyEmitters (improvement ranking, batch 18 for "
-            "36), GridArchive 20 x 20 over head width (mean gene) and roughness (mean square gene), sigma0 = "
+            "36), GridArchive 20 x 20 over the mean of the genes and of their squares, sigma0 = "
             "the spec's sigma, no bounds (it would draw again, forever, until all genes are within); genes "
             "beyond the limit count as at the limit",
             library.ribs_cma_me,

@@ -38,12 +38,12 @@ def deap_ga(problem: Problem) -> None:
         return [(float(f),) for f in problem.evaluate(np.array(people))] if people else []
 
     random.seed(problem.seed)  # DEAP draws from Python's own
-    spread = problem.spread if problem.from_noise else problem.sigma
+    sigma = 1.0 if problem.from_noise else problem.sigma
     box = base.Toolbox()
     box.register("map", score)
     box.register("evaluate", lambda person: (0.0,))  # what it is, `map` knows
     box.register("mate", tools.cxBlend, alpha=0.5)
-    box.register("mutate", tools.mutGaussian, mu=0.0, sigma=spread / 1.2, indpb=0.05)
+    box.register("mutate", tools.mutGaussian, mu=0.0, sigma=sigma, indpb=0.05)
     box.register("select", tools.selTournament, tournsize=3)
     people = [Person(genes.tolist()) for genes in problem.start_population(problem.rng(), 48)]
     algorithms.eaSimple(people, box, cxpb=0.5, mutpb=0.2, ngen=10**6, verbose=False)
