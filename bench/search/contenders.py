@@ -36,7 +36,7 @@ CONTENDERS: dict[str, Contender] = {
         Contender("random", "fresh noise, 16 a batch: what the budget alone finds", library.random_search),
         Contender(
             "deap-ga",
-            "DEAP eaSimple as in its manual: tournament 3, cxBlend 0.5 at rate 0.5, mutGaussian sigma 1 (from "
+            "DEAP eaSimple as in its manual: tournament 3, cxBlend 0.5 at 0.5, mutGaussian sigma 1 (from "
             "the neutral head the spec's sigma) at 0.2 a genome and 0.05 a gene, population 48",
             library.deap_ga,
             "deap",
