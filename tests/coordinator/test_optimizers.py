@@ -10,6 +10,8 @@ from services.errors import BadInput
 from services.storage.codec import decode, encode
 
 ALL = sorted(OPTIMIZERS)
+# They draw around one mean, so that noise is where that mean is.
+AROUND_A_MEAN = ("sep-cma", "cma", "snes")
 LEARNING = sorted(set(ALL) - {"random"})
 D, N = 12, 16
 
@@ -159,7 +161,7 @@ def test_a_bad_setup_names_the_argument():
 def test_noise_has_its_spread_and_neutral_its_middle(name):
     starts = np.stack([make(name, seed=s, limit=None, sigma=0.3).ask() for s in range(60)])
     # Over seeds every gene is N(0, 1.2); CMA's own draws add sigma.
-    expected = np.hypot(1.2, 0.3) if name == "sep-cma" else 1.2
+    expected = np.hypot(1.2, 0.3) if name in AROUND_A_MEAN else 1.2
     assert abs(starts[:, 0].std() / expected - 1) < 0.1
     assert abs(starts[:, 0].mean()) < 0.15
     neutral = np.stack([make(name, start="neutral", seed=s, limit=None, sigma=0.3).ask() for s in range(20)])
@@ -171,7 +173,7 @@ def test_noise_has_its_spread_and_neutral_its_middle(name):
 def test_migrants_are_marked_and_close_ones_come_unchanged(name):
     optimizer = make(name)
     live(optimizer, 5, np.random.default_rng(0))
-    near = np.clip(optimizer.mean if name == "sep-cma" else np.zeros(D), -3, 3)
+    near = np.clip(optimizer.mean if name in AROUND_A_MEAN else np.zeros(D), -3, 3)
     migrants = (near + np.linspace(-1e-3, 1e-3, 3)[:, None]).astype(np.float32)
     optimizer.inject(migrants[:1])
     optimizer.inject(migrants[1:])
@@ -264,4 +266,6 @@ def test_migrants_help(name):
             optimizer.tell(genomes, value(genomes))
         return value(optimizer.ask()).mean()
 
-    assert np.mean([life(s, True) for s in range(6)]) > np.mean([life(s, False) for s in range(6)]) / 2
+    # CMA and SNES at their own slow rates: measured 1.96 and 1.57.
+    times = 1.4 if name in ("cma", "snes") else 2
+    assert np.mean([life(s, True) for s in range(6)]) > np.mean([life(s, False) for s in range(6)]) / times

@@ -53,7 +53,7 @@ def test_filled_in_spec_parses_to_itself(tmp_path: Path) -> None:
         (DETECT + "[views]\nyaw_deg = [20, -20]", ["yaw_deg"]),
         (DETECT + "[views]\nyaw_deg = 20", ["yaw_deg", "[low, high]"]),
         (DETECT + "[search]\nislands = 0", ["[search] islands: ", "greater than or equal to 1", "given: 0"]),
-        (DETECT + '[search]\noptimizers = ["cma"]', ["[search.optimizers] 0: ", "'sep-cma'"]),
+        (DETECT + '[search]\noptimizers = ["pso"]', ["[search.optimizers] 0: ", "'sep-cma'"]),
         (DETECT + "[migration]\ncount = 30", ["count = 30", "population = 24"]),
         (DETECT + '[mask]\nbasis = "makehuman"', ["makehuman-mask-1"]),
         ('[[objective]]\nkind = "detect"\nmodel = "dlib-hogg"', ["dlib-hogg", "dlib-hog"]),

@@ -1,0 +1,128 @@
+"""``python -m bench.search``: run the cells that are missing, then write the summary.
+
+Every cell is a process of its own and a file of its own, written when it is done. Ctrl-C loses the cell under
+work and no other; the same command goes on where it stopped. A whole table takes very long: begin
+with one variant.
+
+    python -m bench.search --tasks archetype --contenders random pycma datamask --variants 1 2 3
+    python -m bench.search --summary-only --page docs/search.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bench.evidence import ROOT
+from bench.memory import measure
+from bench.search.contenders import CONTENDERS
+from bench.search.summary import page, summarize, verdict
+from bench.search.tasks import TASKS
+from bench.throughput import write
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell to be run. budget: scored views."""
+
+    contender: str
+    task: str
+    variant: str
+    budget: int
+    held_out_views: int
+
+    def path(self, folder: Path) -> Path:
+        """Where the cell is kept. Cells of another budget are other cells."""
+        return (
+            folder / f"{self.task}-{self.variant}-{self.contender}-{self.budget}-{self.held_out_views}.json"
+        )
+
+
+def jobs_of(options: argparse.Namespace) -> list[Job]:
+    """All cells that are asked for; every contender's first variant before any second, to see early."""
+    jobs = []
+    for name in options.tasks:
+        task = TASKS[name]
+        variants = [v for v in task.variants if not options.variants or v in options.variants]
+        for variant in variants:
+            for contender in options.contenders:
+                if CONTENDERS[contender].missing is None:
+                    budget = options.budget or task.budget
+                    jobs.append(Job(contender, name, variant, budget, options.held_out))
+    return jobs
+
+
+def run_job(job: Job, folder: Path) -> str | None:
+    """Run one cell in a process and add its memory. Returns what went wrong, in a line, or None."""
+    path = job.path(folder)
+    part = path.with_suffix(".unfinished")
+    words = [job.contender, job.task, job.variant, str(job.budget), str(job.held_out_views), str(part)]
+    usage = measure([sys.executable, "-m", "bench.search.cell", *words], ROOT)
+    if usage.exit_code != 0 or not part.exists():
+        return f"{path.stem}: exit {usage.exit_code}; its message stands above"
+    write({**json.loads(part.read_text()), "peak_mb": usage.peak_mb}, path)
+    part.unlink()
+    return None
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        "python -m bench.search", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
+    parser.add_argument("--contenders", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS))
+    parser.add_argument("--variants", nargs="+", help="noise seeds or portraits (default: all five)")
+    parser.add_argument("--budget", type=int, help="scored views a cell (default: 12000, identity 26000)")
+    parser.add_argument("--held-out", type=int, default=40, help="held-out views (default: %(default)s)")
+    parser.add_argument("--cells", type=Path, default=ROOT / "runs" / "search", help="folder of the cells")
+    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "search.json")
+    parser.add_argument("--images", type=Path, default=ROOT / "docs" / "images")
+    parser.add_argument("--page", type=Path, help="write the tables between the marks of this page")
+    parser.add_argument("--summary-only", action="store_true", help="run nothing")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run, summarize, print. Exit code 1 where a cell failed, 130 after Ctrl-C."""
+    options = _arguments(argv)
+    console = Console(stderr=True)
+    for name in options.contenders:
+        if (line := CONTENDERS[name].missing) is not None:
+            console.print(f"left out: {line}", style="yellow", highlight=False)
+    options.cells.mkdir(parents=True, exist_ok=True)
+    jobs = [] if options.summary_only else jobs_of(options)
+    failures = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    try:
+        with Progress(*columns, console=console) as progress:
+            bar = progress.add_task("cells", total=len(jobs), visible=bool(jobs))
+            for job in jobs:
+                progress.update(bar, description=f"{job.task} {job.variant}: {job.contender}")
+                if not job.path(options.cells).exists():
+                    failure = run_job(job, options.cells)
+                    if failure is not None:
+                        failures.append(failure)
+                        console.print(failure, style="red", highlight=False)
+                progress.advance(bar)
+    except KeyboardInterrupt:
+        console.print("interrupted; the same command goes on with the cells that are missing")
+        return 130
+    if not any(options.cells.glob("*.json")):
+        console.print("no cell is there yet")
+        return 1
+    rows = summarize(options.cells, options.out, options.images, options.page)
+    print(page(rows))
+    for name in options.tasks:
+        console.print(f"{name}: {verdict(rows, name)}", highlight=False)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""Who takes part: a name, its settings in words, what it needs, and how it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from bench.search import library
+from bench.search.datamask import islands
+from bench.search.problem import Problem
+
+GET = "make contenders"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """run: spends the problem's budget and ends with BudgetSpent. package: what it imports, if anything."""
+
+    name: str
+    settings: str
+    run: Callable[[Problem], None]
+    package: str | None = None
+
+    @property
+    def missing(self) -> str | None:
+        """How to get it, in one line; None where it is here."""
+        if self.package is None or find_spec(self.package) is not None:
+            return None
+        return f"{self.name}: the package '{self.package}' is not installed; get it with: {GET}"
+
+
+CONTENDERS: dict[str, Contender] = {
+    c.name: c
+    for c in (
+        Contender("random", "fresh noise, 16 a batch: what the budget alone finds", library.random_search),
+        Contender(
+            "deap-ga",
+            "DEAP eaSimple as in its manual: tournament 3, cxBlend 0.5 at 0.5, mutGaussian sigma 1 (from "
+            "the neutral head the spec's sigma) at 0.2 a genome and 0.05 a gene, population 48",
+            library.deap_ga,
+            "deap",
+        ),
+        Contender(
+            "pycma",
+            "pycma 4 defaults: population 4 + 3 ln d = 18, sigma0 a quarter of the domain as its manual says "
+            "(1.5; from the neutral head the spec's sigma), bounds [-limit, limit]",
+            library.pycma_recommended,
+            "cma",
+        ),
+        Contender(
+            "pycma-small",
+            "pycma 4 defaults but sigma0 = the spec's sigma, as datamask has it",
+            library.pycma_small,
+            "cma",
+        ),
+        Contender(
+            "cmaes-sep",
+            "cmaes SepCMA defaults: population 18, sigma = the spec's sigma, bounds by resampling",
+            library.cmaes_sep,
+        ),
+        Contender(
+            "pymoo-ga",
+            "pymoo GA defaults but population 48 for 100: tournament, SBX and polynomial mutation, survival "
+            "of the fittest",
+            library.pymoo_ga,
+            "pymoo",
+        ),
+        Contender(
+            "pymoo-de",
+            "pymoo DE as in its manual but population 48 for 100: DE/rand/1/bin, CR 0.3, dither vector",
+            library.pymoo_de,
+            "pymoo",
+        ),
+        Contender(
+            "evotorch-snes",
+            "EvoTorch SNES defaults: population 4 + 3 ln d, stdev_init = the spec's sigma",
+            library.evotorch_snes,
+            "evotorch",
+        ),
+        Contender(
+            "evotorch-xnes",
+            "EvoTorch XNES defaults: population 4 + 3 ln d, stdev_init = the spec's sigma",
+            library.evotorch_xnes,
+            "evotorch",
+        ),
+        Contender(
+            "pygmo-archipelago",
+            "pygmo archipelago: 4 islands on a ring, pso_gen defaults (the one of its algorithms that hands "
+            "a whole generation to a batch evaluator), population 16 each, migration after every 5 "
+            "generations, islands in turn so that the outcome does not depend on timing",
+            library.pygmo_archipelago,
+            "pygmo",
+        ),
+        Contender(
+            "ribs-cma-me",
+            "ribs CMA-ME as in its tutorial: 5 EvolutionStrategyEmitters (improvement ranking, batch 18 for "
+            "36), GridArchive 20 x 20 over the mean of the genes and of their squares, sigma0 = "
+            "the spec's sigma, no bounds (it would draw again, forever, until all genes are within); genes "
+            "beyond the limit count as at the limit",
+            library.ribs_cma_me,
+            "ribs",
+        ),
+        Contender(
+            "datamask",
+            "the spec in examples/ as it is: islands, optimizers, migration, ranking; as many generations as "
+            "the budget allows",
+            islands(),
+        ),
+    )
+}
+
+
+def here(names: list[str]) -> Iterator[Contender]:
+    """Those of the given names that can run."""
+    for name in names:
+        if CONTENDERS[name].missing is None:
+            yield CONTENDERS[name]

@@ -1,0 +1,82 @@
+"""datamask itself as a contender: the real coordinator over a record of its own, scored by the problem."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bench.search.problem import BudgetSpent, Problem
+from coordinator.evolution import Evolution
+from coordinator.executor import Finished, Progress, Traffic
+from coordinator.record import Record
+from coordinator.run import open_run
+from coordinator.seeds import ranking_seed
+from coordinator.spec import Spec, parse_spec
+from services.storage import open_store
+from worker.plan import decode_batch
+
+MORE_THAN_ENOUGH = 100_000  # generations: the budget ends the search
+
+
+class _Charged:
+    """An executor that scores batches here, in the order in which they come, and has them charged."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._waiting: deque[tuple[str, bytes]] = deque()
+
+    def submit(self, batch: str, label: str, data: bytes | None = None) -> None:
+        if data is None:
+            raise ValueError(f"{label}: expected the batch itself")
+        self._waiting.append((batch, data))
+
+    def wait(self) -> Finished:
+        name, data = self._waiting.popleft()
+        problem = self._problem
+        batch = decode_batch(data, name)
+        cost = len(batch.genomes) * batch.view_count
+        scores = problem.score(batch, cost)
+        note = problem.ranked if batch.view_seed == ranking_seed(problem.seed) else problem.told
+        note(batch.genomes, problem.values(scores))
+        return Finished(name, cost, data=scores.encoded({}))
+
+    def realize(self, job: str, label: str, progress: Progress | None = None) -> None:
+        raise NotImplementedError("a contender makes no pictures")
+
+    def realized(self, job: str, *, wait: bool = False) -> Finished | None:
+        return None
+
+    def traffic(self) -> Traffic:
+        return Traffic(in_flight=len(self._waiting))
+
+    def fingerprint(self) -> dict[str, str] | None:
+        return None
+
+    def close(self) -> None:
+        self._waiting.clear()
+
+
+def islands(overrides: Sequence[tuple[str, str, object]] = ()) -> Callable[[Problem], None]:
+    """A contender: the problem's spec, with (table, key, value) changed in its search."""
+
+    def run(problem: Problem) -> None:
+        spec = changed(problem.opened.spec, [("search", "generations", MORE_THAN_ENOUGH), *overrides])
+        with tempfile.TemporaryDirectory(prefix="datamask-search-") as folder:
+            opened = open_run(spec, Record(open_store(Path(folder)).sub("run")), resume=False)
+            opened.record.take_over()
+            Evolution(
+                spec, opened.record, opened.plan, opened.objectives, problem.dimension, _Charged(problem)
+            ).run()
+        raise BudgetSpent
+
+    return run
+
+
+def changed(spec: Spec, overrides: Sequence[tuple[str, str, object]]) -> Spec:
+    """The spec with some values changed, checked anew."""
+    table = spec.table()
+    for name, key, value in overrides:
+        table.setdefault(name, {})[key] = value
+    return parse_spec(table, "bench.search")

@@ -1,0 +1,188 @@
+"""Many cells into one table, plots with quantile bands, and a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.marks import write_between
+from bench.search.contenders import CONTENDERS
+from bench.search.tasks import TASKS
+from bench.throughput import write
+
+FORMAT = 1
+FIRST_MARK, LAST_MARK = "<!-- search -->", "<!-- end of search -->"
+OURS = "datamask"
+Cell = Mapping[str, Any]
+
+
+def read_cells(folder: Path) -> list[Cell]:
+    """All cells of a folder, by file name."""
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+
+
+def rows_of(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """One row a task and contender. Medians count "never accepted" as infinite, which is given as None.
+
+    accepted: cells in which an incumbent was accepted at all. final: median share of the final held-out views
+    in which the last incumbent is accepted.
+    """
+    rows = []
+    for task in TASKS:
+        for name in CONTENDERS:
+            mine = [c for c in cells if c["task"] == task and c["contender"] == name]
+            if not mine:
+                continue
+            after = [np.inf if c["accepted_after"] is None else float(c["accepted_after"]) for c in mine]
+            finals = [c["final"]["accepted"] for c in mine if c["final"]]
+            peaks = [c["peak_mb"] for c in mine if c["peak_mb"] is not None]
+            rows.append(
+                {
+                    "task": task,
+                    "contender": name,
+                    "variants": [c["variant"] for c in mine],
+                    "budget": sorted({c["budget"] for c in mine}),
+                    "accepted": sum(np.isfinite(after).tolist()),
+                    "accepted_after": [_finite(a) for a in after],
+                    "median_views": _finite(_middle(after)),
+                    "final": _median(finals),
+                    "fitness": _median([c["curve"][-1]["fitness"] for c in mine if c["curve"]]),
+                    "seconds": _median([c["seconds"] for c in mine]),
+                    "own_s": _median([c["seconds"] - c["scoring_s"] for c in mine]),
+                    "peak_mb": max(peaks, default=None),
+                    "settings": mine[0]["settings"],
+                }
+            )
+    return rows
+
+
+def _middle(values: Sequence[float]) -> float:
+    """The median; infinite where it would lie between a number and infinity."""
+    ordered = sorted(values)
+    low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+    return low if low == high else (low + high) / 2
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return float(np.median(values)) if len(values) else None
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def verdict(rows: Sequence[Mapping[str, Any]], task: str) -> str:
+    """datamask's median views to acceptance beside the best other contender's, in words."""
+    mine = next((r for r in rows if r["task"] == task and r["contender"] == OURS), None)
+    others = [r for r in rows if r["task"] == task and r["contender"] != OURS]
+    if mine is None or not others:
+        return "not enough cells to compare."
+    best = min(others, key=lambda r: np.inf if r["median_views"] is None else r["median_views"])
+    said = f"{OURS}: {_views(mine['median_views'])}; best other, {best['contender']}: "
+    said += f"{_views(best['median_views'])}"
+    if mine["median_views"] is not None and best["median_views"] is not None:
+        said += f"; ratio {mine['median_views'] / best['median_views']:.2f}"
+    return f"{said}."
+
+
+def _views(value: float | None) -> str:
+    return "not within the budget" if value is None else f"{value:,.0f} views"
+
+
+def on_grid(cells: Sequence[Cell], key: str, grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Curves (cells, grid) of a field of the points; nan before a cell's first one."""
+    curves = np.full((len(cells), len(grid)), np.nan)
+    for row, cell in enumerate(cells):
+        views = np.array([p["views"] for p in cell["curve"]])
+        values = np.array([p[key] for p in cell["curve"]], np.float64)
+        index = np.searchsorted(views, grid, side="right") - 1
+        known = index >= 0
+        curves[row, known] = values[index[known]]
+    return curves
+
+
+def plot(cells: Sequence[Cell], task: str, path: Path) -> None:
+    """Fitness and accepted share against scored views: medians, and bands from quartile to quartile."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    mine = [c for c in cells if c["task"] == task]
+    grid = np.linspace(0, max(c["budget"] for c in mine), 121)
+    figure, axes = pyplot.subplots(1, 2, figsize=(12, 5), layout="constrained")
+    names = [name for name in CONTENDERS if any(c["contender"] == name for c in mine)]
+    colors = pyplot.get_cmap("tab20")(np.linspace(0, 1, max(len(names), 2)))
+    panels = (("fitness", "fitness on the ranking views"), ("accepted", "share of held-out views accepted"))
+    for axis, (key, label) in zip(axes, panels, strict=True):
+        for color, name in zip(colors, names, strict=False):
+            curves = on_grid([c for c in mine if c["contender"] == name], key, grid)
+            known = ~np.isnan(curves).any(axis=0)
+            if not known.any():
+                continue
+            low, middle, high = np.quantile(curves[:, known], [0.25, 0.5, 0.75], axis=0)
+            axis.plot(grid[known], middle, color=color, label=name, lw=3 if name == OURS else 1.5)
+            axis.fill_between(grid[known], low, high, color=color, alpha=0.12, lw=0)
+        axis.set(xlabel="scored views", ylabel=label)
+        axis.grid(alpha=0.3)
+    axes[0].legend(fontsize=8)
+    figure.suptitle(f"{task}: {TASKS[task].title}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def page(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The tables as Markdown."""
+    lines: list[str] = []
+    for task in TASKS:
+        mine = [r for r in rows if r["task"] == task]
+        if not mine:
+            continue
+        budgets = sorted({b for r in mine for b in r["budget"]})
+        lines += [
+            f"### {task}: {TASKS[task].title}",
+            "",
+            f"Budget: {', '.join(f'{b:,}' for b in budgets)} scored views. Median views to acceptance, "
+            f"{verdict(rows, task)}",
+            "",
+            "| contender | accepted | median views to acceptance | accepted share at the end | fitness | "
+            "seconds | of these its own | peak MB |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
+        for r in mine:
+            lines.append(
+                f"| {r['contender']} | {r['accepted']} of {len(r['variants'])} | "
+                f"{_cell(r['median_views'], ',.0f')} | {_cell(r['final'], '.0%')} | "
+                f"{_cell(r['fitness'], '.2f')} | {_cell(r['seconds'], '.0f')} | {_cell(r['own_s'], '.1f')} | "
+                f"{_cell(r['peak_mb'], '.0f')} |"
+            )
+        lines += ["", f"![{task}](images/search-{task}.png)", ""]
+    settings = dict.fromkeys((r["contender"], r["settings"]) for r in rows)
+    lines += ["Settings:", "", *(f"- **{name}**: {said}." for name, said in settings), ""]
+    return "\n".join(lines)
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def summarize(folder: Path, out: Path, images: Path, document: Path | None) -> list[dict[str, Any]]:
+    """Write JSON and plots, and the page between its marks; return the rows."""
+    cells = read_cells(folder)
+    rows = rows_of(cells)
+    write({"format": FORMAT, "rows": rows, "cells": [_slim(c) for c in cells]}, out)
+    for task in {c["task"] for c in cells}:
+        plot(cells, task, images / f"search-{task}.png")
+    if document is not None:
+        write_between(document, FIRST_MARK, LAST_MARK, page(rows))
+    return rows
+
+
+def _slim(cell: Cell) -> dict[str, Any]:
+    return {k: v for k, v in cell.items() if k not in ("genome", "settings", "best_seen")}

@@ -1,0 +1,48 @@
+"""What the contenders are set to do: the specs of examples/, with no change but seed, budget and photo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.evidence import ROOT, portraits
+from coordinator.spec import Spec, load_spec
+
+CONSENT = "nobody: a published photograph, used to test the software only"
+PORTRAITS = ("astronaut", "group-1", "group-2", "group-3", "group-4")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One problem. variants: noise seeds, or portraits. budget: scored views that a contender may spend."""
+
+    name: str
+    title: str
+    variants: tuple[str, ...]
+    budget: int
+    spec: Callable[[str], Spec]
+
+
+def _archetype(variant: str) -> Spec:
+    return load_spec(ROOT / "examples" / "archetype.toml", seed=int(variant))
+
+
+def _identity(variant: str) -> Spec:
+    path = ROOT / "examples" / "portrait.toml"
+    if variant == "astronaut":
+        return load_spec(path)
+    photos = portraits()
+    if variant not in photos:
+        raise SystemExit(f"portrait {variant}: expected one of {', '.join(photos)}")
+    return load_spec(
+        path, targets=[photos[variant]], consent=CONSENT, overrides=[f'consent.subject="{variant}"']
+    )
+
+
+TASKS = {
+    task.name: task
+    for task in (
+        Task("archetype", "any face at all, from noise", ("1", "2", "3", "4", "5"), 12_000, _archetype),
+        Task("identity", "one face, from the neutral head", PORTRAITS, 26_000, _identity),
+    )
+}
