@@ -67,7 +67,15 @@ class Likeness:
 
 
 def evolve(spec: str, name: str, store: Path, sets: Sequence[str], more: Sequence[str] = ()) -> None:
-    """``datamask evolve`` in a process of its own, on one thread; goes on with a run that is there."""
+    """``datamask evolve`` in a process of its own, on one thread; goes on with a run that is there.
+
+    A run that is done is taken as it is, also where later versions of the spec know more keys.
+    """
+    from coordinator.record import Record
+    from services.storage import open_store
+
+    if (store / name / "HEAD").exists() and Record(open_store(store).sub(name)).head().done:
+        return
     command = [sys.executable, "-m", "coordinator.cli", "evolve", str(ROOT / "examples" / spec), "--quiet"]
     command += ["--store", str(store), "--run", name, "--resume", *more]
     command += [word for s in sets for word in ("--set", s)]
