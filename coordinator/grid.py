@@ -46,7 +46,7 @@ class Grid:
         low, high = np.array(self.ranges, np.float64).T
         cells = np.array(self.cells)
         along = (cells * (measures - low) + _EPSILON) / (high - low)
-        return np.clip(along.astype(np.int64), 0, cells - 1)
+        return np.asarray(np.clip(along.astype(np.int64), 0, cells - 1), np.int64)
 
     def index(self, measures: Doubles) -> Ints:
         """The cell (n,) of masks of these finite measures (n, k)."""

@@ -128,7 +128,7 @@ def bred_spec(
     before = parse_spec(old, f"{parent.url}/run.toml")
     if spec.mask.basis != before.mask.basis:
         raise BadInput(
-            f"--set mask.basis: the masks are of {before.mask.basis}, and genomes of one basis mean nothing in "
+            f"--set mask.basis: the masks are of {before.mask.basis}; genomes of one basis mean nothing in "
             "another"
         )
     said = [(o.kind, o.model, o.images, o.subject, o.combine) for o in spec.objective]
@@ -136,7 +136,7 @@ def bred_spec(
         (o.kind, o.model, o.images, o.subject, o.combine) for o in before.objective
     ]:
         raise BadInput(
-            "--set objective: a run toward a person's face keeps the faces and machines of the run that it is "
+            "--set objective: a run toward a person's face keeps the faces and machines of the run it is "
             "bred from, for only their embeddings are kept; weights and thresholds may change"
         )
     if spec.consent != before.consent and spec.identity:

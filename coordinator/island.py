@@ -209,7 +209,7 @@ class Island:
 
     def _judged(self, genomes: Float, scores: Scores) -> Fitness:
         """Fitness as the machines have it, less what the dial takes; a vetoed mask has the worst."""
-        result = fitness(self.objectives, scores.raw, scores.between, scores.status == OK)
+        result = fitness(self.objectives, list(scores.raw), scores.between, scores.status == OK)
         total, mask = result.fitness, self.spec.mask
         if mask.abstraction:
             total = total - dial.loss(mask.abstraction, mask.basis, mask.spread, mask.limit, genomes)

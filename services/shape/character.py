@@ -126,7 +126,7 @@ def character(basis_id: str, genomes: NDArray[np.floating]) -> Doubles:
     """
     forms = _forms(basis_id)
     weights = np.asarray(genomes, np.float64)
-    finite = np.isfinite(weights).all(axis=1)
+    finite = np.asarray(np.isfinite(weights).all(axis=1))
     weights = np.where(finite[:, None], weights, 0.0)
     signed = np.concatenate([np.maximum(weights, 0.0), np.maximum(-weights, 0.0)], axis=1)
     # The mask around its center is x = h + d, h the head, d = s . sides. The scale a that brings a x closest
