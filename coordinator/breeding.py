@@ -36,6 +36,11 @@ class Breeding:
         arrays = {"masks": self.masks, "pinned": self.pinned, "vetoed": self.vetoed}
         return encode(arrays, {"veto_distance": self.veto_distance})
 
+    def within(self, limit: float) -> Breeding:
+        """The same with every weight in [-limit, limit], as a search with that limit holds its masks."""
+        cut = (np.clip(masks, -limit, limit) for masks in (self.masks, self.pinned, self.vetoed))
+        return Breeding(*cut, self.veto_distance)
+
     def keep(self) -> Float:
         """Pinned masks that are not among those to start from, (m, d)."""
         known = {mask.tobytes() for mask in self.masks}

@@ -155,7 +155,7 @@ class Island:
 
     def __post_init__(self) -> None:
         search, mask, archive = self.spec.search, self.spec.mask, self.spec.archive
-        bred = self.breeding
+        bred = self.breeding = None if self.breeding is None else self.breeding.within(mask.limit)
         self.optimizer = make_optimizer(
             search.optimizers[self.index % len(search.optimizers)],
             dimension=self.dimension,

@@ -7,12 +7,15 @@ import pytest
 
 from coordinator import dial
 from coordinator.archive import Archive, coverage, decoded, grid_of
+from coordinator.chronicle import Chronicle
+from coordinator.cli.show import read_run
 from coordinator.grid import Grid
 from coordinator.kinds import ArchiveSpec
 from coordinator.optimizers.map_elites import grid_archive
 from coordinator.spec import parse_spec
 from services.errors import BadInput, CorruptData
 from services.shape.catalog import basis_info
+from tests.support.runs import grow
 
 BASIS = "makehuman-mask-1"
 GENES = len(basis_info(BASIS).gene_names)
@@ -111,3 +114,26 @@ def test_the_dial_takes_most_at_the_head_and_nothing_beyond_its_mark():
     assert lost[-1] == 0.0
     assert not dial.loss(0.0, BASIS, 1.2, 3.0, ladder).any()
     assert 15 < dial.noise_mm(BASIS, 1.2, 3.0) < 18
+
+
+def test_show_and_the_page_s_facts_say_how_full_it_is(tmp_path):
+    grown = grow(tmp_path / "run", population=8, archive={"on": True})
+    full = coverage(grown.archive.kept, grown.archive.grid)
+    assert 0 < full["accepted"] < full["filled"] < full["cells"]
+    shown = read_run(grown.record)["archive"]
+    assert shown == {"measures": ["abstraction", "asymmetry", "expression"], "shape": [8, 6, 3], **full}
+    plan = Chronicle(grown.record).plan()
+    facts = plan.facts["archive"]
+    assert {key: facts[key] for key in full} == full
+    places = [tuple(mask["place"]) for mask in facts["masks"]]
+    assert len(set(places)) == len(places) <= full["filled"]
+    kept = {mask.id: mask for mask in grown.archive.kept}
+    for mask in facts["masks"]:
+        held = kept[mask["id"]]
+        assert mask["place"] == grown.archive.grid.place(held.cell)[:2]
+        assert np.array_equal(plan.genomes[mask["id"]], held.genome)
+        rivals = [k for k in kept.values() if grown.archive.grid.place(k.cell)[:2] == mask["place"]]
+        assert held.rank == max(k.rank for k in rivals)
+    plain = grow(tmp_path / "plain", generations=5)
+    assert read_run(plain.record)["archive"] is None
+    assert Chronicle(plain.record).plan().facts["archive"] is None

@@ -115,9 +115,14 @@ def lived(island, epochs):
 
 
 def test_a_pinned_mask_stays_and_a_vetoed_one_stays_out(parent, tmp_path):
-    worst, out = "i00-g0000-000", "i01-g0009-002"
+    worst, out = "i00-g0000-000", "i01-g0002-002"
     opened, heritage = bred(
-        *(parent, tmp_path), pinned=[worst], vetoed=[out], masks=MASKS[:1], overrides=["elites.count=2"]
+        *(parent, tmp_path),
+        pinned=[worst],
+        vetoed=[out],
+        near=0.4,
+        masks=MASKS[:1],
+        overrides=["elites.count=2"],
     )
     island = Island(0, opened.spec, opened.objectives, 138, heritage.breeding)
     ranked = decode_ranked(encode_ranked(lived(island, 2)), "here")
