@@ -38,8 +38,11 @@ class Breeding:
 
     def within(self, limit: float) -> Breeding:
         """The same with every weight in [-limit, limit], as a search with that limit holds its masks."""
-        cut = (np.clip(masks, -limit, limit) for masks in (self.masks, self.pinned, self.vetoed))
-        return Breeding(*cut, self.veto_distance)
+
+        def cut(masks: Float) -> Float:
+            return np.asarray(np.clip(masks, -limit, limit), np.float32)
+
+        return Breeding(cut(self.masks), cut(self.pinned), cut(self.vetoed), self.veto_distance)
 
     def keep(self) -> Float:
         """Pinned masks that are not among those to start from, (m, d)."""

@@ -32,7 +32,7 @@ class Axis:
     def boundary(self, place: int) -> str:
         """The value at which a cell begins, as a reader takes it."""
         value = self.low + (self.high - self.low) * place / self.cells
-        return f"{value:.0f} {self.unit}" if self.unit else f"{value:.2f}"
+        return f"{value:.3g} {self.unit}" if self.unit else f"{value:.2f}"
 
     @property
     def words(self) -> str:
