@@ -16,19 +16,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from coordinator.archive import Kept, coverage, grid_of, read_archive
 from coordinator.evolution import choose_elites
+from coordinator.grid import Grid
 from coordinator.island import Ranked, decode_ranked
 from coordinator.lineage import Ancestor, Birth, Births, family_tree, moves
 from coordinator.record import Head, Record, checkpoint_key
 from coordinator.seeds import audit_seed
 from coordinator.topology import sources
 from services.errors import BadInput, CorruptData
+from services.shape.character import UNITS
 from services.storage.store import ObjectMissing, Store
 from worker.exhibition_plan import ExhibitionPlan
 
 FRAMES = 12  # moments of the film between noise and face
 MOST_MASKS = 64  # masks that a page shows; a run may keep more
 MOST_ARROWS = 2000
+MOST_KINDS = 400  # cells of the archive that a page shows
 
 Float = NDArray[np.float32]
 
@@ -55,6 +59,8 @@ class Chronicle:
             elites = self._elites(head, spec["elites"]["count"])
             chosen = [_as_ranked(rows, name) for name in ids] if ids else elites[:MOST_MASKS]
             facts = self._facts(spec, head, rows, labels)
+            grid = grid_of(spec)
+            kept = None if grid is None else read_archive(self.record, head, grid)
         except (KeyError, TypeError, IndexError) as error:
             raise CorruptData(
                 f"{self.record.url}: run.toml or the evaluations lack {error}; restore them from a copy"
@@ -69,6 +75,11 @@ class Chronicle:
         facts["migration"]["moves"] = _thin(moves(births.by_id))
         facts["files"] = _files(self.record.store, {mask.id for mask in chosen})
         genomes = {mask.id: mask.genome for mask in chosen}
+        facts["archive"] = None
+        if grid is not None and kept:
+            shown = _in_sight(kept, grid)
+            facts["archive"] = _kinds(kept, shown, grid, labels)
+            genomes |= {mask.id: mask.genome for mask in shown}
         wanted = {node.id for tree in trees.values() for node in tree} | {b.id for b in story}
         genomes |= rows.genomes(sorted(wanted - set(genomes)))
         return ExhibitionPlan(facts, genomes, self._work(spec, facts["manifest"]))
@@ -273,6 +284,38 @@ def _story(births: Births, chosen: Sequence[Ranked]) -> list[Birth]:
         line = [line[k] for k in picked]
     own = births.by_id.get(chosen[0].id)
     return [*line, own] if own is not None else line
+
+
+def _in_sight(kept: Sequence[Kept], grid: Grid) -> list[Kept]:
+    """The best mask of each cell of the first two measures, whatever it is in the third."""
+    best: dict[tuple[int, ...], Kept] = {}
+    for mask in kept:
+        place = tuple(grid.place(mask.cell)[:2])
+        if place not in best or mask.rank > best[place].rank:
+            best[place] = mask
+    return sorted(best.values(), key=lambda mask: mask.rank, reverse=True)[:MOST_KINDS]
+
+
+def _kinds(kept: Sequence[Kept], shown: Sequence[Kept], grid: Grid, labels: Sequence[str]) -> dict[str, Any]:
+    """The archive as the page and its picture take it: how full it is, and the masks in sight."""
+    return {
+        **coverage(kept, grid),
+        "measures": [
+            {"name": name, "unit": UNITS[name], "cells": cells, "low": low, "high": high}
+            for name, cells, (low, high) in zip(grid.measures, grid.cells, grid.ranges, strict=True)
+        ],
+        "masks": [
+            {
+                "id": mask.id,
+                "place": [*grid.place(mask.cell), 0][:2],
+                "fitness": _number(mask.fitness),
+                "accepted": mask.accepted,
+                "measures": [_number(value) for value in mask.measures],
+                "values": {x: _number(float(v)) for x, v in zip(labels, mask.values, strict=True)},
+            }
+            for mask in shown
+        ],
+    }
 
 
 def _mask(mask: Ranked, labels: Sequence[str], tree: Sequence[Ancestor], store: Store) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
+from coordinator.archive import PART, Archive
+from coordinator.breeding import Breeding
 from coordinator.evaluations import encode_rows
 from coordinator.executor import Executor, Finished
 from coordinator.island import (
@@ -91,12 +93,15 @@ class Evolution:
         dimension: int,
         executor: Executor,
         watchers: Sequence[Watcher] = (),
+        breeding: Breeding | None = None,
     ) -> None:
         self.spec, self.record, self.plan, self.objectives = spec, record, plan, objectives
         self._executor = executor
         self._watchers = watchers
-        islands = [Island(k, spec, objectives, dimension) for k in range(spec.search.islands)]
+        islands = [Island(k, spec, objectives, dimension, breeding) for k in range(spec.search.islands)]
         self.places = [Place(island, island.life()) for island in islands]
+        said = spec.archive
+        self.archive = Archive(said.grid(spec.mask.basis), said.admit) if said and said.on else None
         self._committed = 0  # epochs
         self._waiting: dict[str, list[Place]] = {}
         self._covered: dict[int, list[str]] = {}
@@ -122,6 +127,9 @@ class Evolution:
             place.life = place.island.life()
         key = checkpoint_key(epoch, "elites")
         self.best = decode_ranked(self._part(head.parts, key), f"{self.record.url}/{key}")
+        if self.archive is not None:
+            key = checkpoint_key(epoch, PART)
+            self.archive.restore(self._part(head.parts, key), f"{self.record.url}/{key}")
         self._committed = epoch + 1
 
     def _part(self, parts: object, key: str) -> bytes:
@@ -267,11 +275,14 @@ class Evolution:
             for generation in island.history:
                 if generation.number < last:
                     rows += generation.rows(self.plan.basis, self.objectives)
+                    self._archived(generation)
             island.history = [g for g in island.history if g.number >= last]
             self.best += island.ranked.pop(epoch)
             island.emigrants.pop(epoch, None)
         self.best = best_of_each_island(self.best, self.spec.elites.count)
         parts[checkpoint_key(epoch, "elites")] = encode_ranked(self.best)
+        if self.archive is not None:
+            parts[checkpoint_key(epoch, PART)] = self.archive.encoded([o.label for o in self.objectives])
         rows.sort(key=lambda row: (row["island"], row["generation"], row["id"]))
         table = {evaluations_key(epoch): encode_rows(rows, self.objectives)}
         self.record.commit(epoch, parts, table)
@@ -286,17 +297,25 @@ class Evolution:
             watcher.epoch_done(epoch, self.elites())
         return True
 
+    def _archived(self, generation: Generation) -> None:
+        if self.archive is not None:
+            result = generation.result
+            self.archive.add(
+                *(generation.ids, generation.island, generation.number, generation.genomes),
+                *(result.fitness, result.values, generation.scores.flipped),
+            )
+
     def elites(self) -> list[Ranked]:
         """The run's elites, best first: each island's best before any island's second."""
         return choose_elites(self.best, self.spec.elites.count)
 
 
 def best_of_each_island(ranked: Sequence[Ranked], count: int) -> list[Ranked]:
-    """At most ``count`` masks of each island, equal genomes once; by ranking fitness, then id."""
+    """At most ``count`` masks of each island, equal genomes once: pinned ones, then by ranking fitness."""
     kept: list[Ranked] = []
     seen: set[tuple[int, bytes]] = set()
     taken: dict[int, int] = {}
-    for mask in sorted(ranked, key=lambda r: (-r.fitness, r.id)):
+    for mask in sorted(ranked, key=lambda r: (not r.pinned, -r.fitness, r.id)):
         key = (mask.island, mask.genome.tobytes())
         if key not in seen and taken.get(mask.island, 0) < count:
             seen.add(key)
@@ -306,12 +325,13 @@ def best_of_each_island(ranked: Sequence[Ranked], count: int) -> list[Ranked]:
 
 
 def choose_elites(ranked: Sequence[Ranked], count: int) -> list[Ranked]:
-    """``count`` masks: every island's best first (a line-up shows different faces), then the rest."""
+    """``count`` masks: pinned ones, every island's best (a line-up shows different faces), then the rest."""
     first: list[Ranked] = []
     rest: list[Ranked] = []
     islands: set[int] = set()
-    for mask in sorted(ranked, key=lambda r: (-r.fitness, r.id)):
+    pinned = [mask for mask in ranked if mask.pinned]
+    for mask in sorted((r for r in ranked if not r.pinned), key=lambda r: (-r.fitness, r.id)):
         (rest if mask.island in islands else first).append(mask)
         islands.add(mask.island)
-    chosen = (first + rest)[:count]
+    chosen = (pinned + first + rest)[:count]
     return sorted(chosen, key=lambda r: (-r.fitness, r.id))

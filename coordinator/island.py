@@ -8,12 +8,14 @@ spec and the seed alone.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from coordinator import dial
+from coordinator.breeding import Breeding
 from coordinator.optimizers import Optimizer, make_optimizer
 from coordinator.seeds import island_seed, migration_rng, ranking_seed, view_seed
 from coordinator.spec import Spec
@@ -75,7 +77,7 @@ Life = Generator[Request, Any, None]
 
 @dataclass(frozen=True)
 class Ranked:
-    """A mask scored on the run's one ranking view set. fitness: on that set."""
+    """A mask scored on the run's one ranking view set. fitness: on that set. pinned: always an elite."""
 
     id: str
     island: int
@@ -84,6 +86,7 @@ class Ranked:
     fitness: float
     values: Float
     flipped: float
+    pinned: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,7 @@ class Island:
     spec: Spec
     objectives: tuple[Objective, ...]
     dimension: int
+    breeding: Breeding | None = None
     optimizer: Optimizer = field(init=False)
     epoch: int = 0
     history: list[Generation] = field(default_factory=list)
@@ -150,13 +154,16 @@ class Island:
     _migrant_ids: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        search, mask = self.spec.search, self.spec.mask
+        search, mask, archive = self.spec.search, self.spec.mask, self.spec.archive
+        bred = self.breeding = None if self.breeding is None else self.breeding.within(mask.limit)
         self.optimizer = make_optimizer(
             search.optimizers[self.index % len(search.optimizers)],
             dimension=self.dimension,
             population=search.population,
             seed=island_seed(self.spec.seed, self.index),
-            start=mask.start,
+            start=mask.start if bred is None else bred.masks,
+            keep=None if bred is None else bred.keep(),
+            grid=None if archive is None else archive.grid(mask.basis),
             spread=mask.spread,
             limit=mask.limit,
             sigma=search.sigma,
@@ -193,21 +200,36 @@ class Island:
         parents = self._parents(number)
         label = f"island {self.index}, generation {number}"
         scores = yield NeedScores(genomes, view_seed(self.spec.seed, number), self.spec.views.count, label)
-        result = fitness(self.objectives, scores.raw, scores.between, scores.status == OK)
+        result = self._judged(genomes, scores)
         self.optimizer.tell(genomes, result.fitness)
         done = Generation(self.index, number, genomes, parents, scores, result)
         self._ids = done.ids
         self.history.append(done)
         return done
 
+    def _judged(self, genomes: Float, scores: Scores) -> Fitness:
+        """Fitness as the machines have it, less what the dial takes; a vetoed mask has the worst."""
+        result = fitness(self.objectives, list(scores.raw), scores.between, scores.status == OK)
+        total, mask = result.fitness, self.spec.mask
+        if mask.abstraction:
+            total = total - dial.loss(mask.abstraction, mask.basis, mask.spread, mask.limit, genomes)
+        if self.breeding is not None and len(self.breeding.vetoed):
+            total = np.where(self.breeding.is_vetoed(genomes), np.float32(-np.inf), total)
+        return replace(result, fitness=total.astype(np.float32))
+
     def _parents(self, number: int) -> tuple[tuple[str, ...], ...]:
         """Ids of each genome's parents: masks, a migrant's own id, or the distribution that CMA drew from."""
         distribution = (f"i{self.index:02d}-g{number - 1:04d}",) if number else ()
+        ancestors = self.optimizer.last_ancestors
         found: list[tuple[str, ...]] = []
-        for row, migrant in zip(self.optimizer.last_parents, self.optimizer.last_migrants, strict=True):
+        rows = zip(self.optimizer.last_parents, self.optimizer.last_migrants, strict=True)
+        for k, (row, migrant) in enumerate(rows):
             parents = tuple(self._ids[p] for p in dict.fromkeys(row.tolist()) if 0 <= p < len(self._ids))
             if migrant >= 0:
                 found.append((self._migrant_ids[migrant],))
+            elif ancestors is not None:
+                pairs = dict.fromkeys((int(g), int(j)) for g, j in ancestors[k])
+                found.append(tuple(mask_id(self.index, g, j) for g, j in pairs if g >= 0))
             elif parents or not self.optimizer.samples_distribution:
                 found.append(parents)
             else:
@@ -225,6 +247,7 @@ class Island:
             if np.isfinite(g.result.fitness[k])
         ]
         best = sorted(pool, key=lambda entry: entry[:2])[:wanted]
+        best += [entry for entry in self._pinned(pool) if entry[1] not in {name for _, name, *_ in best}]
         if not best:
             self.emigrants[self.epoch], self.ranked[self.epoch] = Emigrants.none(self.dimension), []
             return
@@ -233,7 +256,7 @@ class Island:
         scores = yield NeedScores(
             genomes, ranking_seed(self.spec.seed), self.spec.elites.ranking_views, label
         )
-        result = fitness(self.objectives, scores.raw, scores.between, scores.status == OK)
+        result = self._judged(genomes, scores)
         rng = migration_rng(self.spec.seed, self.index, self.epoch)
         migration = self.spec.migration
         ranked = Emigrants(tuple(entry[1] for entry in best), genomes, result.fitness)
@@ -241,12 +264,22 @@ class Island:
             migrant_rows(genomes, result.fitness, migration.count, migration.select, rng).tolist()
         )
         self.ranked[self.epoch] = [
-            Ranked(name, self.index, number, genome, float(f), values, float(flipped))
+            Ranked(
+                *(name, self.index, number, genome, float(f), values, float(flipped)),
+                pinned=name in {entry[1] for entry in self._pinned(best)},
+            )
             for (_, name, number, genome), f, values, flipped in zip(
                 best, result.fitness, result.values, scores.flipped, strict=True
             )
             if np.isfinite(f)
         ]
+
+    def _pinned(self, pool: Sequence[tuple[float, str, int, Float]]) -> list[tuple[float, str, int, Float]]:
+        """The pinned masks of the first generation; the first island answers for all islands."""
+        if self.breeding is None or self.index or not len(self.breeding.pinned):
+            return []
+        first = [entry for entry in pool if entry[2] == 0]
+        return [entry for entry in first if self.breeding.is_pinned(entry[3][None])[0]]
 
     def state(self) -> bytes:
         """Checkpoint bytes of the island just after a migration."""
@@ -269,13 +302,17 @@ def encode_ranked(ranked: Sequence[Ranked]) -> bytes:
         arrays["genomes"] = np.stack([r.genome for r in ranked])
         arrays["values"] = np.stack([r.values for r in ranked])
     rows = [[r.id, r.island, r.generation, r.fitness, r.flipped] for r in ranked]
-    return encode(arrays, {"ranked": rows})
+    pinned = [r.id for r in ranked if r.pinned]
+    return encode(arrays, {"ranked": rows, **({"pinned": pinned} if pinned else {})})
 
 
 def decode_ranked(data: bytes, where: str) -> list[Ranked]:
     """The masks of :func:`encode_ranked`. :raises CorruptData: for damaged bytes."""
     arrays, meta = decode(data, where)
     return [
-        Ranked(name, island, generation, arrays["genomes"][k], fit, arrays["values"][k], flipped)
+        Ranked(
+            *(name, island, generation, arrays["genomes"][k], fit, arrays["values"][k], flipped),
+            pinned=name in meta.get("pinned", ()),
+        )
         for k, (name, island, generation, fit, flipped) in enumerate(meta["ranked"])
     ]

@@ -16,13 +16,15 @@ from typing import Any
 
 import tomli_w
 
+from coordinator.archive import PART
+from coordinator.breeding import KEY, Breeding, read_breeding
 from coordinator.evolution import Evolution, Watcher
 from coordinator.executor import Executor
 from coordinator.gallery import Gallery, exhibit_elites, hang
 from coordinator.island import Float, Ranked
 from coordinator.machines import machines
 from coordinator.objectives import ObjectiveSpec
-from coordinator.record import Record
+from coordinator.record import Record, checkpoint_key
 from coordinator.spec import Spec, differences
 from services.errors import BadInput, Unavailable
 from services.recognition.catalog import model_info
@@ -35,7 +37,7 @@ from worker.objects import write_target
 from worker.pin import ANY, join, pin
 from worker.plan import Measure, Plan, make_plan
 
-PACKAGES = ("datamask", "torch", "numpy", "cmaes", "dlib-bin", "opencv-python-headless")
+PACKAGES = ("datamask", "torch", "numpy", "cmaes", "ribs", "dlib-bin", "opencv-python-headless")
 
 
 def objectives_of(spec: Spec, targets: Sequence[str | None]) -> tuple[Objective, ...]:
@@ -96,6 +98,20 @@ def free_name(store: Store, name: str, resume: bool) -> str:
 
 
 @dataclass(frozen=True)
+class Heritage:
+    """What a bred run has from the run that its masks come from.
+
+    targets: what each objective's references are, as numbers, or None: photos never leave their machine,
+    their embeddings stay with the run. photos_sha256: of those photos. lineage: for the manifest.
+    """
+
+    breeding: Breeding
+    targets: tuple[Float | None, ...]
+    photos_sha256: tuple[str, ...]
+    lineage: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Opened:
     """A run that is ready to be driven."""
 
@@ -103,28 +119,36 @@ class Opened:
     record: Record
     objectives: tuple[Objective, ...]
     plan: Plan
+    breeding: Breeding | None = None
 
 
-def open_run(spec: Spec, record: Record, *, resume: bool) -> Opened:
+def open_run(spec: Spec, record: Record, *, resume: bool, heritage: Heritage | None = None) -> Opened:
     """Start the run in the record, or check that this spec is the one it was started with.
 
     :raises BadInput: if the name is taken, the spec differs (saying where), or a photo cannot be used.
     """
     table = recorded_table(spec)
+    if spec.breed is not None and heritage is None:
+        raise BadInput(
+            "[breed] is not for a spec by hand; start such a run with: datamask breed RUN ID ID..."
+        )
     if record.exists():
         if not resume:
             raise BadInput(
                 f"{record.url}: a run of this name exists; add --resume to go on, or take another --run NAME"
             )
-        _same_spec(record, table, spec)
+        _same_spec(record, table, spec, photos=heritage is None)
         if record.store.exists("manifest.json"):
             _same_models(record, spec)
             targets = [entry["target"] for entry in record.manifest()["objectives"]]
             objectives = objectives_of(spec, targets)
-            return Opened(spec, record, objectives, plan_of(spec, objectives))
+            bred = None if spec.breed is None else read_breeding(record.store, spec.breed.genomes)
+            return Opened(spec, record, objectives, plan_of(spec, objectives), bred)
     machines(spec)  # whatever is missing shows before anything is written
     targets, photos = [], []
-    for objective in spec.objective:
+    if heritage is not None:
+        targets, photos = list(heritage.targets), list(heritage.photos_sha256)
+    for objective in spec.objective if heritage is None else ():
         paths = [photo_path(image) for image in objective.images]
         photos += [hashlib.sha256(path.read_bytes()).hexdigest() for path in _readable(paths)]
         targets.append(_references(spec, objective, paths, record.url))
@@ -133,8 +157,13 @@ def open_run(spec: Spec, record: Record, *, resume: bool) -> Opened:
         record.write_spec(table, tomli_w.dumps({**table, "versions": versions}))
     keys = [None if target is None else write_target(record.store, target) for target in targets]
     objectives = objectives_of(spec, keys)
-    record.write_manifest(_manifest(spec, objectives, photos))
-    return Opened(spec, record, objectives, plan_of(spec, objectives))
+    manifest = _manifest(spec, objectives, photos)
+    if heritage is not None:
+        record.store.put(KEY, heritage.breeding.encoded())
+        manifest["bred_from"] = heritage.lineage
+    record.write_manifest(manifest)
+    bred = None if heritage is None else heritage.breeding
+    return Opened(spec, record, objectives, plan_of(spec, objectives), bred)
 
 
 def _references(spec: Spec, objective: ObjectiveSpec, paths: Sequence[Path], url: str) -> Float | None:
@@ -190,11 +219,11 @@ def _readable(paths: Sequence[Path]) -> Sequence[Path]:
     return paths
 
 
-def _same_spec(record: Record, table: dict[str, Any], spec: Spec) -> None:
+def _same_spec(record: Record, table: dict[str, Any], spec: Spec, *, photos: bool) -> None:
     old = record.spec_table()
     old.pop("versions", None)
     lines = differences(old, table)
-    if not lines and record.store.exists("manifest.json"):
+    if photos and not lines and record.store.exists("manifest.json"):
         here = [photo_path(i) for o in spec.objective for i in o.images]
         if all(path.is_file() for path in here):
             now = [hashlib.sha256(path.read_bytes()).hexdigest() for path in here]
@@ -267,7 +296,8 @@ def evolve_run(
     dimension = len(basis_info(spec.mask.basis).gene_names)
     gallery = Gallery(spec, record, opened.objectives, executor)
     evolution = Evolution(
-        spec, record, opened.plan, opened.objectives, dimension, executor, [gallery, *watchers]
+        *(spec, record, opened.plan, opened.objectives, dimension, executor, [gallery, *watchers]),
+        opened.breeding,
     )
     evolution.restore()
     gallery.begin(evolution.elites())
@@ -296,6 +326,9 @@ def finish_run(
     reports = exhibit_elites(opened.spec, record, opened.objectives, executor, elites, progress)
     head = record.head()
     record.commit(head.epoch, {}, {}, done=True)
+    archive = checkpoint_key(head.epoch, PART)
+    if archive in head.parts:  # a copy that is easy to find, for whoever takes the run along
+        record.store.put(PART, record.part(archive, head.parts[archive]))
     _sweep(record)
     hang(record, executor, progress)
     return reports

@@ -19,6 +19,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from coordinator.calibrated import calibrated
+from coordinator.kinds import ArchiveSpec, BreedSpec
 from coordinator.machines import unacknowledged
 from coordinator.objectives import ConsentSpec, LicenceSpec, ModelSpec, ObjectiveSpec
 from coordinator.tables import Table
@@ -31,7 +32,7 @@ from services.shape.catalog import DEFAULT_BASIS, basis_info
 from services.shape.paint import SUFFIX, is_painted
 
 Range = tuple[float, float]
-OptimizerName = Literal["sep-cma", "genetic", "random", "cma", "snes", "de"]
+OptimizerName = Literal["sep-cma", "genetic", "random", "cma", "snes", "de", "map-elites"]
 
 
 class MaskSpec(Table):
@@ -42,6 +43,8 @@ class MaskSpec(Table):
     color: bool = False  # color genes too, for masks that are printed or painted in color
     spread: Annotated[float, Field(gt=0, le=5)] = 1.2  # standard deviation of the noise weights
     limit: Annotated[float, Field(gt=0, le=10)] = 3.0  # genes stay within [-limit, limit]
+    # How far from the neutral head masks are asked to stay; 1: as far as noise is. See coordinator/dial.py.
+    abstraction: Annotated[float | None, Field(ge=0, le=1)] = None
 
     @field_validator("basis")
     @classmethod
@@ -192,6 +195,8 @@ class Spec(Table):
     models: dict[str, ModelSpec] = Field(default={})
     verify: VerifySpec = VerifySpec()
     elites: ElitesSpec = ElitesSpec()
+    archive: ArchiveSpec | None = None
+    breed: BreedSpec | None = None
     store: StoreSpec = StoreSpec()
     run: RunSpec = RunSpec()
 
@@ -201,6 +206,14 @@ class Spec(Table):
             raise ValueError(
                 f"[migration] count = {self.migration.count} must be smaller than "
                 f"[search] population = {self.search.population}"
+            )
+        if "map-elites" in self.search.optimizers and (self.archive is None or not self.archive.on):
+            raise ValueError(
+                '[search] optimizers holds "map-elites", which needs an archive; add [archive] with on = true'
+            )
+        if self.breed is not None and len(self.breed.pin) > self.elites.count:
+            raise ValueError(
+                f"{len(self.breed.pin)} pinned masks, but [elites] count = {self.elites.count}; raise it"
             )
         used = {o.model for o in self.objective}
         for critic in self.verify.critics:
@@ -311,7 +324,7 @@ def load_spec(
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{path}: not valid TOML: {error}") from None
     for override in overrides:
-        _apply(data, override)
+        apply_override(data, override)
     if seed is not None:
         data["seed"] = seed
     data.setdefault("name", path.stem)
@@ -463,7 +476,8 @@ def _walk(annotation: Any) -> Iterator[Any]:
         yield from _walk(argument)
 
 
-def _apply(data: dict[str, Any], override: str) -> None:
+def apply_override(data: dict[str, Any], override: str) -> None:
+    """Set one value of a spec's plain tables: ``table.key=value``. :raises BadInput: where it cannot be."""
     key, sign, text = override.partition("=")
     if not sign or not key.strip():
         raise BadInput(f"--set {override}: expected table.key=value, e.g. --set search.generations=10")

@@ -20,6 +20,7 @@ from services.errors import BadInput, CorruptData
 from services.exhibition import palette
 from services.exhibition.composite import composite
 from services.exhibition.film import Frame, Paint, film_strip
+from services.exhibition.kinds import Axis, kinds_sheet
 from services.exhibition.lineup import Caption, lineup
 from services.exhibition.movie import Mark, morph, mp4, turntable, webp
 from services.exhibition.packing import picture_uri, smaller
@@ -75,7 +76,7 @@ def exhibit(
         )
     with one_thread():
         hall = _Hall(run, plan, options)
-        keys = [*hall.sheets(tell), *hall.films(tell)]
+        keys = [*hall.sheets(tell), *hall.kinds(tell), *hall.films(tell)]
         pictures = hall.pictures(tell)
     run.put(PICTURES_KEY, json.dumps(pictures, allow_nan=False).encode())
     facts = with_shapes(plan, run, pictures)
@@ -159,6 +160,24 @@ class _Hall:
             tell("sheets", k + 1, len(sheets))
         return [key for key, _ in sheets]
 
+    def kinds(self, tell: Progress) -> list[str]:
+        """The archive's masks, each at its cell."""
+        archive = self.facts.get("archive")
+        if not archive:
+            return []
+        axes = [Axis(*(m[k] for k in ("name", "unit", "cells", "low", "high"))) for m in archive["measures"]]
+        up = axes[1] if len(axes) > 1 else Axis("", "", 1, 0.0, 1.0)
+        studio = Studio(self.basis.triangles, directions=48, shadow_px=64)
+        shown = archive["masks"]
+        sitters = []
+        for k, mask in enumerate(shown):
+            sitters.append(self.sit(studio, mask["id"]))
+            tell("archive", k + 1, len(shown))
+        places = [(int(mask["place"][0]), int(mask["place"][1])) for mask in shown]
+        accepted = [bool(mask["accepted"]) for mask in shown]
+        self.run.put("archive.png", palette.png(kinds_sheet(sitters, places, accepted, axes[0], up)))
+        return ["archive.png"]
+
     def decode(self, genomes: Float) -> Float:
         """Vertices float32 (n, V, 3)."""
         decoded: Float = self.decoder.decode(torch.from_numpy(np.array(genomes, np.float32))).numpy()
@@ -226,7 +245,8 @@ class _Hall:
         """Small pictures for the page: fronts, ancestors, and what the machines received."""
         studio = Studio(self.basis.triangles, directions=32, shadow_px=48)
         nodes = [n["id"] for mask in self.masks for n in mask["lineage"]]
-        wanted = list(dict.fromkeys([*(m["id"] for m in self.masks), *nodes]))[:MOST_THUMBS]
+        kinds = [m["id"] for m in (self.facts.get("archive") or {"masks": []})["masks"]]
+        wanted = list(dict.fromkeys([*(m["id"] for m in self.masks), *nodes, *kinds]))[:MOST_THUMBS]
         thumbs = {}
         for k, name in enumerate(wanted):
             sitter = self.sit(studio, name)

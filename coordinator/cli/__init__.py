@@ -11,6 +11,7 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
+from coordinator.cli.breed import breed
 from coordinator.cli.calibrate import calibrate
 from coordinator.cli.doctor import doctor
 from coordinator.cli.evolve import evolve
@@ -36,7 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = (
-    *(evolve, show, watch, verify, gaze, print_, exhibit, pull, mesh),
+    *(evolve, breed, show, watch, verify, gaze, print_, exhibit, pull, mesh),
     *(models, calibrate, doctor, worker),
 )
 for command in COMMANDS:

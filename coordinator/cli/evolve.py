@@ -20,8 +20,8 @@ from coordinator.executor import Executor, LocalExecutor
 from coordinator.journal import Journal
 from coordinator.metrics import Metrics
 from coordinator.record import Record
-from coordinator.run import evolve_run, finish_run, free_name, open_run
-from coordinator.spec import load_spec
+from coordinator.run import Heritage, evolve_run, finish_run, free_name, open_run
+from coordinator.spec import Spec, load_spec
 from services.storage.store import open_store
 from worker.bell import BROKER_VARIABLE, DEFAULT_BROKER, find_broker
 from worker.logs import setup as setup_logs
@@ -91,9 +91,36 @@ def evolve(
     wanted = load_spec(spec, seed=seed, targets=target or (), consent=consent, overrides=set_ or ())
     place = open_store(store, write=True)
     name = run or free_name(place, wanted.name, resume)
-    record = Record(place.sub(name))
-    console = Console(stderr=True, quiet=quiet or log_format is LogFormatName.json)
-    opened = open_run(wanted, record, resume=resume)
+    command = _resume_command(spec, place.url, name, seed, target, consent, set_)
+    if executor is ExecutorName.celery:
+        command += " --executor celery"
+    drive(
+        *(wanted, Record(place.sub(name)), store, name, command),
+        resume=resume,
+        executor=executor,
+        broker=broker,
+        quiet=quiet or log_format is LogFormatName.json,
+        metrics_port=metrics_port,
+    )
+
+
+def drive(
+    spec: Spec,
+    record: Record,
+    store: str,
+    name: str,
+    command: str,
+    *,
+    resume: bool,
+    executor: ExecutorName,
+    broker: str | None,
+    quiet: bool,
+    metrics_port: int | None = None,
+    heritage: Heritage | None = None,
+) -> None:
+    """Start a run or go on with it, to its end, and print its URL. command: what resumes it."""
+    console = Console(stderr=True, quiet=quiet)
+    opened = open_run(spec, record, resume=resume, heritage=heritage)
     stack = ExitStack()
     try:
         if record.head().done:
@@ -114,9 +141,6 @@ def evolve(
             metrics.done()
             summary(console, opened.objectives, evolution, reports, opened.spec)
     except KeyboardInterrupt:
-        command = _resume_command(spec, place.url, name, seed, target, consent, set_)
-        if executor is ExecutorName.celery:
-            command += " --executor celery"
         words = f"\ninterrupted; nothing that was committed is lost. Go on with:\n  {command}"
         console.print(words, style="yellow", soft_wrap=True, markup=False)
         raise typer.Exit(130) from None

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from coordinator.archive import coverage, grid_of, read_archive
 from coordinator.evaluations import read_rows
 from coordinator.evolution import choose_elites
 from coordinator.island import decode_ranked
@@ -75,7 +76,17 @@ def read_run(record: Record) -> dict[str, Any]:
         "failures": _failures(record.store),
         "islands": [_island(rows, k, objectives) for k in range(search["islands"])],
         "elites": _elites(record, head, objectives, spec["elites"]["count"]),
+        "archive": _archive(record, head, spec),
     }
+
+
+def _archive(record: Record, head: Head, spec: dict[str, Any]) -> dict[str, Any] | None:
+    """How full the run's archive is; None where it keeps none, or none yet."""
+    grid = grid_of(spec)
+    kept = None if grid is None else read_archive(record, head, grid)
+    if grid is None or kept is None:
+        return None
+    return {"measures": list(grid.measures), "shape": list(grid.cells), **coverage(kept, grid)}
 
 
 def _label(objective: dict[str, Any]) -> str:
@@ -214,7 +225,16 @@ def _print(console: Console, facts: dict[str, Any]) -> None:
         elites.add_row(*row, *([_audit_shown(entry["audit"])] if audited else []))
     if facts["elites"]:
         console.print(elites)
-    elif facts["state"] != "done":
+    archive = facts["archive"]
+    if archive:
+        console.print(
+            f"Archive over {', '.join(archive['measures'])}: {archive['filled']} of {archive['cells']} cells "
+            f"filled, {archive['accepted']} with accepted masks; QD score {archive['qd_score']:.1f}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+    if not facts["elites"] and facts["state"] != "done":
         console.print("no checkpoint yet; elites appear with the first one")
     console.print(facts["run"], markup=False, highlight=False, soft_wrap=True)
 

@@ -12,10 +12,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from coordinator.grid import Grid
 from coordinator.optimizers.base import AskTell, Optimizer, Setup
 from coordinator.optimizers.cma import Cma
 from coordinator.optimizers.de import De
 from coordinator.optimizers.genetic import Genetic
+from coordinator.optimizers.map_elites import MapElites
 from coordinator.optimizers.random_search import RandomSearch
 from coordinator.optimizers.sep_cma import SepCma
 from coordinator.optimizers.snes import Snes
@@ -24,7 +26,7 @@ from services.errors import BadInput
 __all__ = ["OPTIMIZERS", "Optimizer", "Setup", "make_optimizer"]
 
 OPTIMIZERS: dict[str, Callable[[Setup, np.random.SeedSequence], AskTell]] = {
-    kind.name: kind for kind in (SepCma, Genetic, RandomSearch, Cma, Snes, De)
+    kind.name: kind for kind in (SepCma, Genetic, RandomSearch, Cma, Snes, De, MapElites)
 }
 
 
@@ -38,18 +40,23 @@ def make_optimizer(
     spread: float = 1.2,
     sigma: float = 0.5,
     limit: float | ArrayLike | None = 3.0,
+    keep: ArrayLike | None = None,
+    grid: Grid | None = None,
 ) -> Optimizer:
     """Make the optimizer called `name` at generation 0.
 
     Args:
         name: a key of `OPTIMIZERS`.
         dimension: genes of a genome.
-        start: "noise", "neutral" or a genome (dimension,): see :class:`~coordinator.optimizers.base.Setup`.
+        start: "noise", "neutral", a genome (dimension,) or several (k, dimension) to breed from:
+            see :class:`~coordinator.optimizers.base.Setup`.
         population: genomes of a generation.
         seed: the island's own; it is not changed. Equal arguments make equal optimizers.
         spread: standard deviation of a gene in noise.
         sigma: standard deviation of a gene around a start that is not noise, and around CMA's mean.
         limit: genes lie in [-limit, limit]; or (low, high) of each gene, (dimension, 2); or None.
+        keep: (m, dimension) masks that the first generation holds besides, as they are.
+        grid: the cells of an archive; map-elites needs it.
 
     Raises:
         BadInput: there is no optimizer of that name.
@@ -61,5 +68,7 @@ def make_optimizer(
         raise BadInput(
             f"search.optimizers: unknown optimizer {name!r}, known are {', '.join(OPTIMIZERS)}{hint}"
         )
-    setup = Setup.checked(dimension, population, start=start, spread=spread, sigma=sigma, limit=limit)
+    setup = Setup.checked(
+        dimension, population, start=start, spread=spread, sigma=sigma, limit=limit, keep=keep, grid=grid
+    )
     return OPTIMIZERS[name](setup, seed)

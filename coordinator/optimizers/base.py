@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from coordinator.grid import Grid
 from coordinator.optimizers.random_state import generator, pack, unpack
 
 Floats = NDArray[np.float32]
@@ -43,6 +44,13 @@ class Optimizer(Protocol):
         """(n, 2): for each genome last asked, the rows of its parents in the generation before.
 
         -1 where there is none: noise, a migrant, a draw from CMA's distribution, and for a single parent.
+        """
+
+    @property
+    def last_ancestors(self) -> Ints | None:
+        """(n, 2, 2): generation and row of each genome's parents, -1 where there is none.
+
+        Only where parents may be of any generation; else None, and `last_parents` tells.
         """
 
     @property
@@ -91,6 +99,9 @@ class Setup:
     spread: standard deviation of a gene in noise.
     sigma: standard deviation of a gene around `center`, and around CMA's mean.
     low, high: (d,) float32 bounds; infinite where there are none.
+    parents: (k, d) masks to start from, of which `center` is the mean; (0, d) where a search has none.
+    first: (m, d) masks that the first generation begins with, as they are, whatever the algorithm.
+    grid: the cells of an archive, for optimizers that keep one.
     """
 
     dimension: int
@@ -100,6 +111,9 @@ class Setup:
     sigma: float
     low: Floats
     high: Floats
+    parents: Floats
+    first: Floats
+    grid: Grid | None = None
 
     @classmethod
     def checked(
@@ -111,6 +125,8 @@ class Setup:
         spread: float = 1.2,
         sigma: float = 0.5,
         limit: float | ArrayLike | None = 3.0,
+        keep: ArrayLike | None = None,
+        grid: Grid | None = None,
     ) -> Setup:
         """Arguments as in :func:`coordinator.optimizers.make_optimizer`. Raises ValueError."""
         if dimension < 2:
@@ -121,6 +137,17 @@ class Setup:
             if not (np.isfinite(value) and value > 0):
                 raise ValueError(f"{name}: expected a positive number, got {value}")
         low, high = _bounds(limit, dimension)
+        parents = np.zeros((0, dimension), np.float32)
+        if not isinstance(start, str) and np.ndim(start) == 2:
+            parents = _masks("start", start, dimension, low, high)
+            start = parents.astype(np.float64).mean(axis=0)
+        kept = _masks("keep", np.zeros((0, dimension)) if keep is None else keep, dimension, low, high)
+        first = np.concatenate([parents, kept])
+        if len(first) > population_size // 2:
+            raise ValueError(
+                f"start: {len(first)} masks to begin with, but a population of {population_size} takes "
+                f"{population_size // 2}"
+            )
         return cls(
             dimension,
             population_size,
@@ -129,7 +156,21 @@ class Setup:
             float(sigma),
             low,
             high,
+            parents,
+            first,
+            grid,
         )
+
+    @property
+    def deviations(self) -> Doubles:
+        """(d,) the standard deviation of each gene around `center`: `sigma`, or as far as parents lie apart.
+
+        Where parents agree in a gene it still moves, by half of `sigma`.
+        """
+        if len(self.parents) < 2:
+            return np.full(self.dimension, self.sigma)
+        apart = self.parents.astype(np.float64).std(axis=0)
+        return np.asarray(np.maximum(apart, self.sigma / 2), np.float64)
 
     def clipped(self, genomes: NDArray[np.floating[Any]]) -> Floats:
         """Genomes (..., d) as float32 within the bounds."""
@@ -178,6 +219,10 @@ class AskTell(abc.ABC):
         return self._last_parents
 
     @property
+    def last_ancestors(self) -> Ints | None:
+        return None
+
+    @property
     def last_migrants(self) -> Ints:
         return self._last_migrants
 
@@ -191,6 +236,8 @@ class AskTell(abc.ABC):
         migrants = np.full(n, -1, np.int64)
         migrants[n - k :] = np.arange(k)
         parents[n - k :] = -1
+        if self._generation == 0:
+            genomes[: len(self._setup.first)] = self._setup.first
         self._last_parents, self._last_migrants = _frozen(parents), _frozen(migrants)
         self._asked = _frozen(self._setup.clipped(genomes))
         return self._asked
@@ -317,6 +364,13 @@ def _bounds(limit: float | ArrayLike | None, dimension: int) -> tuple[Floats, Fl
             raise ValueError("limit: expected low < high for every gene")
     low, high = np.broadcast_to(pairs.astype(np.float32), (dimension, 2)).T.copy()
     return low, high
+
+
+def _masks(name: str, given: Any, dimension: int, low: Floats, high: Floats) -> Floats:
+    masks = np.asarray(given, np.float32)
+    if masks.ndim != 2 or masks.shape[1] != dimension or not np.isfinite(masks).all():
+        raise ValueError(f"{name}: expected finite masks (k, {dimension}), got shape {masks.shape}")
+    return np.clip(masks, low, high)
 
 
 def _center(start: Any, dimension: int, low: Floats, high: Floats) -> Doubles | None:

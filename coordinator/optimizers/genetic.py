@@ -27,7 +27,8 @@ class Genetic(AskTell):
     """Elites stay, and are scored anew, since every generation has views of its own; the rest are children.
 
     Rows: elites, children, migrants. For k migrants the k worst of the generation before do not breed.
-    The first population is noise; or the start genome, and others with N(0, sigma) added to each gene of it.
+    The first population is noise; or the start genome, and others with N(0, sigma) added to each gene of it;
+    or several start genomes, each of them in turn.
     """
 
     name: ClassVar[str] = "genetic"
@@ -39,9 +40,10 @@ class Genetic(AskTell):
         if setup.center is None:
             population = setup.noise(self._rng, n)
         else:
-            steps = setup.sigma * self._rng.standard_normal((n, d))
-            steps[0] = 0
-            population = setup.center + steps
+            steps = setup.deviations * self._rng.standard_normal((n, d))
+            around = setup.parents if len(setup.parents) else setup.center[None]
+            steps[: len(around)] = 0
+            population = around[np.arange(n) % len(around)] + steps
         # Where a gene has no bounds, noise itself says how far is far.
         width = setup.high.astype(np.float64) - setup.low
         self._width = np.where(np.isfinite(width), width, 5 * setup.spread)

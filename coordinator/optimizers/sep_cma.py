@@ -43,6 +43,7 @@ class SepCma(AskTell):
             sigma=setup.sigma,
             population_size=setup.population_size,
         )
+        self._cma._C = (setup.deviations / setup.sigma) ** 2  # as far apart as the masks to breed from
         # The factor (d + 2) / 3 of Ros and Hansen can lift the learning rate above 1 where a population is
         # large and a genome short, and variances would turn negative. Hansen's tutorial (arXiv 1604.00772)
         # caps it so.

@@ -111,6 +111,36 @@ def test_the_order_of_arrival_changes_no_byte(
     assert checkpoints(run.record.store) == checkpoints(reference[0].record.store)
 
 
+class Pulled(LocalExecutor):
+    """The plug is pulled after some batches."""
+
+    left = 6
+
+    def wait(self) -> Finished:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return super().wait()
+
+
+def test_a_run_with_an_archive_resumes_to_the_same_bytes(evaluator: Evaluator, tmp_path: Path) -> None:
+    kinds = {"search__optimizers": ["map-elites", "genetic"], "archive": True, "mask": {"abstraction": 0.5}}
+    whole = opened(tmp_path, name="whole", **kinds)
+    evolution = evolved(whole, LocalExecutor(whole.record.store, evaluator))
+    broken = opened(tmp_path, name="broken", **kinds)
+    with pytest.raises(KeyboardInterrupt):
+        evolved(broken, Pulled(broken.record.store, evaluator))
+    assert broken.record.head().epoch == 0  # it got past the first checkpoint, not to the last
+    assert broken.record.head().parts
+    again = opened(tmp_path, name="broken", **kinds)
+    evolved(again, LocalExecutor(again.record.store, evaluator))
+    assert checkpoints(again.record.store) == checkpoints(whole.record.store)
+    head = whole.record.head()
+    assert checkpoint_key(1, "archive.parquet") in head.parts
+    assert evolution.archive is not None
+    assert len(evolution.archive.kept) > 1
+
+
 def test_another_seed_is_another_run(
     reference: tuple[Opened, Evolution], evaluator: Evaluator, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from coordinator.archive import PART, Archive
 from coordinator.evaluations import encode_rows
 from coordinator.island import Ranked, encode_ranked, mask_id
 from coordinator.record import Record, checkpoint_key, evaluations_key
@@ -25,6 +26,7 @@ class Grown:
     opened: Opened
     rows: list[dict[str, Any]]
     elites: list[Ranked]
+    archive: Archive | None = None
 
 
 def spec_of(islands: int, generations: int, population: int, elites: int, **more: Any) -> dict[str, Any]:
@@ -70,6 +72,8 @@ def grow(
     record.take_over()
     try:
         grown = Grown(record, opened, [], [])
+        if spec.archive is not None:
+            grown.archive = Archive(spec.archive.grid(spec.mask.basis), spec.archive.admit)
         rng = np.random.default_rng(7)
         last = generations if until is None else until
         for epoch in range(-(-last // 5)):
@@ -130,6 +134,14 @@ def _epoch(
         for row in best
     ]
     parts = {checkpoint_key(epoch, "elites"): encode_ranked(grown.elites)}
+    if grown.archive is not None:
+        for row in rows:
+            values = np.array([row["value dlib-hog"], row["value dlib-mmod"]], np.float32)
+            grown.archive.add(
+                *([row["id"]], row["island"], row["generation"], row["genome"][None]),
+                *(np.array([row["fitness"]], np.float32), values[None], np.array([0.1], np.float32)),
+            )
+        parts[checkpoint_key(epoch, PART)] = grown.archive.encoded([o.label for o in opened.objectives])
     grown.record.commit(epoch, parts, {evaluations_key(epoch): encode_rows(rows, opened.objectives)})
 
 

@@ -340,6 +340,46 @@
     $("migration").hidden = !m.moves.length;
   }
 
+  // -- masks of every kind
+
+  function archive() {
+    const a = facts.archive;
+    $("archive").hidden = $("archive-link").hidden = !a;
+    if (!a) return;
+    const [x, y = { name: "", unit: "", cells: 1, low: 0, high: 1 }] = a.measures;
+    const at = (axis, k) => { const v = axis.low + ((axis.high - axis.low) * k) / axis.cells; return axis.unit ? `${v.toFixed(1)} ${axis.unit}` : v.toFixed(2); };
+    const others = a.measures.slice(2).map((m) => m.name);
+    $("archive-lead").textContent = `One mask for each kind: ${a.filled} of ${a.cells} cells are filled, ${a.accepted} of them with masks that every machine of the search accepts (gold frame). Across: ${x.name}; up: ${y.name}${others.length ? `; of cells that differ in ${listed(others)} only, the best is shown` : ""}. Brighter is fitter. QD score ${a.qd_score.toFixed(1)}.`;
+    const known = a.masks.map((m) => m.fitness).filter(finite);
+    const low = Math.min(...known), span = Math.max(1e-9, Math.max(...known) - low);
+    const shade = (m) => (finite(m.fitness) ? Math.min(9, Math.floor((10 * (m.fitness - low)) / span)) : 0);
+    const found = new Map(a.masks.map((m) => [m.place.join(), m]));
+    const cell = (i, j) => {
+      const mask = found.get(`${i},${j}`);
+      if (!mask) return el("td", { class: "cell" });
+      const button = el("button", { type: "button", class: `heat heat${shade(mask)}${mask.accepted ? " accepted" : ""}`, "data-kind": mask.id, "aria-label": `${mask.id}, fitness ${signed(mask.fitness)}${mask.accepted ? ", accepted" : ""}` });
+      button.addEventListener("click", () => kind(mask));
+      return el("td", { class: "cell" }, button);
+    };
+    const count = (n) => Array.from({ length: n }, (_, k) => k);
+    fill("kinds", el("table", { class: "kinds" },
+      el("tbody", {}, count(y.cells).reverse().map((j) => el("tr", {}, el("th", { scope: "row" }, y.name ? at(y, j) : ""), count(x.cells).map((i) => cell(i, j))))),
+      el("tfoot", {}, el("tr", {}, el("td", {}), count(x.cells).map((i) => el("th", { scope: "col" }, at(x, i)))))));
+    fill("kind", el("p", { class: "quiet" }, "Choose a cell to see its mask."));
+  }
+
+  function kind(mask) {
+    for (const button of $("kinds").querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.dataset.kind === mask.id));
+    const thumb = facts.thumbs && facts.thumbs[mask.id];
+    const numbers = facts.archive.measures.map((m, k) => `${m.name} ${finite(mask.measures[k]) ? mask.measures[k].toFixed(m.unit ? 1 : 2) : "–"}${m.unit ? ` ${m.unit}` : ""}`);
+    const values = facts.objectives.map((label) => `${label} ${signed(mask.values[label])}`);
+    fill("kind", thumb ? el("img", { src: thumb, alt: `Mask ${mask.id}`, width: 96, height: 96 }) : null,
+      el("p", {}, strong(mask.id), ` ${mask.accepted ? "accepted" : "not accepted"} · fitness ${signed(mask.fitness)} · ${values.join(" · ")}`),
+      el("p", { class: "quiet" }, numbers.join(" · ")));
+    const whole = facts.masks.find((m) => m.id === mask.id);
+    if (whole) choose(whole, true);
+  }
+
   // -- how sure
 
   function sure() {
@@ -445,7 +485,7 @@
   }
 
   function render() {
-    for (const part of [stage, asked, came, film, evolution, sure, provenance, files]) part();
+    for (const part of [stage, asked, came, film, archive, evolution, sure, provenance, files]) part();
   }
 
   async function follow() {

@@ -333,3 +333,21 @@ def test_a_watched_page_grows_where_the_reader_is(chromium, web, runs, tmp_path)
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_the_archive_is_a_heat_map_that_keys_reach(chromium, web, runs, tmp_path):
+    grown = runs.grow(tmp_path / "kinds", population=8, archive={"on": True})
+    plan = Chronicle(grown.record).plan()
+    grown.record.store.put("report.html", page(with_shapes(plan, grown.record.store, {})))
+    visit(chromium, web, address(grown), "phone")
+    archive = plan.facts["archive"]
+    cells = chromium.execute_script(
+        "return [...document.querySelectorAll('#kinds button')]"
+        ".map((b) => [b.dataset.kind, b.classList.contains('accepted')])"
+    )
+    assert sorted(map(tuple, cells)) == sorted((m["id"], m["accepted"]) for m in archive["masks"])
+    chromium.find_element("css selector", "#kinds button").send_keys("\n")
+    told = chromium.execute_script("return document.getElementById('kind').textContent")
+    assert cells[0][0] in told
+    assert "abstraction" in told
+    assert not web.complaints(chromium)

@@ -1,0 +1,97 @@
+"""``datamask breed``: a hand on the search."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated
+
+import typer
+
+from coordinator.cli.evolve import ExecutorName, drive
+from coordinator.heritage import MOST_NEAR, bred_spec, heritage_of
+from coordinator.record import Record
+from coordinator.run import free_name
+from services.storage.store import open_store
+from worker.bell import BROKER_VARIABLE, DEFAULT_BROKER
+
+
+def breed(
+    run: Annotated[
+        str, typer.Argument(help="Path or URL of the run that the masks come from.", show_default=False)
+    ],
+    masks: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ID...", help="Masks to start from: any that were scored.", show_default=False
+        ),
+    ],
+    pin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Keep this mask among the elites; repeat for several."),
+    ] = None,
+    veto: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Keep this mask and its near neighbors out; repeat for several."),
+    ] = None,
+    veto_distance: Annotated[
+        float,
+        typer.Option(
+            min=0.01, max=10.0, help="How near: root mean square difference of the weights, in gene units."
+        ),
+    ] = MOST_NEAR,
+    store: Annotated[
+        str,
+        typer.Option(envvar="DATAMASK_STORE", help="Where runs are kept: a folder, or s3://bucket/prefix."),
+    ] = "runs",
+    name: Annotated[
+        str | None,
+        typer.Option("--run", help="Name of the new run. Default: the spec's name and a free number."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Random seed. Default: the next one after the parents' run's.", min=0)
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change one value: table.key=value, e.g. search.generations=10."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Start the run, or go on with it where it stands.")
+    ] = False,
+    executor: Annotated[
+        ExecutorName, typer.Option(help="Score here, or on Celery workers.")
+    ] = ExecutorName.local,
+    broker: Annotated[
+        str | None,
+        typer.Option(envvar=BROKER_VARIABLE, help="Redis of the workers.", show_default=DEFAULT_BROKER),
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress, only the run's URL at the end.")
+    ] = False,
+) -> None:
+    """Start a new run from masks that you choose in another one.
+
+    The new run has the other one's spec but for --set. Every island begins with the chosen masks: CMA with
+    their mean and as far as they lie apart, a population with the masks and children of each. The manifest
+    says where they came from. Of a run toward a person's face, the consent goes along and is checked again.
+
+    Example: datamask breed runs/archetype-001 i00-g0059-003 i02-g0055-011 --veto i01-g0059-000
+    """
+    parent = Record(open_store(run))
+    chosen, pinned, vetoed = masks, pin or [], veto or []
+    heritage = heritage_of(parent, chosen, pinned, vetoed, veto_distance)
+    spec = bred_spec(parent, heritage, (chosen, pinned, vetoed), seed=seed, overrides=set_ or ())
+    place = open_store(store, write=True)
+    name = name or free_name(place, spec.name, resume)
+    words = ["datamask", "breed", run, *masks, "--store", place.url, "--run", name, "--resume"]
+    words += [w for one in pinned for w in ("--pin", one)] + [w for one in vetoed for w in ("--veto", one)]
+    words += ["--veto-distance", f"{veto_distance:g}", "--seed", str(spec.seed)]
+    words += [w for one in set_ or () for w in ("--set", one)]
+    words += ["--executor", "celery"] if executor is ExecutorName.celery else []
+    drive(
+        *(spec, Record(place.sub(name)), store, name, shlex.join(words)),
+        resume=resume,
+        executor=executor,
+        broker=broker,
+        quiet=quiet,
+        heritage=heritage,
+    )
