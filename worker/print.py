@@ -45,7 +45,7 @@ Progress = Callable[[str], None]
 class PrintJob:
     """One mask to print. genome: float32 (d,). notes: run, date, licence ... for the files' metadata.
 
-    objectives, targets, hashes: what its fitness is made of, see Rescorer. ranges,
+    objectives, targets, hashes, combine: what its fitness is made of, see Rescorer. ranges,
     view_seed, view_count: the held-out views. color: "own" (its color genes), "#rrggbb", "gaze" or
     "gaze:MODEL"; None: its own where it has some and the process prints in color, else the material's.
     """
@@ -68,6 +68,7 @@ class PrintJob:
     force: bool = False
     models: Sequence[Mapping[str, Any]] = ()
     hashes: Mapping[str, str] = field(default_factory=dict)
+    combine: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def print_mask(run: Store, job: PrintJob, progress: Progress = lambda _: None) -
     vertices = decoder.decode(weights)[0].numpy()
     paint = _Paint(wanted_colors(run, job, decoder), decoder.colors(weights))
     views = sample_views(job.ranges, job.view_count, job.view_seed)
-    judge = Rescorer(decoder, job.objectives, job.targets, views, job.hashes)
+    judge = Rescorer(decoder, job.objectives, job.targets, views, job.hashes, job.combine)
     for tolerance in (SIMPLIFY_MM, SIMPLIFY_MM / 4, 0.0):
         wall = make_wall(vertices, basis.triangles, job.order, job.voxel_mm, tolerance, progress)
         progress("openings")

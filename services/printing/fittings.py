@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from skimage.measure import approximate_polygon, find_contours
 
 from services.printing.catalog import BRIDGE_MM, Order
-from services.printing.openings import Fitted, keep_one, ray
+from services.printing.openings import CRUMB_MM3, Fitted, keep_one, ray
 from services.printing.solid import Wall, arrays
 from services.printing.surface import Float
 
@@ -22,6 +22,9 @@ HOLE_MM = 6.0  # of the lug: a nail's head goes through
 LUG_MM = (HOLE_MM + 2 * BRIDGE_MM, 4.0)  # wide, thick
 ROD_MM = 6.2  # the socket takes a 6 mm rod
 SOCKET_MM = (ROD_MM + 2 * BRIDGE_MM, 16.0, 12.0)  # across, long, how deep the rod goes
+# How much the wall may slope over a fitting: more, and the fitting would be more of a wedge than a fitting.
+LUG_SLOPE_MM, SOCKET_SLOPE_MM = 16.0, 20.0
+SUNK_SHARE = 0.4  # of the wall that a fitting reaches into; the outer face stays as it is
 RAISED_MM = 0.6
 STROKE_MM = 0.9  # of letters, see _letters
 LETTER_MM = 6.0
@@ -36,7 +39,7 @@ def add_fittings(work: Fitted, wall: Wall, order: Order, mark: str | None) -> No
     if order.mount == "wall":
         _join(work, "hanging lug", _lugs(work.body, order.wall_mm))
     elif order.mount == "stand":
-        _join(work, "socket for a 6 mm rod", _sockets(work.body))
+        _join(work, "socket for a 6 mm rod", _sockets(work.body, order.wall_mm))
     if mark is not None:
         _emboss(work, mark)
 
@@ -51,10 +54,14 @@ def _join(work: Fitted, name: str, made: Iterator[tuple[Manifold, Manifold]]) ->
 
 
 def _lugs(body: Manifold, wall_mm: float) -> Iterator[tuple[Manifold, Manifold]]:
-    """Plates with a hole that hang from the inside of the top, near the back where the nail is."""
+    """Plates with a hole that hang from the inside of the top, near the back where the nail is.
+
+    A plate is made far too tall and cut off inside the wall, so that it follows whatever roof is over it.
+    """
     points, _ = arrays(body)
     width, thick = LUG_MM
     low, high = points.min(axis=0), points.max(axis=0)
+    start = float(low[1] + high[1]) / 2
     for back in (6.0, 10.0, 16.0, 24.0, 34.0):
         # The back of the top: where the nail will be, not where a chin or an ear reaches further back.
         top = points[(np.abs(points[:, 0]) < 20) & (points[:, 1] > high[1] - 0.35 * (high[1] - low[1]))]
@@ -62,68 +69,79 @@ def _lugs(body: Manifold, wall_mm: float) -> Iterator[tuple[Manifold, Manifold]]
             return
         z = float(top[:, 2].min()) + back
         for x in (0.0, -6.0, 6.0, -12.0, 12.0, -20.0, 20.0):
-            roof = _roof(body, x, z, width / 2, thick / 2, float(low[1] + high[1]) / 2)
-            if roof is None:
+            roof = _over(body, _footprint(x, z), start, 1)
+            if roof is None or roof[1] - roof[0] > LUG_SLOPE_MM:
                 continue
-            lowest, highest, through = roof
-            # It must reach into the wall all along its top, and not come out of it anywhere.
-            if highest + 0.3 * wall_mm > through - 0.2 * wall_mm or lowest - highest < -6.0:
-                continue
-            top_mm = highest + 0.3 * wall_mm
+            lowest, _, farthest = roof
             center = lowest - width / 2 - 1.0
-            outline = CrossSection.circle(width / 2, 64).translate((0, center)) + CrossSection.square(
-                (width, top_mm - center)
-            ).translate((-width / 2, center))
-            hole = CrossSection.circle(HOLE_MM / 2, 48).translate((0, center))
-            place = (x, 0.0, z - thick / 2)
-            yield (
-                outline.extrude(thick).translate(place),
-                hole.extrude(thick + 2).translate((x, 0.0, z - thick / 2 - 1)),
-            )
+            outline = CrossSection.circle(width / 2, 64) + CrossSection.square(
+                (width, farthest + 5.0 - center)
+            ).translate((-width / 2, 0))
+            plate = outline.extrude(thick).translate((x, center, z - thick / 2))
+            part = _held(plate, body.translate((0, SUNK_SHARE * wall_mm, 0)), 1)
+            hole = CrossSection.circle(HOLE_MM / 2, 48).extrude(thick + 2)
+            hole = hole.translate((x, center, z - thick / 2 - 1))
+            # The nail comes from behind.
+            way = CrossSection.circle(HOLE_MM / 2, 48).extrude(z - float(low[2]) + 5.0)
+            way = way.translate((x, center, float(low[2]) - 5.0))
+            if part is not None and (body ^ (way + hole)).volume() < CRUMB_MM3:
+                yield part, hole
 
 
-def _roof(
-    body: Manifold, x: float, z: float, half_x: float, half_z: float, start: float
-) -> tuple[float, float, float] | None:
-    """Rays upward over a lug's footprint: lowest and highest inner hit, lowest outer one; None: no wall."""
+def _footprint(x: float, z: float) -> Float:
+    """Places ``(n, 3)`` over which a lug hangs."""
+    width, thick = LUG_MM
+    across, deep = np.linspace(-width / 2, width / 2, 5), np.linspace(-thick / 2, thick / 2, 3)
+    return np.array([(x + dx, 0.0, z + dz) for dx in across for dz in deep])
+
+
+def _over(body: Manifold, places: Float, start: float, axis: int) -> tuple[float, float, float] | None:
+    """Rays along an axis: nearest and farthest inner face and the farthest outer one; None: no wall."""
+    toward = np.eye(3)[axis]
     inner, outer = [], []
-    for dx in np.linspace(-half_x, half_x, 5):
-        for dz in (-half_z, 0.0, half_z):
-            hits = ray(body, np.array((x + dx, start, z + dz)), _UP, _FAR_MM)
-            if len(hits) < 2 or len(hits) % 2:
-                return None
-            inner.append(start + hits[0])
-            outer.append(start + hits[1])
-    return min(inner), max(inner), min(outer)
+    for place in places:
+        origin = np.where(toward > 0, start, place)
+        hits = ray(body, origin, toward, _FAR_MM)
+        if len(hits) < 2 or len(hits) % 2:
+            return None
+        inner.append(start + hits[0])
+        outer.append(start + hits[1])
+    return min(inner), max(inner), max(outer)
 
 
-def _sockets(body: Manifold) -> Iterator[tuple[Manifold, Manifold]]:
-    """Blind tubes on the inside that open to the back, near the middle."""
+def _held(part: Manifold, body: Manifold, axis: int) -> Manifold | None:
+    """What of a part lies before the body, along an axis; None where the body does not cut it off."""
+    pieces = (part - body).decompose()
+    if len(pieces) < 2:
+        return None
+    return min(pieces, key=lambda piece: float(piece.bounding_box()[axis]))
+
+
+def _sockets(body: Manifold, wall_mm: float) -> Iterator[tuple[Manifold, Manifold]]:
+    """Blind tubes on the inside that open to the back, near the middle, cut off inside the wall."""
     points, _ = arrays(body)
     low, high = points.min(axis=0), points.max(axis=0)
     middle = (low + high) / 2
     across, long, deep = SOCKET_MM
+    turns = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    ring = np.array([(r * np.cos(t), r * np.sin(t), 0) for r in (0.0, across / 4, across / 2) for t in turns])
+    sunk = body.translate((0, 0, SUNK_SHARE * wall_mm))
     steps = [(x, y) for y in range(-48, 49, 8) for x in range(-24, 25, 8)]
     for x, y in sorted(steps, key=lambda step: step[0] ** 2 + step[1] ** 2):
-        inner, outer = [], []
-        for turn in np.linspace(0, 2 * np.pi, 12, endpoint=False):
-            for radius in (0.0, across / 4, across / 2):
-                at = middle + np.array((x + radius * np.cos(turn), y + radius * np.sin(turn), 0))
-                hits = ray(body, np.array((at[0], at[1], low[2] - 1)), _FORWARD, _FAR_MM)
-                if len(hits) < 2:
-                    break
-                inner.append(low[2] - 1 + hits[0])
-                outer.append(low[2] - 1 + hits[1])
-        if len(inner) < 36 or max(inner) + 0.3 > min(outer) - 0.3 or max(inner) - min(inner) > long / 2:
+        at = middle + np.array((x, y, 0))
+        wall = _over(body, at + ring, float(low[2]) - 1, 2)
+        if wall is None or wall[1] - wall[0] > SOCKET_SLOPE_MM:
             continue
-        front = (max(inner) + 0.3 + min(outer) - 0.3) / 2
-        back = min(inner) - long
-        place = (float(middle[0] + x), float(middle[1] + y), back)
-        tube = Manifold.cylinder(front - back, across / 2, circular_segments=64).translate(place)
+        nearest, _, farthest = wall
+        back = nearest - long
+        place = (float(at[0]), float(at[1]), back)
+        rod = Manifold.cylinder(farthest + 5.0 - back, across / 2, circular_segments=64).translate(place)
         hole = Manifold.cylinder(deep + 1, ROD_MM / 2, circular_segments=48).translate(
             (place[0], place[1], back - 1)
         )
-        yield tube, hole
+        part = _held(rod, sunk, 2)
+        if part is not None:
+            yield part, hole
 
 
 def _emboss(work: Fitted, mark: str) -> None:
