@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from skimage.measure import approximate_polygon, find_contours
 
 from services.printing.catalog import BRIDGE_MM, Order
-from services.printing.openings import CRUMB_MM3, Fitted, keep_one, ray
+from services.printing.openings import Fitted, keep_one, ray
 from services.printing.solid import Wall, arrays
 from services.printing.surface import Float
 
@@ -24,6 +24,7 @@ ROD_MM = 6.2  # the socket takes a 6 mm rod
 SOCKET_MM = (ROD_MM + 2 * BRIDGE_MM, 16.0, 12.0)  # across, long, how deep the rod goes
 # How much the wall may slope over a fitting: more, and the fitting would be more of a wedge than a fitting.
 LUG_SLOPE_MM, SOCKET_SLOPE_MM = 16.0, 20.0
+TOUCH_MM3 = 1.0  # so little of the wall may a nail's way touch
 SUNK_SHARE = 0.4  # of the wall that a fitting reaches into; the outer face stays as it is
 RAISED_MM = 0.6
 STROKE_MM = 0.9  # of letters, see _letters
@@ -61,15 +62,14 @@ def _lugs(body: Manifold, wall_mm: float) -> Iterator[tuple[Manifold, Manifold]]
     points, _ = arrays(body)
     width, thick = LUG_MM
     low, high = points.min(axis=0), points.max(axis=0)
-    start = float(low[1] + high[1]) / 2
-    for back in (6.0, 10.0, 16.0, 24.0, 34.0):
-        # The back of the top: where the nail will be, not where a chin or an ear reaches further back.
-        top = points[(np.abs(points[:, 0]) < 20) & (points[:, 1] > high[1] - 0.35 * (high[1] - low[1]))]
-        if not len(top):
-            return
+    # The back of the top: where the nail will be, not where a chin or an ear reaches further back.
+    top = points[(np.abs(points[:, 0]) < 20) & (points[:, 1] > high[1] - 0.35 * (high[1] - low[1]))]
+    if not len(top):
+        return
+    for back in (4.0, 5.0, 6.0, 8.0, 10.0, 13.0, 16.0, 20.0, 25.0, 30.0, 35.0):
         z = float(top[:, 2].min()) + back
         for x in (0.0, -6.0, 6.0, -12.0, 12.0, -20.0, 20.0):
-            roof = _over(body, _footprint(x, z), start, 1)
+            roof = _roof(body, x, z, float(high[1]) + 1.0)
             if roof is None or roof[1] - roof[0] > LUG_SLOPE_MM:
                 continue
             lowest, _, farthest = roof
@@ -84,28 +84,22 @@ def _lugs(body: Manifold, wall_mm: float) -> Iterator[tuple[Manifold, Manifold]]
             # The nail comes from behind.
             way = CrossSection.circle(HOLE_MM / 2, 48).extrude(z - float(low[2]) + 5.0)
             way = way.translate((x, center, float(low[2]) - 5.0))
-            if part is not None and (body ^ (way + hole)).volume() < CRUMB_MM3:
+            whole = 0.9 * np.pi * (width / 2) ** 2 * thick
+            if part is not None and part.volume() > whole and (body ^ (way + hole)).volume() < TOUCH_MM3:
                 yield part, hole
 
 
-def _footprint(x: float, z: float) -> Float:
-    """Places ``(n, 3)`` over which a lug hangs."""
+def _roof(body: Manifold, x: float, z: float, start: float) -> tuple[float, float, float] | None:
+    """Rays down on a lug's footprint: lowest and highest inner face, highest outer one; None: no wall."""
     width, thick = LUG_MM
-    across, deep = np.linspace(-width / 2, width / 2, 5), np.linspace(-thick / 2, thick / 2, 3)
-    return np.array([(x + dx, 0.0, z + dz) for dx in across for dz in deep])
-
-
-def _over(body: Manifold, places: Float, start: float, axis: int) -> tuple[float, float, float] | None:
-    """Rays along an axis: nearest and farthest inner face and the farthest outer one; None: no wall."""
-    toward = np.eye(3)[axis]
     inner, outer = [], []
-    for place in places:
-        origin = np.where(toward > 0, start, place)
-        hits = ray(body, origin, toward, _FAR_MM)
-        if len(hits) < 2 or len(hits) % 2:
-            return None
-        inner.append(start + hits[0])
-        outer.append(start + hits[1])
+    for dx in np.linspace(-width / 2, width / 2, 5):
+        for dz in np.linspace(-thick / 2, thick / 2, 3):
+            hits = ray(body, np.array((x + dx, start, z + dz)), -_UP, _FAR_MM)
+            if len(hits) < 2 or len(hits) % 2:
+                return None
+            outer.append(start - hits[0])
+            inner.append(start - hits[1])
     return min(inner), max(inner), max(outer)
 
 
@@ -129,15 +123,22 @@ def _sockets(body: Manifold, wall_mm: float) -> Iterator[tuple[Manifold, Manifol
     steps = [(x, y) for y in range(-48, 49, 8) for x in range(-24, 25, 8)]
     for x, y in sorted(steps, key=lambda step: step[0] ** 2 + step[1] ** 2):
         at = middle + np.array((x, y, 0))
-        wall = _over(body, at + ring, float(low[2]) - 1, 2)
-        if wall is None or wall[1] - wall[0] > SOCKET_SLOPE_MM:
+        inner, outer = [], []
+        for place in at + ring:
+            start = np.array((place[0], place[1], low[2] - 1))
+            hits = ray(body, start, _FORWARD, _FAR_MM)
+            if len(hits) < 2:
+                break
+            inner.append(float(start[2]) + hits[0])
+            outer.append(float(start[2]) + hits[1])
+        if len(inner) < len(ring) or max(inner) - min(inner) > SOCKET_SLOPE_MM:
             continue
-        nearest, _, farthest = wall
+        nearest, farthest = min(inner), max(outer)
         back = nearest - long
-        place = (float(at[0]), float(at[1]), back)
-        rod = Manifold.cylinder(farthest + 5.0 - back, across / 2, circular_segments=64).translate(place)
+        foot = (float(at[0]), float(at[1]), back)
+        rod = Manifold.cylinder(farthest + 5.0 - back, across / 2, circular_segments=64).translate(foot)
         hole = Manifold.cylinder(deep + 1, ROD_MM / 2, circular_segments=48).translate(
-            (place[0], place[1], back - 1)
+            (foot[0], foot[1], back - 1)
         )
         part = _held(rod, sunk, 2)
         if part is not None:
