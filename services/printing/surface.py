@@ -39,8 +39,8 @@ class Sheet:
     """A tessellated mask in millimeters.
 
     points: ``(n, 3)``, the evolved surface, its facets as round as they were shaded. triangles: ``(m, 3)``.
-    normals: ``(n, 3)``, unit, by the winding. outside: ``(n,)`` in -1..1, which side is seen: 1 the normal's, -1 the
-    other, 0 both.
+    normals: ``(n, 3)``, unit, by the winding. outside: ``(n,)`` in -1..1, which side is seen: 1 the normal's,
+    -1 the other, 0 both.
     part: ``(m,)``, the triangle of the mask that each one lies in. corner: ``(m, 3, 3)``, barycentric
     coordinates of its corners there. rim: ``(n,)`` bool, on an open edge.
     """
