@@ -33,7 +33,9 @@ from services.storage.store import Store
 from worker.rescore import LOSS_SHARE, Rescorer, Scored, lost
 
 FORMAT = 1
-MERGE_MM = 0.002
+# Corners closer than a file's numbers can tell apart would fall together there, and leave holes. The larger
+# steps are for a few faces that came to cross: they often lie apart again once their neighbors have moved.
+MERGE_MM = (0.002, 0.004, 0.008)
 # Tolerances of the decimation that follow SIMPLIFY_MM where faces came to cross: nearly as many faces are
 # saved, and only the last, none, keeps them all.
 GENTLER_MM = (0.022, 0.015, 0.009, 0.004, 0.0)
@@ -130,10 +132,8 @@ def print_mask(run: Store, job: PrintJob, progress: Progress = lambda _: None) -
         progress("openings")
         work = open_up(wall, basis.landmarks, job.order)
         add_fittings(work, wall, job.order, _mark(job))
-        # Corners closer than a file's numbers can tell apart would fall together there, and leave holes.
-        body = work.body.simplify(MERGE_MM)
         progress("checks and scores")
-        crossing = crossings(body)
+        body, crossing = _merged(work.body)
         # Decimation may let the sides of a narrow fold cross; then it is done again, more gently.
         if not crossing or gentler is None:
             break
@@ -155,6 +155,15 @@ def print_mask(run: Store, job: PrintJob, progress: Progress = lambda _: None) -
     report["seconds"] = round(time.monotonic() - started, 1)
     written[f"{job.id}.print.json"] = (json.dumps(report, indent=1, allow_nan=False) + "\n").encode()
     return Printed(job.id, checks, passed, before, after, cause, written, report)
+
+
+def _merged(body: Manifold) -> tuple[Manifold, int]:
+    """The body without corners that lie in one place, and how many pairs of its faces still cross."""
+    for merge_mm in MERGE_MM:
+        merged = body.simplify(merge_mm)
+        if not (crossing := crossings(merged)):
+            break
+    return merged, crossing
 
 
 def _mark(job: PrintJob) -> str | None:
