@@ -22,8 +22,8 @@ HOLE_MM = 6.0  # of the lug: a nail's head goes through
 LUG_MM = (HOLE_MM + 2 * BRIDGE_MM, 4.0)  # wide, thick
 ROD_MM = 6.2  # the socket takes a 6 mm rod
 SOCKET_MM = (ROD_MM + 2 * BRIDGE_MM, 16.0, 12.0)  # across, long, how deep the rod goes
-# How much the wall may slope over a fitting: more, and the fitting would be more of a wedge than a fitting.
-LUG_SLOPE_MM, SOCKET_SLOPE_MM = 16.0, 20.0
+# How much the wall may rise over a fitting, which then is the longer.
+LUG_SLOPE_MM, SOCKET_SLOPE_MM = 45.0, 20.0
 TOUCH_MM3 = 1.0  # so little of the wall may a nail's way touch
 SUNK_SHARE = 0.4  # of the wall that a fitting reaches into; the outer face stays as it is
 RAISED_MM = 0.6
@@ -74,6 +74,8 @@ def _lugs(body: Manifold, wall_mm: float) -> Iterator[tuple[Manifold, Manifold]]
                 continue
             lowest, _, farthest = roof
             center = lowest - width / 2 - 1.0
+            if center < (low[1] + high[1]) / 2:  # it would hang upside down
+                continue
             outline = CrossSection.circle(width / 2, 64) + CrossSection.square(
                 (width, farthest + 5.0 - center)
             ).translate((-width / 2, 0))
