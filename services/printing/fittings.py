@@ -80,7 +80,7 @@ def _lugs(body: Manifold, wall_mm: float) -> Iterator[tuple[Manifold, Manifold]]
                 (width, farthest + 5.0 - center)
             ).translate((-width / 2, 0))
             plate = outline.extrude(thick).translate((x, center, z - thick / 2))
-            part = _held(plate, body.translate((0, SUNK_SHARE * wall_mm, 0)), 1)
+            part = _held(plate, body, SUNK_SHARE * wall_mm, 1)
             hole = CrossSection.circle(HOLE_MM / 2, 48).extrude(thick + 2)
             hole = hole.translate((x, center, z - thick / 2 - 1))
             # The nail comes from behind.
@@ -105,12 +105,16 @@ def _roof(body: Manifold, x: float, z: float, start: float) -> tuple[float, floa
     return min(inner), max(inner), max(outer)
 
 
-def _held(part: Manifold, body: Manifold, axis: int) -> Manifold | None:
-    """What of a part lies before the body, along an axis; None where the body does not cut it off."""
-    pieces = (part - body).decompose()
+def _held(part: Manifold, body: Manifold, sunk_mm: float, axis: int) -> Manifold | None:
+    """What of a part lies before the body along an axis, and reaches into it; None if it would come out."""
+    sunk = body.translate((0, sunk_mm, 0) if axis == 1 else (0, 0, sunk_mm))
+    pieces = (part - sunk).decompose()
     if len(pieces) < 2:
         return None
-    return min(pieces, key=lambda piece: float(piece.bounding_box()[axis]))
+    held = min(pieces, key=lambda piece: float(piece.bounding_box()[axis]))
+    free = sorted(piece.volume() for piece in (held - body).decompose())
+    out = held.bounding_box()[axis + 3] > body.bounding_box()[axis + 3]
+    return None if out or sum(free[:-1]) > TOUCH_MM3 else held
 
 
 def _sockets(body: Manifold, wall_mm: float) -> Iterator[tuple[Manifold, Manifold]]:
@@ -121,7 +125,6 @@ def _sockets(body: Manifold, wall_mm: float) -> Iterator[tuple[Manifold, Manifol
     across, long, deep = SOCKET_MM
     turns = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     ring = np.array([(r * np.cos(t), r * np.sin(t), 0) for r in (0.0, across / 4, across / 2) for t in turns])
-    sunk = body.translate((0, 0, SUNK_SHARE * wall_mm))
     steps = [(x, y) for y in range(-48, 49, 8) for x in range(-24, 25, 8)]
     for x, y in sorted(steps, key=lambda step: step[0] ** 2 + step[1] ** 2):
         at = middle + np.array((x, y, 0))
@@ -142,7 +145,7 @@ def _sockets(body: Manifold, wall_mm: float) -> Iterator[tuple[Manifold, Manifol
         hole = Manifold.cylinder(deep + 1, ROD_MM / 2, circular_segments=48).translate(
             (foot[0], foot[1], back - 1)
         )
-        part = _held(rod, sunk, 2)
+        part = _held(rod, body, SUNK_SHARE * wall_mm, 2)
         if part is not None:
             yield part, hole
 
