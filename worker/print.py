@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from services.errors import BadInput
 from services.printing import files
 from services.printing.catalog import BRIDGE_MM, Order
-from services.printing.checks import CROSSING, Check, Thickness, built, check
+from services.printing.checks import Check, Thickness, built, check, crossings
 from services.printing.colors import carried, glb_colors, parse_color
 from services.printing.field import VOXEL_MM
 from services.printing.fittings import add_fittings
 from services.printing.openings import Fitted, open_up
 from services.printing.sheet import Caption, caption_card, drawing_sheet
-from services.printing.solid import SIMPLIFY_MM, Wall, apart, arrays, make_wall
+from services.printing.solid import Wall, apart, arrays, make_wall, redone
 from services.recognition.fitness import Objective
 from services.rendering.views import ViewRanges, sample_views
 from services.shape.basis import Basis, load_basis
@@ -33,7 +33,12 @@ from services.storage.store import Store
 from worker.rescore import LOSS_SHARE, Rescorer, Scored, lost
 
 FORMAT = 1
-MERGE_MM = 0.002
+# Corners closer than a file's numbers can tell apart would fall together there, and leave holes. The larger
+# steps are for a few faces that came to cross: they often lie apart again once their neighbors have moved.
+MERGE_MM = (0.002, 0.004, 0.008)
+# Tolerances of the decimation that follow SIMPLIFY_MM where faces came to cross: nearly as many faces are
+# saved, and only the last, none, keeps them all.
+GENTLER_MM = (0.022, 0.015, 0.009, 0.004, 0.0)
 COLOR_EDGE_MM = 1.5  # a colored solid gets points this close
 OWN = "own"
 
@@ -45,7 +50,7 @@ Progress = Callable[[str], None]
 class PrintJob:
     """One mask to print. genome: float32 (d,). notes: run, date, licence ... for the files' metadata.
 
-    objectives, targets, hashes: what its fitness is made of, see Rescorer. ranges,
+    objectives, targets, hashes, combine: what its fitness is made of, see Rescorer. ranges,
     view_seed, view_count: the held-out views. color: "own" (its color genes), "#rrggbb", "gaze" or
     "gaze:MODEL"; None: its own where it has some and the process prints in color, else the material's.
     """
@@ -68,6 +73,7 @@ class PrintJob:
     force: bool = False
     models: Sequence[Mapping[str, Any]] = ()
     hashes: Mapping[str, str] = field(default_factory=dict)
+    combine: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,23 +126,23 @@ def print_mask(run: Store, job: PrintJob, progress: Progress = lambda _: None) -
     vertices = decoder.decode(weights)[0].numpy()
     paint = _Paint(wanted_colors(run, job, decoder), decoder.colors(weights))
     views = sample_views(job.ranges, job.view_count, job.view_seed)
-    judge = Rescorer(decoder, job.objectives, job.targets, views, job.hashes)
-    for tolerance in (SIMPLIFY_MM, SIMPLIFY_MM / 4, 0.0):
-        wall = make_wall(vertices, basis.triangles, job.order, job.voxel_mm, tolerance, progress)
+    judge = Rescorer(decoder, job.objectives, job.targets, views, job.hashes, job.combine)
+    wall = make_wall(vertices, basis.triangles, job.order, job.voxel_mm, progress=progress)
+    for gentler in (*GENTLER_MM, None):
         progress("openings")
         work = open_up(wall, basis.landmarks, job.order)
         add_fittings(work, wall, job.order, _mark(job))
         progress("checks and scores")
-        # Corners closer than a file's numbers can tell apart would fall together there, and leave holes.
-        body = work.body.simplify(MERGE_MM)
-        # Two looks at one solid that know nothing of each other; both leave Python alone for long.
-        with ThreadPoolExecutor(1) as beside:
-            checking = beside.submit(check, body, job.order, built(wall, work))
-            after = _seen(judge, body, wall, vertices, paint)
-            checks, thick = checking.result()
+        body, crossing = _merged(work.body)
         # Decimation may let the sides of a narrow fold cross; then it is done again, more gently.
-        if next(line.passed for line in checks if line.name == CROSSING):
+        if not crossing or gentler is None:
             break
+        wall = redone(wall, gentler)
+    # Two looks at one solid that know nothing of each other; both leave Python alone for long.
+    with ThreadPoolExecutor(1) as beside:
+        checking = beside.submit(check, body, job.order, built(wall, work), crossing)
+        after = _seen(judge, body, wall, vertices, paint)
+        checks, thick = checking.result()
     passed = all(line.passed is not False for line in checks)
     progress("what was lost")
     before = judge.score(vertices, np.asarray(basis.triangles, np.int64), vertices, paint.evolved)
@@ -149,6 +155,15 @@ def print_mask(run: Store, job: PrintJob, progress: Progress = lambda _: None) -
     report["seconds"] = round(time.monotonic() - started, 1)
     written[f"{job.id}.print.json"] = (json.dumps(report, indent=1, allow_nan=False) + "\n").encode()
     return Printed(job.id, checks, passed, before, after, cause, written, report)
+
+
+def _merged(body: Manifold) -> tuple[Manifold, int]:
+    """The body without corners that lie in one place, and how many pairs of its faces still cross."""
+    for merge_mm in MERGE_MM:
+        merged = body.simplify(merge_mm)
+        if not (crossing := crossings(merged)):
+            break
+    return merged, crossing
 
 
 def _mark(job: PrintJob) -> str | None:

@@ -15,7 +15,8 @@ from services.recognition.recognize import Recognizer
 from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import Views
 from services.shape.decode import Decoder
-from worker.scorer import Landmarks, self_distances
+from worker.plan import Measure
+from worker.scorer import Landmarks, combined, references, self_distances
 from worker.straighten import Straightener
 
 LOSS_SHARE = 0.10  # of the margin: more than this and the loss is explained
@@ -39,7 +40,8 @@ class Rescorer:
     """Scores meshes of one mask by its run's objectives, under one set of views.
 
     :param targets: references by target key: embeddings float32 (photos, d), or a filter float32 (1, S, S).
-        hashes: SHA-256 by model, as the run pinned them.
+        hashes: SHA-256 by model, as the run pinned them. combine: for each objective how several references
+        are compared, see Measure; "centroid" where it is not given.
     """
 
     def __init__(
@@ -49,8 +51,11 @@ class Rescorer:
         targets: Mapping[str, Float],
         views: Views,
         hashes: Mapping[str, str],
+        combine: Sequence[str] = (),
     ) -> None:
-        self._objectives, self._views = tuple(objectives), views
+        self._objectives, self._views, self._hashes = tuple(objectives), views, hashes
+        said = tuple(combine) or ("centroid",) * len(self._objectives)
+        self._combine = dict(zip(self._objectives, said, strict=True))
         self._targets = {key: torch.from_numpy(np.array(target)) for key, target in targets.items()}
         kinds: dict[str, str] = {o.model: o.kind for o in objectives}
         self._detectors, self._recognizers, self._correlators = {}, {}, {}
@@ -114,14 +119,17 @@ class Rescorer:
         )
 
     def _likeness(self, objective: Objective, machine: Recognizer, embeddings: torch.Tensor) -> torch.Tensor:
-        """float32 (v,): how far each view lies from the target's middle, or from the mask's other views."""
+        """float32 (v,): each view against the references, as the search compares it, or how far it lies from
+        the mask's other views.
+        """
         if objective.target is None:
             unlike = machine.unlikeness(embeddings)
             within, _ = self_distances(unlike, len(embeddings), torch.ones(1, dtype=torch.bool))
             return within[0]
-        references = self._targets[objective.target]
-        middle = machine.between if objective.kind == "composite" else machine.center
-        return machine.compare(embeddings, middle(references))
+        measure = Measure(objective.kind, objective.model, objective.target, self._combine[objective])
+        found = references(machine, measure, self._targets[objective.target])
+        answers = [machine.compare(embeddings, one) for one in found]
+        return combined(measure, self._hashes.get(objective.model), answers)
 
 
 def lost(before: Scored, after: Scored) -> list[str]:

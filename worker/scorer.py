@@ -109,7 +109,7 @@ class Scorer:
             if measure.target is not None
         }
         self._references = {
-            measure: _references(self._recognizers[measure.model], measure, target)
+            measure: references(self._recognizers[measure.model], measure, target)
             for measure, target in self._targets.items()
             if measure.kind != "correlate"
         }
@@ -215,15 +215,20 @@ class Scorer:
         """float32 (n, v): embeddings (n, v, d) against the measure's references, in the model's measure."""
         machine = self._recognizers[measure.model]
         answers = [machine.compare(embeddings, reference) for reference in self._references[measure]]
-        nearest = catalog.model_info(measure.model, self.plan.models[measure.model]).measure == "distance"
-        lowest = nearest == (measure.combine == "best")
-        values = answers[0]
-        for answer in answers[1:]:
-            values = torch.minimum(values, answer) if lowest else torch.maximum(values, answer)
-        return values
+        return combined(measure, self.plan.models[measure.model], answers)
 
 
-def _references(machine: Recognizer, measure: Measure, target: torch.Tensor) -> list[torch.Tensor]:
+def combined(measure: Measure, sha256: str | None, answers: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The best or the worst of the answers to each reference, all of one shape, as the measure says."""
+    nearest = catalog.model_info(measure.model, sha256).measure == "distance"
+    lowest = nearest == (measure.combine == "best")
+    values = answers[0]
+    for answer in answers[1:]:
+        values = torch.minimum(values, answer) if lowest else torch.maximum(values, answer)
+    return values
+
+
+def references(machine: Recognizer, measure: Measure, target: torch.Tensor) -> list[torch.Tensor]:
     """What a face is compared with, one by one."""
     if measure.combine != "centroid":
         return list(target)

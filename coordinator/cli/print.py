@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from worker.print import Printed, PrintJob
 
 Float = NDArray[np.float32]
+LEAST_VIEWS = (
+    20  # mask and solid are held beside each other on so many views, even where a run verified on fewer
+)
 
 
 def print_(
@@ -233,7 +236,7 @@ def _job(
         targets={k: read_target(record.store, k) for k in keys if k},
         ranges=spec.views.ranges(),
         view_seed=audit_seed(spec.seed),
-        view_count=spec.verify.views,
+        view_count=max(LEAST_VIEWS, spec.verify.views),
         notes=notes,
         title=f"datamask: {spec.name}",
         date=started,
@@ -242,6 +245,7 @@ def _job(
         force=wish.force,
         models=[_model(o.model, o.threshold) for o in objectives],
         hashes={name: str(entry["sha256"]) for name, entry in manifest["models"].items()},
+        combine=tuple(o.combine for o in spec.objective),
     )
 
 

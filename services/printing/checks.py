@@ -81,13 +81,21 @@ def built(wall: Wall, work: Fitted | None = None) -> Built:
     return Built(middle, rim, tuple(work.cuts), crumbs, work.letters)
 
 
-def check(body: Manifold, order: Order, around: Built) -> tuple[list[Check], Thickness]:
-    """All checks of a solid in millimeters."""
+def crossings(body: Manifold) -> int:
+    """How many pairs of the solid's faces pass through each other."""
+    return self_intersections(*arrays(body))
+
+
+def check(
+    body: Manifold, order: Order, around: Built, crossing: int | None = None
+) -> tuple[list[Check], Thickness]:
+    """All checks of a solid in millimeters. crossing: what ``crossings`` found, where that is known."""
     points, triangles = arrays(body)
     edges, _, shared = edges_of(triangles)
     parts = _bodies(points, triangles)
     fans = _split_vertices(triangles, len(points))
-    crossing = self_intersections(points, triangles)
+    if crossing is None:
+        crossing = self_intersections(points, triangles)
     thick = thickness(points, triangles, around)
     smallest = min([thick.least_mm, thick.bridge_mm or np.inf, STROKE_MM if around.letters else np.inf])
     volume = signed_volume(points, triangles)

@@ -22,6 +22,10 @@ HOLE_MM = 6.0  # of the lug: a nail's head goes through
 LUG_MM = (HOLE_MM + 2 * BRIDGE_MM, 4.0)  # wide, thick
 ROD_MM = 6.2  # the socket takes a 6 mm rod
 SOCKET_MM = (ROD_MM + 2 * BRIDGE_MM, 16.0, 12.0)  # across, long, how deep the rod goes
+# How much the wall may rise over a fitting, which then is the longer.
+LUG_SLOPE_MM, SOCKET_SLOPE_MM = 45.0, 20.0
+TOUCH_MM3 = 1.0  # so little of the wall may a nail's way touch
+SUNK_SHARE = 0.4  # of the wall that a fitting reaches into; the outer face stays as it is
 RAISED_MM = 0.6
 STROKE_MM = 0.9  # of letters, see _letters
 LETTER_MM = 6.0
@@ -36,7 +40,7 @@ def add_fittings(work: Fitted, wall: Wall, order: Order, mark: str | None) -> No
     if order.mount == "wall":
         _join(work, "hanging lug", _lugs(work.body, order.wall_mm))
     elif order.mount == "stand":
-        _join(work, "socket for a 6 mm rod", _sockets(work.body))
+        _join(work, "socket for a 6 mm rod", _sockets(work.body, order.wall_mm))
     if mark is not None:
         _emboss(work, mark)
 
@@ -51,79 +55,99 @@ def _join(work: Fitted, name: str, made: Iterator[tuple[Manifold, Manifold]]) ->
 
 
 def _lugs(body: Manifold, wall_mm: float) -> Iterator[tuple[Manifold, Manifold]]:
-    """Plates with a hole that hang from the inside of the top, near the back where the nail is."""
+    """Plates with a hole that hang from the inside of the top, near the back where the nail is.
+
+    A plate is made far too tall and cut off inside the wall, so that it follows whatever roof is over it.
+    """
     points, _ = arrays(body)
     width, thick = LUG_MM
     low, high = points.min(axis=0), points.max(axis=0)
-    for back in (6.0, 10.0, 16.0, 24.0, 34.0):
-        # The back of the top: where the nail will be, not where a chin or an ear reaches further back.
-        top = points[(np.abs(points[:, 0]) < 20) & (points[:, 1] > high[1] - 0.35 * (high[1] - low[1]))]
-        if not len(top):
-            return
+    # The back of the top: where the nail will be, not where a chin or an ear reaches further back.
+    top = points[(np.abs(points[:, 0]) < 20) & (points[:, 1] > high[1] - 0.35 * (high[1] - low[1]))]
+    if not len(top):
+        return
+    for back in (4.0, 5.0, 6.0, 8.0, 10.0, 13.0, 16.0, 20.0, 25.0, 30.0, 35.0):
         z = float(top[:, 2].min()) + back
         for x in (0.0, -6.0, 6.0, -12.0, 12.0, -20.0, 20.0):
-            roof = _roof(body, x, z, width / 2, thick / 2, float(low[1] + high[1]) / 2)
-            if roof is None:
+            roof = _roof(body, x, z, float(high[1]) + 1.0)
+            if roof is None or roof[1] - roof[0] > LUG_SLOPE_MM:
                 continue
-            lowest, highest, through = roof
-            # It must reach into the wall all along its top, and not come out of it anywhere.
-            if highest + 0.3 * wall_mm > through - 0.2 * wall_mm or lowest - highest < -6.0:
-                continue
-            top_mm = highest + 0.3 * wall_mm
+            lowest, _, farthest = roof
             center = lowest - width / 2 - 1.0
-            outline = CrossSection.circle(width / 2, 64).translate((0, center)) + CrossSection.square(
-                (width, top_mm - center)
-            ).translate((-width / 2, center))
-            hole = CrossSection.circle(HOLE_MM / 2, 48).translate((0, center))
-            place = (x, 0.0, z - thick / 2)
-            yield (
-                outline.extrude(thick).translate(place),
-                hole.extrude(thick + 2).translate((x, 0.0, z - thick / 2 - 1)),
-            )
+            if center < (low[1] + high[1]) / 2:  # it would hang upside down
+                continue
+            outline = CrossSection.circle(width / 2, 64) + CrossSection.square(
+                (width, farthest + 5.0 - center)
+            ).translate((-width / 2, 0))
+            plate = outline.extrude(thick).translate((x, center, z - thick / 2))
+            part = _held(plate, body, SUNK_SHARE * wall_mm, 1)
+            hole = CrossSection.circle(HOLE_MM / 2, 48).extrude(thick + 2)
+            hole = hole.translate((x, center, z - thick / 2 - 1))
+            # The nail comes from behind.
+            way = CrossSection.circle(HOLE_MM / 2, 48).extrude(z - float(low[2]) + 5.0)
+            way = way.translate((x, center, float(low[2]) - 5.0))
+            whole = 0.9 * np.pi * (width / 2) ** 2 * thick
+            if part is not None and part.volume() > whole and (body ^ (way + hole)).volume() < TOUCH_MM3:
+                yield part, hole
 
 
-def _roof(
-    body: Manifold, x: float, z: float, half_x: float, half_z: float, start: float
-) -> tuple[float, float, float] | None:
-    """Rays upward over a lug's footprint: lowest and highest inner hit, lowest outer one; None: no wall."""
+def _roof(body: Manifold, x: float, z: float, start: float) -> tuple[float, float, float] | None:
+    """Rays down on a lug's footprint: lowest and highest inner face, highest outer one; None: no wall."""
+    width, thick = LUG_MM
     inner, outer = [], []
-    for dx in np.linspace(-half_x, half_x, 5):
-        for dz in (-half_z, 0.0, half_z):
-            hits = ray(body, np.array((x + dx, start, z + dz)), _UP, _FAR_MM)
+    for dx in np.linspace(-width / 2, width / 2, 5):
+        for dz in np.linspace(-thick / 2, thick / 2, 3):
+            hits = ray(body, np.array((x + dx, start, z + dz)), -_UP, _FAR_MM)
             if len(hits) < 2 or len(hits) % 2:
                 return None
-            inner.append(start + hits[0])
-            outer.append(start + hits[1])
-    return min(inner), max(inner), min(outer)
+            outer.append(start - hits[0])
+            inner.append(start - hits[1])
+    return min(inner), max(inner), max(outer)
 
 
-def _sockets(body: Manifold) -> Iterator[tuple[Manifold, Manifold]]:
-    """Blind tubes on the inside that open to the back, near the middle."""
+def _held(part: Manifold, body: Manifold, sunk_mm: float, axis: int) -> Manifold | None:
+    """What of a part lies before the body along an axis, and reaches into it; None if it would come out."""
+    sunk = body.translate((0, sunk_mm, 0) if axis == 1 else (0, 0, sunk_mm))
+    pieces = (part - sunk).decompose()
+    if len(pieces) < 2:
+        return None
+    held = min(pieces, key=lambda piece: float(piece.bounding_box()[axis]))
+    free = sorted(piece.volume() for piece in (held - body).decompose())
+    out = held.bounding_box()[axis + 3] > body.bounding_box()[axis + 3]
+    return None if out or sum(free[:-1]) > TOUCH_MM3 else held
+
+
+def _sockets(body: Manifold, wall_mm: float) -> Iterator[tuple[Manifold, Manifold]]:
+    """Blind tubes on the inside that open to the back, near the middle, cut off inside the wall."""
     points, _ = arrays(body)
     low, high = points.min(axis=0), points.max(axis=0)
     middle = (low + high) / 2
     across, long, deep = SOCKET_MM
+    turns = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    ring = np.array([(r * np.cos(t), r * np.sin(t), 0) for r in (0.0, across / 4, across / 2) for t in turns])
     steps = [(x, y) for y in range(-48, 49, 8) for x in range(-24, 25, 8)]
     for x, y in sorted(steps, key=lambda step: step[0] ** 2 + step[1] ** 2):
+        at = middle + np.array((x, y, 0))
         inner, outer = [], []
-        for turn in np.linspace(0, 2 * np.pi, 12, endpoint=False):
-            for radius in (0.0, across / 4, across / 2):
-                at = middle + np.array((x + radius * np.cos(turn), y + radius * np.sin(turn), 0))
-                hits = ray(body, np.array((at[0], at[1], low[2] - 1)), _FORWARD, _FAR_MM)
-                if len(hits) < 2:
-                    break
-                inner.append(low[2] - 1 + hits[0])
-                outer.append(low[2] - 1 + hits[1])
-        if len(inner) < 36 or max(inner) + 0.3 > min(outer) - 0.3 or max(inner) - min(inner) > long / 2:
+        for place in at + ring:
+            start = np.array((place[0], place[1], low[2] - 1))
+            hits = ray(body, start, _FORWARD, _FAR_MM)
+            if len(hits) < 2:
+                break
+            inner.append(float(start[2]) + hits[0])
+            outer.append(float(start[2]) + hits[1])
+        if len(inner) < len(ring) or max(inner) - min(inner) > SOCKET_SLOPE_MM:
             continue
-        front = (max(inner) + 0.3 + min(outer) - 0.3) / 2
-        back = min(inner) - long
-        place = (float(middle[0] + x), float(middle[1] + y), back)
-        tube = Manifold.cylinder(front - back, across / 2, circular_segments=64).translate(place)
+        nearest, farthest = min(inner), max(outer)
+        back = nearest - long
+        foot = (float(at[0]), float(at[1]), back)
+        rod = Manifold.cylinder(farthest + 5.0 - back, across / 2, circular_segments=64).translate(foot)
         hole = Manifold.cylinder(deep + 1, ROD_MM / 2, circular_segments=48).translate(
-            (place[0], place[1], back - 1)
+            (foot[0], foot[1], back - 1)
         )
-        yield tube, hole
+        part = _held(rod, body, SUNK_SHARE * wall_mm, 2)
+        if part is not None:
+            yield part, hole
 
 
 def _emboss(work: Fitted, mark: str) -> None:

@@ -53,6 +53,7 @@ class Wall:
     """
 
     body: Manifold
+    fine: Manifold
     wall_mm: float
     sheet: Sheet
     core: Float
@@ -107,12 +108,11 @@ def make_wall(
     fine = mesh_of(grid)
     del grid
     body = fine.simplify(simplify_mm) if simplify_mm else fine
-    moved = _moved(fine, body)
-    del fine
     progress("deviation")
     vertices = points * scale
     return Wall(
         body,
+        fine,
         order.wall_mm,
         sheet,
         core,
@@ -121,8 +121,15 @@ def make_wall(
         scale,
         mended,
         _deviation(body, vertices, corners, order.wall_mm),
-        moved,
+        _moved(fine, body),
     )
+
+
+def redone(wall: Wall, simplify_mm: float) -> Wall:
+    """The same wall, decimated anew with another tolerance."""
+    body = wall.fine.simplify(simplify_mm) if simplify_mm else wall.fine
+    far = _deviation(body, wall.vertices, wall.triangles, wall.wall_mm)
+    return replace(wall, body=body, deviation=far, simplify_mm=_moved(wall.fine, body))
 
 
 def _fitted(sheet: Sheet, scale: float, order: Order, thick_mm: float) -> tuple[Sheet, float]:

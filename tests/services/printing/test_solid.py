@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,10 @@ from services.errors import BadInput
 from services.printing.catalog import make_order
 from services.printing.checks import built, check, signed_volume
 from services.printing.field import Grid, mend, mesh_of, well_composed
+from services.printing.fittings import add_fittings
 from services.printing.intersections import self_intersections
-from services.printing.solid import arrays, make_wall
+from services.printing.openings import Fitted
+from services.printing.solid import arrays, make_wall, redone
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 
@@ -37,6 +41,19 @@ def test_a_random_mask_becomes_one_sound_body(seed, spread):
     assert np.ptp(points[:, 0]) == pytest.approx(ORDER.width_mm, abs=0.2)
     assert wall.deviation.median_mm < 0.5
     assert wall.deviation.max_mm < ORDER.wall_mm + 1.0
+    for mount in ("wall", "stand"):
+        work = Fitted(wall.body)
+        add_fittings(work, wall, replace(ORDER, mount=mount), None)
+        assert work.refused == []
+        # It is joined to the body, takes nothing of it, and does not come out at the front or the top.
+        assert len(work.body.decompose()) == 1
+        assert (wall.body - work.body).volume() < 2.0
+        assert work.body.volume() > wall.body.volume() + 500
+        grown, _ = arrays(work.body)
+        np.testing.assert_allclose(grown.max(axis=0), points.max(axis=0), atol=0.02)
+    again = redone(wall, 0.0)
+    assert again.simplify_mm == 0.0
+    assert again.body.num_tri() > wall.body.num_tri()
 
 
 def test_a_mask_without_extent_has_no_solid():
