@@ -36,6 +36,8 @@ REPAIRS = (
     "Facets reversed",
     "Backwards edges",
 )
+# Of the slicer's own walls, where it turns the way that one is printed; nothing about the mesh.
+NOT_THE_MESH = ("Reversing even wall line",)
 COMPLAINTS = ("warning", "error", "repair", "open edges", "manifold", "self-intersect")
 
 console = Console(stderr=True)
@@ -172,9 +174,10 @@ def sliced(path: Path) -> list[str]:
         "--max-print-height",
         "500",
     ]
-    command += ["--support-material", "--layer-height", "0.3", "--output", str(target), str(path)]
+    command += ["--layer-height", "0.3", "--output", str(target), str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = (done.stdout + done.stderr).splitlines()
+    lines = [line for line in lines if not any(words in line for words in NOT_THE_MESH)]
     complaints = [line for line in lines if any(word in line.lower() for word in COMPLAINTS)]
     if done.returncode or not target.exists():
         complaints.append(f"exit code {done.returncode}")

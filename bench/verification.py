@@ -89,7 +89,9 @@ def _table(said: Mapping[str, Any], what: str) -> list[str]:
         if what != "match":
             columns.setdefault(side, {})[row["subject"]] = row["rate"]  # type: ignore[index]
         else:
-            for match in row["matches"]:
+            # The loosest calibrated rate and the published threshold; verify.json has the others.
+            loosest = [m for m in row["matches"] if m["far"] is not None][:1]
+            for match in [*loosest, *(m for m in row["matches"] if m["far"] is None)]:
                 name = f"{side}: {match['name']} ({match['threshold']:.3f})"
                 columns.setdefault(name, {})[row["subject"]] = match["rate"]  # type: ignore[index]
     subjects = dict.fromkeys(r["subject"] for r in rows)

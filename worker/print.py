@@ -23,7 +23,7 @@ from services.printing.field import VOXEL_MM
 from services.printing.fittings import add_fittings
 from services.printing.openings import Fitted, open_up
 from services.printing.sheet import Caption, caption_card, drawing_sheet
-from services.printing.solid import Wall, apart, arrays, make_wall, redone
+from services.printing.solid import Wall, apart, arrays, collapsed, make_wall, redone
 from services.recognition.fitness import Objective
 from services.rendering.views import ViewRanges, sample_views
 from services.shape.basis import Basis, load_basis
@@ -292,6 +292,7 @@ def _files(
     own, triangles = arrays(body)
     own = apart(own, triangles)
     points = own - own.min(axis=0)
+    triangles = collapsed(points, triangles)
     part = files.Part(job.id, points, triangles, color, colors, job.notes)
     name = job.id
     meters = (own / 1000).astype(np.float32)

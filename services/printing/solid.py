@@ -10,6 +10,8 @@ import igl
 import numpy as np
 from manifold3d import Manifold
 from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from services.errors import BadInput
 from services.printing.catalog import Order
@@ -158,6 +160,26 @@ def apart(points: Float, triangles: Ints) -> Float:
     moved: Float = points.copy()
     moved[same] -= TOUCHING_MM * vertex_normals(points, triangles)[0][same]
     return moved
+
+
+def collapsed(points: Float, triangles: Ints) -> Ints:
+    """Triangles ``(k, 3)`` without those of no area in single precision, as files keep points ``(n, 3)``.
+
+    The ends of an edge that are one place there become one corner; both faces of that edge go, so that the
+    surface stays closed.
+    """
+    edges, _, _ = edges_of(triangles)
+    places = points.astype(np.float32)
+    short = edges[(places[edges[:, 0]] == places[edges[:, 1]]).all(axis=1)]
+    if not len(short):
+        return triangles
+    graph = coo_matrix((np.ones(len(short), bool), (short[:, 0], short[:, 1])), shape=(len(points),) * 2)
+    _, label = connected_components(graph, directed=False)
+    _, first = np.unique(label, return_index=True)
+    joined: Ints = first[label][triangles].astype(np.int64)
+    a, b, c = joined.T
+    kept: Ints = joined[(a != b) & (b != c) & (c != a)]
+    return kept
 
 
 def _moved(fine: Manifold, body: Manifold) -> float:

@@ -16,7 +16,8 @@ from services.printing.field import Grid, mend, mesh_of, well_composed
 from services.printing.fittings import add_fittings
 from services.printing.intersections import self_intersections
 from services.printing.openings import Fitted
-from services.printing.solid import arrays, make_wall, redone
+from services.printing.solid import arrays, collapsed, make_wall, redone
+from services.printing.surface import edges_of
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 
@@ -101,3 +102,18 @@ def test_crossing_triangles_are_counted():
     other, more = arrays(Manifold.sphere(10.0, 48).translate((7, 0.37, 0.21)))  # not its mirror image
     both = np.concatenate([triangles, more + len(ball)])
     assert self_intersections(np.concatenate([ball, other]), both) > 50
+
+
+def test_an_edge_without_length_in_a_file_is_no_edge_there():
+    box = Manifold.cube((100.0, 100.0, 100.0)).refine(3)
+    points, triangles = arrays(box)
+    edge = triangles[40, :2]
+    points[edge[1]] = points[edge[0]] + 1e-9  # apart here, in one place in a file
+    clean = collapsed(points, triangles)
+    _, _, shared = edges_of(clean)
+    assert len(clean) == len(triangles) - 2
+    assert (shared == 2).all()
+    corners = points.astype(np.float32)[clean]
+    assert all((corners[:, k] != corners[:, (k + 1) % 3]).any(axis=1).all() for k in range(3))
+    untouched = arrays(box)
+    assert collapsed(*untouched) is untouched[1]
