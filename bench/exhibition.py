@@ -8,15 +8,12 @@ opens the page from disk, three times on each of two screens.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,6 +21,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench.outcome import circumstances, write
 from bench.support import ROOT, support
 
 FORMAT = 1
@@ -73,11 +71,7 @@ def opened(page: Path) -> dict[str, list[float]] | None:
 
 def measured(folder: Path, console: Console) -> dict[str, Any]:
     """Everything, as the JSON values of the report."""
-    facts = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "load_at_start": round(os.getloadavg()[0], 2),
-    }
+    facts = circumstances()
     run = folder / "large"
     console.print(f"writing a run of {ISLANDS} islands x {GENERATIONS} generations x {POPULATION} masks ...")
     support("runs").grow(run, islands=ISLANDS, generations=GENERATIONS, population=POPULATION, elites=ELITES)
@@ -128,10 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console()
     with tempfile.TemporaryDirectory(prefix="datamask-exhibition-") as folder:
         result = measured(arguments.keep or Path(folder), console)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    part = arguments.out.with_suffix(".part")
-    part.write_text(json.dumps(result, indent=1) + "\n")
-    os.replace(part, arguments.out)
+    write(result, arguments.out)
     show(result, console)
     console.print(f"written to {arguments.out}")
     return 0

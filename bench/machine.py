@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from bench.outcome import circumstances
 
 PACKAGES = ("torch", "numpy", "dlib-bin", "pyrender", "trimesh")
 
@@ -17,16 +18,14 @@ PACKAGES = ("torch", "numpy", "dlib-bin", "pyrender", "trimesh")
 def machine(device: str) -> dict[str, Any]:
     """Processor, cores, threads, versions and the time, as JSON values."""
     facts: dict[str, Any] = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        **circumstances(),
         "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gb": _memory_gb(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "threads": torch.get_num_threads(),
         "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "not set"),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "load_at_start": round(os.getloadavg()[0], 2),
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu",
     }
     return facts | {"versions": {package: version(package) for package in PACKAGES}}

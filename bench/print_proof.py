@@ -20,6 +20,7 @@ from typing import Any
 
 from rich.console import Console
 
+from bench.marks import write_between
 from bench.memory import measure
 
 ROOT = Path(__file__).parents[1]
@@ -68,7 +69,7 @@ def main() -> None:
             console.print(row, highlight=False)
     result = {"command": "make print-proof", "masks": rows, "summary": summary(rows)}
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    put(table(rows))
+    write_between(PAGE, FIRST_MARK, LAST_MARK, table(rows) + "\n")
     console.print(result["summary"])
     if not all(row["passed"] for row in rows):
         raise SystemExit(1)
@@ -215,14 +216,6 @@ def table(rows: list[dict[str, Any]]) -> str:
             f"{r['triangles']} | {r['wall_mm']} | {r['deviation_mm']} | {kept} | {passed} |"
         )
     return "\n".join(lines)
-
-
-def put(text: str) -> None:
-    """Write the table between the marks of docs/printing.md."""
-    page = PAGE.read_text()
-    before, _, rest = page.partition(FIRST_MARK)
-    _, _, after = rest.partition(LAST_MARK)
-    PAGE.write_text(f"{before}{FIRST_MARK}\n\n{text}\n\n{LAST_MARK}{after}")
 
 
 if __name__ == "__main__":

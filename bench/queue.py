@@ -18,13 +18,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from bench.outcome import circumstances, write
 from bench.sleeping_tasks import SLEEP_VARIABLE, TIMES_VARIABLE
 from bench.support import ROOT, support
 from coordinator.celery_executor import CeleryExecutor
@@ -194,12 +194,7 @@ def measured(
 
 def queue_cost(*, quick: bool, console: Console) -> dict[str, Any]:
     """Everything, as the JSON values of the report."""
-    facts = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "load_at_start": round(os.getloadavg()[0], 2),
-        "python": sys.version.split()[0],
-    }
+    facts = {**circumstances(), "python": sys.version.split()[0]}
     console.print("32 workers, batches of 1 s ...")
     busy_run, busy = measured(spec_of(8, 5 if quick else 10), 32, 1.0)
     console.print("100,000 genomes on 64 islands, workers that do not sleep ...")
@@ -258,10 +253,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     console = Console()
     result = queue_cost(quick=arguments.quick, console=console)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    part = arguments.out.with_suffix(".part")
-    part.write_text(json.dumps(result, indent=1) + "\n")
-    os.replace(part, arguments.out)
+    write(result, arguments.out)
     show(result, console)
     console.print(f"written to {arguments.out}")
     return 0

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import statistics
 import subprocess
@@ -20,7 +19,6 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from bench.outcome import circumstances, write
 from bench.queue import measured, spec_of
 from bench.support import ROOT
 
@@ -196,11 +195,7 @@ def fleet(workers: int, sleep_s: float, islands: int) -> dict[str, Any]:
 
 def scaled(*, quick: bool, console: Console) -> dict[str, Any]:
     """Everything, as the JSON values of the report."""
-    facts = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "load_at_start": round(os.getloadavg()[0], 2),
-    }
+    facts = circumstances()
     rounds = 1 if quick else 5
     # First what must not descend from a process with networks in it: Linux counts that toward their memory.
     console.print("coordinator, up to 1,000 islands ...")
@@ -270,10 +265,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     console = Console()
     result = scaled(quick=arguments.quick, console=console)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    part = arguments.out.with_suffix(".part")
-    part.write_text(json.dumps(result, indent=1) + "\n")
-    os.replace(part, arguments.out)
+    write(result, arguments.out)
     show(result, console)
     console.print(f"written to {arguments.out}")
     return 0

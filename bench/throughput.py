@@ -12,8 +12,6 @@ Ratios are taken within each round, then their median: what slows the machine fo
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -30,6 +28,7 @@ from bench.every_model import every_model
 from bench.inner_loop import STAGES, InnerLoop, Ready, same_scores
 from bench.machine import machine
 from bench.memory import measure
+from bench.outcome import write
 from bench.peers import DlibItself
 from bench.report import show
 from bench.stopwatch import Spread, Stopwatch, seconds_of
@@ -201,14 +200,6 @@ def evolve_memory(full: bool) -> dict[str, Any]:
     if usage.exit_code != 0:
         raise RuntimeError(f"datamask {' '.join(words)}: exit {usage.exit_code}")
     return {"command": f"datamask {' '.join(words)}", "peak_mb": usage.peak_mb, "seconds": usage.seconds}
-
-
-def write(result: dict[str, Any], path: Path) -> None:
-    """Write a result as JSON, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(result, indent=1) + "\n")
-    os.replace(part, path)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

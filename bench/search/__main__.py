@@ -22,10 +22,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bench.evidence import ROOT
 from bench.memory import measure
+from bench.outcome import write
 from bench.search.contenders import CONTENDERS
 from bench.search.summary import page, summarize, verdict
 from bench.search.tasks import TASKS
-from bench.throughput import write
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from bench.outcome import write
 from bench.search.contenders import CONTENDERS
 from bench.search.problem import BudgetSpent, Problem
 from bench.search.tasks import TASKS
-from bench.throughput import write
 from coordinator.record import Record
 from coordinator.run import open_run
 from services.storage import open_store

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.marks import write_between
+from bench.outcome import write
 from bench.search.contenders import CONTENDERS
 from bench.search.tasks import TASKS
-from bench.throughput import write
 
 FORMAT = 1
 FIRST_MARK, LAST_MARK = "<!-- search -->", "<!-- end of search -->"

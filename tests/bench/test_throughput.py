@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from bench.outcome import write
 from bench.report import RATIOS, SIDES, show
-from bench.throughput import STAGES, Settings, throughput, write
+from bench.throughput import STAGES, Settings, throughput
 from services.recognition.catalog import models
 
 ROOT = Path(__file__).parents[2]
