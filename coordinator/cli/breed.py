@@ -7,12 +7,20 @@ from typing import Annotated
 
 import typer
 
-from coordinator.cli.evolve import ExecutorName, drive
+from coordinator.cli.evolve import drive
+from coordinator.cli.options import (
+    BrokerOption,
+    ExecutorName,
+    ExecutorOption,
+    QuietOption,
+    ResumeOption,
+    SetOption,
+    StoreOption,
+)
 from coordinator.heritage import MOST_NEAR, bred_spec, heritage_of
 from coordinator.record import Record
 from coordinator.run import free_name
 from services.storage.store import open_store
-from worker.bell import BROKER_VARIABLE, DEFAULT_BROKER
 
 
 def breed(
@@ -39,10 +47,7 @@ def breed(
             min=0.01, max=10.0, help="How near: root mean square difference of the weights, in gene units."
         ),
     ] = MOST_NEAR,
-    store: Annotated[
-        str,
-        typer.Option(envvar="DATAMASK_STORE", help="Where runs are kept: a folder, or s3://bucket/prefix."),
-    ] = "runs",
+    store: StoreOption = "runs",
     name: Annotated[
         str | None,
         typer.Option("--run", help="Name of the new run. Default: the spec's name and a free number."),
@@ -50,23 +55,11 @@ def breed(
     seed: Annotated[
         int | None, typer.Option(help="Random seed. Default: the next one after the parents' run's.", min=0)
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change one value: table.key=value, e.g. search.generations=10."),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Start the run, or go on with it where it stands.")
-    ] = False,
-    executor: Annotated[
-        ExecutorName, typer.Option(help="Score here, or on Celery workers.")
-    ] = ExecutorName.local,
-    broker: Annotated[
-        str | None,
-        typer.Option(envvar=BROKER_VARIABLE, help="Redis of the workers.", show_default=DEFAULT_BROKER),
-    ] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress, only the run's URL at the end.")
-    ] = False,
+    set_: SetOption = None,
+    resume: ResumeOption = False,
+    executor: ExecutorOption = ExecutorName.local,
+    broker: BrokerOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Start a new run from masks that you choose in another one.
 

@@ -5,14 +5,24 @@ from __future__ import annotations
 import logging
 import shlex
 from contextlib import ExitStack, closing
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from coordinator.cli.options import LogFormat, LogFormatName, MetricsPort
+from coordinator.cli.options import (
+    BrokerOption,
+    ExecutorName,
+    ExecutorOption,
+    LogFormat,
+    LogFormatName,
+    MetricsPort,
+    QuietOption,
+    ResumeOption,
+    SetOption,
+    StoreOption,
+)
 from coordinator.cli.progress import Progress, plain_steps
 from coordinator.cli.report import summary
 from coordinator.evolution import Watcher
@@ -23,26 +33,16 @@ from coordinator.record import Record
 from coordinator.run import Heritage, evolve_run, finish_run, free_name, open_run
 from coordinator.spec import Spec, load_spec
 from services.storage.store import open_store
-from worker.bell import BROKER_VARIABLE, DEFAULT_BROKER, find_broker
+from worker.bell import find_broker
 from worker.logs import setup as setup_logs
 from worker.metrics import serve
-
-
-class ExecutorName(StrEnum):
-    """Where batches are scored."""
-
-    local = "local"
-    celery = "celery"
 
 
 def evolve(
     spec: Annotated[
         Path, typer.Argument(help="Run spec (TOML); examples/ has some to start from.", show_default=False)
     ],
-    store: Annotated[
-        str,
-        typer.Option(envvar="DATAMASK_STORE", help="Where runs are kept: a folder, or s3://bucket/prefix."),
-    ] = "runs",
+    store: StoreOption = "runs",
     run: Annotated[
         str | None, typer.Option(help="Name of the run. Default: the spec's name and a free number.")
     ] = None,
@@ -55,29 +55,13 @@ def evolve(
         str | None,
         typer.Option(help="Who consented and for what; fills the consent table of a quick identity run."),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change one value: table.key=value, e.g. search.generations=10."),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Start the run, or go on with it where it stands.")
-    ] = False,
-    executor: Annotated[
-        ExecutorName, typer.Option(help="Score here, or on Celery workers.")
-    ] = ExecutorName.local,
-    broker: Annotated[
-        str | None,
-        typer.Option(
-            envvar=BROKER_VARIABLE,
-            help="Redis of the Celery workers; DATAMASK_BROKER_FILE may name a file that holds its URL.",
-            show_default=DEFAULT_BROKER,
-        ),
-    ] = None,
+    set_: SetOption = None,
+    resume: ResumeOption = False,
+    executor: ExecutorOption = ExecutorName.local,
+    broker: BrokerOption = None,
     metrics_port: MetricsPort = None,
     log_format: LogFormat = LogFormatName.text,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress, only the run's URL at the end.")
-    ] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Evolve masks from noise until the machines of the SPEC accept them.
 

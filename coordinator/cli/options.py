@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from worker.bell import BROKER_VARIABLE, DEFAULT_BROKER
+
 
 class LogFormatName(StrEnum):
     """How log lines look."""
@@ -15,6 +17,35 @@ class LogFormatName(StrEnum):
     json = "json"
 
 
+class ExecutorName(StrEnum):
+    """Where batches are scored."""
+
+    local = "local"
+    celery = "celery"
+
+
+StoreOption = Annotated[
+    str, typer.Option(envvar="DATAMASK_STORE", help="Where runs are kept: a folder, or s3://bucket/prefix.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change one value: table.key=value, e.g. search.generations=10."),
+]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Start the run, or go on with it where it stands.")
+]
+ExecutorOption = Annotated[ExecutorName, typer.Option(help="Score here, or on Celery workers.")]
+BrokerOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar=BROKER_VARIABLE,
+        help="Redis of the Celery workers; DATAMASK_BROKER_FILE may name a file that holds its URL.",
+        show_default=DEFAULT_BROKER,
+    ),
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress, only the run's URL at the end.")
+]
 MetricsPort = Annotated[
     int | None,
     typer.Option(
