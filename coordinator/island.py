@@ -247,6 +247,7 @@ class Island:
             if np.isfinite(g.result.fitness[k])
         ]
         best = sorted(pool, key=lambda entry: entry[:2])[:wanted]
+        best = self._with_mean(best, pool)
         best += [entry for entry in self._pinned(pool) if entry[1] not in {name for _, name, *_ in best}]
         if not best:
             self.emigrants[self.epoch], self.ranked[self.epoch] = Emigrants.none(self.dimension), []
@@ -273,6 +274,19 @@ class Island:
             )
             if np.isfinite(f)
         ]
+
+    def _with_mean(
+        self, best: Sequence[tuple[float, str, int, Float]], pool: Sequence[tuple[float, str, int, Float]]
+    ) -> list[tuple[float, str, int, Float]]:
+        """The same with the newest mean of the optimizer's distribution among them, where it has one.
+
+        One generation's views may have been kind to others. The ranking views decide.
+        """
+        newest = mask_id(self.index, self.generation - 1, 0)
+        mean = next((entry for entry in pool if entry[1] == newest), None)
+        if self.optimizer.mean is None or mean is None or mean in best:
+            return list(best)
+        return [*best[:-1], mean]
 
     def _pinned(self, pool: Sequence[tuple[float, str, int, Float]]) -> list[tuple[float, str, int, Float]]:
         """The pinned masks of the first generation; the first island answers for all islands."""

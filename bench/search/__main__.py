@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +74,19 @@ def run_job(job: Job, folder: Path) -> str | None:
     return None
 
 
+def _done(jobs: Sequence[Job], folder: Path, parallel: int) -> Iterator[tuple[Job, str | None]]:
+    """Run jobs, ``parallel`` at once with their share of the cores; each with its failure, as they end."""
+    if parallel > 1:
+        os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // parallel))
+    with ThreadPoolExecutor(parallel) as pool:
+        running = {pool.submit(run_job, job, folder): job for job in jobs}
+        try:
+            for done in as_completed(running):
+                yield running[done], done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "python -m bench.search", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -80,6 +95,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--contenders", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS))
     parser.add_argument("--variants", nargs="+", help="noise seeds or portraits (default: all five)")
     parser.add_argument("--budget", type=int, help="scored views a cell (default: 12000, identity 26000)")
+    parser.add_argument(
+        "--parallel", type=int, default=1, help="cells at once, each with its share of the cores"
+    )
     parser.add_argument("--held-out", type=int, default=40, help="held-out views (default: %(default)s)")
     parser.add_argument("--cells", type=Path, default=ROOT / "runs" / "search", help="folder of the cells")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "search.json")
@@ -103,13 +121,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with Progress(*columns, console=console) as progress:
             bar = progress.add_task("cells", total=len(jobs), visible=bool(jobs))
-            for job in jobs:
+            missing = [job for job in jobs if not job.path(options.cells).exists()]
+            progress.advance(bar, len(jobs) - len(missing))
+            for job, failure in _done(missing, options.cells, options.parallel):
                 progress.update(bar, description=f"{job.task} {job.variant}: {job.contender}")
-                if not job.path(options.cells).exists():
-                    failure = run_job(job, options.cells)
-                    if failure is not None:
-                        failures.append(failure)
-                        console.print(failure, style="red", highlight=False)
+                if failure is not None:
+                    failures.append(failure)
+                    console.print(failure, style="red", highlight=False)
                 progress.advance(bar)
     except KeyboardInterrupt:
         console.print("interrupted; the same command goes on with the cells that are missing")

@@ -44,19 +44,21 @@ CONTENDERS: dict[str, Contender] = {
         Contender(
             "pycma",
             "pycma 4 defaults: population 4 + 3 ln d = 18, sigma0 a quarter of the domain as its manual says "
-            "(1.5; from the neutral head the spec's sigma), bounds [-limit, limit]",
+            "(1.5; from the neutral head the spec's sigma), bounds [-limit, limit]; its best estimate, "
+            "`xfavorite`, is ranked too",
             library.pycma_recommended,
             "cma",
         ),
         Contender(
             "pycma-small",
-            "pycma 4 defaults but sigma0 = the spec's sigma, as datamask has it",
+            "pycma 4 defaults but sigma0 = the spec's sigma, as datamask has it; `xfavorite` is ranked too",
             library.pycma_small,
             "cma",
         ),
         Contender(
             "cmaes-sep",
-            "cmaes SepCMA defaults: population 18, sigma = the spec's sigma, bounds by resampling",
+            "cmaes SepCMA defaults: population 18, sigma = the spec's sigma, bounds by resampling; its mean "
+            "is ranked too",
             library.cmaes_sep,
         ),
         Contender(
@@ -74,13 +76,15 @@ CONTENDERS: dict[str, Contender] = {
         ),
         Contender(
             "evotorch-snes",
-            "EvoTorch SNES defaults: population 4 + 3 ln d, stdev_init = the spec's sigma",
+            "EvoTorch SNES defaults: population 4 + 3 ln d, stdev_init = the spec's sigma; its center is "
+            "ranked too",
             library.evotorch_snes,
             "evotorch",
         ),
         Contender(
             "evotorch-xnes",
-            "EvoTorch XNES defaults: population 4 + 3 ln d, stdev_init = the spec's sigma",
+            "EvoTorch XNES defaults: population 4 + 3 ln d, stdev_init = the spec's sigma; its center is "
+            "ranked too",
             library.evotorch_xnes,
             "evotorch",
         ),
@@ -106,6 +110,11 @@ CONTENDERS: dict[str, Contender] = {
             "the spec in examples/ as it is: islands, optimizers, migration, ranking; as many generations as "
             "the budget allows",
             islands(),
+        ),
+        Contender(
+            "datamask-1",
+            "the same spec with one island: one mask is asked for, not four that differ",
+            islands([("search", "islands", 1)]),
         ),
     )
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,7 @@ def _pycma(problem: Problem, sigma: float) -> None:
     for restart in itertools.count(1):
         options = {"bounds": [-problem.limit, problem.limit], "seed": problem.seed + restart, "verbose": -9}
         search = cma.CMAEvolutionStrategy(problem.start_mean(rng), sigma, options)
+        problem.favorite = lambda search=search: search.result.xfavorite
         while not search.stop():
             genomes = search.ask()
             search.tell(genomes, (-problem.evaluate(np.stack(genomes))).tolist())
@@ -81,6 +83,7 @@ def cmaes_sep(problem: Problem) -> None:
         search = SepCMA(
             mean=problem.start_mean(rng), sigma=problem.sigma, bounds=bounds, seed=problem.seed + restart
         )
+        problem.favorite = partial(getattr, search, "mean")
         while not search.should_stop():
             genomes = [search.ask() for _ in range(search.population_size)]
             fitness = problem.evaluate(np.stack(genomes))
@@ -148,6 +151,7 @@ def _evotorch(problem: Problem, name: str) -> None:
     )
     center = torch.from_numpy(problem.start_mean(problem.rng()).astype(np.float32))
     searcher = getattr(algorithms, name)(stated, stdev_init=problem.sigma, center_init=center)
+    problem.favorite = lambda: np.asarray(searcher.status["center"].tolist())
     while True:
         searcher.step()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -58,7 +58,8 @@ class Problem:
 
     Everyone is ranked alike: the best of the search's last masks are scored again on the run's ranking views,
     which is charged, and the best of all that were ranked is the incumbent. It alone is seen under held-out
-    views, which is not charged.
+    views, which is not charged. A search that holds another genome to be its best estimate, such as the mean
+    of its distribution, says so by ``favorite``: it is ranked in place of the second best mask.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Problem:
         self.best_seen: list[tuple[int, float]] = []
         self.curve: list[Point] = []
         self.incumbent: tuple[float, Floats] | None = None
+        self.favorite: Callable[[], ArrayLike] | None = None
         self._scorer = Scorer(opened.plan, targets)
         self._held_out_views = held_out_views
         self._calls = 0
@@ -182,9 +184,13 @@ class Problem:
         return self.values(self.score(batch, len(genomes) * views))
 
     def _rank(self) -> None:
-        best = sorted(self._unranked, key=lambda entry: -entry[0])[:CANDIDATES]
+        entries = sorted(self._unranked, key=lambda entry: -entry[0])[:CANDIDATES]
+        best = [genome for _, genome in entries]
+        if self.favorite is not None:
+            mean = np.asarray(self.favorite(), np.float64)
+            best[CANDIDATES - 1 :] = [np.clip(mean, -self.limit, self.limit).astype(np.float32)]
         self._unranked, self._since_ranking = [], 0
         if best:
-            genomes = np.stack([genome for _, genome in best])
+            genomes = np.stack(best)
             views = self.opened.spec.elites.ranking_views
             self.ranked(genomes, self._fitness(genomes, ranking_seed(self.seed), views))

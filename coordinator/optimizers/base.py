@@ -40,6 +40,15 @@ class Optimizer(Protocol):
         """Whether a genome without parents comes from a distribution that the last generation shaped."""
 
     @property
+    def mean(self) -> Doubles | None:
+        """(d,) the mean of the distribution that genomes are drawn from, or None where there is none.
+
+        Then it is the first genome of every generation itself, and nothing is learned from it. What the best
+        draws have in common is mostly a better mask than the luckiest of them; pycma, too, calls its mean
+        (`xfavorite`) the best estimate.
+        """
+
+    @property
     def last_parents(self) -> Ints:
         """(n, 2): for each genome last asked, the rows of its parents in the generation before.
 
@@ -100,7 +109,7 @@ class Setup:
     sigma: standard deviation of a gene around `center`, and around CMA's mean.
     low, high: (d,) float32 bounds; infinite where there are none.
     parents: (k, d) masks to start from, of which `center` is the mean; (0, d) where a search has none.
-    first: (m, d) masks that the first generation begins with, as they are, whatever the algorithm.
+    first: (m, d) masks that are in the first generation as they are, whatever the algorithm.
     grid: the cells of an archive, for optimizers that keep one.
     """
 
@@ -210,6 +219,10 @@ class AskTell(abc.ABC):
         return self._generation
 
     @property
+    def mean(self) -> Doubles | None:
+        return None
+
+    @property
     def migrant_capacity(self) -> int:
         # More would leave the island too little of its own to learn from.
         return self._setup.population_size // 2
@@ -236,8 +249,11 @@ class AskTell(abc.ABC):
         migrants = np.full(n, -1, np.int64)
         migrants[n - k :] = np.arange(k)
         parents[n - k :] = -1
+        mean, lead = self.mean, 0
+        if mean is not None:
+            genomes[0], lead = mean, 1
         if self._generation == 0:
-            genomes[: len(self._setup.first)] = self._setup.first
+            genomes[lead : lead + len(self._setup.first)] = self._setup.first
         self._last_parents, self._last_migrants = _frozen(parents), _frozen(migrants)
         self._asked = _frozen(self._setup.clipped(genomes))
         return self._asked

@@ -38,7 +38,7 @@ class Cma(CmaFamily):
         self._cma = CMA(
             mean=setup.clipped(mean).astype(np.float64),
             sigma=setup.sigma,
-            population_size=setup.population_size,
+            population_size=setup.population_size - 1,  # the mean is no draw
         )
 
     def _axes(self) -> tuple[Doubles, Doubles]:

@@ -51,6 +51,7 @@ class CmaFamily(AskTell):
     def _update(self, genomes: Floats, fitness: Doubles) -> None:
         """The library's update; the step size grows within RR-7748's limit, exp(1), for migrants' sake."""
         cma, before = self._cma, self._cma._sigma
+        genomes, fitness = genomes[1:], fitness[1:]  # the first is the mean
         # The update uses ranks alone. Places in the ranking keep -inf and ties out of it.
         cma.tell([(genomes[row].astype(np.float64), place) for place, row in enumerate(ranking(fitness))])
         cma._sigma = float(min(cma._sigma, before * math.e))

@@ -38,7 +38,7 @@ class SepCma(CmaFamily):
         self._cma = SepCMA(
             mean=setup.clipped(mean).astype(np.float64),
             sigma=setup.sigma,
-            population_size=setup.population_size,
+            population_size=setup.population_size - 1,  # the mean is no draw
         )
         self._cma._C = (setup.deviations / setup.sigma) ** 2  # as far apart as the masks to breed from
         # The factor (d + 2) / 3 of Ros and Hansen can lift the learning rate above 1 where a population is

@@ -34,7 +34,7 @@ class Snes(AskTell):
 
     def __init__(self, setup: Setup, seed: np.random.SeedSequence) -> None:
         super().__init__(setup, seed)
-        n, d = setup.population_size, setup.dimension
+        n, d = setup.population_size - 1, setup.dimension  # the mean is no draw
         mean = setup.noise(self._rng, 1)[0] if setup.center is None else setup.center
         self._mean = setup.clipped(mean).astype(np.float64)
         self._deviations = np.full(d, setup.sigma)
@@ -69,7 +69,8 @@ class Snes(AskTell):
         return genomes, np.full((n, 2), -1, np.int64)
 
     def _learn(self, genomes: Floats, fitness: Doubles) -> None:
-        steps = (genomes[ranking(fitness)].astype(np.float64) - self._mean) / self._deviations
+        draws = genomes[1:][ranking(fitness[1:])].astype(np.float64)
+        steps = (draws - self._mean) / self._deviations
         u = self._utilities[:, None]
         self._mean = self._mean + self._deviations * (u * steps).sum(axis=0)
         # At most by e in one update, for the sake of migrants.

@@ -75,8 +75,10 @@ def test_every_optimizer_begins_with_the_chosen_masks(parent, name):
         *(name, chosen.shape[1], chosen, 16, np.random.SeedSequence(0)), keep=kept, sigma=0.2, grid=grid
     )
     first = optimizer.ask()
-    assert first[:3].tobytes() == np.clip(np.concatenate([chosen, kept]), -3, 3).tobytes()
-    rest = first[3:] - np.clip(chosen, -3, 3).mean(axis=0)
+    # Where genomes are drawn around a mean, it comes first.
+    lead = 1 if name == "sep-cma" else 0
+    assert first[lead : lead + 3].tobytes() == np.clip(np.concatenate([chosen, kept]), -3, 3).tobytes()
+    rest = first[lead + 3 :] - np.clip(chosen, -3, 3).mean(axis=0)
     noise = make_optimizer(name, chosen.shape[1], "noise", 16, np.random.SeedSequence(0), grid=grid).ask()
     if name != "random":
         assert np.sqrt((rest**2).mean()) < 0.8 * np.sqrt((noise**2).mean())

@@ -11,6 +11,7 @@ import pytest
 from coordinator.optimizers.base import Setup
 from coordinator.optimizers.cma import Cma
 from coordinator.optimizers.de import De
+from coordinator.optimizers.sep_cma import SepCma
 from coordinator.optimizers.snes import Snes
 
 D, N = 10, 14
@@ -22,13 +23,14 @@ def make(kind, seed=1, population=N, dimension=D, **options):
 
 def test_the_update_of_cma_is_that_of_cmaes():
     mine = make(Cma, start="neutral", sigma=0.5, limit=None)
-    plain = cmaes.CMA(mean=np.zeros(D), sigma=0.5, population_size=N)
+    plain = cmaes.CMA(mean=np.zeros(D), sigma=0.5, population_size=N - 1)
     rng = np.random.default_rng(0)
     for _ in range(30):
         genomes = mine.ask()
         plain._eigen_decomposition()
         fitness = -((genomes - 1) ** 2).sum(axis=1) + rng.normal(0, 0.1, N)
-        plain.tell([(x.astype(np.float64), -f) for x, f in zip(genomes, fitness, strict=True)])
+        drawn = zip(genomes[1:], fitness[1:], strict=True)
+        plain.tell([(x.astype(np.float64), -f) for x, f in drawn])
         mine.tell(genomes, fitness)
         assert mine.mean.tobytes() == plain.mean.tobytes()
         assert mine._cma._C.tobytes() == plain._C.tobytes()
@@ -92,11 +94,12 @@ def test_one_update_of_snes_is_that_of_the_paper():
     genomes = optimizer.ask()
     fitness = np.random.default_rng(0).normal(size=N)
     optimizer.tell(genomes, fitness)
-    utilities = [max(0.0, math.log(N / 2 + 1) - math.log(k)) for k in range(1, N + 1)]
-    utilities = [u / sum(utilities) - 1 / N for u in utilities]
+    draws = N - 1
+    utilities = [max(0.0, math.log(draws / 2 + 1) - math.log(k)) for k in range(1, draws + 1)]
+    utilities = [u / sum(utilities) - 1 / draws for u in utilities]
     mean, log_step = np.zeros(D), np.zeros(D)
-    for u, row in zip(utilities, np.argsort(-fitness), strict=True):
-        s = genomes[row].astype(np.float64) / 0.5
+    for u, row in zip(utilities, np.argsort(-fitness[1:]), strict=True):
+        s = genomes[1:][row].astype(np.float64) / 0.5
         mean += 0.5 * u * s
         log_step += (3 + math.log(D)) / (5 * math.sqrt(D)) / 2 * u * (s * s - 1)
     assert optimizer.mean == pytest.approx(mean)
@@ -142,3 +145,18 @@ def test_luck_of_a_member_of_de_pales():
     for _ in range(30):
         optimizer.tell(optimizer.ask(), np.full(N, -1.0))
     assert -1 < optimizer.state()["fitness"][3] < -0.9
+
+
+@pytest.mark.parametrize("kind", [SepCma, Cma, Snes])
+def test_the_mean_leads_every_generation_and_teaches_nothing(kind):
+    one, other = make(kind, seed=7), make(kind, seed=7)
+    for _ in range(3):
+        genomes = one.ask()
+        other.ask()
+        assert genomes[0].tobytes() == np.clip(one.mean, -3, 3).astype(np.float32).tobytes()
+        fitness = -np.square(genomes).sum(axis=1)
+        flattered = fitness.copy()
+        flattered[0] = 1e6
+        one.tell(genomes, fitness)
+        other.tell(genomes, flattered)
+        assert one.mean.tobytes() == other.mean.tobytes()
