@@ -21,6 +21,8 @@ from coordinator.evolution import choose_elites
 from coordinator.grid import Grid
 from coordinator.island import Ranked, decode_ranked
 from coordinator.lineage import Ancestor, Birth, Births, family_tree, moves
+from coordinator.objectives import labels_of
+from coordinator.pareto import Aims, aims_of, front, unit_of
 from coordinator.record import Head, Record, checkpoint_key
 from coordinator.seeds import audit_seed
 from coordinator.topology import sources
@@ -33,6 +35,7 @@ FRAMES = 12  # moments of the film between noise and face
 MOST_MASKS = 64  # masks that a page shows; a run may keep more
 MOST_ARROWS = 2000
 MOST_KINDS = 400  # cells of the archive that a page shows
+MOST_IN_CLOUD, MOST_ON_FRONT = 1500, 24  # masks of the front's plot
 
 Float = NDArray[np.float32]
 
@@ -54,7 +57,7 @@ class Chronicle:
         spec, head = self.record.spec_table(), self.record.head()
         table = self._table(head)
         try:
-            labels = [_label(o) for o in spec["objective"]]
+            labels = labels_of((str(o["kind"]), str(o["model"])) for o in spec["objective"])
             rows = _Rows(table, labels)
             elites = self._elites(head, spec["elites"]["count"])
             chosen = [_as_ranked(rows, name) for name in ids] if ids else elites[:MOST_MASKS]
@@ -80,6 +83,11 @@ class Chronicle:
             shown = _in_sight(kept, grid)
             facts["archive"] = _kinds(kept, shown, grid, labels)
             genomes |= {mask.id: mask.genome for mask in shown}
+        aims = aims_of(spec)
+        facts["front"] = None
+        if aims is not None and table is not None:
+            facts["front"] = _front(aims, aims.in_table(table), rows)
+            genomes |= rows.genomes([mask["id"] for mask in facts["front"]["masks"]])
         wanted = {node.id for tree in trees.values() for node in tree} | {b.id for b in story}
         genomes |= rows.genomes(sorted(wanted - set(genomes)))
         return ExhibitionPlan(facts, genomes, self._work(spec, facts["manifest"]))
@@ -318,6 +326,30 @@ def _kinds(kept: Sequence[Kept], shown: Sequence[Kept], grid: Grid, labels: Sequ
     }
 
 
+def _front(aims: Aims, told: NDArray[np.float64], rows: _Rows) -> dict[str, Any]:
+    """What the run trades: a cloud of its masks, and those that nobody beats in everything."""
+    known = np.flatnonzero(np.isfinite(told).all(axis=1))
+    cloud = known[:: max(1, math.ceil(len(known) / MOST_IN_CLOUD))]
+    best = front(told)
+    shown = [
+        best[k] for k in np.unique(np.linspace(0, len(best) - 1, min(len(best), MOST_ON_FRONT), dtype=int))
+    ]
+    return {
+        "aims": [{"name": name, "unit": unit_of(name)} for name in aims.names],
+        "count": len(best),
+        "cloud": [_numbers(told[row]) for row in cloud],
+        "masks": [
+            {
+                "id": rows.ids[row],
+                "aims": _numbers(told[row]),
+                "fitness": _number(float(rows.fitness[row])),
+                "accepted": all(bool(column[row] > 0) for column in rows.values.values()),
+            }
+            for row in shown
+        ],
+    }
+
+
 def _mask(mask: Ranked, labels: Sequence[str], tree: Sequence[Ancestor], store: Store) -> dict[str, Any]:
     audit = _read_json(store, f"masks/{mask.id}/audit.json")
     return {
@@ -369,11 +401,6 @@ def _read_json(store: Store, key: str) -> Any:
         return json.loads(store.get(key))
     except (ObjectMissing, ValueError):
         return None
-
-
-def _label(objective: Mapping[str, Any]) -> str:
-    model, kind = str(objective["model"]), str(objective["kind"])
-    return model if kind == "detect" else f"{kind}:{model}"
 
 
 def _thin(found: Sequence[Any]) -> list[Any]:

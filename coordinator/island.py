@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator import dial
+from coordinator import dial, pareto
 from coordinator.breeding import Breeding
 from coordinator.optimizers import Optimizer, make_optimizer
 from coordinator.seeds import island_seed, migration_rng, ranking_seed, view_seed
@@ -164,6 +164,7 @@ class Island:
             start=mask.start if bred is None else bred.masks,
             keep=None if bred is None else bred.keep(),
             grid=None if archive is None else archive.grid(mask.basis),
+            aims=0 if self.spec.pareto is None else len(self.spec.pareto.aims),
             spread=mask.spread,
             limit=mask.limit,
             sigma=search.sigma,
@@ -201,11 +202,17 @@ class Island:
         label = f"island {self.index}, generation {number}"
         scores = yield NeedScores(genomes, view_seed(self.spec.seed, number), self.spec.views.count, label)
         result = self._judged(genomes, scores)
-        self.optimizer.tell(genomes, result.fitness)
+        self.optimizer.tell(genomes, result.fitness, self._aims(genomes, result))
         done = Generation(self.index, number, genomes, parents, scores, result)
         self._ids = done.ids
         self.history.append(done)
         return done
+
+    def _aims(self, genomes: Float, result: Fitness) -> NDArray[np.float64] | None:
+        if self.spec.pareto is None:
+            return None
+        labels = tuple(objective.label for objective in self.objectives)
+        return pareto.Aims(tuple(self.spec.pareto.aims), self.spec.mask.basis, labels).of(genomes, result)
 
     def _judged(self, genomes: Float, scores: Scores) -> Fitness:
         """Fitness as the machines have it, less what the dial takes; a vetoed mask has the worst."""

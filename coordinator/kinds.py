@@ -1,4 +1,4 @@
-"""The tables of a spec for whoever wants more than one winner: the archive, and masks to breed from."""
+"""Tables of a spec for whoever wants more than one winner: archive, front, masks to breed from."""
 
 from __future__ import annotations
 
@@ -69,6 +69,16 @@ class ArchiveSpec(Table):
     def grid(self, basis: str) -> Grid:
         """The cells of masks of a basis."""
         return Grid(basis, tuple(self.measures), tuple(self.cells), tuple(self.ranges))
+
+
+class ParetoSpec(Table):
+    """What pulls apart: masks that nobody beats in all of these ``aims`` at once make the run's front.
+
+    An aim is ``fitness`` (all objectives together), a measure (``abstraction``, ``asymmetry``,
+    ``expression``), or one objective by its label, such as ``identity:dlib-resnet``. More of each is better.
+    """
+
+    aims: list[str] = Field(default=["fitness", "abstraction"], min_length=2, max_length=4)
 
 
 class BreedSpec(Table):

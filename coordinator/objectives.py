@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -20,6 +21,16 @@ _NEEDS = {
     "composite": "recognize",
     "correlate": "correlate",
 }
+
+
+def labels_of(objectives: Iterable[tuple[str, str]]) -> list[str]:
+    """What tables call objectives of these kinds and models; see `Objective.label`."""
+    labels: list[str] = []
+    for kind, model in objectives:
+        plain = model if kind == "detect" else f"{kind}:{model}"
+        alike = sum(label.partition("#")[0] == plain for label in labels)
+        labels.append(f"{plain}#{alike + 1}" if alike else plain)
+    return labels
 
 
 class ObjectiveSpec(Table):

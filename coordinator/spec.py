@@ -19,9 +19,10 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from coordinator.calibrated import calibrated
-from coordinator.kinds import ArchiveSpec, BreedSpec
+from coordinator.kinds import ArchiveSpec, BreedSpec, ParetoSpec
 from coordinator.machines import unacknowledged
-from coordinator.objectives import ConsentSpec, LicenceSpec, ModelSpec, ObjectiveSpec
+from coordinator.objectives import ConsentSpec, LicenceSpec, ModelSpec, ObjectiveSpec, labels_of
+from coordinator.pareto import known_aims
 from coordinator.tables import Table
 from services.errors import BadInput
 from services.recognition import files
@@ -32,7 +33,7 @@ from services.shape.catalog import DEFAULT_BASIS, basis_info
 from services.shape.paint import SUFFIX, is_painted
 
 Range = tuple[float, float]
-OptimizerName = Literal["sep-cma", "genetic", "random", "cma", "snes", "de", "map-elites"]
+OptimizerName = Literal["sep-cma", "genetic", "random", "cma", "snes", "de", "map-elites", "nsga2"]
 
 
 class MaskSpec(Table):
@@ -196,6 +197,7 @@ class Spec(Table):
     verify: VerifySpec = VerifySpec()
     elites: ElitesSpec = ElitesSpec()
     archive: ArchiveSpec | None = None
+    pareto: ParetoSpec | None = None
     breed: BreedSpec | None = None
     store: StoreSpec = StoreSpec()
     run: RunSpec = RunSpec()
@@ -211,6 +213,7 @@ class Spec(Table):
             raise ValueError(
                 '[search] optimizers holds "map-elites", which needs an archive; add [archive] with on = true'
             )
+        self._check_aims()
         if self.breed is not None and len(self.breed.pin) > self.elites.count:
             raise ValueError(
                 f"{len(self.breed.pin)} pinned masks, but [elites] count = {self.elites.count}; raise it"
@@ -234,6 +237,21 @@ class Spec(Table):
         if self.identity:
             self._check_consent()
         return self
+
+    def _check_aims(self) -> None:
+        if self.pareto is None:
+            if "nsga2" in self.search.optimizers:
+                raise ValueError(
+                    '[search] optimizers holds "nsga2", which needs aims to trade; add [pareto] with '
+                    'aims = ["fitness", "abstraction"]'
+                )
+            return
+        known = known_aims(labels_of((o.kind, o.model) for o in self.objective))
+        for aim in self.pareto.aims:
+            if aim not in known:
+                raise ValueError(f"[pareto] aims holds '{aim}'{nearest(aim, known)}")
+        if len(set(self.pareto.aims)) < len(self.pareto.aims):
+            raise ValueError("[pareto] aims names one twice")
 
     def _check_consent(self) -> None:
         if self.consent is None:

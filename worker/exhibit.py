@@ -76,7 +76,7 @@ def exhibit(
         )
     with one_thread():
         hall = _Hall(run, plan, options)
-        keys = [*hall.sheets(tell), *hall.kinds(tell), *hall.films(tell)]
+        keys = [*hall.sheets(tell), *hall.kinds(tell), *hall.front(tell), *hall.films(tell)]
         pictures = hall.pictures(tell)
     run.put(PICTURES_KEY, json.dumps(pictures, allow_nan=False).encode())
     facts = with_shapes(plan, run, pictures)
@@ -178,6 +178,26 @@ class _Hall:
         self.run.put("archive.png", palette.png(kinds_sheet(sitters, places, accepted, axes[0], up)))
         return ["archive.png"]
 
+    def front(self, tell: Progress) -> list[str]:
+        """The masks that nobody beats in all of the run's aims, side by side."""
+        front = self.facts.get("front")
+        if not front or not front["masks"] or self.options.lineup_px is None:
+            return []
+        studio = Studio(self.basis.triangles, directions=48, shadow_px=64)
+        sitters, captions = [], []
+        for k, mask in enumerate(front["masks"]):
+            sitters.append(self.sit(studio, mask["id"]))
+            told = [
+                (a["name"], f"{v:.2f} {a['unit']}".strip())
+                for a, v in zip(front["aims"], mask["aims"], strict=True)
+            ]
+            rest = " · ".join([told[0][1], *(f"{name} {value}" for name, value in told[1:])])
+            captions.append(Caption(mask["id"], ((told[0][0], rest),)))
+            tell("front", k + 1, len(front["masks"]))
+        title = f"What {' and '.join(a['name'] for a in front['aims'])} cost each other"
+        self.run.put("front.png", palette.png(lineup(sitters, captions, title)))
+        return ["front.png"]
+
     def decode(self, genomes: Float) -> Float:
         """Vertices float32 (n, V, 3)."""
         decoded: Float = self.decoder.decode(torch.from_numpy(np.array(genomes, np.float32))).numpy()
@@ -246,7 +266,9 @@ class _Hall:
         studio = Studio(self.basis.triangles, directions=32, shadow_px=48)
         nodes = [n["id"] for mask in self.masks for n in mask["lineage"]]
         kinds = [m["id"] for m in (self.facts.get("archive") or {"masks": []})["masks"]]
-        wanted = list(dict.fromkeys([*(m["id"] for m in self.masks), *nodes, *kinds]))[:MOST_THUMBS]
+        along = [m["id"] for m in (self.facts.get("front") or {"masks": []})["masks"]]
+        wanted = [*(m["id"] for m in self.masks), *nodes, *along, *kinds]
+        wanted = list(dict.fromkeys(wanted))[:MOST_THUMBS]
         thumbs = {}
         for k, name in enumerate(wanted):
             sitter = self.sit(studio, name)

@@ -19,6 +19,8 @@ from coordinator.archive import coverage, grid_of, read_archive
 from coordinator.evaluations import read_rows
 from coordinator.evolution import choose_elites
 from coordinator.island import decode_ranked
+from coordinator.objectives import labels_of
+from coordinator.pareto import aims_of, front
 from coordinator.record import BEAT_EVERY_S, Head, Record, checkpoint_key
 from services.errors import CorruptData
 from services.storage.store import ObjectMissing, Store, open_store
@@ -51,7 +53,7 @@ def read_run(record: Record) -> dict[str, Any]:
     spec = record.spec_table()
     try:
         search, every = spec["search"], spec["migration"]["every"]
-        objectives = [_label(o) for o in spec["objective"]]
+        objectives = labels_of((str(o["kind"]), str(o["model"])) for o in spec["objective"])
         generations, views = search["generations"], spec["views"]["count"]
         name, seed = spec["name"], spec["seed"]
     except (KeyError, TypeError) as error:
@@ -77,6 +79,7 @@ def read_run(record: Record) -> dict[str, Any]:
         "islands": [_island(rows, k, objectives) for k in range(search["islands"])],
         "elites": _elites(record, head, objectives, spec["elites"]["count"]),
         "archive": _archive(record, head, spec),
+        "front": _front(record, spec),
     }
 
 
@@ -89,9 +92,18 @@ def _archive(record: Record, head: Head, spec: dict[str, Any]) -> dict[str, Any]
     return {"measures": list(grid.measures), "shape": list(grid.cells), **coverage(kept, grid)}
 
 
-def _label(objective: dict[str, Any]) -> str:
-    model, kind = str(objective["model"]), str(objective["kind"])
-    return model if kind == "detect" else f"{kind}:{model}"
+def _front(record: Record, spec: dict[str, Any]) -> dict[str, Any] | None:
+    """The masks that nobody beats in all of the run's aims; None where it has none."""
+    aims, table = aims_of(spec), read_rows(record, None)
+    if aims is None or table is None:
+        return None
+    told = aims.in_table(table)
+    rows = front(told)
+    ids = table["id"].to_pylist()
+    return {
+        "aims": list(aims.names),
+        "masks": [{"id": ids[k], "aims": [round(float(v), 4) for v in told[k]]} for k in rows],
+    }
 
 
 def _set_aside(store: Store) -> list[str]:
@@ -230,6 +242,17 @@ def _print(console: Console, facts: dict[str, Any]) -> None:
         console.print(
             f"Archive over {', '.join(archive['measures'])}: {archive['filled']} of {archive['cells']} cells "
             f"filled, {archive['accepted']} with accepted masks; QD score {archive['qd_score']:.1f}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+    along = facts["front"]
+    if along and along["masks"]:
+        masks = along["masks"]
+        ends = " to ".join(", ".join(f"{v:.2f}" for v in m["aims"]) for m in (masks[0], masks[-1]))
+        console.print(
+            f"Front of {', '.join(along['aims'])}: {len(masks)} masks that nobody beats in all of them, "
+            f"from {ends}",
             highlight=False,
             markup=False,
             soft_wrap=True,

@@ -18,6 +18,7 @@ from coordinator.optimizers.cma import Cma
 from coordinator.optimizers.de import De
 from coordinator.optimizers.genetic import Genetic
 from coordinator.optimizers.map_elites import MapElites
+from coordinator.optimizers.nsga2 import Nsga2
 from coordinator.optimizers.random_search import RandomSearch
 from coordinator.optimizers.sep_cma import SepCma
 from coordinator.optimizers.snes import Snes
@@ -26,7 +27,7 @@ from services.errors import BadInput
 __all__ = ["OPTIMIZERS", "Optimizer", "Setup", "make_optimizer"]
 
 OPTIMIZERS: dict[str, Callable[[Setup, np.random.SeedSequence], AskTell]] = {
-    kind.name: kind for kind in (SepCma, Genetic, RandomSearch, Cma, Snes, De, MapElites)
+    kind.name: kind for kind in (SepCma, Genetic, RandomSearch, Cma, Snes, De, MapElites, Nsga2)
 }
 
 
@@ -42,6 +43,7 @@ def make_optimizer(
     limit: float | ArrayLike | None = 3.0,
     keep: ArrayLike | None = None,
     grid: Grid | None = None,
+    aims: int = 0,
 ) -> Optimizer:
     """Make the optimizer called `name` at generation 0.
 
@@ -57,6 +59,7 @@ def make_optimizer(
         limit: genes lie in [-limit, limit]; or (low, high) of each gene, (dimension, 2); or None.
         keep: (m, dimension) masks that the first generation holds besides, as they are.
         grid: the cells of an archive; map-elites needs it.
+        aims: how many aims are told beside fitness; nsga2 weighs them.
 
     Raises:
         BadInput: there is no optimizer of that name.
@@ -69,6 +72,13 @@ def make_optimizer(
             f"search.optimizers: unknown optimizer {name!r}, known are {', '.join(OPTIMIZERS)}{hint}"
         )
     setup = Setup.checked(
-        dimension, population, start=start, spread=spread, sigma=sigma, limit=limit, keep=keep, grid=grid
+        *(dimension, population),
+        start=start,
+        spread=spread,
+        sigma=sigma,
+        limit=limit,
+        keep=keep,
+        grid=grid,
+        aims=aims,
     )
     return OPTIMIZERS[name](setup, seed)

@@ -73,12 +73,14 @@ class Optimizer(Protocol):
             ValueError: they have been asked for already and not been told.
         """
 
-    def tell(self, genomes: Floats, fitness: ArrayLike) -> None:
+    def tell(self, genomes: Floats, fitness: ArrayLike, aims: ArrayLike | None = None) -> None:
         """End the generation.
 
         Args:
             genomes: (n, d) what `ask` gave, rows in the same order.
             fitness: (n,) larger is better. One that is not finite means "cannot be scored": it ranks last.
+            aims: (n, setup.aims) larger is better, for optimizers that weigh several against each other; the
+                others look at fitness alone. One that is not finite means the same.
 
         Raises:
             ValueError: nothing was asked, or an argument does not fit what was.
@@ -111,6 +113,7 @@ class Setup:
     parents: (k, d) masks to start from, of which `center` is the mean; (0, d) where a search has none.
     first: (m, d) masks that are in the first generation as they are, whatever the algorithm.
     grid: the cells of an archive, for optimizers that keep one.
+    aims: how many aims are told beside fitness, for optimizers that weigh several.
     """
 
     dimension: int
@@ -123,6 +126,7 @@ class Setup:
     parents: Floats
     first: Floats
     grid: Grid | None = None
+    aims: int = 0
 
     @classmethod
     def checked(
@@ -136,6 +140,7 @@ class Setup:
         limit: float | ArrayLike | None = 3.0,
         keep: ArrayLike | None = None,
         grid: Grid | None = None,
+        aims: int = 0,
     ) -> Setup:
         """Arguments as in :func:`coordinator.optimizers.make_optimizer`. Raises ValueError."""
         if dimension < 2:
@@ -168,6 +173,7 @@ class Setup:
             parents,
             first,
             grid,
+            aims,
         )
 
     @property
@@ -201,6 +207,7 @@ class AskTell(abc.ABC):
         self._rng = generator(seed)
         self._generation = 0
         self._asked: Floats | None = None
+        self._aims: Doubles = np.zeros((setup.population_size, setup.aims))  # of the generation last told
         self._waiting: Floats = np.empty((0, setup.dimension), np.float32)
         self._last_parents = _frozen(np.full((setup.population_size, 2), -1, np.int64))
         self._last_migrants = _frozen(np.full(setup.population_size, -1, np.int64))
@@ -258,7 +265,7 @@ class AskTell(abc.ABC):
         self._asked = _frozen(self._setup.clipped(genomes))
         return self._asked
 
-    def tell(self, genomes: Floats, fitness: ArrayLike) -> None:
+    def tell(self, genomes: Floats, fitness: ArrayLike, aims: ArrayLike | None = None) -> None:
         if self._asked is None:
             raise ValueError(f"tell: generation {self._generation} has not been asked for; call ask first")
         given = np.asarray(genomes)
@@ -273,6 +280,11 @@ class AskTell(abc.ABC):
         if values.shape != (self.population_size,):
             raise ValueError(f"fitness: expected shape ({self.population_size},), got {values.shape}")
         values[~np.isfinite(values)] = -np.inf
+        told = np.zeros((len(given), 0)) if aims is None else np.array(aims, dtype=np.float64)
+        if self._setup.aims and told.shape != (len(given), self._setup.aims):
+            raise ValueError(f"aims: expected shape {(len(given), self._setup.aims)}, got {told.shape}")
+        told[~(np.isfinite(told).all(axis=1) & np.isfinite(values))] = -np.inf
+        self._aims = told
         self._learn(self._asked, values)
         self._generation += 1
         self._asked = None

@@ -19,7 +19,6 @@ from coordinator.optimizers.base import AskTell, Doubles, Floats, Ints, Setup, S
 _CROSSOVER_RATE = 0.9
 _CROSSOVER_INDEX = 15.0
 _MUTATION_INDEX = 20.0
-_TOURNAMENT = 3
 _ELITE_SHARE = 0.05
 
 
@@ -32,6 +31,7 @@ class Genetic(AskTell):
     """
 
     name: ClassVar[str] = "genetic"
+    tournament: ClassVar[int] = 3
 
     def __init__(self, setup: Setup, seed: np.random.SeedSequence) -> None:
         super().__init__(setup, seed)
@@ -55,9 +55,9 @@ class Genetic(AskTell):
         genomes = self._population.copy()
         parents = np.full((n, 2), -1, np.int64)
         if self.generation > 0:
-            order = ranking(self._fitness)
+            order = self._by_merit()
             elites = order[: self._elites]
-            couples = order[self._tournaments(n - self._elites, n - k)]
+            couples = order[self._tournaments(n - self._elites, self._breeders(k))]
             children, crossed = self._children(couples)
             genomes = np.concatenate([self._population[elites], children])
             parents[: self._elites, 0] = elites
@@ -66,10 +66,18 @@ class Genetic(AskTell):
         genomes[n - k :] = migrants
         return genomes, parents
 
+    def _by_merit(self) -> Ints:
+        """Rows of the last generation, (n,), from the best to the worst."""
+        return ranking(self._fitness)
+
+    def _breeders(self, migrants: int) -> int:
+        """How many of the best may breed."""
+        return self.population_size - migrants
+
     def _tournaments(self, count: int, entrants: int) -> Ints:
         """Places in the ranking of tournament winners among the best `entrants`, (count, 2)."""
         # One uniform number an entry: how many are drawn does not hang on `entrants`.
-        drawn = np.floor(self._rng.random((count, 2, _TOURNAMENT)) * entrants).astype(np.int64)
+        drawn = np.floor(self._rng.random((count, 2, self.tournament)) * entrants).astype(np.int64)
         winners: Ints = drawn.min(axis=2)
         return winners
 

@@ -87,5 +87,39 @@ const Charts = (() => {
     return picture;
   }
 
-  return { lines, migration, svg, color };
+  /** The last aim across, the first one up: a cloud of masks, and those on the front as buttons. */
+  function front(facts, choose) {
+    const up = 0, across = facts.aims.length - 1;
+    const width = 760, height = 420, left = 64, right = 20, top = 16, bottom = 48;
+    const all = [...facts.cloud, ...facts.masks.map((m) => m.aims)].filter((a) => a.every((v) => v !== null));
+    const ends = (k) => {
+      const low = Math.min(...all.map((a) => a[k])), high = Math.max(...all.map((a) => a[k]));
+      const air = Math.max((high - low) * 0.04, 1e-6);
+      return [low - air, high + air];
+    };
+    const [x0, x1] = ends(across), [y0, y1] = ends(up);
+    const x = (v) => left + ((width - left - right) * (v - x0)) / (x1 - x0);
+    const y = (v) => height - bottom - ((height - top - bottom) * (v - y0)) / (y1 - y0);
+    const picture = svg("svg", { class: "lanes", viewBox: `0 0 ${width} ${height}`, width, height, role: "group" });
+    picture.setAttribute("aria-label", `${facts.masks.length} masks on the front`);
+    picture.append(svg("path", { d: `M${left} ${top}V${height - bottom}H${width - right}`, fill: "none", stroke: "#34363a" }));
+    for (let k = 0; k <= 4; k += 1) {
+      const h = x0 + ((x1 - x0) * k) / 4, v = y0 + ((y1 - y0) * k) / 4;
+      picture.append(svg("text", { x: x(h), y: height - bottom + 18, "text-anchor": "middle" }, h.toFixed(1)));
+      picture.append(svg("text", { x: left - 8, y: y(v) + 4, "text-anchor": "end" }, v.toFixed(1)));
+    }
+    const named = (a) => (a.unit ? `${a.name}, ${a.unit}` : a.name);
+    picture.append(svg("text", { x: (left + width - right) / 2, y: height - 8, "text-anchor": "middle" }, named(facts.aims[across])));
+    picture.append(svg("text", { x: 14, y: height / 2, "text-anchor": "middle", transform: `rotate(-90 14 ${height / 2})` }, named(facts.aims[up])));
+    for (const a of all.slice(0, facts.cloud.length)) picture.append(svg("circle", { cx: x(a[across]), cy: y(a[up]), r: 1.6, fill: "#5c5f64" }));
+    for (const mask of facts.masks) {
+      const dot = svg("circle", { cx: x(mask.aims[across]), cy: y(mask.aims[up]), r: 6, fill: mask.accepted ? "#deb86e" : "#17181a", stroke: mask.accepted ? "#deb86e" : "#d8d5cc", "stroke-width": 1.5, tabindex: 0, role: "button", "data-mask": mask.id, "aria-label": mask.id, class: "dot" });
+      dot.addEventListener("click", () => choose(mask));
+      dot.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choose(mask); } });
+      picture.append(dot);
+    }
+    return picture;
+  }
+
+  return { lines, migration, front, svg, color };
 })();

@@ -380,6 +380,28 @@
     if (whole) choose(whole, true);
   }
 
+  // -- masks that nobody beats in everything
+
+  function trade() {
+    const f = facts.front;
+    $("front").hidden = $("front-link").hidden = !f || !f.masks.length;
+    if (!f || !f.masks.length) return;
+    const names = f.aims.map((a) => a.name);
+    $("front-lead").textContent = `The aims of this run pull apart: ${listed(names)}. ${many(f.count, "mask")} ${f.count === 1 ? "is" : "are"} beaten by no other in all of them at once; ${f.masks.length < f.count ? `${f.masks.length} of these are` : "they are"} the large dots, gold where every machine of the search accepts. Small dots are other masks of the run. All numbers are those of a mask’s own generation.`;
+    fill("front-plot", Charts.front(f, along));
+    fill("front-mask", el("p", { class: "quiet" }, "Choose a large dot to see its mask."));
+  }
+
+  function along(mask) {
+    for (const dot of $("front-plot").querySelectorAll("[data-mask]")) dot.setAttribute("aria-pressed", String(dot.dataset.mask === mask.id));
+    const thumb = facts.thumbs && facts.thumbs[mask.id];
+    const told = facts.front.aims.map((a, k) => `${a.name} ${finite(mask.aims[k]) ? mask.aims[k].toFixed(2) : "–"}${a.unit ? ` ${a.unit}` : ""}`);
+    fill("front-mask", thumb ? el("img", { src: thumb, alt: `Mask ${mask.id}`, width: 96, height: 96 }) : null,
+      el("p", {}, strong(mask.id), ` ${mask.accepted ? "accepted" : "not accepted"} · ${told.join(" · ")}`));
+    const whole = facts.masks.find((m) => m.id === mask.id);
+    if (whole) choose(whole, true);
+  }
+
   // -- how sure
 
   function sure() {
@@ -485,7 +507,7 @@
   }
 
   function render() {
-    for (const part of [stage, asked, came, film, archive, evolution, sure, provenance, files]) part();
+    for (const part of [stage, asked, came, film, archive, trade, evolution, sure, provenance, files]) part();
   }
 
   async function follow() {
