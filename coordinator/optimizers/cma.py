@@ -40,6 +40,8 @@ class Cma(CmaFamily):
             sigma=setup.sigma,
             population_size=setup.population_size - 1,  # the mean is no draw
         )
+        if len(setup.parents) > 1:  # as far apart as the masks to breed from
+            self._cma._C = np.diag((setup.deviations / setup.sigma) ** 2)
 
     def _axes(self) -> tuple[Doubles, Doubles]:
         """The distribution's axes as columns (d, d), and its standard deviation along each (d,)."""

@@ -42,7 +42,7 @@ class De(AskTell):
         if setup.center is None:
             members = setup.noise(self._rng, n)
         else:
-            steps = setup.sigma * self._rng.standard_normal((n, d))
+            steps = setup.deviations * self._rng.standard_normal((n, d))
             steps[0] = 0
             members = setup.center + steps
         self._members: Floats = setup.clipped(members)

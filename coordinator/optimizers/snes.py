@@ -37,7 +37,7 @@ class Snes(AskTell):
         n, d = setup.population_size - 1, setup.dimension  # the mean is no draw
         mean = setup.noise(self._rng, 1)[0] if setup.center is None else setup.center
         self._mean = setup.clipped(mean).astype(np.float64)
-        self._deviations = np.full(d, setup.sigma)
+        self._deviations = setup.deviations.copy()
         self._rate = (3 + math.log(d)) / (5 * math.sqrt(d))
         raw = np.maximum(0, math.log(n / 2 + 1) - np.log(np.arange(1, n + 1)))
         self._utilities: Doubles = raw / raw.sum() - 1 / n

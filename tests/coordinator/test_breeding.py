@@ -64,7 +64,7 @@ def test_a_bred_run_says_where_it_came_from(parent, tmp_path):
         read_breeding(opened.record.store, opened.spec.breed.genomes)
 
 
-@pytest.mark.parametrize("name", ["sep-cma", "genetic", "map-elites", "random"])
+@pytest.mark.parametrize("name", ["sep-cma", "genetic", "map-elites", "random", "cma", "snes", "de", "nsga2"])
 def test_every_optimizer_begins_with_the_chosen_masks(parent, name):
     chosen = np.stack([genome(parent, m) for m in MASKS])
     grid = parse_spec(
@@ -76,7 +76,7 @@ def test_every_optimizer_begins_with_the_chosen_masks(parent, name):
     )
     first = optimizer.ask()
     # Where genomes are drawn around a mean, it comes first.
-    lead = 1 if name == "sep-cma" else 0
+    lead = 1 if name in ("sep-cma", "cma", "snes") else 0
     assert first[lead : lead + 3].tobytes() == np.clip(np.concatenate([chosen, kept]), -3, 3).tobytes()
     rest = first[lead + 3 :] - np.clip(chosen, -3, 3).mean(axis=0)
     noise = make_optimizer(name, chosen.shape[1], "noise", 16, np.random.SeedSequence(0), grid=grid).ask()
@@ -84,6 +84,15 @@ def test_every_optimizer_begins_with_the_chosen_masks(parent, name):
         assert np.sqrt((rest**2).mean()) < 0.8 * np.sqrt((noise**2).mean())
     with pytest.raises(ValueError, match="9 masks to begin with"):
         make_optimizer(name, 138, np.zeros((9, 138)), 16, np.random.SeedSequence(0), grid=grid)
+
+
+@pytest.mark.parametrize("name", ["sep-cma", "cma", "snes", "de"])
+def test_genes_in_which_the_chosen_masks_differ_move_most(name):
+    chosen = np.zeros((4, 20), np.float32)
+    chosen[:, :3] = [[2, -2, 2], [-2, 2, 2], [2, 2, -2], [-2, -2, -2]]
+    drawn = make_optimizer(name, 20, chosen, 400, np.random.SeedSequence(3), sigma=0.2).ask()[5:]
+    spread = drawn.std(axis=0)
+    assert (spread[:3] > 5 * spread[3:].max()).all()
 
 
 def scored(genomes, views):
