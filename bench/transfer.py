@@ -1,0 +1,217 @@
+"""``python -m bench.transfer``: do masks convince machines that took no part, and does color help?
+
+Every noise seed and every portrait is evolved twice, with the same spec, seed and number of views: in shape
+alone, and in shape and color. Critics see the elites of both under the same held-out views. What counts is
+the difference, color less shape, of each pair of runs: its mean over the pairs and Student's 95% interval.
+
+Recognizers of ONNX files are critics of the portraits, where DATAMASK_MODELS has the files:
+
+    DATAMASK_MODELS=models python -m bench.transfer --recognizer onnx:face.onnx --page docs/color.md
+
+Runs that are there already are taken as they are, so that the command can be interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from bench.evidence import ROOT, SEEDS, evolve, portraits
+from bench.marks import write_between
+from bench.outcome import circumstances, write
+from services.recognition.calibration import file_name
+
+FORMAT = 1
+OUT = Path(__file__).parent / "results" / "transfer.json"
+STORE = ROOT / "runs" / "evidence"  # shares its runs in shape alone with bench.evidence
+FIRST_MARK, LAST_MARK = "<!-- transfer -->", "<!-- end of transfer -->"
+CONSENT = "nobody: a published photograph, used to test the software only"
+ARMS = {"shape": [], "color": ["mask.color=true"]}
+FAR = 0.01
+PAIRS = 3000  # independent impostors for a critic's threshold: ten times what a rate of 1 in 100 needs
+SPREAD = 0.4
+
+console = Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One start, evolved in both ways. runs: name of the run by arm. photo: whose face it is toward."""
+
+    name: str
+    runs: Mapping[str, str]
+    photo: str | None = None
+
+
+def grown(task: str, names: Sequence[str], jobs: int) -> list[Pair]:
+    """Evolve what is missing. names: seeds, or portraits."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    photos = portraits() if task == "portrait" else {}
+    pairs, work = [], []
+    for name in names:
+        runs = {arm: f"{task}-{name}" + ("" if arm == "shape" else f"-{arm}") for arm in ARMS}
+        pairs.append(Pair(f"{task} {name}", runs, photos.get(name)))
+        more = ["--seed", name] if task == "archetype" else []
+        if task == "portrait" and name != "astronaut":
+            more = ["--target", photos[name], "--consent", CONSENT, "--set", f'consent.subject="{name}"']
+        work += [(task, runs[arm], sets, more) for arm, sets in ARMS.items()]
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(lambda w: evolve(f"{w[0]}.toml", w[1], STORE, ["verify.views=1", *w[2]], w[3]), work))
+    return pairs
+
+
+def calibrated(recognizer: str) -> bytes:
+    """A critic's calibration on rendered heads, made once."""
+    folder = ROOT / "runs" / "transfer" / "calibration"
+    path = folder / f"{file_name(recognizer)}.json"
+    if not path.exists():
+        words = [
+            "calibrate",
+            recognizer,
+            "--pairs",
+            str(PAIRS),
+            "--spread",
+            str(SPREAD),
+            "--out",
+            str(folder),
+        ]
+        subprocess.run([sys.executable, "-m", "coordinator.cli", *words], cwd=ROOT, check=True)
+    return path.read_bytes()
+
+
+def judged(pair: Pair, arm: str, critics: Sequence[str], views: int) -> dict[str, float]:
+    """What critics make of a run's elites, means over them: name of a figure -> figure."""
+    from coordinator.record import Record
+    from coordinator.run import photo_path
+    from coordinator.verification import claim_of, open_verified
+    from services.recognition.catalog import model_info
+    from services.storage import open_store
+    from worker.verify import verify
+
+    record = Record(open_store(STORE).sub(pair.runs[arm]))
+    photographed = pair.photo is not None
+    for name in critics:
+        if model_info(name).kind == "recognize":
+            record.store.put(f"calibration/{file_name(name)}.json", calibrated(name))
+    targets = [photo_path(pair.photo)] if pair.photo is not None and len(critics) > 1 else []
+    claim = claim_of(open_verified(record), critics, targets=targets)
+    rows = [r for r in verify(record.store, claim, views, 0)["rows"] if r["kind"] == "elite"]
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        if row["side"] != "critic":
+            continue
+        if row["what"] == "detect":
+            found.setdefault(f"{row['machine']}: sees a face", []).append(row["rate"]["share"])
+        elif row["what"] == "match" and photographed:
+            found.setdefault(f"{row['machine']}: median similarity", []).append(_number(row["median"]))
+            for match in row["matches"]:
+                if match["far"] == FAR:
+                    label = f"{row['machine']}: takes it for the person at FAR {FAR:g}"
+                    found.setdefault(label, []).append(match["rate"]["share"])
+    return {name: float(np.nanmean(values)) for name, values in found.items()}
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def difference(before: Sequence[float], after: Sequence[float]) -> dict[str, Any]:
+    """Mean of the paired differences after - before, with Student's 95% interval."""
+    from scipy.stats import t
+
+    apart = np.asarray(after, np.float64) - np.asarray(before, np.float64)
+    n = len(apart)
+    half = float(t.ppf(0.975, n - 1) * apart.std(ddof=1) / math.sqrt(n)) if n > 1 else math.inf
+    mean = float(apart.mean())
+    return {"mean": mean, "low": mean - half, "high": mean + half, "pairs": n}
+
+
+def compared(pairs: Sequence[Pair], critics: Sequence[str], views: int) -> list[dict[str, Any]]:
+    """One row a figure: means of both arms, and their paired difference."""
+    told: dict[str, dict[str, dict[str, float]]] = {}
+    for pair in pairs:
+        for arm in ARMS:
+            console.print(f"critics look at {pair.runs[arm]} ...", highlight=False)
+            for figure, value in judged(pair, arm, critics, views).items():
+                told.setdefault(figure, {}).setdefault(pair.name, {})[arm] = value
+    rows = []
+    for figure, by_pair in told.items():
+        shape = [arms["shape"] for arms in by_pair.values()]
+        color = [arms["color"] for arms in by_pair.values()]
+        rows.append(
+            {
+                "figure": figure,
+                "pairs": by_pair,
+                "shape": float(np.mean(shape)),
+                "color": float(np.mean(color)),
+                "difference": difference(shape, color),
+            }
+        )
+    return rows
+
+
+def page(result: Mapping[str, Any]) -> str:
+    """The tables as Markdown."""
+    lines = []
+    for task, rows in result["tasks"].items():
+        pairs = rows[0]["difference"]["pairs"] if rows else 0
+        lines += [
+            f"**{task}**, {pairs} pairs of runs, {result['settings']['views']} held-out views of each elite:",
+            "",
+            "| critic | shape alone | shape and color | difference (95% interval) |",
+            "|---|---|---|---|",
+        ]
+        for row in rows:
+            d = row["difference"]
+            lines.append(
+                f"| {row['figure']} | {row['shape']:.2f} | {row['color']:.2f} | "
+                f"{d['mean']:+.2f} ({d['low']:+.2f} to {d['high']:+.2f}) |"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Evolve, judge, compare, write."""
+    parser = argparse.ArgumentParser(
+        "python -m bench.transfer", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("tasks", nargs="*", default=["archetype", "portrait"], help="archetype, portrait")
+    parser.add_argument("--seeds", nargs="+", default=[str(s) for s in SEEDS], help="noise seeds")
+    parser.add_argument("--portraits", nargs="+", help="names of bench.evidence (default: all)")
+    parser.add_argument("--recognizer", action="append", default=[], help="a critic of the portraits")
+    parser.add_argument("--views", type=int, default=60, help="held-out views (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at once (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--page", type=Path, help="write the tables between the marks of this page")
+    options = parser.parse_args(argv)
+    facts = circumstances()
+    tasks = {}
+    for task in options.tasks:
+        names = options.seeds if task == "archetype" else options.portraits or list(portraits())
+        critics = ["viola-jones", *(options.recognizer if task == "portrait" else [])]
+        tasks[task] = compared(grown(task, names, options.jobs), critics, options.views)
+    settings = {"views": options.views, "far": FAR, "recognizers": options.recognizer}
+    result = {"format": FORMAT, "machine": facts, "settings": settings, "tasks": tasks}
+    write(result, options.out)
+    text = page(result)
+    if options.page is not None:
+        write_between(options.page, FIRST_MARK, LAST_MARK, text)
+    print(text)
+    console.print(json.dumps(settings), highlight=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
