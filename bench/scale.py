@@ -26,6 +26,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from bench.marks import write_between
 from bench.outcome import circumstances, write
 from bench.queue import measured, spec_of
 from bench.support import ROOT
@@ -41,6 +42,9 @@ WORKERS = 1000
 SLEEP_S = 20.0  # a batch: what a slow machine takes for some hundred views
 POPULATION = 16
 EPOCH = 5  # generations
+LARGE_MASKS = 10_000_000
+ASSUMED_GPU = 15_000  # views a second: what we want of one, not what one was seen to do
+FIRST_MARK, LAST_MARK = "<!-- scale -->", "<!-- end of scale -->"
 
 
 # -- one machine
@@ -76,6 +80,8 @@ def searching(rounds: int) -> list[dict[str, Any]]:
 
     rows = []
     for name in OPTIMIZERS:
+        if name == "map-elites":  # its kinds are measured on a basis, which has as many genes as it has
+            continue
         for genes in GENES:
             optimizer = make_optimizer(name, genes, "noise", POPULATION, np.random.SeedSequence(1))
 
@@ -253,11 +259,96 @@ def show(result: dict[str, Any], console: Console) -> None:
     console.print(f"{facts['cores']} cores, load {facts['load_at_start']} before the start.", highlight=False)
 
 
+def page(result: dict[str, Any]) -> str:
+    """The tables as Markdown, and what a large run would cost by them."""
+    lines = ["### Scoring", ""]
+    for name, title in (
+        ("masks", "masks of a batch (3 views each)"),
+        ("views", f"views of a mask ({POPULATION} masks)"),
+        ("side_px", "pixels a side"),
+    ):
+        rows = result["scoring"][name]
+        lines += _row([title, *(str(row[name]) for row in rows)], head=True)
+        lines += [*_row(["milliseconds a view", *(f"{row['ms']:.1f}" for row in rows)]), ""]
+    lines += ["### Search", ""]
+    lines += _row(
+        [f"milliseconds a generation of {POPULATION}", *(f"{genes} genes" for genes in GENES)], head=True
+    )
+    for name in dict.fromkeys(row["optimizer"] for row in result["searching"]):
+        own = [row for row in result["searching"] if row["optimizer"] == name]
+        lines += _row([f"`{name}`", *(f"{row['ms']:.2f}" for row in own)])
+    lines += ["", "### Coordinator", ""]
+    lines += _row(
+        ["islands", "milliseconds of processor a batch", "peak memory", "record, an island's epoch"],
+        head=True,
+    )
+    for row in result["coordinator"]:
+        lines += _row(
+            [
+                f"{row['islands']:,}",
+                f"{row['cpu_ms_a_batch']:.2f}",
+                f"{row['peak_mb']:.0f} MB",
+                f"{row['record_kb_an_island']:.0f} kB",
+            ]
+        )
+    many, run = result["fleet"], result["fleet"]["run"]
+    said = (
+        f"{many['workers']:,} simulated workers (they sleep {many['sleep_s']:g} s a batch) on "
+        f"{many['islands']:,} islands, over real Redis: busy {many['share']:.1%} of their time. The "
+        f"coordinator took {run['cpu_seconds']:.0f} s of processor time for {run['batches']:,} batches and "
+        f"{run['peak_mb']:.0f} MB; {run['resent']} batches were sent again."
+    )
+    lines += [
+        "",
+        said,
+        "",
+        "### Ten million masks",
+        "",
+        *_large(result),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _large(result: dict[str, Any]) -> list[str]:
+    """What 10 million masks of 3 views cost by these figures; GPU columns are arithmetic, not measurement."""
+    views = LARGE_MASKS * 3
+    here = 1000 / next(row["ms"] for row in result["scoring"]["masks"] if row["masks"] == POPULATION)
+    cores = result["machine"]["cores"]
+    batch_ms = result["coordinator"][-1]["cpu_ms_a_batch"]
+    kilobytes = result["coordinator"][-1]["record_kb_an_island"] / (POPULATION * EPOCH)
+    lines = _row(
+        ["what scores", "views a second", "scoring", f"coordinator, batches of {POPULATION}", "of 256"],
+        head=True,
+    )
+    own = [LARGE_MASKS / size * batch_ms / 1000 for size in (POPULATION, 256)]
+    for name, rate in (
+        (f"this machine, {cores} cores (measured)", here),
+        ("one GPU (assumed rate)", ASSUMED_GPU),
+        ("a hundred GPUs (assumed rate)", 100 * ASSUMED_GPU),
+    ):
+        lines += _row([name, f"{rate:,.0f}", _long(views / rate), *(_long(seconds) for seconds in own)])
+    lines += ["", f"The record of such a run: {LARGE_MASKS * kilobytes / 1e6:.1f} GB.", ""]
+    return lines
+
+
+def _long(seconds: float) -> str:
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _row(cells: Sequence[str], *, head: bool = False) -> list[str]:
+    line = "| " + " | ".join(cells) + " |"
+    return [line, "|" + "---|" * len(cells)] if head else [line]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser("python -m bench.scale", description="What grows with what.")
     parser.add_argument("--quick", action="store_true", help="few and small: not for figures")
     parser.add_argument("--out", type=Path, default=OUT, help="where the JSON goes (default: %(default)s)")
+    parser.add_argument("--page", type=Path, help="write the tables between the marks of this page")
     parser.add_argument("--coordinate", type=int, metavar="ISLANDS", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.coordinate:
@@ -267,6 +358,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     result = scaled(quick=arguments.quick, console=console)
     write(result, arguments.out)
     show(result, console)
+    if arguments.page is not None:
+        write_between(arguments.page, FIRST_MARK, LAST_MARK, page(result))
     console.print(f"written to {arguments.out}")
     return 0
 
