@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bench.outcome import write
-from bench.search.contenders import CONTENDERS
+from bench.search.contenders import contender as contender_of
 from bench.search.problem import BudgetSpent, Problem
 from bench.search.tasks import TASKS
 from coordinator.record import Record
@@ -36,16 +36,17 @@ def run_cell(contender: str, task: str, variant: str, budget: int, held_out_view
         opened = open_run(spec, Record(store), resume=False)
         targets = {o.target: read_target(store, o.target) for o in opened.objectives if o.target}
         problem = Problem(opened, targets, budget, held_out_views)
+    who = contender_of(contender)
     start = time.perf_counter()
     with suppress(BudgetSpent):
-        CONTENDERS[contender].run(problem)
+        who.run(problem)
     seconds = time.perf_counter() - start
     genome = None if problem.incumbent is None else problem.incumbent[1]
     final = None if genome is None else problem.held_out(genome, FINAL_VIEWS if held_out_views > 4 else 8)
     return {
         "format": FORMAT,
         "contender": contender,
-        "settings": CONTENDERS[contender].settings,
+        "settings": who.settings,
         "task": task,
         "variant": variant,
         "budget": budget,

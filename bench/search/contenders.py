@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -11,6 +12,7 @@ from bench.search.datamask import islands
 from bench.search.problem import Problem
 
 GET = "make contenders"
+ONE_ISLAND = ("search", "islands", 1)
 
 
 @dataclass(frozen=True)
@@ -114,14 +116,32 @@ CONTENDERS: dict[str, Contender] = {
         Contender(
             "datamask-1",
             "the same spec with one island: one mask is asked for, not four that differ",
-            islands([("search", "islands", 1)]),
+            islands([ONE_ISLAND]),
         ),
     )
 }
 
 
-def here(names: list[str]) -> Iterator[Contender]:
-    """Those of the given names that can run."""
-    for name in names:
-        if CONTENDERS[name].missing is None:
-            yield CONTENDERS[name]
+def contender(name: str) -> Contender:
+    """A contender by name. ``datamask-1+search.sigma=0.8+views.count=1`` is datamask with values changed.
+
+    :raises SystemExit: for an unknown name, or a change that is not TABLE.KEY=VALUE.
+    """
+    base, *changes = name.split("+")
+    if base not in CONTENDERS or (changes and not base.startswith("datamask")):
+        raise SystemExit(f"{name}: expected one of {', '.join(CONTENDERS)}, or datamask-1+TABLE.KEY=VALUE")
+    if not changes:
+        return CONTENDERS[base]
+    found = [_change(name, change) for change in changes]
+    if base == "datamask-1":
+        found.insert(0, ONE_ISLAND)
+    return Contender(name, f"{base} with {', '.join(changes)}", islands(found))
+
+
+def _change(name: str, text: str) -> tuple[str, str, object]:
+    place, _, value = text.partition("=")
+    table, _, key = place.partition(".")
+    try:
+        return table, key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        raise SystemExit(f"{name}: expected TABLE.KEY=VALUE with a TOML value, got '{text}'") from None

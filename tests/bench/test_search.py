@@ -15,7 +15,7 @@ import pytest
 
 from bench.search import __main__ as command
 from bench.search.cell import run_cell
-from bench.search.contenders import CONTENDERS, Contender
+from bench.search.contenders import CONTENDERS, Contender, contender
 from bench.search.problem import BudgetSpent, Problem, Seen
 from bench.search.summary import FIRST_MARK, LAST_MARK, on_grid, page, rows_of, summarize, verdict
 from coordinator.spec import load_spec
@@ -145,8 +145,19 @@ def test_medians_count_what_was_never_accepted_as_infinite() -> None:
     assert rows["random"]["median_views"] is None
     assert rows["random"]["accepted"] == 1
     assert rows["datamask"]["median_views"] == 500
-    assert "pycma: 950 views; ratio 0.53" in verdict(list(rows.values()), "archetype")
+    said = verdict(list(rows.values()), "archetype")
+    assert "pycma: 950 views; ratio 0.53; on the worst start not accepted (3 starts)" in said
+    cells += [cell("datamask-1", v, a) for v, a in (("1", 300), ("2", 1500))]
+    said = verdict(rows_of(cells), "archetype", "datamask-1")
+    assert "datamask-1: 900 views; best other, pycma: 950 views; ratio 0.95; on the worst start 1.50" in said
     assert "| random | 1 of 3 | - | 90% | 0.40 | 3 | 1.0 | 500 |" in page(list(rows.values()))
+
+
+def test_a_variant_changes_datamask_s_values_and_no_one_else_s() -> None:
+    assert "search.sigma=0.8" in contender("datamask-1+search.sigma=0.8+views.count=1").settings
+    for name in ("pycma+search.sigma=0.8", "nobody", "datamask-1+search.sigma=", "datamask-1+sigma 3"):
+        with pytest.raises(SystemExit, match="expected"):
+            contender(name)
 
 
 def test_curves_hold_their_last_value_and_begin_unknown() -> None:
