@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from coordinator import dial, pareto
 from coordinator.breeding import Breeding
 from coordinator.optimizers import Optimizer, make_optimizer
-from coordinator.seeds import island_seed, migration_rng, ranking_seed, view_seed
+from coordinator.seeds import island_seed, migration_rng, ranking_seed, restart_seed, view_seed
 from coordinator.spec import Spec
 from coordinator.topology import migrant_rows
 from services.recognition.fitness import Fitness, Objective, fitness
@@ -138,6 +138,11 @@ class Island:
 
     history: generations since the last commit, oldest first. emigrants: by epoch. ranked: the best of the
     epoch on the ranking views, by epoch.
+
+    Where the spec has patience, an island that has found no better mask for so many epochs starts anew with
+    other random numbers, as restarts of CMA-ES do (Auger and Hansen, "A Restart CMA Evolution Strategy With
+    Increasing Population Size", CEC 2005), but its population stays as large as it is, for batches' sake.
+    For as many epochs it takes no migrants: a neighbor's best would soon have it where it came from.
     """
 
     index: int
@@ -150,17 +155,26 @@ class Island:
     history: list[Generation] = field(default_factory=list)
     emigrants: dict[int, Emigrants] = field(default_factory=dict)
     ranked: dict[int, list[Ranked]] = field(default_factory=dict)
+    restarts: int = 0
+    _born: int = 0  # generation in which the present optimizer began
+    _best: float = -np.inf  # fitness on the ranking views, since the last start
+    _idle: int = 0  # epochs since it rose
+    _alone: int = 0  # epochs yet without migrants
     _ids: list[str] = field(default_factory=list)
     _migrant_ids: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        search, mask, archive = self.spec.search, self.spec.mask, self.spec.archive
-        bred = self.breeding = None if self.breeding is None else self.breeding.within(mask.limit)
-        self.optimizer = make_optimizer(
+        if self.breeding is not None:
+            self.breeding = self.breeding.within(self.spec.mask.limit)
+        self.optimizer = self._optimizer(island_seed(self.spec.seed, self.index))
+
+    def _optimizer(self, seed: np.random.SeedSequence) -> Optimizer:
+        search, mask, archive, bred = self.spec.search, self.spec.mask, self.spec.archive, self.breeding
+        return make_optimizer(
             search.optimizers[self.index % len(search.optimizers)],
             dimension=self.dimension,
             population=search.population,
-            seed=island_seed(self.spec.seed, self.index),
+            seed=seed,
             start=mask.start if bred is None else bred.masks,
             keep=None if bred is None else bred.keep(),
             grid=None if archive is None else archive.grid(mask.basis),
@@ -172,8 +186,8 @@ class Island:
 
     @property
     def generation(self) -> int:
-        """Generations that have been told to the optimizer."""
-        return self.optimizer.generation
+        """Generations that have been told."""
+        return self._born + self.optimizer.generation
 
     def life(self) -> Life:
         """From where the island stands to the last generation, see the module's text."""
@@ -183,9 +197,28 @@ class Island:
             while self.generation < end:
                 recent.append((yield from self._generation()))
             yield from self._rank(recent)
-            self._receive((yield NeedMigrants(self.epoch)))
+            migrants = yield NeedMigrants(self.epoch)
+            if self._stalled():
+                self._restart()
+            elif self._alone:
+                self._alone -= 1
+            else:
+                self._receive(migrants)
             yield AtCheckpoint(self.epoch, self.state())
             self.epoch += 1
+
+    def _stalled(self) -> bool:
+        """Note the epoch's best mask; whether none was better for as long as the spec has patience."""
+        best = max((mask.fitness for mask in self.ranked[self.epoch]), default=-np.inf)
+        self._idle = 0 if best > self._best else self._idle + 1
+        self._best = max(self._best, best)
+        return 0 < self.spec.search.patience <= self._idle
+
+    def _restart(self) -> None:
+        self._born, self.restarts = self.generation, self.restarts + 1
+        self._best, self._idle, self._alone = -np.inf, 0, self.spec.search.patience
+        self._ids, self._migrant_ids = [], ()
+        self.optimizer = self._optimizer(restart_seed(self.spec.seed, self.index, self.restarts))
 
     def _receive(self, migrants: Emigrants) -> None:
         """Let in the fittest, as many as the optimizer can take."""
@@ -226,7 +259,7 @@ class Island:
 
     def _parents(self, number: int) -> tuple[tuple[str, ...], ...]:
         """Ids of each genome's parents: masks, a migrant's own id, or the distribution that CMA drew from."""
-        distribution = (f"i{self.index:02d}-g{number - 1:04d}",) if number else ()
+        distribution = (f"i{self.index:02d}-g{number - 1:04d}",) if number > self._born else ()
         ancestors = self.optimizer.last_ancestors
         found: list[tuple[str, ...]] = []
         rows = zip(self.optimizer.last_parents, self.optimizer.last_migrants, strict=True)
@@ -236,7 +269,7 @@ class Island:
                 found.append((self._migrant_ids[migrant],))
             elif ancestors is not None:
                 pairs = dict.fromkeys((int(g), int(j)) for g, j in ancestors[k])
-                found.append(tuple(mask_id(self.index, g, j) for g, j in pairs if g >= 0))
+                found.append(tuple(mask_id(self.index, self._born + g, j) for g, j in pairs if g >= 0))
             elif parents or not self.optimizer.samples_distribution:
                 found.append(parents)
             else:
@@ -305,6 +338,9 @@ class Island:
     def state(self) -> bytes:
         """Checkpoint bytes of the island just after a migration."""
         meta = {"epoch": self.epoch, "ids": self._ids, "migrants": list(self._migrant_ids)}
+        if self.spec.search.patience:
+            best = self._best if np.isfinite(self._best) else None
+            meta["start"] = [self.restarts, self._born, best, self._idle, self._alone]
         return encode({f"optimizer.{k}": v for k, v in self.optimizer.state().items()}, meta)
 
     def restore(self, data: bytes, where: str) -> None:
@@ -314,6 +350,9 @@ class Island:
         self.epoch = int(meta["epoch"]) + 1
         self._ids = list(meta["ids"])
         self._migrant_ids = tuple(meta["migrants"])
+        if "start" in meta:
+            self.restarts, self._born, best, self._idle, self._alone = meta["start"]
+            self._best = -np.inf if best is None else float(best)
 
 
 def encode_ranked(ranked: Sequence[Ranked]) -> bytes:

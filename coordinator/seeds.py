@@ -14,6 +14,7 @@ class _Use(IntEnum):
     AUDIT = 4
     MIGRATION = 5
     VERIFY = 6
+    RESTART = 7
 
 
 def _sequence(run_seed: int, use: _Use, *key: int) -> np.random.SeedSequence:
@@ -27,6 +28,11 @@ def _integer(sequence: np.random.SeedSequence) -> int:
 def island_seed(run_seed: int, island: int) -> np.random.SeedSequence:
     """Root of one island's optimizer."""
     return _sequence(run_seed, _Use.ISLAND, island)
+
+
+def restart_seed(run_seed: int, island: int, restart: int) -> np.random.SeedSequence:
+    """Root of an island's optimizer after its restart of that number, from 1 on."""
+    return _sequence(run_seed, _Use.RESTART, island, restart)
 
 
 def view_seed(run_seed: int, generation: int) -> int:

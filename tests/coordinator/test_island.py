@@ -1,0 +1,131 @@
+"""One island by itself: its mean is ranked, and with patience it starts anew where nothing gets better."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from coordinator.island import AtCheckpoint, Emigrants, Island, NeedMigrants, NeedScores
+from coordinator.run import objectives_of
+from coordinator.spec import parse_spec
+from worker.plan import OK, Scores
+
+GENES = 138
+
+
+def spec(**search):
+    return parse_spec(
+        {
+            "search": {"islands": 1, "population": 8, "generations": 12, "optimizers": ["sep-cma"], **search},
+            "migration": {"every": 2, "count": 1},
+            "views": {"count": 1},
+            "objective": [{"kind": "detect", "model": "dlib-hog"}],
+        },
+        "test",
+    )
+
+
+def island(of):
+    return Island(0, of, objectives_of(of, [None]), GENES)
+
+
+def scored(genomes, views, value):
+    raw = np.repeat(value(genomes)[None, :, None], views, axis=2).astype(np.float32)
+    count = len(genomes)
+    return Scores(
+        raw,
+        np.full(count, np.nan, np.float32),
+        np.full(count, OK, np.uint8),
+        np.zeros(count, np.float32),
+        np.ones((count, views), np.float32),
+    )
+
+
+def lived(one, value, migrant=None, until=None):
+    """Let it live; the genomes that it asked for by generation, and its state after each epoch."""
+    life, answer, asked, states = one.life(), None, [], []
+    while True:
+        try:
+            request = life.send(answer)
+        except StopIteration:
+            return asked, states
+        answer = None
+        if isinstance(request, NeedScores):
+            if "ranking" not in request.label:
+                asked.append(request.genomes)
+            answer = scored(request.genomes, request.view_count, value)
+        elif isinstance(request, NeedMigrants):
+            answer = Emigrants.none(GENES)
+            if migrant is not None:
+                answer = Emigrants(("i09-g0000-000",), migrant[None], np.ones(1, np.float32))
+        elif isinstance(request, AtCheckpoint):
+            states.append(request.state)
+            if until == request.epoch:
+                return asked, states
+
+
+def flat(genomes):
+    return np.zeros(len(genomes))
+
+
+def uphill(genomes):
+    return -np.abs(genomes).mean(axis=1)
+
+
+def test_the_newest_mean_is_ranked_though_its_views_were_hard():
+    one = island(spec())
+
+    def against_the_mean(genomes):
+        value = uphill(genomes)
+        if len(genomes) == 8:
+            value[0] -= 5
+        return value
+
+    lived(one, against_the_mean, until=0)
+    assert "i00-g0001-000" in [mask.id for mask in one.ranked[0]]
+    assert "i00-g0001-000" in one.emigrants[0].ids
+
+
+def test_without_patience_it_never_starts_anew():
+    one = island(spec())
+    lived(one, flat)
+    assert one.restarts == 0
+
+
+def test_it_starts_anew_where_nothing_gets_better():
+    one = island(spec(patience=2))
+    asked, _ = lived(one, flat)
+    # The first epoch sets the mark; two more without a better mask make a restart: at 6, and at 12 (the end).
+    assert one.restarts == 2
+    assert len(asked) == 12
+    apart = [float(np.linalg.norm(b[0] - a[0])) for a, b in itertools.pairwise(asked)]
+    assert int(np.argmax(apart)) == 5
+    new = next(g for g in one.history if g.number == 6)
+    assert all(parents == () for parents in new.parents)
+    assert next(g for g in one.history if g.number == 7).parents[1] == ("i00-g0006",)
+
+
+def test_it_goes_on_while_masks_get_better():
+    one, calls = island(spec(patience=1, generations=8)), itertools.count()
+    lived(one, lambda genomes: np.full(len(genomes), next(calls)))
+    assert one.restarts == 0
+
+
+def test_a_new_start_takes_no_migrants_for_a_while():
+    one = island(spec(patience=2))
+    migrant = np.full(GENES, 0.25, np.float32)
+    lived(one, flat, migrant)
+    first = [g.number for g in one.history if ("i09-g0000-000",) in g.parents]
+    # It starts anew at 6 and is alone in the epochs that begin at 8 and 10.
+    assert first == [2, 4]
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_it_resumes_to_the_same_masks(epoch):
+    whole, states = lived(island(spec(patience=1)), flat)
+    one = island(spec(patience=1))
+    one.restore(states[epoch], "test")
+    rest, _ = lived(one, flat)
+    assert [g.tobytes() for g in rest] == [g.tobytes() for g in whole[2 * (epoch + 1) :]]
