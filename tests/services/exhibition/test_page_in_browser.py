@@ -351,3 +351,25 @@ def test_the_archive_is_a_heat_map_that_keys_reach(chromium, web, runs, tmp_path
     assert cells[0][0] in told
     assert "abstraction" in told
     assert not web.complaints(chromium)
+
+
+def test_the_front_is_a_plot_whose_dots_keys_reach(chromium, web, runs, tmp_path):
+    more = {"pareto": {"aims": ["fitness", "abstraction"]}, "search": {"optimizers": ["nsga2"]}}
+    grown = runs.grow(tmp_path / "front", population=8, **more)
+    plan = Chronicle(grown.record).plan()
+    grown.record.store.put("report.html", page(with_shapes(plan, grown.record.store, {})))
+    visit(chromium, web, address(grown), "phone")
+    front = plan.facts["front"]
+    dots = chromium.execute_script(
+        "return [...document.querySelectorAll('#front-plot .dot')]"
+        ".map((d) => [d.dataset.mask, Number(d.getAttribute('cx')), Number(d.getAttribute('cy'))])"
+    )
+    assert [name for name, _, _ in dots] == [m["id"] for m in front["masks"]]
+    # Farther from the head to the right, less fit further down.
+    assert [x for _, x, _ in dots] == sorted(x for _, x, _ in dots)
+    assert [y for _, _, y in dots] == sorted(y for _, _, y in dots)
+    chromium.find_element("css selector", "#front-plot .dot").send_keys("\n")
+    told = chromium.execute_script("return document.getElementById('front-mask').textContent")
+    assert dots[0][0] in told
+    assert "abstraction" in told
+    assert not web.complaints(chromium)
