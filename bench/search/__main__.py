@@ -99,7 +99,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help=f"some of {', '.join(CONTENDERS)}; datamask-1+search.sigma=0.8 is datamask with a value changed",
     )
     parser.add_argument("--variants", nargs="+", help="noise seeds or portraits (default: all five)")
-    parser.add_argument("--budget", type=int, help="scored views a cell (default: 12000, identity 26000)")
+    parser.add_argument("--budget", type=int, help="scored views a cell (default: 12000, identity 16000)")
     parser.add_argument(
         "--parallel", type=int, default=1, help="cells at once, each with its share of the cores"
     )

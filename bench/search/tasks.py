@@ -43,6 +43,6 @@ TASKS = {
     task.name: task
     for task in (
         Task("archetype", "any face at all, from noise", ("1", "2", "3", "4", "5"), 12_000, _archetype),
-        Task("identity", "one face, from the neutral head", PORTRAITS, 26_000, _identity),
+        Task("identity", "one face, from the neutral head", PORTRAITS, 16_000, _identity),
     )
 }
