@@ -88,7 +88,7 @@ def evolve(spec: str, name: str, store: Path, sets: Sequence[str], more: Sequenc
 
 def best_elite(store: Path, name: str) -> tuple[str, NDArray[np.float32], float]:
     """Id, genome and ranking fitness of a run's best elite."""
-    from coordinator.island import decode_ranked
+    from coordinator.elites import decode_ranked
     from coordinator.record import Record, checkpoint_key
     from services.storage import open_store
 

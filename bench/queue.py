@@ -28,10 +28,11 @@ from bench.outcome import circumstances, write
 from bench.sleeping_tasks import SLEEP_VARIABLE, TIMES_VARIABLE
 from bench.support import ROOT, support
 from coordinator.celery_executor import CeleryExecutor
+from coordinator.elites import Ranked
 from coordinator.evolution import Evolution
 from coordinator.executor import Finished
 from coordinator.gallery import story_of
-from coordinator.island import Generation, Ranked
+from coordinator.island import Generation
 from coordinator.record import Record
 from coordinator.run import evolve_run, open_run
 from coordinator.spec import parse_spec

@@ -17,9 +17,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from coordinator.archive import Kept, coverage, grid_of, read_archive
-from coordinator.evolution import choose_elites
+from coordinator.elites import Ranked, choose_elites, decode_ranked
 from coordinator.grid import Grid
-from coordinator.island import Ranked, decode_ranked
 from coordinator.lineage import Ancestor, Birth, Births, family_tree, moves
 from coordinator.objectives import labels_of
 from coordinator.pareto import Aims, aims_of, front, unit_of

@@ -12,6 +12,7 @@ import numpy as np
 
 from coordinator.archive import PART, Archive
 from coordinator.breeding import Breeding
+from coordinator.elites import Ranked, best_of_each_island, choose_elites, decode_ranked, encode_ranked
 from coordinator.evaluations import encode_rows
 from coordinator.executor import Executor, Finished
 from coordinator.island import (
@@ -23,10 +24,7 @@ from coordinator.island import (
     Life,
     NeedMigrants,
     NeedScores,
-    Ranked,
     Request,
-    decode_ranked,
-    encode_ranked,
 )
 from coordinator.record import Record, checkpoint_key, evaluations_key
 from coordinator.spec import Spec
@@ -308,30 +306,3 @@ class Evolution:
     def elites(self) -> list[Ranked]:
         """The run's elites, best first: each island's best before any island's second."""
         return choose_elites(self.best, self.spec.elites.count)
-
-
-def best_of_each_island(ranked: Sequence[Ranked], count: int) -> list[Ranked]:
-    """At most ``count`` masks of each island, equal genomes once: pinned ones, then by ranking fitness."""
-    kept: list[Ranked] = []
-    seen: set[tuple[int, bytes]] = set()
-    taken: dict[int, int] = {}
-    for mask in sorted(ranked, key=lambda r: (not r.pinned, -r.fitness, r.id)):
-        key = (mask.island, mask.genome.tobytes())
-        if key not in seen and taken.get(mask.island, 0) < count:
-            seen.add(key)
-            taken[mask.island] = taken.get(mask.island, 0) + 1
-            kept.append(mask)
-    return kept
-
-
-def choose_elites(ranked: Sequence[Ranked], count: int) -> list[Ranked]:
-    """``count`` masks: pinned ones, every island's best (a line-up shows different faces), then the rest."""
-    first: list[Ranked] = []
-    rest: list[Ranked] = []
-    islands: set[int] = set()
-    pinned = [mask for mask in ranked if mask.pinned]
-    for mask in sorted((r for r in ranked if not r.pinned), key=lambda r: (-r.fitness, r.id)):
-        (rest if mask.island in islands else first).append(mask)
-        islands.add(mask.island)
-    chosen = (pinned + first + rest)[:count]
-    return sorted(chosen, key=lambda r: (-r.fitness, r.id))

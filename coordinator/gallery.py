@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow.compute as pc
 
 from coordinator.chronicle import Chronicle
+from coordinator.elites import Ranked
 from coordinator.evaluations import read_genomes, read_rows
 from coordinator.executor import Executor, Finished, Progress
-from coordinator.island import Generation, Ranked
+from coordinator.island import Generation
 from coordinator.machines import machines
 from coordinator.record import Record
 from coordinator.seeds import audit_seed

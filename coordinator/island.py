@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from coordinator import dial, pareto
 from coordinator.breeding import Breeding
+from coordinator.elites import Ranked
 from coordinator.optimizers import Optimizer, make_optimizer
 from coordinator.seeds import island_seed, migration_rng, ranking_seed, restart_seed, view_seed
 from coordinator.spec import Spec
@@ -73,20 +74,6 @@ class AtCheckpoint:
 
 Request = NeedScores | NeedMigrants | AtCheckpoint
 Life = Generator[Request, Any, None]
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """A mask scored on the run's one ranking view set. fitness: on that set. pinned: always an elite."""
-
-    id: str
-    island: int
-    generation: int
-    genome: Float
-    fitness: float
-    values: Float
-    flipped: float
-    pinned: bool = False
 
 
 @dataclass(frozen=True)
@@ -353,26 +340,3 @@ class Island:
         if "start" in meta:
             self.restarts, self._born, best, self._idle, self._alone = meta["start"]
             self._best = -np.inf if best is None else float(best)
-
-
-def encode_ranked(ranked: Sequence[Ranked]) -> bytes:
-    """The run's best masks as checkpoint bytes."""
-    arrays: dict[str, Any] = {}
-    if ranked:
-        arrays["genomes"] = np.stack([r.genome for r in ranked])
-        arrays["values"] = np.stack([r.values for r in ranked])
-    rows = [[r.id, r.island, r.generation, r.fitness, r.flipped] for r in ranked]
-    pinned = [r.id for r in ranked if r.pinned]
-    return encode(arrays, {"ranked": rows, **({"pinned": pinned} if pinned else {})})
-
-
-def decode_ranked(data: bytes, where: str) -> list[Ranked]:
-    """The masks of :func:`encode_ranked`. :raises CorruptData: for damaged bytes."""
-    arrays, meta = decode(data, where)
-    return [
-        Ranked(
-            *(name, island, generation, arrays["genomes"][k], fit, arrays["values"][k], flipped),
-            pinned=name in meta.get("pinned", ()),
-        )
-        for k, (name, island, generation, fit, flipped) in enumerate(meta["ranked"])
-    ]

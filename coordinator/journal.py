@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from coordinator.elites import Ranked
 from coordinator.executor import Finished
-from coordinator.island import Generation, Ranked
+from coordinator.island import Generation
 
 log = logging.getLogger(__name__)
 

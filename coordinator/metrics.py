@@ -10,8 +10,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from coordinator.elites import Ranked
 from coordinator.executor import Executor, Finished
-from coordinator.island import Generation, Ranked
+from coordinator.island import Generation
 from services.recognition.fitness import Objective
 
 

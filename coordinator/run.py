@@ -18,10 +18,11 @@ import tomli_w
 
 from coordinator.archive import PART
 from coordinator.breeding import KEY, Breeding, read_breeding
+from coordinator.elites import Ranked
 from coordinator.evolution import Evolution, Watcher
 from coordinator.executor import Executor
 from coordinator.gallery import Gallery, exhibit_elites, hang
-from coordinator.island import Float, Ranked
+from coordinator.island import Float
 from coordinator.machines import machines
 from coordinator.objectives import ObjectiveSpec
 from coordinator.record import Record, checkpoint_key

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.evolution import choose_elites
-from coordinator.island import Ranked, decode_ranked
+from coordinator.elites import Ranked, choose_elites, decode_ranked
 from coordinator.record import Record, checkpoint_key
 from coordinator.seeds import verify_seed
 from coordinator.spec import Spec, parse_spec

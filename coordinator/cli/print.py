@@ -20,8 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from coordinator.cli.progress import plain_steps
-from coordinator.evolution import choose_elites
-from coordinator.island import decode_ranked
+from coordinator.elites import choose_elites, decode_ranked
 from coordinator.record import Record, checkpoint_key
 from coordinator.run import objectives_of
 from coordinator.seeds import audit_seed

@@ -15,9 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from coordinator.elites import Ranked
 from coordinator.evolution import Evolution
 from coordinator.executor import Finished
-from coordinator.island import Generation, Ranked
+from coordinator.island import Generation
 from coordinator.spec import Spec
 from services.recognition.fitness import Objective
 

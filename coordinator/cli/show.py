@@ -16,9 +16,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from coordinator.archive import coverage, grid_of, read_archive
+from coordinator.elites import choose_elites, decode_ranked
 from coordinator.evaluations import read_rows
-from coordinator.evolution import choose_elites
-from coordinator.island import decode_ranked
 from coordinator.objectives import labels_of
 from coordinator.pareto import aims_of, front
 from coordinator.record import BEAT_EVERY_S, Head, Record, checkpoint_key

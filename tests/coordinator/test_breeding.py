@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from coordinator.breeding import KEY, read_breeding
-from coordinator.evolution import choose_elites
+from coordinator.elites import choose_elites, decode_ranked, encode_ranked
 from coordinator.heritage import bred_spec, heritage_of
-from coordinator.island import Island, NeedScores, decode_ranked, encode_ranked
+from coordinator.island import Island, NeedScores
 from coordinator.optimizers import make_optimizer
 from coordinator.record import Record
 from coordinator.run import open_run

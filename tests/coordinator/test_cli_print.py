@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from coordinator.cli.print import check_consent, most_different, print_
-from coordinator.island import Ranked, encode_ranked
+from coordinator.elites import Ranked, encode_ranked
 from coordinator.record import Record, checkpoint_key
 from coordinator.spec import parse_spec
 from services.errors import BadInput

@@ -14,8 +14,8 @@ import typer
 from typer.testing import CliRunner
 
 from coordinator.cli.show import read_run, show
+from coordinator.elites import Ranked, encode_ranked
 from coordinator.evaluations import encode_rows
-from coordinator.island import Ranked, encode_ranked
 from coordinator.record import Record, checkpoint_key, evaluations_key
 from coordinator.spec import parse_spec
 from services.errors import BadInput, CorruptData

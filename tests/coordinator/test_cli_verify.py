@@ -17,7 +17,7 @@ from coordinator.cli.calibrate import calibrate, show_calibration
 from coordinator.cli.gaze import gaze
 from coordinator.cli.outside import check_consent
 from coordinator.cli.verify import gap_lines, show_verification, verify
-from coordinator.island import Ranked, encode_ranked
+from coordinator.elites import Ranked, encode_ranked
 from coordinator.record import Record, checkpoint_key
 from coordinator.spec import parse_spec
 from coordinator.verification import claim_of, open_verified, printed_photos

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from coordinator.evolution import Evolution, best_of_each_island, choose_elites
+from coordinator.elites import Ranked, best_of_each_island, choose_elites, decode_ranked
+from coordinator.evolution import Evolution
 from coordinator.executor import Finished, LocalExecutor
-from coordinator.island import Ranked, decode_ranked
 from coordinator.record import Record, checkpoint_key
 from coordinator.run import Opened, evolve_run, free_name, open_run
 from coordinator.spec import parse_spec

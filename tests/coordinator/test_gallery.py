@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from coordinator.elites import Ranked
 from coordinator.executor import Finished, LocalExecutor
 from coordinator.gallery import JOBS_OUT, MASKS_A_JOB, Gallery
-from coordinator.island import Generation, Ranked
+from coordinator.island import Generation
 from coordinator.record import Record
 from coordinator.spec import parse_spec
 from services.recognition.fitness import Fitness, Objective

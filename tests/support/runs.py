@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from coordinator.archive import PART, Archive
+from coordinator.elites import Ranked, encode_ranked
 from coordinator.evaluations import encode_rows
-from coordinator.island import Ranked, encode_ranked, mask_id
+from coordinator.island import mask_id
 from coordinator.record import Record, checkpoint_key, evaluations_key
 from coordinator.run import Opened, open_run
 from coordinator.spec import parse_spec
