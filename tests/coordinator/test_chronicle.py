@@ -4,10 +4,7 @@ amiss.
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,22 +14,9 @@ from coordinator.lineage import LONGEST_LINE, Birth, Births, family_tree, moves,
 from coordinator.record import Record
 from services.errors import BadInput, CorruptData
 from services.storage.store import open_store
+from tests.support import runs
 from worker.exhibition_plan import ExhibitionPlan, decode_plan
 from worker.jobs import decode_any, encode_reports
-
-
-def support(name):
-    key = f"datamask_tests_{name}"
-    if key not in sys.modules:
-        path = Path(__file__).parents[1] / "support" / f"{name}.py"
-        spec = importlib.util.spec_from_file_location(key, path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[key] = module
-        spec.loader.exec_module(module)
-    return sys.modules[key]
-
-
-runs = support("runs")
 
 
 @pytest.fixture(scope="module")

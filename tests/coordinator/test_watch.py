@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import http.client
-import importlib.util
 import json
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -18,20 +16,8 @@ from coordinator.record import Record
 from coordinator.watch import Newest, serve
 from services.errors import BadInput
 from services.storage.store import open_store
+from tests.support import runs
 
-
-def support(name):
-    key = f"datamask_tests_{name}"
-    if key not in sys.modules:
-        path = Path(__file__).parents[1] / "support" / f"{name}.py"
-        spec = importlib.util.spec_from_file_location(key, path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[key] = module
-        spec.loader.exec_module(module)
-    return sys.modules[key]
-
-
-runs = support("runs")
 TOKEN = "ein-langes-wort"
 
 

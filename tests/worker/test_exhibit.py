@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import re
-import sys
-from pathlib import Path
 
 import av
 import numpy as np
@@ -23,25 +20,12 @@ from services.exhibition.pack import WallCaption, plate_png, wall_caption
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from services.shape.export import write_glb
+from tests.support import runs
 from worker.exhibit import Options, exhibit, hog_witness
 from worker.exhibition_facts import decoded, with_shapes
 from worker.exhibition_plan import ExhibitionPlan
 
 BASIS = load_basis("makehuman-mask-1")
-
-
-def support(name):
-    key = f"datamask_tests_{name}"
-    if key not in sys.modules:
-        path = Path(__file__).parents[1] / "support" / f"{name}.py"
-        spec = importlib.util.spec_from_file_location(key, path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[key] = module
-        spec.loader.exec_module(module)
-    return sys.modules[key]
-
-
-runs = support("runs")
 
 
 def facts_in(data):
@@ -53,7 +37,14 @@ def facts_in(data):
 def hung(tmp_path_factory):
     """A run, hung by the command line with everything that it offers."""
     folder = tmp_path_factory.mktemp("hung")
-    grown = runs.grow(folder / "run", generations=5, elites=1, islands=1)
+    grown = runs.grow(
+        folder / "run",
+        generations=5,
+        elites=1,
+        islands=1,
+        archive={"on": True},
+        pareto={"aims": ["fitness", "abstraction"]},
+    )
     audit = {"views": 4, "hog_rate": 0.75, "distance_median": None, "critics": {"viola-jones": 0.5}}
     grown.record.store.put(f"masks/{grown.elites[0].id}/audit.json", json.dumps(audit).encode())
     colors = np.zeros((len(BASIS.neutral), 3), np.uint8)
@@ -85,7 +76,7 @@ def test_every_promised_file_is_there_and_opens(hung):
     grown, _, output = hung
     store = grown.record.store
     assert output.strip().splitlines()[-1] == store.url + "/report.html"
-    for key in ("lineup.png", "composite.png", "before-after.png", "film.webp"):
+    for key in ("lineup.png", "composite.png", "before-after.png", "archive.png", "front.png", "film.webp"):
         with Pillow.open(io.BytesIO(store.get(key))) as picture:
             picture.load()
             assert picture.width == 640 or key != "lineup.png"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +14,7 @@ from services.errors import BadInput, CorruptData
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
 from services.storage.store import open_store
+from tests.support import runs
 from worker.evaluate import Summary
 from worker.jobs import (
     AuditReport,
@@ -35,20 +33,6 @@ from worker.realization import realize_job
 
 BASIS = basis_info("makehuman-mask-1")
 GENES = len(BASIS.gene_names)
-
-
-def support(name):
-    key = f"datamask_tests_{name}"
-    if key not in sys.modules:
-        path = Path(__file__).parents[1] / "support" / f"{name}.py"
-        spec = importlib.util.spec_from_file_location(key, path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[key] = module
-        spec.loader.exec_module(module)
-    return sys.modules[key]
-
-
-runs = support("runs")
 
 
 def mask(name="i00-g0002-001", genes=GENES):

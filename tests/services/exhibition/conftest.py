@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-
-def _support(name: str) -> ModuleType:
-    key = f"datamask_tests_{name}"
-    if key not in sys.modules:
-        path = Path(__file__).parents[2] / "support" / f"{name}.py"
-        spec = importlib.util.spec_from_file_location(key, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[key] = module
-        spec.loader.exec_module(module)
-    return sys.modules[key]
+from tests.support import browser as support_browser
+from tests.support import runs as support_runs
 
 
 @pytest.fixture(scope="session")
 def runs():
     """How to grow a run without scoring anything."""
-    return _support("runs")
+    return support_runs
 
 
 @pytest.fixture(scope="session")
 def web():
     """What can be asked of a browser."""
-    return _support("browser")
+    return support_browser
 
 
 @pytest.fixture(scope="module")
