@@ -27,7 +27,8 @@ from coordinator.archive import grid_of, read_archive
 from coordinator.grid import Grid
 from coordinator.optimizers import make_optimizer
 from coordinator.record import Record
-from coordinator.spec import Spec, load_spec, parse_spec
+from coordinator.spec import Spec, parse_spec
+from coordinator.spec_file import load_spec
 from services.errors import BadInput
 from services.shape.catalog import basis_info
 from services.shape.character import is_expressive

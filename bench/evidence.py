@@ -123,7 +123,7 @@ def held_out(
     """
     import torch
 
-    from coordinator.spec import load_spec
+    from coordinator.spec_file import load_spec
     from services.rendering.opengl_renderer import OpenGLRenderer
     from services.rendering.renderer import Renderer
     from services.rendering.torch_renderer import TorchRenderer

@@ -9,7 +9,7 @@ import numpy as np
 
 from coordinator.run import objectives_of, plan_of
 from coordinator.seeds import view_seed
-from coordinator.spec import load_spec
+from coordinator.spec_file import load_spec
 from services.rendering.views import Views, sample_views
 from services.shape.catalog import basis_info
 from worker.plan import Batch, Plan

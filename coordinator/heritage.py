@@ -13,7 +13,8 @@ from coordinator.breeding import Breeding, lineage
 from coordinator.evaluations import read_genomes, read_rows
 from coordinator.record import Record
 from coordinator.run import Heritage
-from coordinator.spec import Spec, apply_override, nearest, parse_spec
+from coordinator.spec import Spec, nearest, parse_spec
+from coordinator.spec_file import apply_override
 from services.errors import BadInput
 from services.shape.catalog import basis_info
 from worker.objects import read_target

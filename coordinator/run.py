@@ -26,7 +26,8 @@ from coordinator.island import Float
 from coordinator.machines import machines
 from coordinator.objectives import ObjectiveSpec
 from coordinator.record import Record, checkpoint_key
-from coordinator.spec import Spec, differences
+from coordinator.spec import Spec
+from coordinator.spec_file import differences
 from services.errors import BadInput, Unavailable
 from services.recognition.catalog import model_info
 from services.recognition.fitness import Objective

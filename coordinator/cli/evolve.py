@@ -31,7 +31,8 @@ from coordinator.journal import Journal
 from coordinator.metrics import Metrics
 from coordinator.record import Record
 from coordinator.run import Heritage, evolve_run, finish_run, free_name, open_run
-from coordinator.spec import Spec, load_spec
+from coordinator.spec import Spec
+from coordinator.spec_file import load_spec
 from services.storage.store import open_store
 from worker.bell import find_broker
 from worker.logs import setup as setup_logs

@@ -10,7 +10,8 @@ import pytest
 
 from coordinator.machines import machines
 from coordinator.run import objectives_of, plan_of, recorded_table
-from coordinator.spec import Spec, load_spec, parse_spec
+from coordinator.spec import Spec, parse_spec
+from coordinator.spec_file import load_spec
 from services.errors import BadInput, Unavailable
 from services.recognition import files
 from services.recognition.calibration import shipped
