@@ -62,9 +62,11 @@ chaos: setup ## Break workers, Redis, store and coordinator while a run goes on;
 evidence: setup ## Write the tables of the README from many runs (an hour on 2 cores)
 	$(PY) -m bench.evidence $(ARGS)
 
-calibrate: setup ## Measure anew what the built-in recognizer's thresholds mean on renders (half an hour on 2 cores)
+calibrate: setup ## Measure anew what the built-in recognizers' thresholds mean on renders (half an hour on 2 cores)
 	$(DATAMASK) calibrate dlib-resnet --pairs 30000 --spread 0.4 --spread 0.8 --seed 20261125
-	cp runs/calibration/dlib-resnet.json services/recognition/data/calibration/
+	$(DATAMASK) calibrate lbp --pairs 3000 --spread 0.4 --spread 0.8 --seed 20261125
+	$(DATAMASK) calibrate eigenfaces --pairs 3000 --spread 0.4 --spread 0.8 --seed 20261125
+	cp runs/calibration/dlib-resnet.json runs/calibration/lbp.json runs/calibration/eigenfaces.json services/recognition/data/calibration/
 	cp runs/calibration/dlib-resnet.png docs/images/calibration-dlib-resnet.png
 
 print-proof: setup ## Print the elites of five seeds through admesh and PrusaSlicer (half an hour on 2 cores)
