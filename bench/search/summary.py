@@ -137,7 +137,7 @@ def plot(cells: Sequence[Cell], task: str, path: Path) -> None:
 
     mine = [c for c in cells if c["task"] == task]
     grid = np.linspace(0, max(c["budget"] for c in mine), 121)
-    figure, axes = pyplot.subplots(1, 2, figsize=(12, 5), layout="constrained")
+    figure, axes = pyplot.subplots(1, 2, figsize=(13, 5), layout="constrained")
     names = _names(mine)
     colors = pyplot.get_cmap("tab20")(np.linspace(0, 1, max(len(names), 2)))
     panels = (("fitness", "fitness on the ranking views"), ("accepted", "share of held-out views accepted"))
@@ -152,7 +152,8 @@ def plot(cells: Sequence[Cell], task: str, path: Path) -> None:
             axis.fill_between(grid[known], low, high, color=color, alpha=0.12, lw=0)
         axis.set(xlabel="scored views", ylabel=label)
         axis.grid(alpha=0.3)
-    axes[0].legend(fontsize=8)
+    handles, known_names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, known_names, fontsize=8, loc="outside right center")
     figure.suptitle(f"{task}: {TASKS[task].title}")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
