@@ -156,7 +156,7 @@ def _mixed(
     """Each photographed person against a rendered one of its own."""
     chosen = [people.index(person) for person in dict.fromkeys(people)]
     heads = sampler.people(len(chosen))
-    scores = compared(info.measure, heads, embedded[chosen])
+    scores = compared(info.comparison, heads, embedded[chosen])
     return _set(MIXED, spread, scores, np.zeros(0, np.float32), info)
 
 
@@ -165,7 +165,8 @@ def _photographed(embedded: Float, people: Sequence[str], seed: int, info: Model
     if not len(impostor):
         return []
     scores = [
-        compared(info.measure, embedded[pairs[:, 0]], embedded[pairs[:, 1]]) for pairs in (impostor, genuine)
+        compared(info.comparison, embedded[pairs[:, 0]], embedded[pairs[:, 1]])
+        for pairs in (impostor, genuine)
     ]
     return [_set(PHOTOS, None, scores[0], scores[1], info)]
 

@@ -17,6 +17,7 @@ from services.recognition.identification import (
     gallery_sizes,
     rank_of,
 )
+from services.recognition.model import Comparison
 from services.rendering.views import ViewRanges
 from worker.sample import APART, PAIRS, Population, compared, draw
 from worker.witness import Float, Witnesses
@@ -73,7 +74,7 @@ def identify(
     masks: Mapping[str, Float],
     target: int | None,
     pairs: PairSet,
-    measure: Any,
+    comparison: Comparison,
     similarity: bool,
 ) -> dict[str, Any]:
     """Search every mask and every stranger in a gallery.
@@ -82,14 +83,14 @@ def identify(
     detected. target: the gallery's entry that the masks are to be, None where they are to be nobody.
     """
     sizes = gallery_sizes(len(gallery.entries))
-    stranger_scores = _against(strangers, gallery.embeddings, measure)
+    stranger_scores = _against(strangers, gallery.embeddings, comparison)
     per_mask = {
-        name: _searched(embeddings, gallery, target, measure, similarity)
+        name: _searched(embeddings, gallery, target, comparison, similarity)
         for name, embeddings in masks.items()
     }
     found = np.concatenate([e[np.isfinite(e).all(axis=1)] for e in masks.values()])
     others = [k for k in range(len(gallery.entries)) if k != target]
-    mask_scores = _against(found, gallery.embeddings[others], measure) if len(found) else None
+    mask_scores = _against(found, gallery.embeddings[others], comparison) if len(found) else None
     rates = []
     for threshold in pairs.thresholds:
         cut = threshold.threshold
@@ -119,18 +120,18 @@ def identify(
     }
 
 
-def _against(probes: Float, gallery: Float, measure: Any) -> Float:
-    return np.stack([compared(measure, gallery, probe[None]) for probe in probes])
+def _against(probes: Float, gallery: Float, comparison: Comparison) -> Float:
+    return np.stack([compared(comparison, gallery, probe[None]) for probe in probes])
 
 
 def _searched(
-    embeddings: Float, gallery: Gallery, target: int | None, measure: Any, similarity: bool
+    embeddings: Float, gallery: Gallery, target: int | None, comparison: Comparison, similarity: bool
 ) -> dict[str, Any]:
     """The first detected view's candidates, and over all detected views how often the target comes first."""
     usable = embeddings[np.isfinite(embeddings).all(axis=1)]
     if not len(usable):
         return {"searches": 0, "candidates": [], "target_ranks": None}
-    scores = _against(usable, gallery.embeddings, measure)
+    scores = _against(usable, gallery.embeddings, comparison)
     shown = candidates(scores[0], gallery.entries, SHOWN, similarity)
     ranks = None if target is None else [rank_of(row, target, similarity) for row in scores]
     return {

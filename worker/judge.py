@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.recognition.calibration import MIXED, RENDERS, Calibration
-from services.recognition.model import Measure, ModelInfo
+from services.recognition.model import Comparison, ModelInfo
 from services.recognition.rates import matches, wilson_rate
 from worker.sample import compared
 from worker.witness import Float
@@ -58,16 +58,18 @@ def detected_row(detected: NDArray[np.bool_], what: str = "detect") -> dict[str,
     return {"what": what, "rate": asdict(wilson_rate(int(detected.sum()), len(detected)))}
 
 
-def matched_row(embeddings: Float, target: Float | None, measure: Measure, cuts: Cuts) -> dict[str, Any]:
+def matched_row(
+    embeddings: Float, target: Float | None, comparison: Comparison, cuts: Cuts
+) -> dict[str, Any]:
     """Matches with a target, or of one head's views with each other, at every threshold.
 
     embeddings: float32 (n, d), nan where no face was detected, which is no match. target: references (k, d),
     the most alike of which counts. Without one, views 2i and 2i + 1 are compared: n / 2 pairs.
     """
     if target is None:
-        scores = compared(measure, embeddings[0::2], embeddings[1::2])
+        scores = compared(comparison, embeddings[0::2], embeddings[1::2])
     else:
-        each = np.stack([compared(measure, embeddings, reference[None]) for reference in target])
+        each = np.stack([compared(comparison, embeddings, reference[None]) for reference in target])
         scores = each.max(axis=0) if cuts.similarity else each.min(axis=0)
     return {"what": "match", **matched(scores, cuts)}
 

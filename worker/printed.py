@@ -76,7 +76,7 @@ def printed_rows(
         if count:
             row["detected"] = {n: asdict(wilson_rate(sum(hits), count)) for n, hits in seen.items()}
             if target is not None:
-                each = np.stack([compared("distance", embeddings, r[None]) for r in target])
+                each = np.stack([compared("euclidean", embeddings, r[None]) for r in target])
                 row["match"] = matched(each.min(axis=0), cuts)
         rows.append(row)
     return rows

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from services.recognition import catalog
-from services.recognition.model import Measure
+from services.recognition.model import Comparison
 from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import ViewRanges, Views, frontal_view, sample_views
 from services.shape.basis import load_basis
@@ -76,7 +76,7 @@ class Sampler:
         self._device = device
         self._decoder = Decoder(load_basis(population.basis), device)
         self._renderer = TorchRenderer(self._decoder.triangles, self._decoder.vertex_faces, device)
-        self.measure: Measure = catalog.model_info(population.model).measure
+        self.comparison: Comparison = catalog.model_info(population.model).comparison
         self._recognizer = catalog.recognizer(population.model, device)
         self._landmarks = self._decoder.landmark_indices(self._recognizer.points)
         self._straightener = Straightener(device)
@@ -88,8 +88,8 @@ class Sampler:
         embeddings, detected = self._embed(genomes, views)
         people, again = embeddings[: 2 * PAIRS], embeddings[2 * PAIRS :]
         return Block(
-            compared(self.measure, people[:PAIRS], people[PAIRS:]),
-            compared(self.measure, people[:GENUINE], again),
+            compared(self.comparison, people[:PAIRS], people[PAIRS:]),
+            compared(self.comparison, people[:GENUINE], again),
             detected[: 2 * PAIRS],
         )
 
@@ -142,11 +142,13 @@ def draw(population: Population, number: int, genes: int) -> tuple[Float, Views]
     return genomes, views.take(rng.permutation(len(genomes)))
 
 
-def compared(measure: Measure, one: Float, other: Float) -> Float:
-    """Embeddings (..., d) against embeddings (..., d), float32 (...): L2 distance, or cosine similarity."""
+def compared(comparison: Comparison, one: Float, other: Float) -> Float:
+    """Embeddings (..., d) against embeddings (..., d), float32 (...): a distance, or the cosine."""
     a, b = one.astype(np.float64), other.astype(np.float64)
-    if measure == "distance":
+    if comparison == "euclidean":
         return np.asarray(np.linalg.norm(a - b, axis=-1), np.float32)
+    if comparison == "chi-square":
+        return np.asarray(((a - b) ** 2 / np.maximum(a + b, 1e-12)).sum(axis=-1), np.float32)
     lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
     return np.asarray((a * b).sum(axis=-1) / np.maximum(lengths, 1e-12), np.float32)
 

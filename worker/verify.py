@@ -187,8 +187,10 @@ def _rows(
             target = claim.targets.get(model)
             if claim.targets and target is None:
                 continue  # this critic has no reference of the person: give verify --target PHOTO
-            measure = witnesses.infos[machine].measure if machine != AUDIT else "distance"
-            rows.append({**head, **matched_row(testimony.embeddings[machine], target, measure, cuts[model])})
+            comparison = witnesses.infos[machine].comparison if machine != AUDIT else "euclidean"
+            rows.append(
+                {**head, **matched_row(testimony.embeddings[machine], target, comparison, cuts[model])}
+            )
     return rows
 
 
@@ -246,7 +248,7 @@ def _identified(
         gallery = with_entries(gallery, [claim.targets[RESNET].mean(axis=0)], ["the target"])
     report("gallery", 2, 3)
     masks = {name: heard[name].embeddings[AUDIT] for name, _ in claim.elites}
-    found = identify(gallery, strangers.embeddings, masks, target, pairs, "distance", False)
+    found = identify(gallery, strangers.embeddings, masks, target, pairs, "euclidean", False)
     report("gallery", 3, 3)
     return {**found, "recognizer": RESNET, "photos": len(entries), "left_out": left_out}
 

@@ -9,6 +9,7 @@ from typing import Literal
 Kind = Literal["detect", "recognize", "correlate", "audit", "landmarks", "unknown"]
 Role = Literal["objective", "critic", "audit"]
 Measure = Literal["score", "probability", "distance", "similarity"]
+Comparison = Literal["euclidean", "chi-square", "cosine"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class ModelInfo:
     research_only: its terms, or our ignorance of them, allow research at most; a spec must acknowledge it.
     runtime: distributions whose version its bits depend on besides torch and numpy; the first one that is
     installed counts.
+    formula: see comparison; None is the usual one of the measure.
     """
 
     name: str
@@ -48,6 +50,12 @@ class ModelInfo:
     scale: float = 1.0
     research_only: bool = False
     runtime: tuple[str, ...] = ()
+    formula: Comparison | None = None
+
+    @property
+    def comparison(self) -> Comparison:
+        """How two embeddings of a recognizer are compared."""
+        return self.formula or ("cosine" if self.measure == "similarity" else "euclidean")
 
 
 @dataclass(frozen=True)

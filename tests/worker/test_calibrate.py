@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+import torch
 from PIL import Image
 
 from services.errors import BadInput, CorruptData
+from services.recognition import catalog
 from services.recognition.photos import photo_folder
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
@@ -49,9 +51,18 @@ def test_embeddings_are_compared_row_by_row():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 5, 8)).astype(np.float32)
     distances = [np.linalg.norm(x - y) for x, y in zip(a, b, strict=True)]
-    np.testing.assert_allclose(compared("distance", a, b), distances, rtol=1e-6)
+    np.testing.assert_allclose(compared("euclidean", a, b), distances, rtol=1e-6)
     cosines = [x @ y / np.linalg.norm(x) / np.linalg.norm(y) for x, y in zip(a, b, strict=True)]
-    np.testing.assert_allclose(compared("similarity", a, b), cosines, rtol=1e-5)
+    np.testing.assert_allclose(compared("cosine", a, b), cosines, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["dlib-resnet", "lbp", "eigenfaces"])
+def test_embeddings_are_compared_as_the_recognizer_itself_does(name):
+    machine = catalog.recognizer(name)
+    drawn = np.random.default_rng(1).random((4, machine.size)).astype(np.float32)
+    theirs = machine.compare(torch.from_numpy(drawn), torch.from_numpy(drawn[0])).numpy()
+    ours = compared(catalog.model_info(name).comparison, drawn, drawn[:1])
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture

@@ -156,7 +156,7 @@ def test_a_target_is_matched_view_by_view_and_the_most_alike_reference_counts():
     embeddings[3] = np.nan
     target = np.stack([embeddings[0] + 0.01, embeddings[1] - 0.01]).astype(np.float32)
     cuts = cuts_of(model_info("dlib-resnet"), calibration(), True, 0.4)
-    row = matched_row(embeddings, target, "distance", cuts)
+    row = matched_row(embeddings, target, "euclidean", cuts)
     assert row["compared"] == 3
     assert [(m["rate"]["hits"], m["rate"]["trials"]) for m in row["matches"]] == [(2, 4)] * 3
     none = matched(np.full(3, np.nan), cuts)
@@ -174,7 +174,7 @@ def test_the_target_comes_first_where_a_mask_is_the_person():
     masks = {"a": np.stack([people[5] + 0.01, people[5] - 0.01]), "b": np.full((2, 128), np.nan, np.float32)}
     strangers = rng.normal(size=(30, 128)).astype(np.float32)
     (pairs,) = calibration().sets
-    said = identify(gallery, strangers, masks, 5, pairs, "distance", False)
+    said = identify(gallery, strangers, masks, 5, pairs, "euclidean", False)
     assert said["masks"]["a"]["candidates"][0]["entry"] == "rendered 5"
     assert said["masks"]["a"]["target_ranks"] == [1, 1]
     assert said["masks"]["b"] == {"searches": 0, "candidates": [], "target_ranks": None}

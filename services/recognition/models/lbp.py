@@ -28,6 +28,7 @@ INFO = ModelInfo(
     how_to_get="part of datamask",
     measure="distance",
     scale=0.1,
+    formula="chi-square",
 )
 
 
