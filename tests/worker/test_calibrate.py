@@ -12,6 +12,7 @@ from PIL import Image
 
 from services.errors import BadInput, CorruptData
 from services.recognition import catalog
+from services.recognition.calibration import shipped
 from services.recognition.photos import photo_folder
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
@@ -154,3 +155,13 @@ def test_blocks_of_another_machine_are_not_mixed_in(tmp_path):
     with pytest.raises(CorruptData, match="population"):
         open_population(place, meta, probe)
     assert Block(probe, probe, probe > 0).impostor is probe
+
+
+@pytest.mark.parametrize("name", ["dlib-resnet", "lbp", "eigenfaces"])
+def test_every_built_in_recognizer_ships_with_its_calibration(name):
+    found = shipped(name)
+    assert found is not None
+    assert found.model_sha256 == catalog.model_info(name).sha256
+    for pairs in found.sets:
+        assert pairs.impostor_pairs >= 3000
+        assert [t.far for t in pairs.thresholds][:2] == [0.01, 0.001]
