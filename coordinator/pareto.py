@@ -97,10 +97,10 @@ def crowding(aims: Doubles, rank: Ints) -> Doubles:
         rows = np.flatnonzero(rank == front_rank)
         for column in aims[rows].T:
             order = np.argsort(column, kind="stable")
-            width = column[order[-1]] - column[order[0]]
+            low, high = column[order[[0, -1]]]
             room[rows[order[[0, -1]]]] = np.inf
-            if np.isfinite(width) and width > 0:
-                room[rows[order[1:-1]]] += (column[order[2:]] - column[order[:-2]]) / width
+            if np.isfinite([low, high]).all() and high > low:
+                room[rows[order[1:-1]]] += (column[order[2:]] - column[order[:-2]]) / (high - low)
     return room
 
 

@@ -198,7 +198,10 @@ def test_a_calibration_of_ones_own_is_taken(tmp_path: Path) -> None:
         (FAR.replace("0.01", "1e-9"), ["far = 1e-09", "it carries 0.01", "--pairs"]),
         (FAR + "threshold = 0.5\n", ["far and threshold", "leave one of them out"]),
         (FAR + 'calibration = "none.json"\n', ["none.json", "cannot be read"]),
-        (FAR.replace("dlib-resnet", "lbp"), ["ships no calibration of 'lbp'", "datamask calibrate lbp"]),
+        (
+            FAR.replace("dlib-resnet", "onnx:mine.onnx"),
+            ["ships no calibration of 'onnx:mine.onnx'", "datamask calibrate onnx:mine.onnx"],
+        ),
         (FAR.replace("consistent", "detect").replace("dlib-resnet", "dlib-mmod"), ["far", "recognizer"]),
         (FAR.replace("far = 0.01", 'calibration = "a.json"'), ["calibration", "far = 0.01"]),
     ],
