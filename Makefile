@@ -26,7 +26,7 @@ $(READY): requirements.lock pyproject.toml
 evolve: setup ## Evolve masks from noise until face detectors accept them (3 minutes on 2 cores)
 	$(DATAMASK) evolve examples/archetype.toml $(ARGS)
 
-portrait: setup ## Evolve masks toward one portrait (5 minutes on 2 cores)
+portrait: setup ## Evolve masks toward one portrait (4 minutes on 2 cores)
 	$(DATAMASK) evolve examples/portrait.toml $(ARGS)
 
 test: setup ## Run all tests
