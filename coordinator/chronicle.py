@@ -20,7 +20,7 @@ from coordinator.archive import Kept, coverage, grid_of, read_archive
 from coordinator.elites import Ranked, choose_elites, decode_ranked
 from coordinator.grid import Grid
 from coordinator.lineage import Ancestor, Birth, Births, family_tree, moves
-from coordinator.objectives import labels_of
+from coordinator.objectives import recorded_labels
 from coordinator.pareto import Aims, aims_of, front, unit_of
 from coordinator.record import Head, Record, checkpoint_key
 from coordinator.seeds import audit_seed
@@ -56,7 +56,7 @@ class Chronicle:
         spec, head = self.record.spec_table(), self.record.head()
         table = self._table(head)
         try:
-            labels = labels_of((str(o["kind"]), str(o["model"])) for o in spec["objective"])
+            labels = recorded_labels(spec)
             rows = _Rows(table, labels)
             elites = self._elites(head, spec["elites"]["count"])
             chosen = [_as_ranked(rows, name) for name in ids] if ids else elites[:MOST_MASKS]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
-from typing import Annotated, Literal, Self
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from coordinator.tables import Table
 from services.recognition.catalog import families, model_info
+from services.recognition.fitness import label_of
 
 ObjectiveKind = Literal["detect", "consistent", "identity", "composite", "correlate"]
 Text = Annotated[str, Field(min_length=1)]
@@ -24,13 +26,18 @@ _NEEDS = {
 
 
 def labels_of(objectives: Iterable[tuple[str, str]]) -> list[str]:
-    """What tables call objectives of these kinds and models; see `Objective.label`."""
-    labels: list[str] = []
+    """What tables call objectives of these kinds and models, as `Objective.label` does."""
+    seen: Counter[tuple[str, str]] = Counter()
+    labels = []
     for kind, model in objectives:
-        plain = model if kind == "detect" else f"{kind}:{model}"
-        alike = sum(label.partition("#")[0] == plain for label in labels)
-        labels.append(f"{plain}#{alike + 1}" if alike else plain)
+        seen[kind, model] += 1
+        labels.append(label_of(kind, model, seen[kind, model]))
     return labels
+
+
+def recorded_labels(spec: Mapping[str, Any]) -> list[str]:
+    """The labels of the objectives of a recorded spec table."""
+    return labels_of((str(o["kind"]), str(o["model"])) for o in spec["objective"])
 
 
 class ObjectiveSpec(Table):

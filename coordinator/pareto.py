@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from coordinator.objectives import labels_of
+from coordinator.objectives import recorded_labels
 from services.recognition.fitness import Fitness
 from services.shape.character import MEASURES, UNITS, character
 
@@ -50,6 +50,11 @@ class Aims:
         usable = np.isfinite(found).all(axis=1) & np.isfinite(result.fitness)
         return np.where(usable[:, None], found, -np.inf)
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns of an evaluations table that :meth:`in_table` reads."""
+        return ["genome", "fitness", *(f"value {label}" for label in self.labels)]
+
     def in_table(self, table: pa.Table) -> Doubles:
         """(n, m) of the rows of an evaluations table."""
         genomes = table["genome"].combine_chunks()
@@ -66,8 +71,7 @@ def aims_of(spec: Mapping[str, Any]) -> Aims | None:
     table = spec.get("pareto")
     if not isinstance(table, Mapping):
         return None
-    labels = labels_of((str(o["kind"]), str(o["model"])) for o in spec["objective"])
-    return Aims(tuple(table["aims"]), spec["mask"]["basis"], tuple(labels))
+    return Aims(tuple(table["aims"]), spec["mask"]["basis"], tuple(recorded_labels(spec)))
 
 
 def unit_of(aim: str) -> str:

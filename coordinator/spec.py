@@ -68,9 +68,7 @@ class SearchSpec(Table):
     optimizers: list[OptimizerName] = Field(default=["sep-cma", "genetic"], min_length=1)
     sigma: Annotated[float, Field(gt=0, le=5)] = 0.5  # first step size of CMA, in gene units
     batch: Annotated[int, Field(ge=0, le=4096)] = 0  # genomes a batch; 0: the whole generation
-    patience: Annotated[int, Field(ge=0)] = (
-        0  # epochs without a better mask, then an island starts anew; 0: never
-    )
+    patience: Annotated[int, Field(ge=0)] = 0  # epochs without a better mask until a new start; 0: none
 
     @property
     def slice_size(self) -> int:

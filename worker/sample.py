@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from services.recognition import catalog
+from services.recognition.lbp import chi_square
 from services.recognition.model import Comparison
 from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import ViewRanges, Views, frontal_view, sample_views
@@ -148,7 +149,7 @@ def compared(comparison: Comparison, one: Float, other: Float) -> Float:
     if comparison == "euclidean":
         return np.asarray(np.linalg.norm(a - b, axis=-1), np.float32)
     if comparison == "chi-square":
-        return np.asarray(((a - b) ** 2 / np.maximum(a + b, 1e-12)).sum(axis=-1), np.float32)
+        return np.asarray(chi_square(torch.from_numpy(a), torch.from_numpy(b)), np.float32)
     lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
     return np.asarray((a * b).sum(axis=-1) / np.maximum(lengths, 1e-12), np.float32)
 

@@ -187,10 +187,8 @@ def _rows(
             target = claim.targets.get(model)
             if claim.targets and target is None:
                 continue  # this critic has no reference of the person: give verify --target PHOTO
-            comparison = witnesses.infos[machine].comparison if machine != AUDIT else "euclidean"
-            rows.append(
-                {**head, **matched_row(testimony.embeddings[machine], target, comparison, cuts[model])}
-            )
+            embeddings, comparison = testimony.embeddings[machine], model_info(model).comparison
+            rows.append({**head, **matched_row(embeddings, target, comparison, cuts[model])})
     return rows
 
 

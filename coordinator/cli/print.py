@@ -35,9 +35,8 @@ if TYPE_CHECKING:
     from worker.print import Printed, PrintJob
 
 Float = NDArray[np.float32]
-LEAST_VIEWS = (
-    20  # mask and solid are held beside each other on so many views, even where a run verified on fewer
-)
+# Mask and solid are held beside each other on so many views, even where a run verified on fewer.
+LEAST_VIEWS = 20
 
 
 def print_(

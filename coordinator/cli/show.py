@@ -18,7 +18,7 @@ from rich.table import Table
 from coordinator.archive import coverage, grid_of, read_archive
 from coordinator.elites import choose_elites, decode_ranked
 from coordinator.evaluations import read_rows
-from coordinator.objectives import labels_of
+from coordinator.objectives import recorded_labels
 from coordinator.pareto import aims_of, front
 from coordinator.record import BEAT_EVERY_S, Head, Record, checkpoint_key
 from services.errors import CorruptData
@@ -52,7 +52,7 @@ def read_run(record: Record) -> dict[str, Any]:
     spec = record.spec_table()
     try:
         search, every = spec["search"], spec["migration"]["every"]
-        objectives = labels_of((str(o["kind"]), str(o["model"])) for o in spec["objective"])
+        objectives = recorded_labels(spec)
         generations, views = search["generations"], spec["views"]["count"]
         name, seed = spec["name"], spec["seed"]
     except (KeyError, TypeError) as error:
@@ -93,8 +93,11 @@ def _archive(record: Record, head: Head, spec: dict[str, Any]) -> dict[str, Any]
 
 def _front(record: Record, spec: dict[str, Any]) -> dict[str, Any] | None:
     """The masks that nobody beats in all of the run's aims; None where it has none."""
-    aims, table = aims_of(spec), read_rows(record, None)
-    if aims is None or table is None:
+    aims = aims_of(spec)
+    if aims is None:
+        return None
+    table = read_rows(record, ["id", *aims.columns])
+    if table is None:
         return None
     told = aims.in_table(table)
     rows = front(told)

@@ -285,7 +285,8 @@ class AskTell(abc.ABC):
             raise ValueError(f"aims: expected shape {(len(given), self._setup.aims)}, got {told.shape}")
         told[~(np.isfinite(told).all(axis=1) & np.isfinite(values))] = -np.inf
         self._aims = told
-        self._learn(self._asked, values)
+        lead = 0 if self.mean is None else 1
+        self._learn(self._asked[lead:], values[lead:])
         self._generation += 1
         self._asked = None
         self._waiting = self._waiting[:0]
@@ -358,7 +359,7 @@ class AskTell(abc.ABC):
 
     @abc.abstractmethod
     def _learn(self, genomes: Floats, fitness: Doubles) -> None:
-        """Take in fitness (n,), -inf where a genome could not be scored."""
+        """Take in fitness (n,), -inf where a genome could not be scored; without the mean, where it leads."""
 
     @abc.abstractmethod
     def _own_state(self) -> State:

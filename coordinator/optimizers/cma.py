@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from coordinator.optimizers.around_mean import CmaFamily
 from coordinator.optimizers.base import Doubles, Floats, Ints, Setup, State
-from coordinator.optimizers.cma_family import CmaFamily
 
 # The smallest and the largest step in any direction, as shares of the first one.
 _SMALLEST_STEP, _LARGEST_STEP = 1e-3, 1e3
@@ -34,11 +34,10 @@ class Cma(CmaFamily):
         from cmaes import CMA  # here, for it takes half a second
 
         super().__init__(setup, seed)
-        mean = setup.noise(self._rng, 1)[0] if setup.center is None else setup.center
         self._cma = CMA(
-            mean=setup.clipped(mean).astype(np.float64),
+            mean=self._first_mean(),
             sigma=setup.sigma,
-            population_size=setup.population_size - 1,  # the mean is no draw
+            population_size=self.draws,
         )
         if len(setup.parents) > 1:  # as far apart as the masks to breed from
             self._cma._C = np.diag((setup.deviations / setup.sigma) ** 2)

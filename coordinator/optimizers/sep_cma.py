@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from coordinator.optimizers.around_mean import CmaFamily
 from coordinator.optimizers.base import Doubles, Floats, Ints, Setup, State
-from coordinator.optimizers.cma_family import CmaFamily
 
 # The smallest step of a gene, as a share of the first one: a search that has come to rest can still leave.
 _SMALLEST_STEP = 1e-3
@@ -33,12 +33,11 @@ class SepCma(CmaFamily):
         from cmaes import SepCMA
 
         super().__init__(setup, seed)
-        mean = setup.noise(self._rng, 1)[0] if setup.center is None else setup.center
         self._smallest_step = _SMALLEST_STEP * setup.sigma
         self._cma = SepCMA(
-            mean=setup.clipped(mean).astype(np.float64),
+            mean=self._first_mean(),
             sigma=setup.sigma,
-            population_size=setup.population_size - 1,  # the mean is no draw
+            population_size=self.draws,
         )
         self._cma._C = (setup.deviations / setup.sigma) ** 2  # as far apart as the masks to breed from
         # The factor (d + 2) / 3 of Ros and Hansen can lift the learning rate above 1 where a population is

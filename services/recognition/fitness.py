@@ -19,6 +19,12 @@ Float = NDArray[np.float32]
 CONSISTENT_FLOOR = -3.0  # what a gated objective is worth where no detector sees a face: its scale's end
 
 
+def label_of(kind: str, model: str, number: int) -> str:
+    """Short name of an objective for tables and columns. number: of several of this kind and model."""
+    name = model if kind == "detect" else f"{kind}:{model}"
+    return name if number == 1 else f"{name}#{number}"
+
+
 @dataclass(frozen=True)
 class Objective:
     """One objective as scoring and fitness need it: no photographs, no names of people.
@@ -47,8 +53,7 @@ class Objective:
     @property
     def label(self) -> str:
         """Short name for tables and columns."""
-        name = self.model if self.kind == "detect" else f"{self.kind}:{self.model}"
-        return name if self.number == 1 else f"{name}#{self.number}"
+        return label_of(self.kind, self.model, self.number)
 
     @property
     def gated(self) -> bool:

@@ -88,7 +88,7 @@ def histograms(numbers: torch.Tensor) -> torch.Tensor:
 
 
 def chi_square(embeddings: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """float32 (...): sum of (a - b)^2 / (a + b) over histograms (..., d) and one (d,)."""
+    """(...): sum of (a - b)^2 / (a + b) over histograms (..., d) and one (d,), or one each (..., d)."""
     total = embeddings + reference
     return ((embeddings - reference).square() / total.clamp_min(1e-12)).sum(-1)
 

@@ -1,7 +1,8 @@
-"""What both kinds of CMA-ES share: their mean, their step size, and how migrants come in."""
+"""What searches share that draw around a mean, and what both kinds of CMA-ES share besides."""
 
 from __future__ import annotations
 
+import abc
 import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -12,21 +13,30 @@ from numpy.typing import NDArray
 from coordinator.optimizers.base import AskTell, Doubles, Floats, Ints, State, ranking
 
 
-class CmaFamily(AskTell):
-    """Draws around a mean that `cmaes` moves; ``_cma`` is that library's object, made by the class itself.
+class AroundMean(AskTell):
+    """Draws around a mean, which leads every generation.
 
     Migrants replace the last draws, moved toward the mean where they are too far out to be taken as draws:
     Hansen, "Injecting External Solutions Into CMA-ES", INRIA RR-7748, 2011 (arXiv 1110.4181).
     """
 
     samples_distribution: ClassVar[bool] = True
-    _cma: Any
 
     @property
+    @abc.abstractmethod
     def mean(self) -> Doubles:
         """(d,) the distribution's mean."""
-        mean: Doubles = self._cma._mean.copy()
-        return mean
+
+    @property
+    def draws(self) -> int:
+        """Genomes of a generation that are drawn: all but the mean."""
+        return self.population_size - 1
+
+    def _first_mean(self) -> Doubles:
+        """(d,) the start genome, or one noise genome."""
+        setup = self._setup
+        mean = setup.noise(self._rng, 1)[0] if setup.center is None else setup.center
+        return setup.clipped(mean).astype(np.float64)
 
     @property
     def longest_injection(self) -> float:
@@ -48,10 +58,21 @@ class CmaFamily(AskTell):
         genomes[n - len(migrants) :] = np.where(shares < 1, mean + shares * (migrants - mean), migrants)
         return genomes, np.full((n, 2), -1, np.int64)
 
+
+class CmaFamily(AroundMean):
+    """`cmaes` moves the mean; ``_cma`` is that library's object, made by the class itself."""
+
+    _cma: Any
+
+    @property
+    def mean(self) -> Doubles:
+        """(d,) the distribution's mean."""
+        mean: Doubles = self._cma._mean.copy()
+        return mean
+
     def _update(self, genomes: Floats, fitness: Doubles) -> None:
         """The library's update; the step size grows within RR-7748's limit, exp(1), for migrants' sake."""
         cma, before = self._cma, self._cma._sigma
-        genomes, fitness = genomes[1:], fitness[1:]  # the first is the mean
         # The update uses ranks alone. Places in the ranking keep -inf and ties out of it.
         cma.tell([(genomes[row].astype(np.float64), place) for place, row in enumerate(ranking(fitness))])
         cma._sigma = float(min(cma._sigma, before * math.e))
