@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from bench.evidence import ROOT, SEEDS, evolve, portraits
+from bench.evidence import QUICK, ROOT, SEEDS, evolve, portraits, whose
 from bench.marks import write_between
 from bench.outcome import circumstances, write
 from services.recognition.calibration import file_name
@@ -35,7 +35,6 @@ FORMAT = 1
 OUT = Path(__file__).parent / "results" / "transfer.json"
 STORE = ROOT / "runs" / "evidence"  # shares its runs in shape alone with bench.evidence
 FIRST_MARK, LAST_MARK = "<!-- transfer -->", "<!-- end of transfer -->"
-CONSENT = "nobody: a published photograph, used to test the software only"
 ARMS = {"shape": [], "color": ["mask.color=true"]}
 FAR = 0.01
 PAIRS = 3000  # independent impostors for a critic's threshold: ten times what a rate of 1 in 100 needs
@@ -63,11 +62,11 @@ def grown(task: str, names: Sequence[str], jobs: int) -> list[Pair]:
         runs = {arm: f"{task}-{name}" + ("" if arm == "shape" else f"-{arm}") for arm in ARMS}
         pairs.append(Pair(f"{task} {name}", runs, photos.get(name)))
         more = ["--seed", name] if task == "archetype" else []
-        if task == "portrait" and name != "astronaut":
-            more = ["--target", photos[name], "--consent", CONSENT, "--set", f'consent.subject="{name}"']
+        if task == "portrait":
+            more = whose(name, photos[name])
         work += [(task, runs[arm], sets, more) for arm, sets in ARMS.items()]
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(lambda w: evolve(f"{w[0]}.toml", w[1], STORE, ["verify.views=1", *w[2]], w[3]), work))
+        list(pool.map(lambda w: evolve(f"{w[0]}.toml", w[1], STORE, [*QUICK, *w[2]], w[3]), work))
     return pairs
 
 

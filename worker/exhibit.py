@@ -6,7 +6,7 @@ Everything is made anew from the run's record; what is not in it is left out.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -167,12 +167,8 @@ class _Hall:
             return []
         axes = [Axis(*(m[k] for k in ("name", "unit", "cells", "low", "high"))) for m in archive["measures"]]
         up = axes[1] if len(axes) > 1 else Axis("", "", 1, 0.0, 1.0)
-        studio = Studio(self.basis.triangles, directions=48, shadow_px=64)
         shown = archive["masks"]
-        sitters = []
-        for k, mask in enumerate(shown):
-            sitters.append(self.sit(studio, mask["id"]))
-            tell("archive", k + 1, len(shown))
+        sitters = self._seated("archive", shown, tell)
         places = [(int(mask["place"][0]), int(mask["place"][1])) for mask in shown]
         accepted = [bool(mask["accepted"]) for mask in shown]
         self.run.put("archive.png", palette.png(kinds_sheet(sitters, places, accepted, axes[0], up)))
@@ -183,20 +179,27 @@ class _Hall:
         front = self.facts.get("front")
         if not front or not front["masks"] or self.options.lineup_px is None:
             return []
-        studio = Studio(self.basis.triangles, directions=48, shadow_px=64)
-        sitters, captions = [], []
-        for k, mask in enumerate(front["masks"]):
-            sitters.append(self.sit(studio, mask["id"]))
+        captions = []
+        for mask in front["masks"]:
             told = [
                 (a["name"], f"{v:.2f} {a['unit']}".strip())
                 for a, v in zip(front["aims"], mask["aims"], strict=True)
             ]
             rest = " · ".join([told[0][1], *(f"{name} {value}" for name, value in told[1:])])
             captions.append(Caption(mask["id"], ((told[0][0], rest),)))
-            tell("front", k + 1, len(front["masks"]))
         title = f"What {' and '.join(a['name'] for a in front['aims'])} cost each other"
+        sitters = self._seated("front", front["masks"], tell)
         self.run.put("front.png", palette.png(lineup(sitters, captions, title)))
         return ["front.png"]
+
+    def _seated(self, what: str, masks: Sequence[Mapping[str, Any]], tell: Progress) -> list[Sitting]:
+        """Many masks in a plainer light, one by one."""
+        studio = Studio(self.basis.triangles, directions=48, shadow_px=64)
+        sitters = []
+        for k, mask in enumerate(masks):
+            sitters.append(self.sit(studio, mask["id"]))
+            tell(what, k + 1, len(masks))
+        return sitters
 
     def decode(self, genomes: Float) -> Float:
         """Vertices float32 (n, V, 3)."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.evidence import ROOT, portraits
+from bench.evidence import CONSENT, ROOT, portraits
 from coordinator.spec import Spec
 from coordinator.spec_file import load_spec
 
-CONSENT = "nobody: a published photograph, used to test the software only"
 PORTRAITS = ("astronaut", "group-1", "group-2", "group-3", "group-4")
 
 

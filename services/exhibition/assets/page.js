@@ -369,13 +369,17 @@
   }
 
   function kind(mask) {
-    for (const button of $("kinds").querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.dataset.kind === mask.id));
-    const thumb = facts.thumbs && facts.thumbs[mask.id];
     const numbers = facts.archive.measures.map((m, k) => `${m.name} ${finite(mask.measures[k]) ? mask.measures[k].toFixed(m.unit ? 1 : 2) : "–"}${m.unit ? ` ${m.unit}` : ""}`);
     const values = facts.objectives.map((label) => `${label} ${signed(mask.values[label])}`);
-    fill("kind", thumb ? el("img", { src: thumb, alt: `Mask ${mask.id}`, width: 96, height: 96 }) : null,
-      el("p", {}, strong(mask.id), ` ${mask.accepted ? "accepted" : "not accepted"} · fitness ${signed(mask.fitness)} · ${values.join(" · ")}`),
-      el("p", { class: "quiet" }, numbers.join(" · ")));
+    introduce(mask, "kinds", "kind", [`fitness ${signed(mask.fitness)}`, ...values], el("p", { class: "quiet" }, numbers.join(" · ")));
+  }
+
+  /** Press a mask's button in a plot, and show at `place` who it is. */
+  function introduce(mask, plot, place, words, ...more) {
+    for (const button of $(plot).querySelectorAll("[data-kind], [data-mask]")) button.setAttribute("aria-pressed", String((button.dataset.kind || button.dataset.mask) === mask.id));
+    const thumb = facts.thumbs && facts.thumbs[mask.id];
+    fill(place, thumb ? el("img", { src: thumb, alt: `Mask ${mask.id}`, width: 96, height: 96 }) : null,
+      el("p", {}, strong(mask.id), ` ${[mask.accepted ? "accepted" : "not accepted", ...words].join(" · ")}`), ...more);
     const whole = facts.masks.find((m) => m.id === mask.id);
     if (whole) choose(whole, true);
   }
@@ -393,13 +397,8 @@
   }
 
   function along(mask) {
-    for (const dot of $("front-plot").querySelectorAll("[data-mask]")) dot.setAttribute("aria-pressed", String(dot.dataset.mask === mask.id));
-    const thumb = facts.thumbs && facts.thumbs[mask.id];
     const told = facts.front.aims.map((a, k) => `${a.name} ${finite(mask.aims[k]) ? mask.aims[k].toFixed(2) : "–"}${a.unit ? ` ${a.unit}` : ""}`);
-    fill("front-mask", thumb ? el("img", { src: thumb, alt: `Mask ${mask.id}`, width: 96, height: 96 }) : null,
-      el("p", {}, strong(mask.id), ` ${mask.accepted ? "accepted" : "not accepted"} · ${told.join(" · ")}`));
-    const whole = facts.masks.find((m) => m.id === mask.id);
-    if (whole) choose(whole, true);
+    introduce(mask, "front-plot", "front-mask", told);
   }
 
   // -- how sure
