@@ -22,6 +22,7 @@ from coordinator.seeds import island_seed, migration_rng, ranking_seed, restart_
 from coordinator.spec import Spec
 from coordinator.topology import migrant_rows
 from services.recognition.fitness import Fitness, Objective, fitness
+from services.shape.symmetry import symmetry
 from services.storage.codec import decode, encode
 from worker.plan import OK, STATUS_NAMES, Scores
 
@@ -169,6 +170,7 @@ class Island:
             spread=mask.spread,
             limit=mask.limit,
             sigma=search.sigma,
+            symmetry=symmetry(mask.basis) if search.symmetric else None,
         )
 
     @property

@@ -67,6 +67,7 @@ class SearchSpec(Table):
     generations: Annotated[int, Field(ge=1, le=1_000_000)] = 60
     optimizers: list[OptimizerName] = Field(default=["sep-cma", "genetic"], min_length=1)
     sigma: Annotated[float, Field(gt=0, le=5)] = 0.5  # first step size of CMA, in gene units
+    symmetric: bool = True  # left and right change alike; noise's asymmetry fades
     batch: Annotated[int, Field(ge=0, le=4096)] = 0  # genomes a batch; 0: the whole generation
     patience: Annotated[int, Field(ge=0)] = 0  # epochs without a better mask until a new start; 0: none
 

@@ -22,13 +22,16 @@ from coordinator.optimizers.nsga2 import Nsga2
 from coordinator.optimizers.random_search import RandomSearch
 from coordinator.optimizers.sep_cma import SepCma
 from coordinator.optimizers.snes import Snes
+from coordinator.optimizers.symmetric import Symmetric
 from services.errors import BadInput
+from services.shape.symmetry import Symmetry
 
 __all__ = ["OPTIMIZERS", "Optimizer", "Setup", "make_optimizer"]
 
 OPTIMIZERS: dict[str, Callable[[Setup, np.random.SeedSequence], AskTell]] = {
     kind.name: kind for kind in (SepCma, Genetic, RandomSearch, Cma, Snes, De, MapElites, Nsga2)
 }
+_ALL_KINDS_OF_MASKS = (RandomSearch, MapElites, Nsga2)
 
 
 def make_optimizer(
@@ -44,6 +47,7 @@ def make_optimizer(
     keep: ArrayLike | None = None,
     grid: Grid | None = None,
     aims: int = 0,
+    symmetry: Symmetry | None = None,
 ) -> Optimizer:
     """Make the optimizer called `name` at generation 0.
 
@@ -60,6 +64,8 @@ def make_optimizer(
         keep: (m, dimension) masks that the first generation holds besides, as they are.
         grid: the cells of an archive; map-elites needs it.
         aims: how many aims are told beside fitness; nsga2 weighs them.
+        symmetry: where it is given, left and right change alike; the optimizers that look for many kinds of
+            masks (`random`, `map-elites`, `nsga2`) move all genes none the less.
 
     Raises:
         BadInput: there is no optimizer of that name.
@@ -81,4 +87,7 @@ def make_optimizer(
         grid=grid,
         aims=aims,
     )
-    return OPTIMIZERS[name](setup, seed)
+    kind = OPTIMIZERS[name]
+    if symmetry is None or kind in _ALL_KINDS_OF_MASKS:
+        return kind(setup, seed)
+    return Symmetric(lambda folded: kind(folded, seed), setup, symmetry, seed)

@@ -107,7 +107,7 @@ class Setup:
     dimension: genes of a genome, d.
     population_size: genomes of a generation, n.
     center: (d,) float64, around which genomes start, or None for noise: each gene N(0, spread).
-    spread: standard deviation of a gene in noise.
+    spread: (d,) standard deviation of each gene in noise.
     sigma: standard deviation of a gene around `center`, and around CMA's mean.
     low, high: (d,) float32 bounds; infinite where there are none.
     parents: (k, d) masks to start from, of which `center` is the mean; (0, d) where a search has none.
@@ -119,7 +119,7 @@ class Setup:
     dimension: int
     population_size: int
     center: Doubles | None
-    spread: float
+    spread: Doubles
     sigma: float
     low: Floats
     high: Floats
@@ -166,7 +166,7 @@ class Setup:
             dimension,
             population_size,
             _center(start, dimension, low, high),
-            float(spread),
+            np.full(dimension, float(spread)),
             float(sigma),
             low,
             high,
@@ -209,8 +209,8 @@ class AskTell(abc.ABC):
         self._asked: Floats | None = None
         self._aims: Doubles = np.zeros((setup.population_size, setup.aims))  # of the generation last told
         self._waiting: Floats = np.empty((0, setup.dimension), np.float32)
-        self._last_parents = _frozen(np.full((setup.population_size, 2), -1, np.int64))
-        self._last_migrants = _frozen(np.full(setup.population_size, -1, np.int64))
+        self._last_parents = frozen(np.full((setup.population_size, 2), -1, np.int64))
+        self._last_migrants = frozen(np.full(setup.population_size, -1, np.int64))
 
     @property
     def population_size(self) -> int:
@@ -261,28 +261,21 @@ class AskTell(abc.ABC):
             genomes[0], lead = mean, 1
         if self._generation == 0:
             genomes[lead : lead + len(self._setup.first)] = self._setup.first
-        self._last_parents, self._last_migrants = _frozen(parents), _frozen(migrants)
-        self._asked = _frozen(self._setup.clipped(genomes))
+        self._last_parents, self._last_migrants = frozen(parents), frozen(migrants)
+        self._asked = frozen(self._setup.clipped(genomes))
         return self._asked
 
     def tell(self, genomes: Floats, fitness: ArrayLike, aims: ArrayLike | None = None) -> None:
         if self._asked is None:
             raise ValueError(f"tell: generation {self._generation} has not been asked for; call ask first")
-        given = np.asarray(genomes)
-        if given.shape != self._asked.shape:
-            raise ValueError(f"genomes: expected shape {self._asked.shape}, got {given.shape}")
-        different = np.flatnonzero(np.any(given != self._asked, axis=1))
-        if len(different):
-            raise ValueError(
-                f"genomes: row {different[0]} is not what ask gave; tell the rows as they are, in order"
-            )
+        check_told(self._asked, genomes)
         values = np.array(fitness, dtype=np.float64)
         if values.shape != (self.population_size,):
             raise ValueError(f"fitness: expected shape ({self.population_size},), got {values.shape}")
         values[~np.isfinite(values)] = -np.inf
-        told = np.zeros((len(given), 0)) if aims is None else np.array(aims, dtype=np.float64)
-        if self._setup.aims and told.shape != (len(given), self._setup.aims):
-            raise ValueError(f"aims: expected shape {(len(given), self._setup.aims)}, got {told.shape}")
+        told = np.zeros((len(values), 0)) if aims is None else np.array(aims, dtype=np.float64)
+        if self._setup.aims and told.shape != (len(values), self._setup.aims):
+            raise ValueError(f"aims: expected shape {(len(values), self._setup.aims)}, got {told.shape}")
         told[~(np.isfinite(told).all(axis=1) & np.isfinite(values))] = -np.inf
         self._aims = told
         lead = 0 if self.mean is None else 1
@@ -375,7 +368,20 @@ def ranking(fitness: Doubles) -> Ints:
     return np.argsort(-fitness, kind="stable")
 
 
-def _frozen(array: _Array) -> _Array:
+def check_told(asked: Floats, genomes: Floats) -> None:
+    """Raise ValueError, naming the row, where `genomes` are not those that were asked."""
+    given = np.asarray(genomes)
+    if given.shape != asked.shape:
+        raise ValueError(f"genomes: expected shape {asked.shape}, got {given.shape}")
+    different = np.flatnonzero(np.any(given != asked, axis=1))
+    if len(different):
+        raise ValueError(
+            f"genomes: row {different[0]} is not what ask gave; tell the rows as they are, in order"
+        )
+
+
+def frozen(array: _Array) -> _Array:
+    """The array itself, read-only from now on."""
     array.flags.writeable = False
     return array
 

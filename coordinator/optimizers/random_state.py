@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 _WORD = (1 << 64) - 1
 
 
-def generator(seed: np.random.SeedSequence) -> np.random.Generator:
-    """The first child of `seed`. Unlike `seed.spawn` this leaves `seed` as it was."""
-    child = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, 0), pool_size=seed.pool_size)
+def generator(seed: np.random.SeedSequence, number: int = 0) -> np.random.Generator:
+    """The child of `seed` with that number. Unlike `seed.spawn` this leaves `seed` as it was."""
+    key = (*seed.spawn_key, number)
+    child = np.random.SeedSequence(seed.entropy, spawn_key=key, pool_size=seed.pool_size)
     return np.random.Generator(np.random.PCG64(child))
 
 
