@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -223,89 +223,80 @@ def scaled(*, quick: bool, console: Console) -> dict[str, Any]:
     }
 
 
-def show(result: dict[str, Any], console: Console) -> None:
-    """Print the tables of one result."""
-    for name, title in (
-        ("masks", "masks of a batch"),
-        ("views", "views of a mask"),
-        ("side_px", "pixels a side"),
-    ):
-        rows = result["scoring"][name]
-        table = Table(title, *(str(row[name]) for row in rows), title_justify="left")
-        table.add_row("ms a view", *(f"{row['ms']:.1f}" for row in rows))
-        console.print(table)
-    table = Table("ms a generation of 16", *(f"{genes} genes" for genes in GENES))
-    for name in dict.fromkeys(row["optimizer"] for row in result["searching"]):
-        own = [row for row in result["searching"] if row["optimizer"] == name]
-        table.add_row(name, *(f"{row['ms']:.2f}" for row in own))
-    console.print(table)
-    table = Table("islands", "ms a batch (processor)", "peak memory", "record of an epoch, an island")
-    for row in result["coordinator"]:
-        table.add_row(
-            f"{row['islands']:,}",
-            f"{row['cpu_ms_a_batch']:.2f}",
-            f"{row['peak_mb']:.0f} MB",
-            f"{row['record_kb_an_island']:.0f} kB",
-        )
-    console.print(table)
-    many, run = result["fleet"], result["fleet"]["run"]
-    console.print(
-        f"{many['workers']:,} simulated workers, {many['islands']:,} islands, batches of "
-        f"{many['sleep_s']:g} s: workers busy {many['share']:.1%}; coordinator {run['cpu_seconds']:.1f} s of "
-        f"processor time for {run['batches']:,} batches, {run['peak_mb']:.0f} MB; {run['resent']} sent again",
-        highlight=False,
-    )
-    facts = result["machine"]
-    console.print(f"{facts['cores']} cores, load {facts['load_at_start']} before the start.", highlight=False)
+@dataclass(frozen=True)
+class Figures:
+    """One table. section: the heading it stands under."""
+
+    section: str
+    head: list[str]
+    rows: list[list[str]]
 
 
-def page(result: dict[str, Any]) -> str:
-    """The tables as Markdown, and what a large run would cost by them."""
-    lines = ["### Scoring", ""]
+def figures(result: dict[str, Any]) -> list[Figures]:
+    """The tables of one result."""
+    found = []
     for name, title in (
         ("masks", "masks of a batch (3 views each)"),
         ("views", f"views of a mask ({POPULATION} masks)"),
         ("side_px", "pixels a side"),
     ):
         rows = result["scoring"][name]
-        lines += _row([title, *(str(row[name]) for row in rows)], head=True)
-        lines += [*_row(["milliseconds a view", *(f"{row['ms']:.1f}" for row in rows)]), ""]
-    lines += ["### Search", ""]
-    lines += _row(
-        [f"milliseconds a generation of {POPULATION}", *(f"{genes} genes" for genes in GENES)], head=True
-    )
-    for name in dict.fromkeys(row["optimizer"] for row in result["searching"]):
-        own = [row for row in result["searching"] if row["optimizer"] == name]
-        lines += _row([f"`{name}`", *(f"{row['ms']:.2f}" for row in own)])
-    lines += ["", "### Coordinator", ""]
-    lines += _row(
-        ["islands", "milliseconds of processor a batch", "peak memory", "record, an island's epoch"],
-        head=True,
-    )
-    for row in result["coordinator"]:
-        lines += _row(
-            [
-                f"{row['islands']:,}",
-                f"{row['cpu_ms_a_batch']:.2f}",
-                f"{row['peak_mb']:.0f} MB",
-                f"{row['record_kb_an_island']:.0f} kB",
-            ]
-        )
+        line = ["milliseconds a view", *(f"{row['ms']:.1f}" for row in rows)]
+        found.append(Figures("Scoring", [title, *(str(row[name]) for row in rows)], [line]))
+    own: dict[str, list[str]] = {}
+    for row in result["searching"]:
+        own.setdefault(row["optimizer"], []).append(f"{row['ms']:.2f}")
+    head = [f"milliseconds a generation of {POPULATION}", *(f"{genes} genes" for genes in GENES)]
+    found.append(Figures("Search", head, [[f"`{name}`", *cells] for name, cells in own.items()]))
+    head = ["islands", "milliseconds of processor a batch", "peak memory", "record, an island's epoch"]
+    lines = [
+        [
+            f"{row['islands']:,}",
+            f"{row['cpu_ms_a_batch']:.2f}",
+            f"{row['peak_mb']:.0f} MB",
+            f"{row['record_kb_an_island']:.0f} kB",
+        ]
+        for row in result["coordinator"]
+    ]
+    return [*found, Figures("Coordinator", head, lines)]
+
+
+def fleet_said(result: dict[str, Any]) -> str:
+    """What the simulated workers showed, as a sentence or two."""
     many, run = result["fleet"], result["fleet"]["run"]
-    said = (
+    return (
         f"{many['workers']:,} simulated workers (they sleep {many['sleep_s']:g} s a batch) on "
         f"{many['islands']:,} islands, over real Redis: busy {many['share']:.1%} of their time. The "
         f"coordinator took {run['cpu_seconds']:.0f} s of processor time for {run['batches']:,} batches and "
         f"{run['peak_mb']:.0f} MB; {run['resent']} batches were sent again."
     )
-    lines += [
-        "",
-        said,
-        "",
-        "### Ten million masks",
-        "",
-        *_large(result),
-    ]
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    """Print the tables of one result."""
+    for one in figures(result):
+        table = Table(*one.head, title_justify="left")
+        for row in one.rows:
+            table.add_row(*row)
+        console.print(table)
+    facts = result["machine"]
+    console.print(fleet_said(result), highlight=False)
+    console.print(f"{facts['cores']} cores, load {facts['load_at_start']} before the start.", highlight=False)
+
+
+def page(result: dict[str, Any]) -> str:
+    """The tables as Markdown, and what a large run would cost by them."""
+    lines: list[str] = []
+    section = ""
+    for one in figures(result):
+        if one.section != section:
+            section = one.section
+            lines += [f"### {section}", ""]
+        lines += _row(one.head, head=True)
+        for row in one.rows:
+            lines += _row(row)
+        lines.append("")
+    lines += [fleet_said(result), "", "### Ten million masks", "", *_large(result)]
     return "\n".join(lines) + "\n"
 
 
