@@ -40,6 +40,11 @@ def recorded_labels(spec: Mapping[str, Any]) -> list[str]:
     return labels_of((str(o["kind"]), str(o["model"])) for o in spec["objective"])
 
 
+def is_photographed(kind: object, images: object) -> bool:
+    """Whether an objective of this kind, with these images, is about real people's faces."""
+    return bool(images) or kind in ("identity", "composite")
+
+
 class ObjectiveSpec(Table):
     """One machine that a mask is to satisfy.
 
@@ -72,7 +77,7 @@ class ObjectiveSpec(Table):
     @property
     def photographed(self) -> bool:
         """Whether it is about real people's faces."""
-        return bool(self.images) or self.kind in ("identity", "composite")
+        return is_photographed(self.kind, self.images)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

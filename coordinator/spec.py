@@ -17,7 +17,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from coordinator.kinds import ArchiveSpec, BreedSpec, ParetoSpec
 from coordinator.machines import unacknowledged
-from coordinator.objectives import ConsentSpec, LicenceSpec, ModelSpec, ObjectiveSpec, labels_of
+from coordinator.objectives import (
+    ConsentSpec,
+    LicenceSpec,
+    ModelSpec,
+    ObjectiveSpec,
+    is_photographed,
+    labels_of,
+)
 from coordinator.pareto import known_aims
 from coordinator.tables import Table
 from services.errors import BadInput
@@ -67,7 +74,8 @@ class SearchSpec(Table):
     generations: Annotated[int, Field(ge=1, le=1_000_000)] = 60
     optimizers: list[OptimizerName] = Field(default=["sep-cma", "genetic"], min_length=1)
     sigma: Annotated[float, Field(gt=0, le=5)] = 0.5  # first step size of CMA, in gene units
-    symmetric: bool = True  # left and right change alike; noise's asymmetry fades
+    # Left and right change alike, and noise's asymmetry fades. See Spec for what it is where nothing is said.
+    symmetric: bool = True
     batch: Annotated[int, Field(ge=0, le=4096)] = 0  # genomes a batch; 0: the whole generation
     patience: Annotated[int, Field(ge=0)] = 0  # epochs without a better mask until a new start; 0: none
 
@@ -198,6 +206,20 @@ class Spec(Table):
     breed: BreedSpec | None = None
     store: StoreSpec = StoreSpec()
     run: RunSpec = RunSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sides(cls, data: Any) -> Any:
+        """Any face at all may be symmetric; one that photographs show is not."""
+        if not isinstance(data, Mapping):
+            return data
+        search, objectives = data.get("search", {}), data.get("objective")
+        if not isinstance(search, Mapping) or "symmetric" in search or not isinstance(objectives, list):
+            return data
+        tables = [o for o in objectives if isinstance(o, Mapping)]
+        if any(is_photographed(o.get("kind"), o.get("images")) for o in tables):
+            return {**data, "search": {**search, "symmetric": False}}
+        return data
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -137,6 +137,15 @@ def test_differences_name_the_key_and_both_values() -> None:
     ]
 
 
+def test_any_face_is_sought_left_and_right_alike_and_a_given_one_is_not() -> None:
+    anybody = load_spec(ROOT / "examples" / "archetype.toml")
+    somebody = load_spec(ROOT / "examples" / "portrait.toml")
+    assert anybody.search.symmetric
+    assert not somebody.search.symmetric
+    asked = load_spec(ROOT / "examples" / "portrait.toml", overrides=["search.symmetric=true"])
+    assert asked.search.symmetric
+
+
 def test_color_asks_for_the_basis_with_color_genes() -> None:
     spec = parse_spec(tomllib.loads(DETECT + "[mask]\ncolor = true\n"), "test")
     assert spec.mask.basis == "makehuman-mask-1+paint-1"
