@@ -1,8 +1,9 @@
-"""``python -m bench.transfer``: do masks convince machines that took no part, and does color help?
+"""``python -m bench.transfer``: do masks convince machines that took no part, and what helps?
 
-Every noise seed and every portrait is evolved twice, with the same spec, seed and number of views: in shape
-alone, and in shape and color. Critics see the elites of both under the same held-out views. What counts is
-the difference, color less shape, of each pair of runs: its mean over the pairs and Student's 95% interval.
+Every noise seed and every portrait is evolved in several ways, with the same spec, seed and number of views:
+in shape alone, and in shape and color; from noise also with each gene on its own for left and right alike.
+Critics see the elites of all under the same held-out views. What counts is the difference, a later way less
+the first, of each start's runs: its mean over the starts and Student's 95% interval.
 
 Recognizers of ONNX files are critics of the portraits, where DATAMASK_MODELS has the files:
 
@@ -31,11 +32,10 @@ from bench.marks import write_between
 from bench.outcome import circumstances, write
 from services.recognition.calibration import file_name
 
-FORMAT = 1
+FORMAT = 2
 OUT = Path(__file__).parent / "results" / "transfer.json"
 STORE = ROOT / "runs" / "evidence"  # shares its runs in shape alone with bench.evidence
 FIRST_MARK, LAST_MARK = "<!-- transfer -->", "<!-- end of transfer -->"
-ARMS = {"shape": [], "color": ["mask.color=true"]}
 FAR = 0.01
 PAIRS = 3000  # independent impostors for a critic's threshold: ten times what a rate of 1 in 100 needs
 SPREAD = 0.4
@@ -44,30 +44,47 @@ console = Console(stderr=True)
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One start, evolved in both ways. runs: name of the run by arm. photo: whose face it is toward."""
+class Arm:
+    """One way to evolve. sets: what it changes in the spec."""
+
+    name: str
+    title: str
+    sets: tuple[str, ...] = ()
+
+
+SHAPE, COLOR = Arm("shape", "shape alone"), Arm("color", "shape and color", ("mask.color=true",))
+# The first is what the others are compared with.
+ARMS = {
+    "archetype": (Arm("free", "each gene on its own", ("search.symmetric=false",)), SHAPE, COLOR),
+    "portrait": (SHAPE, COLOR),
+}
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start, evolved in every way. runs: name of the run by arm. photo: whose face it is toward."""
 
     name: str
     runs: Mapping[str, str]
     photo: str | None = None
 
 
-def grown(task: str, names: Sequence[str], jobs: int) -> list[Pair]:
+def grown(task: str, names: Sequence[str], jobs: int) -> list[Start]:
     """Evolve what is missing. names: seeds, or portraits."""
     from concurrent.futures import ThreadPoolExecutor
 
     photos = portraits() if task == "portrait" else {}
-    pairs, work = [], []
+    starts, work = [], []
     for name in names:
-        runs = {arm: f"{task}-{name}" + ("" if arm == "shape" else f"-{arm}") for arm in ARMS}
-        pairs.append(Pair(f"{task} {name}", runs, photos.get(name)))
+        runs = {arm.name: f"{task}-{name}" + ("" if arm is SHAPE else f"-{arm.name}") for arm in ARMS[task]}
+        starts.append(Start(f"{task} {name}", runs, photos.get(name)))
         more = ["--seed", name] if task == "archetype" else []
         if task == "portrait":
             more = whose(name, photos[name])
-        work += [(task, runs[arm], sets, more) for arm, sets in ARMS.items()]
+        work += [(task, runs[arm.name], arm.sets, more) for arm in ARMS[task]]
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(lambda w: evolve(f"{w[0]}.toml", w[1], STORE, [*QUICK, *w[2]], w[3]), work))
-    return pairs
+    return starts
 
 
 def calibrated(recognizer: str) -> bytes:
@@ -89,7 +106,7 @@ def calibrated(recognizer: str) -> bytes:
     return path.read_bytes()
 
 
-def judged(pair: Pair, arm: str, critics: Sequence[str], views: int) -> dict[str, float]:
+def judged(start: Start, arm: str, critics: Sequence[str], views: int) -> dict[str, float]:
     """What critics make of a run's elites, means over them: name of a figure -> figure."""
     from coordinator.record import Record
     from coordinator.run import photo_path
@@ -98,12 +115,12 @@ def judged(pair: Pair, arm: str, critics: Sequence[str], views: int) -> dict[str
     from services.storage import open_store
     from worker.verify import verify
 
-    record = Record(open_store(STORE).sub(pair.runs[arm]))
-    photographed = pair.photo is not None
+    record = Record(open_store(STORE).sub(start.runs[arm]))
+    photographed = start.photo is not None
     for name in critics:
         if model_info(name).kind == "recognize":
             record.store.put(f"calibration/{file_name(name)}.json", calibrated(name))
-    targets = [photo_path(pair.photo)] if pair.photo is not None and len(critics) > 1 else []
+    targets = [photo_path(start.photo)] if start.photo is not None and len(critics) > 1 else []
     claim = claim_of(open_verified(record), critics, targets=targets)
     rows = [r for r in verify(record.store, claim, views, 0)["rows"] if r["kind"] == "elite"]
     found: dict[str, list[float]] = {}
@@ -136,47 +153,52 @@ def difference(before: Sequence[float], after: Sequence[float]) -> dict[str, Any
     return {"mean": mean, "low": mean - half, "high": mean + half, "pairs": n}
 
 
-def compared(pairs: Sequence[Pair], critics: Sequence[str], views: int) -> list[dict[str, Any]]:
-    """One row a figure: means of both arms, and their paired difference."""
+def compared(
+    starts: Sequence[Start], arms: Sequence[Arm], critics: Sequence[str], views: int
+) -> list[dict[str, Any]]:
+    """One row a figure: means of all arms, and the paired differences of the later ones from the first."""
     told: dict[str, dict[str, dict[str, float]]] = {}
-    for pair in pairs:
-        for arm in ARMS:
-            console.print(f"critics look at {pair.runs[arm]} ...", highlight=False)
-            for figure, value in judged(pair, arm, critics, views).items():
-                told.setdefault(figure, {}).setdefault(pair.name, {})[arm] = value
-    rows = []
-    for figure, by_pair in told.items():
-        shape = [arms["shape"] for arms in by_pair.values()]
-        color = [arms["color"] for arms in by_pair.values()]
-        rows.append(
-            {
-                "figure": figure,
-                "pairs": by_pair,
-                "shape": float(np.mean(shape)),
-                "color": float(np.mean(color)),
-                "difference": difference(shape, color),
-            }
-        )
-    return rows
+    for start in starts:
+        for arm in arms:
+            console.print(f"critics look at {start.runs[arm.name]} ...", highlight=False)
+            for figure, value in judged(start, arm.name, critics, views).items():
+                told.setdefault(figure, {}).setdefault(start.name, {})[arm.name] = value
+    return [row_of(figure, by_start, arms) for figure, by_start in told.items()]
+
+
+def row_of(figure: str, starts: Mapping[str, Mapping[str, float]], arms: Sequence[Arm]) -> dict[str, Any]:
+    """One figure's row, of its value by start and arm."""
+    values = {arm.name: [by_arm[arm.name] for by_arm in starts.values()] for arm in arms}
+    first, *later = values
+    return {
+        "figure": figure,
+        "starts": starts,
+        "means": {name: float(np.mean(of_arm)) for name, of_arm in values.items()},
+        "differences": {name: difference(values[first], values[name]) for name in later},
+    }
 
 
 def page(result: Mapping[str, Any]) -> str:
     """The tables as Markdown."""
     lines = []
     for task, rows in result["tasks"].items():
-        pairs = rows[0]["difference"]["pairs"] if rows else 0
+        titles = {arm.name: arm.title for arm in ARMS[task]}
+        starts = len(rows[0]["starts"]) if rows else 0
+        first, *later = titles
         lines += [
-            f"**{task}**, {pairs} pairs of runs, {result['settings']['views']} held-out views of each elite:",
+            f"**{task}**, {starts} starts, {result['settings']['views']} held-out views of each elite. In "
+            f"brackets the difference from *{titles[first]}* and its 95% interval:",
             "",
-            "| critic | shape alone | shape and color | difference (95% interval) |",
-            "|---|---|---|---|",
+            "| critic | " + " | ".join(titles.values()) + " |",
+            "|---|" + "---|" * len(titles),
         ]
         for row in rows:
-            d = row["difference"]
-            lines.append(
-                f"| {row['figure']} | {row['shape']:.2f} | {row['color']:.2f} | "
-                f"{d['mean']:+.2f} ({d['low']:+.2f} to {d['high']:+.2f}) |"
-            )
+            cells = [f"{row['means'][first]:.2f}"]
+            for name in later:
+                d = row["differences"][name]
+                apart = f"{d['mean']:+.2f}, {d['low']:+.2f} to {d['high']:+.2f}"
+                cells.append(f"{row['means'][name]:.2f} ({apart})")
+            lines.append(f"| {row['figure']} | " + " | ".join(cells) + " |")
         lines.append("")
     return "\n".join(lines)
 
@@ -200,7 +222,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for task in options.tasks:
         names = options.seeds if task == "archetype" else options.portraits or list(portraits())
         critics = ["viola-jones", *(options.recognizer if task == "portrait" else [])]
-        tasks[task] = compared(grown(task, names, options.jobs), critics, options.views)
+        starts = grown(task, names, options.jobs)
+        tasks[task] = compared(starts, ARMS[task], critics, options.views)
     settings = {"views": options.views, "far": FAR, "recognizers": options.recognizer}
     result = {"format": FORMAT, "machine": facts, "settings": settings, "tasks": tasks}
     write(result, options.out)

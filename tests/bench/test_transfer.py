@@ -19,12 +19,14 @@ def test_a_difference_is_of_pairs_with_students_interval() -> None:
     assert transfer.difference([0.2], [0.3])["low"] == -np.inf  # one pair shows nothing
 
 
-def test_the_page_shows_both_arms_and_the_interval() -> None:
-    row = {"figure": "viola-jones: sees a face", "shape": 0.81, "color": 0.9, "pairs": {}}
-    row["difference"] = {"mean": 0.09, "low": 0.02, "high": 0.16, "pairs": 5}
-    text = transfer.page({"tasks": {"archetype": [row]}, "settings": {"views": 60}})
-    assert "| viola-jones: sees a face | 0.81 | 0.90 | +0.09 (+0.02 to +0.16) |" in text
-    assert "5 pairs of runs" in text
+def test_the_page_shows_every_arm_and_how_it_differs_from_the_first() -> None:
+    arms = transfer.ARMS["portrait"]
+    starts = {"portrait a": {"shape": 0.8, "color": 0.9}, "portrait b": {"shape": 0.7, "color": 0.82}}
+    row = transfer.row_of("viola-jones: sees a face", starts, arms)
+    text = transfer.page({"tasks": {"portrait": [row]}, "settings": {"views": 60}})
+    assert "| critic | shape alone | shape and color |" in text
+    assert "| viola-jones: sees a face | 0.75 | 0.86 (+0.11, -0.02 to +0.24) |" in text
+    assert "2 starts, 60 held-out views" in text
 
 
 def test_what_a_large_run_costs_follows_from_the_figures() -> None:
