@@ -5,7 +5,7 @@ two sides of a mask apart leads nowhere. And an evolution strategy's progress go
 genes that it moves (Arnold, "Noisy Optimization with Evolution Strategies", 2002, section 5.3). A symmetric
 mask of the built-in basis has 90 free genes for 138, and the algorithm is told of these alone.
 
-The asymmetry of the noise that a search starts from fades by half in each generation. That of masks which
+The asymmetry of the noise that a search starts from fades by a fifth in each generation. That of masks which
 somebody chose to start from stays as it is.
 """
 
@@ -22,7 +22,7 @@ from coordinator.optimizers.base import AskTell, Doubles, Floats, Ints, Setup, S
 from coordinator.optimizers.random_state import generator
 from services.shape.symmetry import Symmetry
 
-FADING = 0.5  # what a generation leaves of the asymmetry of noise
+FADING = 0.8  # what a generation leaves of noise's asymmetry
 
 
 class Symmetric:
