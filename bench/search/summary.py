@@ -139,16 +139,18 @@ def plot(cells: Sequence[Cell], task: str, path: Path) -> None:
     grid = np.linspace(0, max(c["budget"] for c in mine), 121)
     figure, axes = pyplot.subplots(1, 2, figsize=(13, 5), layout="constrained")
     names = _names(mine)
-    colors = pyplot.get_cmap("tab20")(np.linspace(0, 1, max(len(names), 2)))
+    # Ours are dark and bold among the others' colors.
+    others, own = iter(pyplot.get_cmap("tab20")(np.arange(20))), iter(("black", "0.4", "0.6"))
+    colors = {name: next(own, "0.75") if name.startswith(OURS) else next(others) for name in names}
     panels = (("fitness", "fitness on the ranking views"), ("accepted", "share of held-out views accepted"))
     for axis, (key, label) in zip(axes, panels, strict=True):
-        for color, name in zip(colors, names, strict=False):
+        for name, color in colors.items():
             curves = on_grid([c for c in mine if c["contender"] == name], key, grid)
             known = ~np.isnan(curves).any(axis=0)
             if not known.any():
                 continue
             low, middle, high = np.quantile(curves[:, known], [0.25, 0.5, 0.75], axis=0)
-            axis.plot(grid[known], middle, color=color, label=name, lw=3 if name == OURS else 1.5)
+            axis.plot(grid[known], middle, color=color, label=name, lw=3 if name.startswith(OURS) else 1.5)
             axis.fill_between(grid[known], low, high, color=color, alpha=0.12, lw=0)
         axis.set(xlabel="scored views", ylabel=label)
         axis.grid(alpha=0.3)
