@@ -26,7 +26,7 @@ from bench.evidence import ROOT
 from bench.memory import measure
 from bench.outcome import write
 from bench.search.contenders import CONTENDERS, contender
-from bench.search.summary import OURS, page, summarize, verdict
+from bench.search.summary import own_names, page, summarize, verdict
 from bench.search.tasks import TASKS
 
 
@@ -143,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows = summarize(options.cells, options.out, options.images, options.page)
     print(page(rows))
     for name in options.tasks:
-        for ours in (OURS, f"{OURS}-1"):
+        for ours in own_names([row for row in rows if row["task"] == name]):
             console.print(f"{name}: {verdict(rows, name, ours)}", highlight=False)
     return 1 if failures else 0
 

@@ -106,6 +106,12 @@ def verdict(rows: Sequence[Mapping[str, Any]], task: str, ours: str = OURS) -> s
     return f"{said}; on the worst start {shown} ({len(starts)} starts)."
 
 
+def own_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Which of datamask itself, with all its islands and with one, are among the contenders of these rows."""
+    there = {row["contender"] for row in rows}
+    return [name for name in (OURS, f"{OURS}-1") if name in there]
+
+
 def _after(row: Mapping[str, Any], variant: str) -> float:
     """Views to acceptance of one start, infinite where it was not accepted."""
     found = row["accepted_after"][row["variants"].index(variant)]
@@ -175,7 +181,7 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
             "",
             f"Budget: {', '.join(f'{b:,}' for b in budgets)} scored views. Median views to acceptance:",
             "",
-            *(f"- {verdict(rows, task, ours)}" for ours in (OURS, f"{OURS}-1")),
+            *(f"- {verdict(rows, task, ours)}" for ours in own_names(mine)),
             "",
             "| contender | accepted | median views to acceptance | accepted share at the end | fitness | "
             "seconds | of these its own | peak MB |",
