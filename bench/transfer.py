@@ -52,11 +52,16 @@ class Arm:
     sets: tuple[str, ...] = ()
 
 
-SHAPE, COLOR = Arm("shape", "shape alone"), Arm("color", "shape and color", ("mask.color=true",))
+SHAPE = "shape"  # the arm whose runs have no arm in their names: bench.evidence has the same ones
+IN_COLOR = ("mask.color=true",)
 # The first is what the others are compared with.
 ARMS = {
-    "archetype": (Arm("free", "each gene on its own", ("search.symmetric=false",)), SHAPE, COLOR),
-    "portrait": (SHAPE, COLOR),
+    "archetype": (
+        Arm("free", "shape, each gene on its own", ("search.symmetric=false",)),
+        Arm(SHAPE, "shape, left and right alike"),
+        Arm("color", "the same in color", IN_COLOR),
+    ),
+    "portrait": (Arm(SHAPE, "shape alone"), Arm("color", "shape and color", IN_COLOR)),
 }
 
 
@@ -76,7 +81,9 @@ def grown(task: str, names: Sequence[str], jobs: int) -> list[Start]:
     photos = portraits() if task == "portrait" else {}
     starts, work = [], []
     for name in names:
-        runs = {arm.name: f"{task}-{name}" + ("" if arm is SHAPE else f"-{arm.name}") for arm in ARMS[task]}
+        runs = {
+            arm.name: f"{task}-{name}" + ("" if arm.name == SHAPE else f"-{arm.name}") for arm in ARMS[task]
+        }
         starts.append(Start(f"{task} {name}", runs, photos.get(name)))
         more = ["--seed", name] if task == "archetype" else []
         if task == "portrait":
