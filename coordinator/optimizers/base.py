@@ -230,6 +230,16 @@ class AskTell(abc.ABC):
         return None
 
     @property
+    def lead(self) -> int:
+        """How many rows the mean takes at the start of a generation: 1, or 0 where there is none."""
+        return 0 if self.mean is None else 1
+
+    @property
+    def first_rows(self) -> slice:
+        """Where the masks to start from are in the first generation: behind the mean."""
+        return slice(self.lead, self.lead + len(self._setup.first))
+
+    @property
     def migrant_capacity(self) -> int:
         # More would leave the island too little of its own to learn from.
         return self._setup.population_size // 2
@@ -256,11 +266,11 @@ class AskTell(abc.ABC):
         migrants = np.full(n, -1, np.int64)
         migrants[n - k :] = np.arange(k)
         parents[n - k :] = -1
-        mean, lead = self.mean, 0
+        mean = self.mean
         if mean is not None:
-            genomes[0], lead = mean, 1
+            genomes[0] = mean
         if self._generation == 0:
-            genomes[lead : lead + len(self._setup.first)] = self._setup.first
+            genomes[self.first_rows] = self._setup.first
         self._last_parents, self._last_migrants = frozen(parents), frozen(migrants)
         self._asked = frozen(self._setup.clipped(genomes))
         return self._asked
@@ -278,17 +288,14 @@ class AskTell(abc.ABC):
             raise ValueError(f"aims: expected shape {(len(values), self._setup.aims)}, got {told.shape}")
         told[~(np.isfinite(told).all(axis=1) & np.isfinite(values))] = -np.inf
         self._aims = told
-        lead = 0 if self.mean is None else 1
-        self._learn(self._asked[lead:], values[lead:])
+        self._learn(self._asked[self.lead :], values[self.lead :])
         self._generation += 1
         self._asked = None
         self._waiting = self._waiting[:0]
 
     def inject(self, genomes: Floats) -> None:
         self._must_be_closed("inject")
-        given = np.asarray(genomes, dtype=np.float32)
-        if given.ndim != 2 or given.shape[1] != self.dimension:
-            raise ValueError(f"genomes: expected shape (k, {self.dimension}), got {given.shape}")
+        given = migrants_of(genomes, self.dimension)
         if not np.all(np.isfinite(given)):
             raise ValueError("genomes: a migrant holds a number that is not finite; send only scored genomes")
         count = len(self._waiting) + len(given)
@@ -378,6 +385,14 @@ def check_told(asked: Floats, genomes: Floats) -> None:
         raise ValueError(
             f"genomes: row {different[0]} is not what ask gave; tell the rows as they are, in order"
         )
+
+
+def migrants_of(genomes: Floats, dimension: int) -> Floats:
+    """Migrants (k, dimension) as float32; ValueError for another shape."""
+    given = np.asarray(genomes, dtype=np.float32)
+    if given.ndim != 2 or given.shape[1] != dimension:
+        raise ValueError(f"genomes: expected shape (k, {dimension}), got {given.shape}")
+    return given
 
 
 def frozen(array: _Array) -> _Array:

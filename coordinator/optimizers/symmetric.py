@@ -2,7 +2,7 @@
 
 Machines learned from faces, which are nearly symmetric, and from their mirror images: a step that moves the
 two sides of a mask apart leads nowhere. And an evolution strategy's progress goes with one over the number of
-genes that it moves (Arnold, "Noisy Optimization with Evolution Strategies", 2002, section 5.3). A symmetric
+genes that it moves (Arnold, "Noisy Optimization with Evolution Strategies", 2002). A symmetric
 mask of the built-in basis has 90 free genes for 138, and the algorithm is told of these alone.
 
 The asymmetry of the noise that a search starts from fades by a fifth in each generation. That of masks which
@@ -18,7 +18,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from coordinator.optimizers.base import AskTell, Doubles, Floats, Ints, Setup, State, check_told, frozen
+from coordinator.optimizers.base import (
+    AskTell,
+    Doubles,
+    Floats,
+    Ints,
+    Setup,
+    State,
+    check_told,
+    frozen,
+    migrants_of,
+)
 from coordinator.optimizers.random_state import generator
 from services.shape.symmetry import Symmetry
 
@@ -41,9 +51,10 @@ class Symmetric:
     ) -> None:
         self._setup, self._symmetry = setup, symmetry
         self._inner = make(_folded(setup, symmetry))
-        from_noise = setup.center is None
-        start = setup.noise(generator(seed, 1), 1)[0] if setup.center is None else setup.center
-        self._fading = FADING if from_noise else 1.0
+        if setup.center is None:
+            start, self._fading = setup.noise(generator(seed, 1), 1)[0], FADING
+        else:
+            start, self._fading = setup.center, 1.0
         self._asymmetry: Doubles = start - symmetry.unfolded(symmetry.folded(start))
         self._asked: tuple[Floats, Floats] | None = None  # genomes, and their free genes
 
@@ -84,8 +95,7 @@ class Symmetric:
         free = self._inner.ask()
         genomes = self._whole(free)
         if self.generation == 0:
-            lead, first = 0 if self._inner.mean is None else 1, self._setup.first
-            genomes[lead : lead + len(first)] = first
+            genomes[self._inner.first_rows] = self._setup.first
         self._asked = frozen(genomes), free
         return genomes
 
@@ -98,9 +108,7 @@ class Symmetric:
         self._asked = None
 
     def inject(self, genomes: Floats) -> None:
-        given, genes = np.asarray(genomes, np.float32), self._setup.dimension
-        if given.ndim != 2 or given.shape[1] != genes:
-            raise ValueError(f"genomes: expected shape (k, {genes}), got {given.shape}")
+        given = migrants_of(genomes, self._setup.dimension)
         self._inner.inject(self._symmetry.folded(given).astype(np.float32))
 
     def state(self) -> State:
