@@ -32,7 +32,7 @@ from coordinator.topology import sources
 from services.errors import CorruptData
 from services.recognition.fitness import Objective
 from worker.objects import batch_key, scores_key
-from worker.plan import Batch, Plan, Scores, batch_id, decode_scores, failed_scores
+from worker.plan import Batch, Plan, Scores, batch_id, decode_scores, failed_scores, joined_scores
 
 log = logging.getLogger(__name__)
 
@@ -218,13 +218,7 @@ class Evolution:
                 key = scores_key(batch)
                 data = pending.data.get(batch) or self.record.store.get(key)
                 parts.append(decode_scores(data, f"{self.record.url}/{key}"))
-        return Scores(
-            raw=np.concatenate([p.raw for p in parts], axis=1),
-            between=np.concatenate([p.between for p in parts]),
-            status=np.concatenate([p.status for p in parts]),
-            flipped=np.concatenate([p.flipped for p in parts]),
-            coverage=np.concatenate([p.coverage for p in parts]),
-        )
+        return joined_scores(parts)
 
     # -- all islands
 

@@ -21,7 +21,7 @@ from coordinator.optimizers import Optimizer, make_optimizer
 from coordinator.seeds import island_seed, migration_rng, ranking_seed, restart_seed, view_seed
 from coordinator.spec import Spec
 from coordinator.topology import migrant_rows
-from services.recognition.fitness import Fitness, Objective, fitness
+from services.recognition.fitness import Fitness, Objective, fitness, weighted_residuals
 from services.shape.symmetry import symmetry
 from services.storage.codec import decode, encode
 from worker.plan import OK, STATUS_NAMES, Scores
@@ -224,7 +224,8 @@ class Island:
         label = f"island {self.index}, generation {number}"
         scores = yield NeedScores(genomes, view_seed(self.spec.seed, number), self.spec.views.count, label)
         result = self._judged(genomes, scores)
-        self.optimizer.tell(genomes, result.fitness, self._aims(genomes, result))
+        residuals = weighted_residuals(self.objectives, scores.residuals)
+        self.optimizer.tell(genomes, result.fitness, self._aims(genomes, result), residuals)
         done = Generation(self.index, number, genomes, parents, scores, result)
         self._ids = done.ids
         self.history.append(done)

@@ -79,6 +79,11 @@ class ObjectiveSpec(Table):
         """Whether it is about real people's faces."""
         return is_photographed(self.kind, self.images)
 
+    @property
+    def single_reference(self) -> bool:
+        """Whether a recognizer compares masks with one embedding, so that it can tell which way they miss."""
+        return self.kind in ("identity", "composite") and self.combine == "centroid"
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         info = model_info(self.model, needed=False)

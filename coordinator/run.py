@@ -25,6 +25,7 @@ from coordinator.gallery import Gallery, exhibit_elites, hang
 from coordinator.island import Float
 from coordinator.machines import machines
 from coordinator.objectives import ObjectiveSpec
+from coordinator.optimizers.gauss_newton import GaussNewton
 from coordinator.record import Record, checkpoint_key
 from coordinator.spec import Spec
 from coordinator.spec_file import differences
@@ -77,7 +78,11 @@ def plan_of(spec: Spec, objectives: Sequence[Objective]) -> Plan:
     )
     plan = make_plan(spec.mask.basis, measures, spec.views.ranges(), spec.search.slice_size)
     # A run that promises no bits takes every version.
-    return plan if spec.run.exact else replace(plan, runtimes={})
+    return replace(
+        plan,
+        runtimes=plan.runtimes if spec.run.exact else {},
+        residuals=GaussNewton.name in spec.search.optimizers,
+    )
 
 
 def recorded_table(spec: Spec) -> dict[str, Any]:

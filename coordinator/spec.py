@@ -35,7 +35,9 @@ from services.shape.catalog import DEFAULT_BASIS, basis_info
 from services.shape.paint import SUFFIX, is_painted
 
 Range = tuple[float, float]
-OptimizerName = Literal["sep-cma", "genetic", "random", "cma", "snes", "de", "map-elites", "nsga2"]
+OptimizerName = Literal[
+    "sep-cma", "genetic", "random", "cma", "snes", "de", "map-elites", "nsga2", "gauss-newton"
+]
 
 
 class MaskSpec(Table):
@@ -231,6 +233,11 @@ class Spec(Table):
         if "map-elites" in self.search.optimizers and (self.archive is None or not self.archive.on):
             raise ValueError(
                 '[search] optimizers holds "map-elites", which needs an archive; add [archive] with on = true'
+            )
+        if "gauss-newton" in self.search.optimizers and not any(o.single_reference for o in self.objective):
+            raise ValueError(
+                '[search] optimizers holds "gauss-newton", which needs a face to come near: an objective of '
+                "kind 'identity' or 'composite' with combine = \"centroid\""
             )
         self._check_aims()
         if self.breed is not None and len(self.breed.pin) > self.elites.count:

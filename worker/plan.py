@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -46,6 +46,7 @@ class Plan:
     """How genomes of a run are scored. ``slice_size``: genomes that a batch is padded to.
 
     runtimes: versions of libraries that the bits of these models depend on, besides torch and numpy.
+    residuals: whether scores tell, besides how far a face is from its target, which way.
     """
 
     basis: str
@@ -55,6 +56,7 @@ class Plan:
     ranges: ViewRanges
     slice_size: int
     runtimes: Mapping[str, str] = field(default_factory=dict)
+    residuals: bool = False
 
     def digest(self) -> str:
         """SHA-256 of the plan's content."""
@@ -70,6 +72,7 @@ class Plan:
             "ranges": {f.name: _listed(getattr(self.ranges, f.name)) for f in fields(self.ranges)},
             "slice_size": self.slice_size,
             **({"runtimes": dict(sorted(self.runtimes.items()))} if self.runtimes else {}),
+            **({"residuals": True} if self.residuals else {}),
         }
 
     @classmethod
@@ -84,6 +87,7 @@ class Plan:
                 ranges=_ranges(meta["ranges"]),
                 slice_size=int(meta["slice_size"]),
                 runtimes={str(k): str(v) for k, v in meta.get("runtimes", {}).items()},
+                residuals=bool(meta.get("residuals", False)),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise CorruptData(
@@ -173,6 +177,9 @@ class Scores:
     between: float32 (n,), distance to the batch's other masks (median of the largest); nan: none.
     status: uint8 (n,), index into STATUS_NAMES. flipped: float32 (n,), share of flipped area.
     coverage: float32 (n, v), share of the image that the mask covers.
+    residuals: by the number of a measure that compares with one reference, float32 (n, d): the embedding's
+    mean over the views less the reference, in the space where the measure is a distance (cosine: unit
+    vectors). Empty unless the plan asks for them.
     """
 
     raw: NDArray[np.float32]
@@ -180,18 +187,31 @@ class Scores:
     status: NDArray[np.uint8]
     flipped: NDArray[np.float32]
     coverage: NDArray[np.float32]
+    residuals: Mapping[int, NDArray[np.float32]] = field(default_factory=dict)
 
     def encoded(self, meta: Mapping[str, Any]) -> bytes:
         """The immutable object for the store."""
-        arrays = {f.name: getattr(self, f.name) for f in fields(self)}
-        return encode(arrays, {"format": FORMAT, **meta})
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        missed = {f"{_RESIDUALS}{k}": array for k, array in self.residuals.items()}
+        return encode({**arrays, **missed}, {"format": FORMAT, **meta})
+
+
+_ARRAYS = tuple(f.name for f in fields(Scores) if f.name != "residuals")
+_RESIDUALS = "residuals."
 
 
 def decode_scores(data: bytes, where: str) -> Scores:
     """:raises CorruptData: for damaged bytes."""
     arrays, _ = decode(data, where)
     try:
-        return Scores(**{f.name: arrays[f.name] for f in fields(Scores)})
+        return Scores(
+            **{name: arrays[name] for name in _ARRAYS},
+            residuals={
+                int(name.removeprefix(_RESIDUALS)): array
+                for name, array in arrays.items()
+                if name.startswith(_RESIDUALS)
+            },
+        )
     except KeyError as error:
         raise CorruptData(f"{where}: the score object lacks {error}; remove it and resume the run") from None
 
@@ -204,4 +224,22 @@ def failed_scores(plan: Plan, count: int, views: int) -> Scores:
         status=np.full(count, FAILED, np.uint8),
         flipped=np.zeros(count, np.float32),
         coverage=np.zeros((count, views), np.float32),
+    )
+
+
+def joined_scores(parts: Sequence[Scores]) -> Scores:
+    """The scores of several batches as of one. Residuals that a part lacks, for it failed, are nan."""
+    widths = {k: array.shape[1] for part in parts for k, array in part.residuals.items()}
+
+    def missed(part: Scores, k: int) -> NDArray[np.float32]:
+        found = part.residuals.get(k)
+        return np.full((len(part.status), widths[k]), np.nan, np.float32) if found is None else found
+
+    return Scores(
+        raw=np.concatenate([p.raw for p in parts], axis=1),
+        between=np.concatenate([p.between for p in parts]),
+        status=np.concatenate([p.status for p in parts]),
+        flipped=np.concatenate([p.flipped for p in parts]),
+        coverage=np.concatenate([p.coverage for p in parts]),
+        residuals={k: np.concatenate([missed(p, k) for p in parts]) for k in sorted(widths)},
     )

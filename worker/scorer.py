@@ -14,7 +14,7 @@ from services.recognition import align, catalog, template
 from services.recognition.correlate import Correlator
 from services.recognition.detect import Detections
 from services.recognition.landmarks import LandmarkPredictor
-from services.recognition.recognize import Recognizer
+from services.recognition.recognize import Recognizer, normalized
 from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import Views, sample_views
 from services.shape.basis import load_basis
@@ -192,6 +192,7 @@ class Scorer:
         n = len(finite)
         raw = np.zeros((len(self.plan.measures), n, v), np.float32)
         between = torch.full((n,), torch.nan)
+        residuals: dict[int, NDArray[np.float32]] = {}
         for k, measure in enumerate(self.plan.measures):
             if measure.kind == "detect":
                 values = torch.cat([p.detections[measure.model] for p in passes])[:n]
@@ -202,6 +203,8 @@ class Scorer:
                 embeddings = torch.cat([p.embeddings[measure.model] for p in passes])[:n]
                 if measure.target is not None:
                     values = self._likeness(measure, embeddings)
+                    if self.plan.residuals and len(self._references[measure]) == 1:
+                        residuals[k] = self._residuals(measure, embeddings).cpu().numpy()
                 else:
                     usable = torch.from_numpy(finite).to(self.device)
                     values, between = self_distances(machine.unlikeness(embeddings.flatten(0, 1)), v, usable)
@@ -209,13 +212,20 @@ class Scorer:
         coverage = torch.cat([p.coverage for p in passes])[:n].cpu().numpy()
         flipped = torch.cat([p.flipped for p in passes])[:n].cpu().numpy()
         status = np.where(finite, np.where((coverage > 0).all(axis=1), OK, INVISIBLE), NOT_FINITE)
-        return Scores(raw, between.cpu().numpy(), status.astype(np.uint8), flipped, coverage)
+        return Scores(raw, between.cpu().numpy(), status.astype(np.uint8), flipped, coverage, residuals)
 
     def _likeness(self, measure: Measure, embeddings: torch.Tensor) -> torch.Tensor:
         """float32 (n, v): embeddings (n, v, d) against the measure's references, in the model's measure."""
         machine = self._recognizers[measure.model]
         answers = [machine.compare(embeddings, reference) for reference in self._references[measure]]
         return combined(measure, self.plan.models[measure.model], answers)
+
+    def _residuals(self, measure: Measure, embeddings: torch.Tensor) -> torch.Tensor:
+        """float32 (n, d): which way embeddings (n, v, d) miss the one reference, see Scores."""
+        reference = self._references[measure][0]
+        if catalog.model_info(measure.model, self.plan.models[measure.model]).measure == "similarity":
+            embeddings, reference = normalized(embeddings), normalized(reference)
+        return (embeddings - reference).mean(dim=1)
 
 
 def combined(measure: Measure, sha256: str | None, answers: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -16,6 +16,7 @@ from coordinator.grid import Grid
 from coordinator.optimizers.base import AskTell, Optimizer, Setup
 from coordinator.optimizers.cma import Cma
 from coordinator.optimizers.de import De
+from coordinator.optimizers.gauss_newton import GaussNewton
 from coordinator.optimizers.genetic import Genetic
 from coordinator.optimizers.map_elites import MapElites
 from coordinator.optimizers.nsga2 import Nsga2
@@ -29,7 +30,7 @@ from services.shape.symmetry import Symmetry
 __all__ = ["OPTIMIZERS", "Optimizer", "Setup", "make_optimizer"]
 
 OPTIMIZERS: dict[str, Callable[[Setup, np.random.SeedSequence], AskTell]] = {
-    kind.name: kind for kind in (SepCma, Genetic, RandomSearch, Cma, Snes, De, MapElites, Nsga2)
+    kind.name: kind for kind in (SepCma, Genetic, RandomSearch, Cma, Snes, De, MapElites, Nsga2, GaussNewton)
 }
 _ALL_KINDS_OF_MASKS = (RandomSearch, MapElites, Nsga2)
 

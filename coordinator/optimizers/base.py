@@ -73,7 +73,13 @@ class Optimizer(Protocol):
             ValueError: they have been asked for already and not been told.
         """
 
-    def tell(self, genomes: Floats, fitness: ArrayLike, aims: ArrayLike | None = None) -> None:
+    def tell(
+        self,
+        genomes: Floats,
+        fitness: ArrayLike,
+        aims: ArrayLike | None = None,
+        residuals: ArrayLike | None = None,
+    ) -> None:
         """End the generation.
 
         Args:
@@ -81,6 +87,8 @@ class Optimizer(Protocol):
             fitness: (n,) larger is better. One that is not finite means "cannot be scored": it ranks last.
             aims: (n, setup.aims) larger is better, for optimizers that weigh several against each other; the
                 others look at fitness alone. One that is not finite means the same.
+            residuals: (n, q) by which each genome misses, scaled so that half the sum of their squares is
+                what fitness loses by them, nearly; for `gauss-newton`, the others look at fitness alone.
 
         Raises:
             ValueError: nothing was asked, or an argument does not fit what was.
@@ -201,6 +209,8 @@ class AskTell(abc.ABC):
 
     name: ClassVar[str]
     samples_distribution: ClassVar[bool] = False
+    learns_from_mean: ClassVar[bool] = False  # whether `_learn` is given the mean's row too
+    varying: ClassVar[tuple[str, ...]] = ()  # arrays of `_own_state` whose shapes change with time
 
     def __init__(self, setup: Setup, seed: np.random.SeedSequence) -> None:
         self._setup = setup
@@ -208,6 +218,7 @@ class AskTell(abc.ABC):
         self._generation = 0
         self._asked: Floats | None = None
         self._aims: Doubles = np.zeros((setup.population_size, setup.aims))  # of the generation last told
+        self._residuals: Doubles = np.zeros((setup.population_size, 0))  # likewise
         self._waiting: Floats = np.empty((0, setup.dimension), np.float32)
         self._last_parents = frozen(np.full((setup.population_size, 2), -1, np.int64))
         self._last_migrants = frozen(np.full(setup.population_size, -1, np.int64))
@@ -275,7 +286,13 @@ class AskTell(abc.ABC):
         self._asked = frozen(self._setup.clipped(genomes))
         return self._asked
 
-    def tell(self, genomes: Floats, fitness: ArrayLike, aims: ArrayLike | None = None) -> None:
+    def tell(
+        self,
+        genomes: Floats,
+        fitness: ArrayLike,
+        aims: ArrayLike | None = None,
+        residuals: ArrayLike | None = None,
+    ) -> None:
         if self._asked is None:
             raise ValueError(f"tell: generation {self._generation} has not been asked for; call ask first")
         check_told(self._asked, genomes)
@@ -287,8 +304,12 @@ class AskTell(abc.ABC):
         if self._setup.aims and told.shape != (len(values), self._setup.aims):
             raise ValueError(f"aims: expected shape {(len(values), self._setup.aims)}, got {told.shape}")
         told[~(np.isfinite(told).all(axis=1) & np.isfinite(values))] = -np.inf
-        self._aims = told
-        self._learn(self._asked[self.lead :], values[self.lead :])
+        missed = np.zeros((len(values), 0)) if residuals is None else np.array(residuals, dtype=np.float64)
+        if missed.ndim != 2 or len(missed) != len(values):
+            raise ValueError(f"residuals: expected shape ({len(values)}, q), got {missed.shape}")
+        self._aims, self._residuals = told, missed
+        skipped = 0 if self.learns_from_mean else self.lead
+        self._learn(self._asked[skipped:], values[skipped:])
         self._generation += 1
         self._asked = None
         self._waiting = self._waiting[:0]
@@ -334,6 +355,8 @@ class AskTell(abc.ABC):
             fits = (
                 state[name].shape[1:] == array.shape[1:]
                 if name == "waiting"
+                else state[name].ndim == array.ndim
+                if name in self.varying
                 else state[name].shape == array.shape
             )
             if not fits or state[name].dtype.kind != array.dtype.kind:
@@ -359,11 +382,12 @@ class AskTell(abc.ABC):
 
     @abc.abstractmethod
     def _learn(self, genomes: Floats, fitness: Doubles) -> None:
-        """Take in fitness (n,), -inf where a genome could not be scored; without the mean, where it leads."""
+        """Take in fitness (n,), -inf where a genome could not be scored; without the mean, where it leads,
+        but for those that :attr:`learns_from_mean`."""
 
     @abc.abstractmethod
     def _own_state(self) -> State:
-        """The algorithm's arrays, copied, always of the same names and shapes."""
+        """The algorithm's arrays, copied, always of the same names and, but for `varying`, shapes."""
 
     @abc.abstractmethod
     def _own_restore(self, state: Mapping[str, NDArray[Any]]) -> None:

@@ -99,12 +99,18 @@ class Symmetric:
         self._asked = frozen(genomes), free
         return genomes
 
-    def tell(self, genomes: Floats, fitness: ArrayLike, aims: ArrayLike | None = None) -> None:
+    def tell(
+        self,
+        genomes: Floats,
+        fitness: ArrayLike,
+        aims: ArrayLike | None = None,
+        residuals: ArrayLike | None = None,
+    ) -> None:
         if self._asked is None:
             raise ValueError(f"tell: generation {self.generation} has not been asked for; call ask first")
         asked, free = self._asked
         check_told(asked, genomes)
-        self._inner.tell(free, fitness, aims)
+        self._inner.tell(free, fitness, aims, residuals)
         self._asked = None
 
     def inject(self, genomes: Floats) -> None:

@@ -5,7 +5,7 @@ Every quantity is on one scale: 0 at a model's threshold, positive beyond it, hi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,3 +150,26 @@ def fitness(
         values=stacked,
         margins=np.stack(all_margins, axis=1).astype(np.float32),
     )
+
+
+# A distance D counts linearly; D^2 / (2 D0) falls as steeply near D0, here a little inside of the threshold.
+_NEAR = 0.8
+
+
+def weighted_residuals(
+    objectives: Sequence[Objective], residuals: Mapping[int, Float]
+) -> NDArray[np.float64] | None:
+    """The residuals of all objectives, (n, q), so that fitness falls by about half the sum of their squares.
+
+    :param residuals: by the number of an objective, float32 (n, d) as :class:`worker.plan.Scores` has them.
+    :returns: None where there are none.
+    """
+    total = sum(o.weight for o in objectives)
+    blocks = []
+    for k, missed in sorted(residuals.items()):
+        objective = objectives[k]
+        measure, scale = objective.reading
+        # Of unit vectors 1 - s = D^2 / 2, so that a similarity is a sum of squares as it is.
+        steepness = 1.0 if measure == "similarity" else 1.0 / (_NEAR * objective.threshold)
+        blocks.append(np.sqrt(objective.weight / total / scale * steepness) * missed.astype(np.float64))
+    return np.concatenate(blocks, axis=1) if blocks else None

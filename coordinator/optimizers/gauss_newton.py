@@ -1,0 +1,237 @@
+"""Gauss-Newton without derivatives: for masks of one face, of which recognizers tell more than a distance.
+
+A recognizer does not answer "0.62 away" but with an embedding: which way a mask misses the face, in 128
+numbers for dlib's. The search learns from its masks how genes move those numbers and takes the step that
+brings them nearest to the face. So it draws the step from hundreds of numbers a mask, where other searches
+have one.
+
+It is a trust-region method for least squares on a regression model (Cartis and Roberts, "A Derivative-Free
+Gauss-Newton Method", Math. Programming Computation 11, 2019), with four changes for answers that depend on
+the views: the model is a ridge regression on the masks of many generations, the older the lighter; how far
+it shrinks is cross-validated, one generation left out at a time; steps are dear along genes of which the
+model knows little (Bayesian linear regression's posterior variance); and steps of several lengths are scored
+beside the mean itself, under the same views, of which the best becomes the mean.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coordinator.optimizers.around_mean import AroundMean
+from coordinator.optimizers.base import Doubles, Floats, Ints, Setup, State
+
+LENGTHS = (0.5, 1.0, 2.0)  # of the steps that are tried, in radii of the trust region
+# What becomes of the radius where the mean stays, or moves by a shorter, a whole or a longer step.
+_STAYS, _SHORTER, _WHOLE, _LONGER = 0.6, 0.8, 1.0, 1.4
+# The radius at first, at least and at most, in lengths of a usual draw (sigma times sqrt(d)).
+_FIRST, _LEAST, _MOST = 0.4, 0.15, 1.5
+_FADING = 0.95  # what a generation leaves of the weight of older masks
+_MEMORY = 48  # generations that are remembered
+_FOLDS = 12  # the newest of them, that cross-validation leaves out in turn
+_NEWS = 0.6  # how much of the estimate at the mean comes from the newest views
+_LEADS = 0.5  # draws lie around this share of the whole step, so that they look where the search goes
+_FAR = 2.0  # lengths of a usual draw, beyond which a mask (a migrant, a parent) counts as if it were nearer
+_HOMEWARD = 0.005  # fitness that the squared step from the start costs, halved: it undoes idle drift
+_SHRINKAGES = np.geomspace(1e-2, 1e2, 17)  # of the ridge, in mean eigenvalues
+_UNTESTED = 1.0  # with one generation to learn from there is nothing to leave out
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """Slopes (d, q) of q answers along d genes; their posterior variance (d, d), summed over the answers."""
+
+    slopes: Doubles
+    variance: Doubles
+
+
+def ridge(steps: Doubles, answers: Doubles, weights: Doubles, folds: Ints) -> Ridge:
+    """Linear regression of ``answers`` (n, q) on ``steps`` (n, d), both centered, shrunk toward 0.
+
+    The shrinkage is the one that best foretells each of the last folds from all the others. weights: (n,),
+    larger than 0. folds: (n,) numbers; rows of one fold were centered together, so that they give each other
+    away and are left out together.
+    """
+    root = np.sqrt(weights)[:, None]
+    x, y = steps * root, answers * root
+    eigenvalues, vectors = np.linalg.eigh(x.T @ x)
+    eigenvalues = np.maximum(eigenvalues, 0.0)
+    unit = max(float(eigenvalues.sum()) / min(x.shape), 1e-12)
+    rotated, product = x @ vectors, vectors.T @ (x.T @ y)
+    last = [np.flatnonzero(folds == fold) for fold in np.unique(folds)[-_FOLDS:]]
+    best_error, shrinkage = np.inf, _UNTESTED * unit
+    if len(last) > 1:
+        for candidate in _SHRINKAGES * unit:
+            inverse = 1.0 / (eigenvalues + candidate)
+            error = 0.0
+            for rows in last:
+                # The fold's residuals when it is left out: (I - H)^-1 of its own, H its hat matrix.
+                weighed = rotated[rows] * inverse
+                missed = y[rows] - weighed @ product
+                left_out = np.linalg.solve(np.eye(len(rows)) - weighed @ rotated[rows].T, missed)
+                error += float(np.square(left_out).sum())
+            if error < best_error:
+                best_error, shrinkage = error, float(candidate)
+    inverse = 1.0 / (eigenvalues + shrinkage)
+    slopes = vectors @ (inverse[:, None] * product)
+    free = len(x) - float((eigenvalues * inverse).sum())
+    noise = float(np.square(y - x @ slopes).sum()) / max(free, 1.0)
+    return Ridge(slopes, noise * (vectors * inverse) @ vectors.T)
+
+
+def within(radius: float, curvature: Doubles, gradient: Doubles) -> Doubles:
+    """The step (d,) of at most that length where gradient . s - s . curvature s / 2 is largest.
+
+    More and Sorensen, "Computing a Trust Region Step", SIAM J. Sci. Stat. Comput. 4, 1983, by bisection;
+    curvature: (d, d), positive semidefinite.
+    """
+    eigenvalues, vectors = np.linalg.eigh(curvature)
+    eigenvalues = np.maximum(eigenvalues, 0.0)
+    along = vectors.T @ gradient
+    low, high = 1e-9, 1e-9 + float(np.linalg.norm(along)) / radius
+    if float(np.linalg.norm(along / (eigenvalues + low))) <= radius:
+        high = low
+    for _ in range(60):
+        middle = math.sqrt(low * high)
+        if float(np.linalg.norm(along / (eigenvalues + middle))) > radius:
+            low = middle
+        else:
+            high = middle
+    step: Doubles = vectors @ (along / (eigenvalues + high))
+    return step
+
+
+class GaussNewton(AroundMean):
+    """Tells of a mask: its residuals r (q,), and its fitness. Model: fitness = rest - |r|^2 / 2.
+
+    Residuals and rest are taken as linear in the genes near the mean. Where no residuals are told, this is a
+    trust-region search along the regressed gradient. In what follows genes are counted from the start and in
+    first standard deviations.
+    """
+
+    name: ClassVar[str] = "gauss-newton"
+    learns_from_mean: ClassVar[bool] = True
+    varying: ClassVar[tuple[str, ...]] = ("estimate", "probes", "steps", "answers", "when")
+
+    def __init__(self, setup: Setup, seed: np.random.SeedSequence) -> None:
+        super().__init__(setup, seed)
+        d = setup.dimension
+        self._start, self._unit = self._first_mean(), setup.deviations
+        self._usual = math.sqrt(d)
+        self._radius = _FIRST * self._usual
+        self._at = np.zeros(d)  # the mean
+        self._estimate = np.zeros(0)  # (q + 1,) residuals and rest at the mean
+        self._whole_step = np.zeros(d)
+        self._probes = np.zeros((0, d))  # steps to be scored in the next generation
+        # Masks that were learned from: steps from their generation's middle, answers likewise, when.
+        self._steps, self._answers = np.zeros((0, d)), np.zeros((0, 0))
+        self._when = np.zeros(0, np.int64)
+
+    @property
+    def mean(self) -> Doubles:
+        """(d,) the mask that the search stands at."""
+        return self._start + self._unit * self._at
+
+    @property
+    def radius(self) -> float:
+        """How long a whole step may be, in first standard deviations of a gene."""
+        return self._radius
+
+    def _propose(self, migrants: Floats) -> tuple[Doubles, Ints]:
+        around = self._at + _LEADS * self._whole_step
+        units = around + self._rng.standard_normal((self.population_size, self.dimension))
+        units[1 : 1 + len(self._probes)] = self._at + self._probes
+        genomes = self._start + self._unit * units
+        return self._with_migrants(genomes, migrants, (migrants - self.mean) / self._unit)
+
+    def _learn(self, genomes: Floats, fitness: Doubles) -> None:
+        places = (genomes.astype(np.float64) - self._start) / self._unit
+        residuals = self._residuals
+        seen = np.isfinite(fitness) & np.isfinite(residuals).all(axis=1)
+        rest = fitness + np.square(residuals).sum(axis=1) / 2
+        answers = np.concatenate([residuals, rest[:, None]], axis=1)
+        if not len(self._steps):  # now it is known how many answers a mask has
+            self._answers, self._estimate = np.zeros((0, answers.shape[1])), np.zeros(answers.shape[1])
+        if seen.sum() < 2:
+            self._radius = max(self._radius * _STAYS, _LEAST * self._usual)
+            return
+        before = self._at.copy()
+        chosen = self._move(places, fitness, seen)
+        self._remember(places[seen], answers[seen])
+        self._plan(before, answers[chosen] if seen[chosen] else None)
+
+    def _move(self, places: Doubles, fitness: Doubles, seen: NDArray[np.bool_]) -> int:
+        """To the best of the mean, the probes and the migrants; which row that was."""
+        migrants = int((self.last_migrants >= 0).sum())
+        n, probes = len(places), len(self._probes)
+        rows = [0, *range(1, 1 + probes), *range(max(n - migrants, 1 + probes), n)]
+        if self._generation == 0:
+            rows += [r for r in range(self.first_rows.start, self.first_rows.stop) if r not in rows]
+        chosen = max((r for r in rows if seen[r]), key=lambda r: (fitness[r], -r), default=0)
+        if chosen and chosen <= probes:
+            length = LENGTHS[-probes:][chosen - 1]
+            factor = _SHORTER if length < 1 else _LONGER if length > 1 else _WHOLE
+        else:
+            factor = _STAYS if probes and not chosen else _WHOLE
+        self._radius = float(np.clip(factor * self._radius, _LEAST * self._usual, _MOST * self._usual))
+        self._at = places[chosen].copy()
+        return chosen
+
+    def _remember(self, places: Doubles, answers: Doubles) -> None:
+        steps = places - places.mean(axis=0)
+        lengths = np.linalg.norm(steps, axis=1, keepdims=True)
+        # A mask far away must not sway the whole regression.
+        nearer = np.minimum(1.0, _FAR * self._usual / np.maximum(lengths, 1e-12))
+        kept = self._when > self._generation - _MEMORY
+        self._steps = np.concatenate([self._steps[kept], nearer * steps])
+        self._answers = np.concatenate([self._answers[kept], nearer * (answers - answers.mean(axis=0))])
+        self._when = np.concatenate([self._when[kept], np.full(len(places), self._generation, np.int64)])
+
+    def _plan(self, before: Doubles, observed: Doubles | None) -> None:
+        """The next steps, from all that is remembered."""
+        weights = _FADING ** (self._generation - self._when).astype(np.float64)
+        near = ridge(self._steps, self._answers[:, :-1], weights, self._when)
+        other = ridge(self._steps, self._answers[:, -1:], weights, self._when)
+        slopes = np.concatenate([near.slopes, other.slopes], axis=1)
+        expected = self._estimate + (self._at - before) @ slopes
+        if observed is not None:
+            news = _NEWS if self._generation else 1.0
+            expected = (1 - news) * expected + news * observed
+        self._estimate = expected
+        curvature = near.slopes @ near.slopes.T + near.variance + _HOMEWARD * np.diag(self._unit**2)
+        gradient = other.slopes[:, 0] - near.slopes @ expected[:-1]
+        gradient = gradient - _HOMEWARD * self._unit**2 * self._at
+        count = min(len(LENGTHS), 1 + (self.population_size - 1) // 5)
+        self._whole_step = within(self._radius, curvature, gradient)
+        self._probes = np.stack(
+            [within(length * self._radius, curvature, gradient) for length in LENGTHS[-count:]]
+        )
+
+    def _own_state(self) -> State:
+        return {
+            "start": self._start.copy(),
+            "at": self._at.copy(),
+            "radius": np.array(self._radius, np.float64),
+            "estimate": self._estimate.copy(),
+            "whole_step": self._whole_step.copy(),
+            "probes": self._probes.copy(),
+            "steps": self._steps.copy(),
+            "answers": self._answers.copy(),
+            "when": self._when.copy(),
+        }
+
+    def _own_restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        self._start = np.array(state["start"], np.float64)
+        self._at = np.array(state["at"], np.float64)
+        self._radius = float(state["radius"])
+        self._estimate = np.array(state["estimate"], np.float64)
+        self._whole_step = np.array(state["whole_step"], np.float64)
+        self._probes = np.array(state["probes"], np.float64)
+        self._steps = np.array(state["steps"], np.float64)
+        self._answers = np.array(state["answers"], np.float64)
+        self._when = np.array(state["when"], np.int64)
