@@ -35,7 +35,7 @@ _FADING = 0.95  # what a generation leaves of the weight of older masks
 _MEMORY = 48  # generations that are remembered
 _FOLDS = 12  # the newest of them, that cross-validation leaves out in turn
 _NEWS = 0.6  # how much of the estimate at the mean comes from the newest views
-_LEADS = 0.5  # draws lie around this share of the whole step, so that they look where the search goes
+_LEADS = 0.5  # while the mean moves, draws lie around this share of the whole step: they look ahead
 _FAR = 2.0  # lengths of a usual draw, beyond which a mask (a migrant, a parent) counts as if it were nearer
 _HOMEWARD = 0.005  # fitness that the squared step from the start costs, halved: it undoes idle drift
 _SHRINKAGES = np.geomspace(1e-2, 1e2, 17)  # of the ridge, in mean eigenvalues
@@ -126,7 +126,7 @@ class GaussNewton(AroundMean):
         self._radius = _FIRST * self._usual
         self._at = np.zeros(d)  # the mean
         self._estimate = np.zeros(0)  # (q + 1,) residuals and rest at the mean
-        self._whole_step = np.zeros(d)
+        self._ahead = np.zeros(d)  # from the mean to the middle of the draws
         self._probes = np.zeros((0, d))  # steps to be scored in the next generation
         # Masks that were learned from: steps from their generation's middle, answers likewise, when.
         self._steps, self._answers = np.zeros((0, d)), np.zeros((0, 0))
@@ -143,8 +143,7 @@ class GaussNewton(AroundMean):
         return self._radius
 
     def _propose(self, migrants: Floats) -> tuple[Doubles, Ints]:
-        around = self._at + _LEADS * self._whole_step
-        units = around + self._rng.standard_normal((self.population_size, self.dimension))
+        units = self._at + self._ahead + self._rng.standard_normal((self.population_size, self.dimension))
         units[1 : 1 + len(self._probes)] = self._at + self._probes
         genomes = self._start + self._unit * units
         return self._with_migrants(genomes, migrants, (migrants - self.mean) / self._unit)
@@ -157,21 +156,22 @@ class GaussNewton(AroundMean):
         answers = np.concatenate([residuals, rest[:, None]], axis=1)
         if not len(self._steps):  # now it is known how many answers a mask has
             self._answers, self._estimate = np.zeros((0, answers.shape[1])), np.zeros(answers.shape[1])
-        if seen.sum() < 2:
-            self._radius = max(self._radius * _STAYS, _LEAST * self._usual)
+        if not seen.any():
             return
         before = self._at.copy()
         chosen = self._move(places, fitness, seen)
         self._remember(places[seen], answers[seen])
-        self._plan(before, answers[chosen] if seen[chosen] else None)
+        self._plan(before, answers[chosen] if seen[chosen] else None, moved=chosen > 0)
 
     def _move(self, places: Doubles, fitness: Doubles, seen: NDArray[np.bool_]) -> int:
-        """To the best of the mean, the probes and the migrants; which row that was."""
+        """To the best of the mean, probes and migrants; of all, where the mean cannot be scored. Its row."""
         migrants = int((self.last_migrants >= 0).sum())
         n, probes = len(places), len(self._probes)
         rows = [0, *range(1, 1 + probes), *range(max(n - migrants, 1 + probes), n)]
         if self._generation == 0:
             rows += [r for r in range(self.first_rows.start, self.first_rows.stop) if r not in rows]
+        if not seen[0]:  # nothing speaks for staying
+            rows = list(range(n))
         chosen = max((r for r in rows if seen[r]), key=lambda r: (fitness[r], -r), default=0)
         if chosen and chosen <= probes:
             length = LENGTHS[-probes:][chosen - 1]
@@ -192,7 +192,7 @@ class GaussNewton(AroundMean):
         self._answers = np.concatenate([self._answers[kept], nearer * (answers - answers.mean(axis=0))])
         self._when = np.concatenate([self._when[kept], np.full(len(places), self._generation, np.int64)])
 
-    def _plan(self, before: Doubles, observed: Doubles | None) -> None:
+    def _plan(self, before: Doubles, observed: Doubles | None, *, moved: bool) -> None:
         """The next steps, from all that is remembered."""
         weights = _FADING ** (self._generation - self._when).astype(np.float64)
         near = ridge(self._steps, self._answers[:, :-1], weights, self._when)
@@ -207,7 +207,7 @@ class GaussNewton(AroundMean):
         gradient = other.slopes[:, 0] - near.slopes @ expected[:-1]
         gradient = gradient - _HOMEWARD * self._unit**2 * self._at
         count = min(len(LENGTHS), 1 + (self.population_size - 1) // 5)
-        self._whole_step = within(self._radius, curvature, gradient)
+        self._ahead = _LEADS * within(self._radius, curvature, gradient) if moved else np.zeros_like(before)
         self._probes = np.stack(
             [within(length * self._radius, curvature, gradient) for length in LENGTHS[-count:]]
         )
@@ -218,7 +218,7 @@ class GaussNewton(AroundMean):
             "at": self._at.copy(),
             "radius": np.array(self._radius, np.float64),
             "estimate": self._estimate.copy(),
-            "whole_step": self._whole_step.copy(),
+            "ahead": self._ahead.copy(),
             "probes": self._probes.copy(),
             "steps": self._steps.copy(),
             "answers": self._answers.copy(),
@@ -230,7 +230,7 @@ class GaussNewton(AroundMean):
         self._at = np.array(state["at"], np.float64)
         self._radius = float(state["radius"])
         self._estimate = np.array(state["estimate"], np.float64)
-        self._whole_step = np.array(state["whole_step"], np.float64)
+        self._ahead = np.array(state["ahead"], np.float64)
         self._probes = np.array(state["probes"], np.float64)
         self._steps = np.array(state["steps"], np.float64)
         self._answers = np.array(state["answers"], np.float64)
