@@ -154,13 +154,17 @@ class GaussNewton(AroundMean):
         seen = np.isfinite(fitness) & np.isfinite(residuals).all(axis=1)
         rest = fitness + np.square(residuals).sum(axis=1) / 2
         answers = np.concatenate([residuals, rest[:, None]], axis=1)
+        if seen.any():
+            # What cannot be scored misses as the others do, and is worth less than the least of them.
+            answers[~seen] = answers[seen].mean(axis=0)
+            answers[~seen, -1] = answers[seen, -1].min() - answers[seen, -1].std()
         if not len(self._steps):  # now it is known how many answers a mask has
             self._answers, self._estimate = np.zeros((0, answers.shape[1])), np.zeros(answers.shape[1])
         if not seen.any():
             return
         before = self._at.copy()
         chosen = self._move(places, fitness, seen)
-        self._remember(places[seen], answers[seen])
+        self._remember(places, answers)
         self._plan(before, answers[chosen] if seen[chosen] else None, moved=chosen > 0)
 
     def _move(self, places: Doubles, fitness: Doubles, seen: NDArray[np.bool_]) -> int:
