@@ -235,7 +235,7 @@ def test_what_cannot_be_scored_is_avoided(name):
         optimizer.tell(genomes, only_positive(genomes))
     scored = genomes[:, 0] > 0
     assert scored.mean() > 0.4
-    assert abs(reached(name, genomes[scored][:, 1:].mean(axis=1)) + 1) < 0.2
+    assert abs(reached(name, genomes[scored][:, 1:].mean(axis=1)) + 1) < 0.25
 
 
 TARGET = np.random.default_rng(5).uniform(-1.5, 1.5, 40)
