@@ -123,6 +123,10 @@ class Pulled(LocalExecutor):
         return super().wait()
 
 
+class PulledLater(Pulled):
+    left = 12
+
+
 def test_a_run_with_an_archive_resumes_to_the_same_bytes(evaluator: Evaluator, tmp_path: Path) -> None:
     kinds = {"search__optimizers": ["map-elites", "genetic"], "archive": True, "mask": {"abstraction": 0.5}}
     whole = opened(tmp_path, name="whole", **kinds)
@@ -139,6 +143,29 @@ def test_a_run_with_an_archive_resumes_to_the_same_bytes(evaluator: Evaluator, t
     assert checkpoint_key(1, "archive.parquet") in head.parts
     assert evolution.archive is not None
     assert len(evolution.archive.kept) > 1
+
+
+def test_a_search_that_is_told_residuals_resumes_to_the_same_bytes(
+    evaluator: Evaluator, tmp_path: Path
+) -> None:
+    face = {"kind": "identity", "model": "dlib-resnet", "images": ["skimage:astronaut"]}
+    kinds = {
+        "search__optimizers": ["gauss-newton", "sep-cma"],
+        "search__symmetric": True,
+        "search__batch": 4,  # several batches a generation
+        "objective": [face, {"kind": "detect", "model": "dlib-hog"}],
+        "consent": {"subject": "x", "granted_by": "nobody", "purpose": "a test"},
+    }
+    whole = opened(tmp_path, name="whole", **kinds)
+    evolved(whole, Shuffled(whole.record.store, evaluator, 5))
+    broken = opened(tmp_path, name="broken", **kinds)
+    assert broken.plan.residuals
+    with pytest.raises(KeyboardInterrupt):
+        evolved(broken, PulledLater(broken.record.store, evaluator))
+    assert broken.record.head().epoch == 0
+    again = opened(tmp_path, name="broken", **kinds)
+    evolved(again, LocalExecutor(again.record.store, evaluator))
+    assert checkpoints(again.record.store) == checkpoints(whole.record.store)
 
 
 def test_another_seed_is_another_run(

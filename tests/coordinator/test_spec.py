@@ -151,3 +151,8 @@ def test_color_asks_for_the_basis_with_color_genes() -> None:
     assert spec.mask.basis == "makehuman-mask-1+paint-1"
     assert parse_spec(spec.table(), "run.toml") == spec
     assert parse_spec(tomllib.loads(DETECT), "test").mask.basis == "makehuman-mask-1"
+
+
+def test_gauss_newton_asks_for_a_face_to_come_near() -> None:
+    with pytest.raises(BadInput, match="needs a face to come near"):
+        parse_spec(tomllib.loads(DETECT + '[search]\noptimizers = ["gauss-newton"]\n'), "test")

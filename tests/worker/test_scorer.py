@@ -27,6 +27,8 @@ from worker.plan import (
     batch_id,
     decode_batch,
     decode_scores,
+    failed_scores,
+    joined_scores,
     make_plan,
 )
 from worker.scorer import Scorer, self_distances
@@ -94,6 +96,30 @@ def test_identity_is_the_distance_to_the_target(genomes: np.ndarray, tmp_path: P
     assert 0 < near.max() < far.min()
     with pytest.raises(CorruptData, match="reference embeddings are missing"):
         Scorer(plan, {})
+
+
+def test_residuals_lead_to_the_target(genomes: np.ndarray, tmp_path: Path) -> None:
+    target = np.random.default_rng(1).normal(0, 0.1, (1, 128)).astype(np.float32)
+    key = write_target(open_store(tmp_path, write=True), target)
+    measures = (Measure("detect", "dlib-hog"), Measure("identity", "dlib-resnet", key))
+    plain = make_plan("makehuman-mask-1", measures, ViewRanges(), 4)
+    plan = replace(plain, residuals=True)
+    assert plan.digest() != plain.digest()
+    batch = Batch(plan, genomes, 5, 1)
+    assert decode_batch(batch.encoded(), "batch").plan == plan
+    scores = Scorer(plan, {key: target}).score(batch)
+    assert list(scores.residuals) == [1]
+    assert scores.residuals[1].shape == (4, 128)
+    # Under one view the residual is as long as the distance.
+    np.testing.assert_allclose(np.linalg.norm(scores.residuals[1], axis=1), scores.raw[1, :, 0], rtol=1e-5)
+    again = decode_scores(scores.encoded({}), "scores")
+    np.testing.assert_array_equal(again.residuals[1], scores.residuals[1])
+    without = Scorer(plain, {key: target}).score(replace(batch, plan=plain))
+    assert not without.residuals
+    np.testing.assert_array_equal(without.raw, scores.raw)
+    joined = joined_scores([scores, failed_scores(plan, 2, 1)])
+    np.testing.assert_array_equal(joined.residuals[1][:4], scores.residuals[1])
+    assert np.isnan(joined.residuals[1][4:]).all()
 
 
 def test_self_distances_against_plain_loops() -> None:

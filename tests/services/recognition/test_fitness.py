@@ -14,6 +14,7 @@ from services.recognition.fitness import (
     fitness,
     gate,
     margins,
+    weighted_residuals,
 )
 
 HOG = Objective("detect", "dlib-hog", 1.0, 0.0)
@@ -104,3 +105,34 @@ def test_an_objective_counts_views_as_it_says() -> None:
 
 def test_the_second_objective_of_a_kind_has_a_label_of_its_own() -> None:
     assert replace(FACE, number=2).label == "identity:dlib-resnet#2"
+
+
+def test_half_the_squared_residuals_are_what_fitness_loses() -> None:
+    close = replace(FACE, weight=3.0, number=2, measure="similarity", threshold=0.4, scale=0.2)
+    rng = np.random.default_rng(0)
+    embedding, reference = rng.normal(size=(2, 8))
+    embedding, reference = embedding / np.linalg.norm(embedding), reference / np.linalg.norm(reference)
+    miss = (embedding - reference)[None].astype(np.float32)
+
+    def loss(objective: Objective, raw: float) -> float:
+        of_two = [objective, HOG]
+        scores = [array([raw]), array([0.0])]
+        return -float(fitness(of_two, scores, np.full(1, np.nan, np.float32), np.ones(1, bool)).fitness[0])
+
+    # A similarity: exactly, but for what a perfect match is worth.
+    half = 0.5 * np.square(weighted_residuals([close, HOG], {0: miss})).sum()
+    assert half == pytest.approx(loss(close, embedding @ reference) - loss(close, 1.0), rel=1e-5)
+    # A distance: as steep at 0.48, a little inside of the threshold.
+    steps = [0.48 * miss / np.linalg.norm(miss) * s for s in (0.99, 1.01)]
+    halves = [0.5 * np.square(weighted_residuals([FACE, HOG], {0: m})).sum() for m in steps]
+    losses = [loss(FACE, float(np.linalg.norm(m))) for m in steps]
+    assert halves[1] - halves[0] == pytest.approx(losses[1] - losses[0], rel=1e-4)
+
+
+def test_residuals_of_several_objectives_stand_side_by_side() -> None:
+    two = weighted_residuals(
+        [FACE, HOG, FACE], {0: np.ones((3, 4), np.float32), 2: np.ones((3, 2), np.float32)}
+    )
+    assert two is not None
+    assert two.shape == (3, 6)
+    assert weighted_residuals([HOG], {}) is None
