@@ -224,7 +224,7 @@ class Island:
         label = f"island {self.index}, generation {number}"
         scores = yield NeedScores(genomes, view_seed(self.spec.seed, number), self.spec.views.count, label)
         result = self._judged(genomes, scores)
-        residuals = weighted_residuals(self.objectives, scores.residuals)
+        residuals = weighted_residuals(self.objectives, result, scores.residuals)
         self.optimizer.tell(genomes, result.fitness, self._aims(genomes, result), residuals)
         done = Generation(self.index, number, genomes, parents, scores, result)
         self._ids = done.ids

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from coordinator.grid import Grid
 from coordinator.optimizers.random_state import generator, pack, unpack
+from services.recognition.fitness import Residuals
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -78,7 +79,7 @@ class Optimizer(Protocol):
         genomes: Floats,
         fitness: ArrayLike,
         aims: ArrayLike | None = None,
-        residuals: ArrayLike | None = None,
+        residuals: Residuals | None = None,
     ) -> None:
         """End the generation.
 
@@ -87,8 +88,8 @@ class Optimizer(Protocol):
             fitness: (n,) larger is better. One that is not finite means "cannot be scored": it ranks last.
             aims: (n, setup.aims) larger is better, for optimizers that weigh several against each other; the
                 others look at fitness alone. One that is not finite means the same.
-            residuals: (n, q) by which each genome misses, scaled so that half the sum of their squares is
-                what fitness loses by them, nearly; for `gauss-newton`, the others look at fitness alone.
+            residuals: which way genomes miss their targets, for `gauss-newton`; the others look at fitness
+                alone.
 
         Raises:
             ValueError: nothing was asked, or an argument does not fit what was.
@@ -218,7 +219,7 @@ class AskTell(abc.ABC):
         self._generation = 0
         self._asked: Floats | None = None
         self._aims: Doubles = np.zeros((setup.population_size, setup.aims))  # of the generation last told
-        self._residuals: Doubles = np.zeros((setup.population_size, 0))  # likewise
+        self._residuals: Residuals | None = None  # likewise
         self._waiting: Floats = np.empty((0, setup.dimension), np.float32)
         self._last_parents = frozen(np.full((setup.population_size, 2), -1, np.int64))
         self._last_migrants = frozen(np.full(setup.population_size, -1, np.int64))
@@ -291,7 +292,7 @@ class AskTell(abc.ABC):
         genomes: Floats,
         fitness: ArrayLike,
         aims: ArrayLike | None = None,
-        residuals: ArrayLike | None = None,
+        residuals: Residuals | None = None,
     ) -> None:
         if self._asked is None:
             raise ValueError(f"tell: generation {self._generation} has not been asked for; call ask first")
@@ -304,9 +305,12 @@ class AskTell(abc.ABC):
         if self._setup.aims and told.shape != (len(values), self._setup.aims):
             raise ValueError(f"aims: expected shape {(len(values), self._setup.aims)}, got {told.shape}")
         told[~(np.isfinite(told).all(axis=1) & np.isfinite(values))] = -np.inf
-        missed = np.zeros((len(values), 0)) if residuals is None else np.array(residuals, dtype=np.float64)
-        if missed.ndim != 2 or len(missed) != len(values):
-            raise ValueError(f"residuals: expected shape ({len(values)}, q), got {missed.shape}")
+        missed = Residuals(np.zeros((len(values), 0)), values) if residuals is None else residuals
+        if len(missed.vectors) != len(values) or missed.rest.shape != values.shape:
+            raise ValueError(
+                f"residuals: expected vectors ({len(values)}, q) and rest {values.shape}, got "
+                f"{missed.vectors.shape} and {missed.rest.shape}"
+            )
         self._aims, self._residuals = told, missed
         skipped = 0 if self.learns_from_mean else self.lead
         self._learn(self._asked[skipped:], values[skipped:])

@@ -107,11 +107,10 @@ def within(radius: float, curvature: Doubles, gradient: Doubles) -> Doubles:
 
 
 class GaussNewton(AroundMean):
-    """Tells of a mask: its residuals r (q,), and its fitness. Model: fitness = rest - |r|^2 / 2.
+    """Its model of fitness is rest - |r|^2 / 2, with residuals r (q,) and rest linear in the genes near the mean.
 
-    Residuals and rest are taken as linear in the genes near the mean. Where no residuals are told, this is a
-    trust-region search along the regressed gradient. In what follows genes are counted from the start and in
-    first standard deviations.
+    Where no residuals are told, rest is the whole fitness, and this a trust-region search along the gradient
+    of a regression. In what follows genes are counted from the start and in first standard deviations.
     """
 
     name: ClassVar[str] = "gauss-newton"
@@ -150,10 +149,9 @@ class GaussNewton(AroundMean):
 
     def _learn(self, genomes: Floats, fitness: Doubles) -> None:
         places = (genomes.astype(np.float64) - self._start) / self._unit
-        residuals = self._residuals
-        seen = np.isfinite(fitness) & np.isfinite(residuals).all(axis=1)
-        rest = fitness + np.square(residuals).sum(axis=1) / 2
-        answers = np.concatenate([residuals, rest[:, None]], axis=1)
+        assert self._residuals is not None  # tell has seen to it
+        answers = np.column_stack([self._residuals.vectors, self._residuals.rest])
+        seen = np.isfinite(fitness) & np.isfinite(answers).all(axis=1)
         if seen.any():
             # What cannot be scored misses as the others do, and is worth less than the least of them.
             answers[~seen] = answers[seen].mean(axis=0)

@@ -30,6 +30,7 @@ from coordinator.optimizers.base import (
     migrants_of,
 )
 from coordinator.optimizers.random_state import generator
+from services.recognition.fitness import Residuals
 from services.shape.symmetry import Symmetry
 
 FADING = 0.8  # what a generation leaves of noise's asymmetry
@@ -104,7 +105,7 @@ class Symmetric:
         genomes: Floats,
         fitness: ArrayLike,
         aims: ArrayLike | None = None,
-        residuals: ArrayLike | None = None,
+        residuals: Residuals | None = None,
     ) -> None:
         if self._asked is None:
             raise ValueError(f"tell: generation {self.generation} has not been asked for; call ask first")

@@ -152,24 +152,39 @@ def fitness(
     )
 
 
-# A distance D counts linearly; D^2 / (2 D0) falls as steeply near D0, here a little inside of the threshold.
+# A distance D counts linearly; D^2 / (2 D0) falls as steeply at D0, here a little inside of the threshold.
 _NEAR = 0.8
 
 
-def weighted_residuals(
-    objectives: Sequence[Objective], residuals: Mapping[int, Float]
-) -> NDArray[np.float64] | None:
-    """The residuals of all objectives, (n, q), so that fitness falls by about half the sum of their squares.
+@dataclass(frozen=True)
+class Residuals:
+    """Which way n genomes miss their targets, float64.
 
-    :param residuals: by the number of an objective, float32 (n, d) as :class:`worker.plan.Scores` has them.
-    :returns: None where there are none.
+    vectors: (n, q), all objectives' side by side, so that half the sum of their squares is about what fitness
+    loses by missing. rest: (n,), what fitness is made of besides.
     """
+
+    vectors: NDArray[np.float64]
+    rest: NDArray[np.float64]
+
+
+def weighted_residuals(
+    objectives: Sequence[Objective], result: Fitness, missed: Mapping[int, Float]
+) -> Residuals | None:
+    """Residuals in fitness's scale, None where there are none.
+
+    :param missed: by the number of an objective, float32 (n, d) as :class:`worker.plan.Scores` has them.
+    """
+    if not missed:
+        return None
     total = sum(o.weight for o in objectives)
+    rest = result.fitness.astype(np.float64)
     blocks = []
-    for k, missed in sorted(residuals.items()):
-        objective = objectives[k]
+    for k, vectors in sorted(missed.items()):
+        objective, share = objectives[k], objectives[k].weight / total
         measure, scale = objective.reading
         # Of unit vectors 1 - s = D^2 / 2, so that a similarity is a sum of squares as it is.
         steepness = 1.0 if measure == "similarity" else 1.0 / (_NEAR * objective.threshold)
-        blocks.append(np.sqrt(objective.weight / total / scale * steepness) * missed.astype(np.float64))
-    return np.concatenate(blocks, axis=1) if blocks else None
+        blocks.append(np.sqrt(share / scale * steepness) * vectors.astype(np.float64))
+        rest = rest - share * result.values[:, k]
+    return Residuals(np.concatenate(blocks, axis=1), rest)

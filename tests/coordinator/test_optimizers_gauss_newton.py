@@ -8,6 +8,7 @@ import pytest
 from coordinator.optimizers import make_optimizer
 from coordinator.optimizers.gauss_newton import GaussNewton, ridge, within
 from coordinator.optimizers.symmetric import Symmetric
+from services.recognition.fitness import Residuals
 from services.shape.symmetry import symmetry
 
 D, N, Q = 40, 16, 30
@@ -26,6 +27,10 @@ def problem(seed):
     return residuals
 
 
+def told_of(missed, rest=0.0):
+    return Residuals(missed, np.full(len(missed), rest))
+
+
 def searched(name, seed, generations, *, told):
     residuals = problem(seed)
     optimizer = make_optimizer(name, D, "neutral", N, np.random.SeedSequence(seed), sigma=0.2)
@@ -33,7 +38,7 @@ def searched(name, seed, generations, *, told):
         genomes = optimizer.ask()
         missed = residuals(genomes)
         fitness = 1 - np.square(missed).sum(axis=1) / 2
-        optimizer.tell(genomes, fitness, residuals=missed if told else None)
+        optimizer.tell(genomes, fitness, residuals=told_of(missed) if told else None)
     return float(np.square(residuals(optimizer.mean[None], 0.0)).sum())
 
 
@@ -101,9 +106,11 @@ def test_a_step_in_the_trust_region():
 def test_residuals_of_another_length_are_refused():
     optimizer = make_optimizer("gauss-newton", D, "neutral", N, np.random.SeedSequence(0))
     genomes = optimizer.ask()
-    with pytest.raises(ValueError, match=r"residuals: expected shape \(16, q\), got \(15, 3\)"):
-        optimizer.tell(genomes, np.zeros(N), residuals=np.zeros((15, 3)))
-    optimizer.tell(genomes, np.zeros(N), residuals=np.zeros((N, 3)))
+    with pytest.raises(
+        ValueError, match=r"residuals: expected vectors \(16, q\) and rest \(16,\), got \(15, 3\)"
+    ):
+        optimizer.tell(genomes, np.zeros(N), residuals=told_of(np.zeros((15, 3))))
+    optimizer.tell(genomes, np.zeros(N), residuals=told_of(np.zeros((N, 3))))
     assert isinstance(optimizer, GaussNewton)
 
 
@@ -116,7 +123,7 @@ def test_a_mask_without_a_score_spoils_nothing():
         fitness = -np.square(missed).sum(axis=1) / 2
         failed = [generation % N, 3]
         fitness[failed], missed[failed] = np.nan, np.nan
-        optimizer.tell(genomes, fitness, residuals=missed)
+        optimizer.tell(genomes, fitness, residuals=told_of(missed))
     after = float(np.square(residuals(optimizer.mean[None], 0.0)).sum())
     assert after < float(np.square(residuals(np.zeros((1, D)), 0.0)).sum()) / 2
 
@@ -134,7 +141,9 @@ def test_the_symmetric_search_hands_residuals_on():
         for _ in range(12):
             genomes = optimizer.ask()
             missed = genomes @ slopes - 1
-            optimizer.tell(genomes, -np.square(missed).sum(axis=1) / 2, residuals=missed if told else None)
+            optimizer.tell(
+                genomes, -np.square(missed).sum(axis=1) / 2, residuals=told_of(missed) if told else None
+            )
         return float(np.square(optimizer.mean @ slopes - 1).sum())
 
     assert reached(True) < reached(False) / 1.3

@@ -114,25 +114,30 @@ def test_half_the_squared_residuals_are_what_fitness_loses() -> None:
     embedding, reference = embedding / np.linalg.norm(embedding), reference / np.linalg.norm(reference)
     miss = (embedding - reference)[None].astype(np.float32)
 
-    def loss(objective: Objective, raw: float) -> float:
-        of_two = [objective, HOG]
-        scores = [array([raw]), array([0.0])]
-        return -float(fitness(of_two, scores, np.full(1, np.nan, np.float32), np.ones(1, bool)).fitness[0])
+    def judged(objective: Objective, raw: float, vector: np.ndarray) -> tuple[float, float]:
+        """What fitness is, and half of the squared residuals."""
+        pair, nobody = [objective, HOG], np.full(1, np.nan, np.float32)
+        result = fitness(pair, [array([raw]), array([0.7])], nobody, np.ones(1, bool))
+        found = weighted_residuals(pair, result, {0: vector})
+        assert found is not None
+        assert found.rest[0] == pytest.approx(0.7 / (objective.weight + 1), rel=1e-5)  # the detector's share
+        return float(result.fitness[0]), float(np.square(found.vectors).sum()) / 2
 
     # A similarity: exactly, but for what a perfect match is worth.
-    half = 0.5 * np.square(weighted_residuals([close, HOG], {0: miss})).sum()
-    assert half == pytest.approx(loss(close, embedding @ reference) - loss(close, 1.0), rel=1e-5)
+    best, _ = judged(close, 1.0, 0 * miss)
+    value, half = judged(close, float(embedding @ reference), miss)
+    assert half == pytest.approx(best - value, rel=1e-5)
     # A distance: as steep at 0.48, a little inside of the threshold.
-    steps = [0.48 * miss / np.linalg.norm(miss) * s for s in (0.99, 1.01)]
-    halves = [0.5 * np.square(weighted_residuals([FACE, HOG], {0: m})).sum() for m in steps]
-    losses = [loss(FACE, float(np.linalg.norm(m))) for m in steps]
-    assert halves[1] - halves[0] == pytest.approx(losses[1] - losses[0], rel=1e-4)
+    vectors = [0.48 * miss / np.linalg.norm(miss) * s for s in (0.99, 1.01)]
+    (near, half_near), (far, half_far) = (judged(FACE, float(np.linalg.norm(m)), m) for m in vectors)
+    assert half_far - half_near == pytest.approx(near - far, rel=1e-3)
 
 
 def test_residuals_of_several_objectives_stand_side_by_side() -> None:
-    two = weighted_residuals(
-        [FACE, HOG, FACE], {0: np.ones((3, 4), np.float32), 2: np.ones((3, 2), np.float32)}
-    )
-    assert two is not None
-    assert two.shape == (3, 6)
-    assert weighted_residuals([HOG], {}) is None
+    three, nobody = [FACE, HOG, FACE], np.full(3, np.nan, np.float32)
+    result = fitness(three, [array([0.5], [0.6], [0.7])] * 3, nobody, np.ones(3, bool))
+    missed = {0: np.ones((3, 4), np.float32), 2: np.ones((3, 2), np.float32)}
+    found = weighted_residuals(three, result, missed)
+    assert found is not None
+    assert found.vectors.shape == (3, 6)
+    assert weighted_residuals(three, result, {}) is None
