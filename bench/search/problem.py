@@ -78,7 +78,7 @@ class Problem:
         self.curve: list[Point] = []
         self.incumbent: tuple[float, Floats] | None = None
         self.favorite: Callable[[], ArrayLike] | None = None
-        self._scorer = Scorer(opened.plan, targets)
+        self._targets, self._scorer = targets, Scorer(opened.plan, targets)
         self._held_out_views = held_out_views
         self._calls = 0
         self._unranked: list[tuple[float, Floats]] = []
@@ -124,6 +124,8 @@ class Problem:
         """Raw scores of one batch, ``cost`` views charged. :raises BudgetSpent: as in :meth:`evaluate`."""
         if self.spent + cost > self.budget:
             raise BudgetSpent
+        if batch.plan != self._scorer.plan:  # a contender's own spec asks for more
+            self._scorer = Scorer(batch.plan, self._targets)
         start = time.perf_counter()
         scores = self._scorer.score(batch)
         self.scoring_s += time.perf_counter() - start

@@ -107,7 +107,7 @@ def within(radius: float, curvature: Doubles, gradient: Doubles) -> Doubles:
 
 
 class GaussNewton(AroundMean):
-    """Its model of fitness is rest - |r|^2 / 2, with residuals r (q,) and rest linear in the genes near the mean.
+    """Its model of fitness is rest - |r|^2 / 2, with residuals r (q,) and rest linear in the genes.
 
     Where no residuals are told, rest is the whole fitness, and this a trust-region search along the gradient
     of a regression. In what follows genes are counted from the start and in first standard deviations.
