@@ -29,7 +29,8 @@ from coordinator.optimizers.base import Doubles, Floats, Ints, Setup, State
 LENGTHS = (0.5, 1.0, 2.0)  # of the steps that are tried, in radii of the trust region
 # What becomes of the radius where the mean stays, or moves by a shorter, a whole or a longer step.
 _STAYS, _SHORTER, _WHOLE, _LONGER = 0.6, 0.8, 1.0, 1.4
-# The radius at first, at least and at most, in lengths of a usual draw (sigma times sqrt(d)).
+_WIDTH = 2 / 3  # of the draws, in the deviations of other searches: a linear model holds nearby only
+# The radius at first, at least and at most, in lengths of a usual draw.
 _FIRST, _LEAST, _MOST = 0.4, 0.15, 1.5
 _FADING = 0.95  # what a generation leaves of the weight of older masks
 _MEMORY = 48  # generations that are remembered
@@ -110,7 +111,8 @@ class GaussNewton(AroundMean):
     """Its model of fitness is rest - |r|^2 / 2, with residuals r (q,) and rest linear in the genes.
 
     Where no residuals are told, rest is the whole fitness, and this a trust-region search along the gradient
-    of a regression. In what follows genes are counted from the start and in first standard deviations.
+    of a regression. In what follows genes are counted from the start and in standard deviations
+    of the draws, which stay the same.
     """
 
     name: ClassVar[str] = "gauss-newton"
@@ -120,7 +122,7 @@ class GaussNewton(AroundMean):
     def __init__(self, setup: Setup, seed: np.random.SeedSequence) -> None:
         super().__init__(setup, seed)
         d = setup.dimension
-        self._start, self._unit = self._first_mean(), setup.deviations
+        self._start, self._unit = self._first_mean(), _WIDTH * setup.deviations
         self._usual = math.sqrt(d)
         self._radius = _FIRST * self._usual
         self._at = np.zeros(d)  # the mean
@@ -138,7 +140,7 @@ class GaussNewton(AroundMean):
 
     @property
     def radius(self) -> float:
-        """How long a whole step may be, in first standard deviations of a gene."""
+        """How long a whole step may be, in standard deviations of a draw's gene."""
         return self._radius
 
     def _propose(self, migrants: Floats) -> tuple[Doubles, Ints]:

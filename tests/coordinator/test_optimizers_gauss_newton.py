@@ -33,7 +33,7 @@ def told_of(missed, rest=0.0):
 
 def searched(name, seed, generations, *, told):
     residuals = problem(seed)
-    optimizer = make_optimizer(name, D, "neutral", N, np.random.SeedSequence(seed), sigma=0.2)
+    optimizer = make_optimizer(name, D, "neutral", N, np.random.SeedSequence(seed), sigma=0.3)
     for _ in range(generations):
         genomes = optimizer.ask()
         missed = residuals(genomes)
@@ -116,7 +116,7 @@ def test_residuals_of_another_length_are_refused():
 
 def test_a_mask_without_a_score_spoils_nothing():
     residuals = problem(5)
-    optimizer = make_optimizer("gauss-newton", D, "neutral", N, np.random.SeedSequence(5), sigma=0.2)
+    optimizer = make_optimizer("gauss-newton", D, "neutral", N, np.random.SeedSequence(5), sigma=0.3)
     for generation in range(15):
         genomes = optimizer.ask()
         missed = residuals(genomes)
@@ -135,7 +135,7 @@ def test_the_symmetric_search_hands_residuals_on():
 
     def reached(told):
         optimizer = make_optimizer(
-            *("gauss-newton", genes, "neutral", N, np.random.SeedSequence(3)), sigma=0.2, symmetry=both_sides
+            *("gauss-newton", genes, "neutral", N, np.random.SeedSequence(3)), sigma=0.3, symmetry=both_sides
         )
         assert isinstance(optimizer, Symmetric)
         for _ in range(12):
