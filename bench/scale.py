@@ -75,8 +75,13 @@ def _ms_a_view(masks: int, views: int, side_px: int, rounds: int) -> float:
 
 
 def searching(rounds: int) -> list[dict[str, Any]]:
-    """Milliseconds that asking and telling one generation of 16 takes, by optimizer and number of genes."""
+    """Milliseconds that asking and telling one generation of 16 takes, by optimizer and number of genes.
+
+    One that is told residuals gets 128, and is timed when it remembers all that it ever will.
+    """
     from coordinator.optimizers import OPTIMIZERS, make_optimizer
+    from coordinator.optimizers.gauss_newton import MEMORY
+    from services.recognition.fitness import Residuals
 
     rows = []
     for name in OPTIMIZERS:
@@ -84,12 +89,15 @@ def searching(rounds: int) -> list[dict[str, Any]]:
             continue
         for genes in GENES:
             optimizer = make_optimizer(name, genes, "noise", POPULATION, np.random.SeedSequence(1))
+            slopes = np.random.default_rng(1).normal(size=(genes, 128))
 
-            def generation(optimizer: Any = optimizer) -> None:
+            def generation(optimizer: Any = optimizer, slopes: Any = slopes) -> None:
                 asked = optimizer.ask()
-                optimizer.tell(asked, -np.square(asked).sum(axis=1))
+                residuals = Residuals(asked @ slopes, np.zeros(len(asked)))
+                optimizer.tell(asked, -np.square(asked).sum(axis=1), residuals=residuals)
 
-            generation()
+            for _ in range(MEMORY if name == "gauss-newton" else 1):
+                generation()
             seconds = [_seconds(generation) for _ in range(4 * rounds)]
             rows.append(
                 {"optimizer": name, "genes": genes, "ms": round(1000 * statistics.median(seconds), 3)}

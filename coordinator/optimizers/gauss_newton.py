@@ -33,7 +33,7 @@ _WIDTH = 2 / 3  # of the draws, in the deviations of other searches: a linear mo
 # The radius at first, at least and at most, in lengths of a usual draw.
 _FIRST, _LEAST, _MOST = 0.4, 0.15, 1.5
 _FADING = 0.95  # what a generation leaves of the weight of older masks
-_MEMORY = 48  # generations that are remembered
+MEMORY = 48  # generations that are remembered
 _FOLDS = 12  # the newest of them, that cross-validation leaves out in turn
 _NEWS = 0.6  # how much of the estimate at the mean comes from the newest views
 _LEADS = 0.5  # while the mean moves, draws lie around this share of the whole step: they look ahead
@@ -191,7 +191,7 @@ class GaussNewton(AroundMean):
         lengths = np.linalg.norm(steps, axis=1, keepdims=True)
         # A mask far away must not sway the whole regression.
         nearer = np.minimum(1.0, _FAR * self._usual / np.maximum(lengths, 1e-12))
-        kept = self._when > self._generation - _MEMORY
+        kept = self._when > self._generation - MEMORY
         self._steps = np.concatenate([self._steps[kept], nearer * steps])
         self._answers = np.concatenate([self._answers[kept], nearer * (answers - answers.mean(axis=0))])
         self._when = np.concatenate([self._when[kept], np.full(len(places), self._generation, np.int64)])
