@@ -86,6 +86,11 @@ def test_files_that_people_bring_score_like_any_other(
     assert (np.abs(alike) <= 1).all()
     part = Scorer(plan, {"t": target}).score(Batch(plan, genomes[1:2], 5, VIEWS)).raw
     np.testing.assert_array_equal(part[[0, 2]], np.stack([detected, alike])[:, 1:2])
+    # Residuals of a similarity are those of unit vectors: 1 - s is half of their square, in each view.
+    told = Scorer(replace(plan, residuals=True), {"t": target}).score(Batch(plan, genomes, 5, 1))
+    assert list(told.residuals) == [2]
+    half = np.square(told.residuals[2]).sum(axis=1) / 2
+    np.testing.assert_allclose(half, 1 - told.raw[2, :, 0], atol=1e-5)
     make.arcface(tmp_path / "face.onnx", size=64, side=128)
     with pytest.raises(BadInput, match=r"onnx:face\.onnx: this worker has sha256"):
         Scorer(plan, {"t": target})
