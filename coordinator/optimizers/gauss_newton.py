@@ -154,29 +154,28 @@ class GaussNewton(AroundMean):
         assert self._residuals is not None  # tell has seen to it
         answers = np.column_stack([self._residuals.vectors, self._residuals.rest])
         seen = np.isfinite(fitness) & np.isfinite(answers).all(axis=1)
-        if seen.any():
-            # What cannot be scored misses as the others do, and is worth less than the least of them.
-            answers[~seen] = answers[seen].mean(axis=0)
-            answers[~seen, -1] = answers[seen, -1].min() - answers[seen, -1].std()
-        if not len(self._steps):  # now it is known how many answers a mask has
-            self._answers, self._estimate = np.zeros((0, answers.shape[1])), np.zeros(answers.shape[1])
         if not seen.any():
             return
-        before = self._at.copy()
+        # What cannot be scored misses as the others do, and is worth less than the least of them.
+        answers[~seen] = answers[seen].mean(axis=0)
+        answers[~seen, -1] = answers[seen, -1].min() - answers[seen, -1].std()
+        before = self._at
         chosen = self._move(places, fitness, seen)
+        if not len(self._steps):  # now it is known how many answers a mask has
+            self._answers, self._estimate, before = answers[:0], answers[chosen], self._at
         self._remember(places, answers)
-        self._plan(before, answers[chosen] if seen[chosen] else None, moved=chosen > 0)
+        self._plan(self._at - before, answers[chosen], moved=chosen > 0)
 
     def _move(self, places: Doubles, fitness: Doubles, seen: NDArray[np.bool_]) -> int:
         """To the best of the mean, probes and migrants; of all, where the mean cannot be scored. Its row."""
         migrants = int((self.last_migrants >= 0).sum())
         n, probes = len(places), len(self._probes)
-        rows = [0, *range(1, 1 + probes), *range(max(n - migrants, 1 + probes), n)]
+        rows = [0, *range(1, 1 + probes), *range(n - migrants, n)]
         if self._generation == 0:
-            rows += [r for r in range(self.first_rows.start, self.first_rows.stop) if r not in rows]
+            rows += range(n)[self.first_rows]
         if not seen[0]:  # nothing speaks for staying
             rows = list(range(n))
-        chosen = max((r for r in rows if seen[r]), key=lambda r: (fitness[r], -r), default=0)
+        chosen: int = max((r for r in rows if seen[r]), key=lambda r: (fitness[r], -r))
         if chosen and chosen <= probes:
             length = LENGTHS[-probes:][chosen - 1]
             factor = _SHORTER if length < 1 else _LONGER if length > 1 else _WHOLE
@@ -196,22 +195,21 @@ class GaussNewton(AroundMean):
         self._answers = np.concatenate([self._answers[kept], nearer * (answers - answers.mean(axis=0))])
         self._when = np.concatenate([self._when[kept], np.full(len(places), self._generation, np.int64)])
 
-    def _plan(self, before: Doubles, observed: Doubles | None, *, moved: bool) -> None:
-        """The next steps, from all that is remembered."""
+    def _plan(self, step: Doubles, observed: Doubles, *, moved: bool) -> None:
+        """The next steps, from all that is remembered. step: (d,) what the mean has just moved by.
+
+        observed: (q + 1,) the answers where it is now, under the generation's views.
+        """
         weights = _FADING ** (self._generation - self._when).astype(np.float64)
         near = ridge(self._steps, self._answers[:, :-1], weights, self._when)
         other = ridge(self._steps, self._answers[:, -1:], weights, self._when)
         slopes = np.concatenate([near.slopes, other.slopes], axis=1)
-        expected = self._estimate + (self._at - before) @ slopes
-        if observed is not None:
-            news = _NEWS if self._generation else 1.0
-            expected = (1 - news) * expected + news * observed
-        self._estimate = expected
+        self._estimate = (1 - _NEWS) * (self._estimate + step @ slopes) + _NEWS * observed
         curvature = near.slopes @ near.slopes.T + near.variance + _HOMEWARD * np.diag(self._unit**2)
-        gradient = other.slopes[:, 0] - near.slopes @ expected[:-1]
+        gradient = other.slopes[:, 0] - near.slopes @ self._estimate[:-1]
         gradient = gradient - _HOMEWARD * self._unit**2 * self._at
         count = min(len(LENGTHS), 1 + (self.population_size - 1) // 5)
-        self._ahead = _LEADS * within(self._radius, curvature, gradient) if moved else np.zeros_like(before)
+        self._ahead = within(self._radius, curvature, gradient) * (_LEADS if moved else 0.0)
         self._probes = np.stack(
             [within(length * self._radius, curvature, gradient) for length in LENGTHS[-count:]]
         )
