@@ -32,10 +32,10 @@ _STAYS, _SHORTER, _WHOLE, _LONGER = 0.6, 0.8, 1.0, 1.4
 _WIDTH = 2 / 3  # of the draws, in the deviations of other searches: a linear model holds nearby only
 # The radius at first, at least and at most, in lengths of a usual draw.
 _FIRST, _LEAST, _MOST = 0.4, 0.15, 1.5
-_FADING = 0.95  # what a generation leaves of the weight of older masks
-MEMORY = 48  # generations that are remembered
+_FADING = 0.975  # what a generation leaves of the weight of older masks
+MEMORY = 80  # generations that are remembered
 _FOLDS = 12  # the newest of them, that cross-validation leaves out in turn
-_NEWS = 0.6  # how much of the estimate at the mean comes from the newest views
+_NEWS = 0.3  # how much of the estimate at the mean comes from the newest views
 _LEADS = 0.5  # while the mean moves, draws lie around this share of the whole step: they look ahead
 _FAR = 2.0  # lengths of a usual draw, beyond which a mask (a migrant, a parent) counts as if it were nearer
 _HOMEWARD = 0.005  # fitness that the squared step from the start costs, halved: it undoes idle drift
