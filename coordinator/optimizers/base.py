@@ -44,9 +44,9 @@ class Optimizer(Protocol):
     def mean(self) -> Doubles | None:
         """(d,) the mean of the distribution that genomes are drawn from, or None where there is none.
 
-        Then it is the first genome of every generation itself, and nothing is learned from it. What the best
-        draws have in common is mostly a better mask than the luckiest of them; pycma, too, calls its mean
-        (`xfavorite`) the best estimate.
+        Then it is the first genome of every generation itself, and only `gauss-newton` learns from it. What
+        the best draws have in common is mostly a better mask than the luckiest of them; pycma, too, calls its
+        mean (`xfavorite`) the best estimate.
         """
 
     @property
@@ -219,7 +219,7 @@ class AskTell(abc.ABC):
         self._generation = 0
         self._asked: Floats | None = None
         self._aims: Doubles = np.zeros((setup.population_size, setup.aims))  # of the generation last told
-        self._residuals: Residuals | None = None  # likewise
+        self._residuals = Residuals(np.zeros((setup.population_size, 0)), np.zeros(setup.population_size))
         self._waiting: Floats = np.empty((0, setup.dimension), np.float32)
         self._last_parents = frozen(np.full((setup.population_size, 2), -1, np.int64))
         self._last_migrants = frozen(np.full(setup.population_size, -1, np.int64))
@@ -356,13 +356,11 @@ class AskTell(abc.ABC):
             )
         for name, array in mine.items():
             # Migrants in waiting differ in number; a name's length is part of its dtype.
-            fits = (
-                state[name].shape[1:] == array.shape[1:]
-                if name == "waiting"
-                else state[name].ndim == array.ndim
-                if name in self.varying
-                else state[name].shape == array.shape
-            )
+            fits = state[name].shape == array.shape
+            if name == "waiting":
+                fits = state[name].shape[1:] == array.shape[1:]
+            elif name in self.varying:
+                fits = state[name].ndim == array.ndim
             if not fits or state[name].dtype.kind != array.dtype.kind:
                 raise ValueError(
                     f"state: {name} has shape {state[name].shape} and dtype {state[name].dtype}, "

@@ -16,7 +16,7 @@ beside the mean itself, under the same views, of which the best becomes the mean
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -51,60 +51,76 @@ class Ridge:
     variance: Doubles
 
 
-def ridge(steps: Doubles, answers: Doubles, weights: Doubles, folds: Ints) -> Ridge:
-    """Linear regression of ``answers`` (n, q) on ``steps`` (n, d), both centered, shrunk toward 0.
+class Regression:
+    """Linear regressions on the same ``steps`` (n, d), shrunk toward 0.
 
-    The shrinkage is the one that best foretells each of the last folds from all the others. weights: (n,),
-    larger than 0. folds: (n,) numbers; rows of one fold were centered together, so that they give each other
-    away and are left out together.
+    weights: (n,), larger than 0. folds: (n,) numbers; rows of one fold were centered together, so that they
+    give each other away and are left out together.
     """
-    root = np.sqrt(weights)[:, None]
-    x, y = steps * root, answers * root
-    eigenvalues, vectors = np.linalg.eigh(x.T @ x)
-    eigenvalues = np.maximum(eigenvalues, 0.0)
-    unit = max(float(eigenvalues.sum()) / min(x.shape), 1e-12)
-    rotated, product = x @ vectors, vectors.T @ (x.T @ y)
-    last = [np.flatnonzero(folds == fold) for fold in np.unique(folds)[-_FOLDS:]]
-    best_error, shrinkage = np.inf, _UNTESTED * unit
-    if len(last) > 1:
-        for candidate in _SHRINKAGES * unit:
-            inverse = 1.0 / (eigenvalues + candidate)
-            error = 0.0
-            for rows in last:
-                # The fold's residuals when it is left out: (I - H)^-1 of its own, H its hat matrix.
-                weighed = rotated[rows] * inverse
-                missed = y[rows] - weighed @ product
-                left_out = np.linalg.solve(np.eye(len(rows)) - weighed @ rotated[rows].T, missed)
-                error += float(np.square(left_out).sum())
-            if error < best_error:
-                best_error, shrinkage = error, float(candidate)
-    inverse = 1.0 / (eigenvalues + shrinkage)
-    slopes = vectors @ (inverse[:, None] * product)
-    free = len(x) - float((eigenvalues * inverse).sum())
-    noise = float(np.square(y - x @ slopes).sum()) / max(free, 1.0)
-    return Ridge(slopes, noise * (vectors * inverse) @ vectors.T)
+
+    def __init__(self, steps: Doubles, weights: Doubles, folds: Ints) -> None:
+        self._root = np.sqrt(weights)[:, None]
+        self._x = steps * self._root
+        eigenvalues, self._vectors = np.linalg.eigh(self._x.T @ self._x)
+        self._eigenvalues: Doubles = np.maximum(eigenvalues, 0.0)
+        self._unit: float = max(float(self._eigenvalues.sum()) / min(self._x.shape), 1e-12)
+        self._rotated = self._x @ self._vectors
+        self._last = [np.flatnonzero(folds == fold) for fold in np.unique(folds)[-_FOLDS:]]
+
+    def fit(self, answers: Doubles) -> Ridge:
+        """The regression of ``answers`` (n, q), centered as the steps are.
+
+        Its shrinkage is the one that best foretells each of the last folds from all the others.
+        """
+        y = answers * self._root
+        product = self._vectors.T @ (self._x.T @ y)
+        inverse = 1.0 / (self._eigenvalues + self._shrinkage(y, product))
+        slopes = self._vectors @ (inverse[:, None] * product)
+        free = len(self._x) - float((self._eigenvalues * inverse).sum())
+        noise = float(np.square(y - self._x @ slopes).sum()) / max(free, 1.0)
+        return Ridge(slopes, noise * (self._vectors * inverse) @ self._vectors.T)
+
+    def _shrinkage(self, y: Doubles, product: Doubles) -> float:
+        if len(self._last) < 2:
+            return _UNTESTED * self._unit
+        candidates: list[float] = (_SHRINKAGES * self._unit).tolist()
+        return min(candidates, key=lambda candidate: self._error(candidate, y, product))
+
+    def _error(self, shrinkage: float, y: Doubles, product: Doubles) -> float:
+        """Squared residuals of the last folds, each left out: (I - H)^-1 of its own, H its hat matrix."""
+        inverse, error = 1.0 / (self._eigenvalues + shrinkage), 0.0
+        for rows in self._last:
+            weighed = self._rotated[rows] * inverse
+            missed = y[rows] - weighed @ product
+            left_out = np.linalg.solve(np.eye(len(rows)) - weighed @ self._rotated[rows].T, missed)
+            error += float(np.square(left_out).sum())
+        return error
 
 
-def within(radius: float, curvature: Doubles, gradient: Doubles) -> Doubles:
-    """The step (d,) of at most that length where gradient . s - s . curvature s / 2 is largest.
+def within(radii: Sequence[float], curvature: Doubles, gradient: Doubles) -> Doubles:
+    """For each radius the step, rows (k, d), of at most that length where g . s - s . C s / 2 is largest.
 
     More and Sorensen, "Computing a Trust Region Step", SIAM J. Sci. Stat. Comput. 4, 1983, by bisection;
-    curvature: (d, d), positive semidefinite.
+    curvature C: (d, d), positive semidefinite. gradient g: (d,).
     """
     eigenvalues, vectors = np.linalg.eigh(curvature)
     eigenvalues = np.maximum(eigenvalues, 0.0)
     along = vectors.T @ gradient
-    low, high = 1e-9, 1e-9 + float(np.linalg.norm(along)) / radius
-    if float(np.linalg.norm(along / (eigenvalues + low))) <= radius:
-        high = low
-    for _ in range(60):
-        middle = math.sqrt(low * high)
-        if float(np.linalg.norm(along / (eigenvalues + middle))) > radius:
-            low = middle
-        else:
-            high = middle
-    step: Doubles = vectors @ (along / (eigenvalues + high))
-    return step
+
+    def step(radius: float) -> Doubles:
+        low, high = 1e-9, 1e-9 + float(np.linalg.norm(along)) / radius
+        if float(np.linalg.norm(along / (eigenvalues + low))) <= radius:
+            high = low
+        for _ in range(60):
+            middle = math.sqrt(low * high)
+            if float(np.linalg.norm(along / (eigenvalues + middle))) > radius:
+                low = middle
+            else:
+                high = middle
+        found: Doubles = vectors @ (along / (eigenvalues + high))
+        return found
+
+    return np.stack([step(radius) for radius in radii])
 
 
 class GaussNewton(AroundMean):
@@ -138,11 +154,6 @@ class GaussNewton(AroundMean):
         """(d,) the mask that the search stands at."""
         return self._start + self._unit * self._at
 
-    @property
-    def radius(self) -> float:
-        """How long a whole step may be, in standard deviations of a draw's gene."""
-        return self._radius
-
     def _propose(self, migrants: Floats) -> tuple[Doubles, Ints]:
         units = self._at + self._ahead + self._rng.standard_normal((self.population_size, self.dimension))
         units[1 : 1 + len(self._probes)] = self._at + self._probes
@@ -151,7 +162,6 @@ class GaussNewton(AroundMean):
 
     def _learn(self, genomes: Floats, fitness: Doubles) -> None:
         places = (genomes.astype(np.float64) - self._start) / self._unit
-        assert self._residuals is not None  # tell has seen to it
         answers = np.column_stack([self._residuals.vectors, self._residuals.rest])
         seen = np.isfinite(fitness) & np.isfinite(answers).all(axis=1)
         if not seen.any():
@@ -201,18 +211,17 @@ class GaussNewton(AroundMean):
         observed: (q + 1,) the answers where it is now, under the generation's views.
         """
         weights = _FADING ** (self._generation - self._when).astype(np.float64)
-        near = ridge(self._steps, self._answers[:, :-1], weights, self._when)
-        other = ridge(self._steps, self._answers[:, -1:], weights, self._when)
+        regression = Regression(self._steps, weights, self._when)
+        near, other = regression.fit(self._answers[:, :-1]), regression.fit(self._answers[:, -1:])
         slopes = np.concatenate([near.slopes, other.slopes], axis=1)
         self._estimate = (1 - _NEWS) * (self._estimate + step @ slopes) + _NEWS * observed
         curvature = near.slopes @ near.slopes.T + near.variance + _HOMEWARD * np.diag(self._unit**2)
         gradient = other.slopes[:, 0] - near.slopes @ self._estimate[:-1]
         gradient = gradient - _HOMEWARD * self._unit**2 * self._at
         count = min(len(LENGTHS), 1 + (self.population_size - 1) // 5)
-        self._ahead = within(self._radius, curvature, gradient) * (_LEADS if moved else 0.0)
-        self._probes = np.stack(
-            [within(length * self._radius, curvature, gradient) for length in LENGTHS[-count:]]
-        )
+        radii = self._radius * np.array([1.0, *LENGTHS[-count:]])
+        whole, *probes = within(radii.tolist(), curvature, gradient)
+        self._ahead, self._probes = whole * (_LEADS if moved else 0.0), np.stack(probes)
 
     def _own_state(self) -> State:
         return {
