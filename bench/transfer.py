@@ -1,11 +1,12 @@
 """``python -m bench.transfer``: do masks convince machines that took no part, and what helps?
 
-Every noise seed and every portrait is evolved in several ways, with the same spec, seed and number of views:
-in shape alone, and in shape and color; from noise also with each gene on its own for left and right alike.
-Critics see the elites of all under the same held-out views. What counts is the difference, a later way less
-the first, of each start's runs: its mean over the starts and Student's 95% interval.
+Every noise seed and every portrait is evolved in several ways, with the same spec, seed and number of views,
+the first of them as masks were evolved before. Critics see the elites of all under the same held-out views.
+What counts is the difference, a later way less the first, of each start's runs: its mean over the starts and
+Student's 95% interval.
 
-Recognizers of ONNX files are critics of the portraits, where DATAMASK_MODELS has the files:
+Recognizers of ONNX files are critics of the portraits, where DATAMASK_MODELS has the files. With --partner
+masks are evolved for two recognizers at once, too, and the partner is no critic of those:
 
     DATAMASK_MODELS=models python -m bench.transfer --recognizer onnx:face.onnx --page docs/color.md
 
@@ -19,12 +20,15 @@ import json
 import math
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tomli_w
 from rich.console import Console
 
 from bench.evidence import QUICK, ROOT, SEEDS, evolve, portraits, whose
@@ -32,7 +36,7 @@ from bench.marks import write_between
 from bench.outcome import circumstances, write
 from services.recognition.calibration import file_name
 
-FORMAT = 2
+FORMAT = 3
 OUT = Path(__file__).parent / "results" / "transfer.json"
 STORE = ROOT / "runs" / "evidence"  # shares its runs in shape alone with bench.evidence
 FIRST_MARK, LAST_MARK = "<!-- transfer -->", "<!-- end of transfer -->"
@@ -45,15 +49,17 @@ console = Console(stderr=True)
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to evolve. sets: what it changes in the spec."""
+    """One way to evolve. sets: what it changes in the spec. partner: whether for a second recognizer, too."""
 
     name: str
     title: str
     sets: tuple[str, ...] = ()
+    partner: bool = False
 
 
 SHAPE = "shape"  # the arm whose runs have no arm in their names: bench.evidence has the same ones
 IN_COLOR = ("mask.color=true",)
+AS_BEFORE = ('search.optimizers=["sep-cma"]', "search.symmetric=false", "migration.every=10")
 # The first is what the others are compared with.
 ARMS = {
     "archetype": (
@@ -61,7 +67,12 @@ ARMS = {
         Arm(SHAPE, "shape, left and right alike"),
         Arm("color", "the same in color", IN_COLOR),
     ),
-    "portrait": (Arm(SHAPE, "shape alone"), Arm("color", "shape and color", IN_COLOR)),
+    "portrait": (
+        Arm("before", "before: sep-CMA, all genes of shape", AS_BEFORE),
+        Arm(SHAPE, "shape"),
+        Arm("color", "shape and color", IN_COLOR),
+        Arm("two", "shape and color, for two recognizers", IN_COLOR, partner=True),
+    ),
 }
 
 
@@ -74,28 +85,62 @@ class Start:
     photo: str | None = None
 
 
-def grown(task: str, names: Sequence[str], jobs: int) -> list[Start]:
-    """Evolve what is missing. names: seeds, or portraits."""
-    from concurrent.futures import ThreadPoolExecutor
+@dataclass(frozen=True)
+class Settings:
+    """What all runs have in common. partner: the second recognizer, if any. sets: changes to every spec.
 
+    licence: what is known of the files' licences, which specs must say. note: what the runs' names end with.
+    """
+
+    partner: str | None = None
+    sets: tuple[str, ...] = ()
+    licence: str = "not known"
+    note: str = ""
+
+    def arms(self, task: str) -> tuple[Arm, ...]:
+        """The ways to evolve; without a partner those for one recognizer alone."""
+        return tuple(arm for arm in ARMS[task] if self.partner is not None or not arm.partner)
+
+
+def grown(task: str, names: Sequence[str], jobs: int, settings: Settings) -> list[Start]:
+    """Evolve what is missing. names: seeds, or portraits."""
     photos = portraits() if task == "portrait" else {}
     starts, work = [], []
     for name in names:
         runs = {
-            arm.name: f"{task}-{name}" + ("" if arm.name == SHAPE else f"-{arm.name}") for arm in ARMS[task]
+            arm.name: f"{task}-{name}" + ("" if arm.name == SHAPE else f"-{arm.name}") + settings.note
+            for arm in settings.arms(task)
         }
         starts.append(Start(f"{task} {name}", runs, photos.get(name)))
-        more = ["--seed", name] if task == "archetype" else []
-        if task == "portrait":
-            more = whose(name, photos[name])
-        work += [(task, runs[arm.name], arm.sets, more) for arm in ARMS[task]]
+        more = ["--seed", name] if task == "archetype" else whose(name, photos[name])
+        for arm in settings.arms(task):
+            spec = for_two(settings) if arm.partner else f"{task}.toml"
+            work.append((spec, runs[arm.name], [*QUICK, *settings.sets, *arm.sets], more))
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(lambda w: evolve(f"{w[0]}.toml", w[1], STORE, [*QUICK, *w[2]], w[3]), work))
+        list(pool.map(lambda w: evolve(w[0], w[1], STORE, w[2], w[3]), work))
     return starts
 
 
-def calibrated(recognizer: str) -> bytes:
-    """A critic's calibration on rendered heads, made once."""
+def for_two(settings: Settings) -> str:
+    """A spec like the portrait's for two recognizers, of equal weight, each at its own threshold at FAR."""
+    partner = settings.partner
+    assert partner is not None
+    table = tomllib.loads((ROOT / "examples" / "portrait.toml").read_text())
+    first = next(o for o in table["objective"] if o["kind"] == "identity")
+    first["far"] = FAR
+    file = calibrated(partner)
+    table["objective"].append({**first, "model": partner, "calibration": str(file)})
+    table["models"] = {
+        partner: {"licence": settings.licence, "training_data": "not known", "research_only": False}
+    }
+    path = STORE.parent / "transfer" / f"portrait-{file_name(partner)}.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(tomli_w.dumps(table))
+    return str(path)
+
+
+def calibrated(recognizer: str) -> Path:
+    """A recognizer's calibration on rendered heads, made once."""
     folder = ROOT / "runs" / "transfer" / "calibration"
     path = folder / f"{file_name(recognizer)}.json"
     if not path.exists():
@@ -110,11 +155,11 @@ def calibrated(recognizer: str) -> bytes:
             str(folder),
         ]
         subprocess.run([sys.executable, "-m", "coordinator.cli", *words], cwd=ROOT, check=True)
-    return path.read_bytes()
+    return path
 
 
 def judged(start: Start, arm: str, critics: Sequence[str], views: int) -> dict[str, float]:
-    """What critics make of a run's elites, means over them: name of a figure -> figure."""
+    """What critics that took no part make of a run's elites, means over them: name of a figure -> figure."""
     from coordinator.record import Record
     from coordinator.run import photo_path
     from coordinator.verification import claim_of, open_verified
@@ -124,11 +169,13 @@ def judged(start: Start, arm: str, critics: Sequence[str], views: int) -> dict[s
 
     record = Record(open_store(STORE).sub(start.runs[arm]))
     photographed = start.photo is not None
+    run = open_verified(record)
+    critics = [name for name in critics if name not in {o.model for o in run.spec.objective}]
     for name in critics:
         if model_info(name).kind == "recognize":
-            record.store.put(f"calibration/{file_name(name)}.json", calibrated(name))
+            record.store.put(f"calibration/{file_name(name)}.json", calibrated(name).read_bytes())
     targets = [photo_path(start.photo)] if start.photo is not None and len(critics) > 1 else []
-    claim = claim_of(open_verified(record), critics, targets=targets)
+    claim = claim_of(run, critics, targets=targets)
     rows = [r for r in verify(record.store, claim, views, 0)["rows"] if r["kind"] == "elite"]
     found: dict[str, list[float]] = {}
     for row in rows:
@@ -175,7 +222,9 @@ def compared(
 
 def row_of(figure: str, starts: Mapping[str, Mapping[str, float]], arms: Sequence[Arm]) -> dict[str, Any]:
     """One figure's row, of its value by start and arm."""
-    values = {arm.name: [by_arm[arm.name] for by_arm in starts.values()] for arm in arms}
+    # A critic has no say of masks that were evolved for it.
+    judged = [arm.name for arm in arms if all(arm.name in by_arm for by_arm in starts.values())]
+    values = {name: [by_arm[name] for by_arm in starts.values()] for name in judged}
     first, *later = values
     return {
         "figure": figure,
@@ -189,7 +238,7 @@ def page(result: Mapping[str, Any]) -> str:
     """The tables as Markdown."""
     lines = []
     for task, rows in result["tasks"].items():
-        titles = {arm.name: arm.title for arm in ARMS[task]}
+        titles = {arm.name: arm.title for arm in ARMS[task] if any(arm.name in row["means"] for row in rows)}
         starts = len(rows[0]["starts"]) if rows else 0
         first, *later = titles
         lines += [
@@ -202,6 +251,9 @@ def page(result: Mapping[str, Any]) -> str:
         for row in rows:
             cells = [f"{row['means'][first]:.2f}"]
             for name in later:
+                if name not in row["means"]:
+                    cells.append("took part")
+                    continue
                 d = row["differences"][name]
                 apart = f"{d['mean']:+.2f}, {d['low']:+.2f} to {d['high']:+.2f}"
                 cells.append(f"{row['means'][name]:.2f} ({apart})")
@@ -219,26 +271,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", nargs="+", default=[str(s) for s in SEEDS], help="noise seeds")
     parser.add_argument("--portraits", nargs="+", help="names of bench.evidence (default: all)")
     parser.add_argument("--recognizer", action="append", default=[], help="a critic of the portraits")
+    parser.add_argument("--partner", help="a recognizer to evolve portraits for besides dlib's")
+    parser.add_argument("--licence", default="not known", help="of the recognizers' files, for the specs")
+    parser.add_argument("--generations", type=int, help="shorter runs than the examples'")
     parser.add_argument("--views", type=int, default=60, help="held-out views (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="runs at once (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--page", type=Path, help="write the tables between the marks of this page")
     options = parser.parse_args(argv)
     facts = circumstances()
+    shorter = options.generations
+    settings = Settings(
+        partner=options.partner,
+        sets=() if shorter is None else (f"search.generations={shorter}",),
+        licence=options.licence,
+        note="" if shorter is None else f"-{shorter}",
+    )
     tasks = {}
     for task in options.tasks:
         names = options.seeds if task == "archetype" else options.portraits or list(portraits())
         critics = ["viola-jones", *(options.recognizer if task == "portrait" else [])]
-        starts = grown(task, names, options.jobs)
-        tasks[task] = compared(starts, ARMS[task], critics, options.views)
-    settings = {"views": options.views, "far": FAR, "recognizers": options.recognizer}
-    result = {"format": FORMAT, "machine": facts, "settings": settings, "tasks": tasks}
+        starts = grown(task, names, options.jobs, settings)
+        tasks[task] = compared(starts, settings.arms(task), critics, options.views)
+    told = {
+        "views": options.views,
+        "far": FAR,
+        "recognizers": options.recognizer,
+        "partner": options.partner,
+        "generations": options.generations,
+    }
+    result = {"format": FORMAT, "machine": facts, "settings": told, "tasks": tasks}
     write(result, options.out)
     text = page(result)
     if options.page is not None:
         write_between(options.page, FIRST_MARK, LAST_MARK, text)
     print(text)
-    console.print(json.dumps(settings), highlight=False)
+    console.print(json.dumps(told), highlight=False)
     return 0
 
 

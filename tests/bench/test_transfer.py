@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -21,12 +24,44 @@ def test_a_difference_is_of_pairs_with_students_interval() -> None:
 
 def test_the_page_shows_every_arm_and_how_it_differs_from_the_first() -> None:
     arms = transfer.ARMS["portrait"]
-    starts = {"portrait a": {"shape": 0.8, "color": 0.9}, "portrait b": {"shape": 0.7, "color": 0.82}}
+    starts = {
+        "portrait a": {"before": 0.8, "shape": 0.8, "color": 0.9},
+        "portrait b": {"before": 0.7, "shape": 0.8, "color": 0.82},
+    }
     row = transfer.row_of("viola-jones: sees a face", starts, arms)
     text = transfer.page({"tasks": {"portrait": [row]}, "settings": {"views": 60}})
-    assert "| critic | shape alone | shape and color |" in text
-    assert "| viola-jones: sees a face | 0.75 | 0.86 (+0.11, -0.02 to +0.24) |" in text
+    assert "| critic | before: sep-CMA, all genes of shape | shape | shape and color |" in text
+    assert "| viola-jones: sees a face | 0.75 | 0.80 (+0.05, -0.59 to +0.69) | 0.86 (+0.11, -0.02 to" in text
     assert "2 starts, 60 held-out views" in text
+
+
+def test_a_recognizer_has_no_say_of_masks_that_were_evolved_for_it() -> None:
+    both = dict.fromkeys(("before", "shape", "color", "two"), 0.2)
+    alone = {name: value for name, value in both.items() if name != "two"}
+    arms = transfer.ARMS["portrait"]
+    rows = [
+        transfer.row_of("partner: median similarity", {"a": alone, "b": alone}, arms),
+        transfer.row_of("other: median similarity", {"a": both, "b": both}, arms),
+    ]
+    text = transfer.page({"tasks": {"portrait": rows}, "settings": {"views": 60}})
+    first, second = (line for line in text.splitlines() if "median similarity" in line)
+    assert first.endswith("| took part |")
+    assert second.endswith("| 0.20 (+0.00, +0.00 to +0.00) |")
+    assert [arm.name for arm in transfer.Settings().arms("portrait")] == ["before", "shape", "color"]
+
+
+def test_the_spec_for_two_asks_both_at_the_same_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calibration = tmp_path / "partner.json"
+    monkeypatch.setattr(transfer, "STORE", tmp_path / "runs")
+    monkeypatch.setattr(transfer, "calibrated", lambda _: calibration)
+    path = transfer.for_two(transfer.Settings(partner="onnx:partner.onnx", licence="MIT"))
+    table = tomllib.loads(Path(path).read_text())
+    dlib, partner = (o for o in table["objective"] if o["kind"] == "identity")
+    assert (dlib["model"], partner["model"]) == ("dlib-resnet", "onnx:partner.onnx")
+    assert dlib["far"] == partner["far"] == transfer.FAR
+    assert dlib["weight"] == partner["weight"]
+    assert partner["calibration"] == str(calibration)
+    assert table["models"]["onnx:partner.onnx"]["licence"] == "MIT"
 
 
 def test_what_a_large_run_costs_follows_from_the_figures() -> None:
