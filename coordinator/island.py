@@ -131,6 +131,9 @@ class Island:
     other random numbers, as restarts of CMA-ES do (Auger and Hansen, "A Restart CMA Evolution Strategy With
     Increasing Population Size", CEC 2005), but its population stays as large as it is, for batches' sake.
     For as many epochs it takes no migrants: a neighbor's best would soon have it where it came from.
+
+    Where the spec says with how many views to begin, there are more of them as masks come to be accepted: far
+    from a face any view tells which mask is the better one, near it most views are alike.
     """
 
     index: int
@@ -148,6 +151,7 @@ class Island:
     _best: float = -np.inf  # fitness on the ranking views, since the last start
     _idle: int = 0  # epochs since it rose
     _alone: int = 0  # epochs yet without migrants
+    _accepted: float = 0.0  # share of the ranking views in which the last epoch's best mask pleased everybody
     _ids: list[str] = field(default_factory=list)
     _migrant_ids: tuple[str, ...] = ()
 
@@ -206,6 +210,7 @@ class Island:
     def _restart(self) -> None:
         self._born, self.restarts = self.generation, self.restarts + 1
         self._best, self._idle, self._alone = -np.inf, 0, self.spec.search.patience
+        self._accepted = 0.0
         self._ids, self._migrant_ids = [], ()
         self.optimizer = self._optimizer(restart_seed(self.spec.seed, self.index, self.restarts))
 
@@ -222,7 +227,8 @@ class Island:
         genomes = self.optimizer.ask()
         parents = self._parents(number)
         label = f"island {self.index}, generation {number}"
-        scores = yield NeedScores(genomes, view_seed(self.spec.seed, number), self.spec.views.count, label)
+        views = self.spec.views.at(self._accepted)
+        scores = yield NeedScores(genomes, view_seed(self.spec.seed, number), views, label)
         result = self._judged(genomes, scores)
         residuals = weighted_residuals(self.objectives, result, scores.residuals)
         self.optimizer.tell(genomes, result.fitness, self._aims(genomes, result), residuals)
@@ -280,6 +286,7 @@ class Island:
         best = self._with_mean(best, pool)
         best += [entry for entry in self._pinned(pool) if entry[1] not in {name for _, name, *_ in best}]
         if not best:
+            self._accepted = 0.0
             self.emigrants[self.epoch], self.ranked[self.epoch] = Emigrants.none(self.dimension), []
             return
         genomes = np.stack([entry[3] for entry in best])
@@ -288,6 +295,7 @@ class Island:
             genomes, ranking_seed(self.spec.seed), self.spec.elites.ranking_views, label
         )
         result = self._judged(genomes, scores)
+        self._accepted = float((result.margins[int(np.argmax(result.fitness))] >= 0).all(axis=0).mean())
         rng = migration_rng(self.spec.seed, self.index, self.epoch)
         migration = self.spec.migration
         ranked = Emigrants(tuple(entry[1] for entry in best), genomes, result.fitness)
@@ -327,10 +335,12 @@ class Island:
 
     def state(self) -> bytes:
         """Checkpoint bytes of the island just after a migration."""
-        meta = {"epoch": self.epoch, "ids": self._ids, "migrants": list(self._migrant_ids)}
+        meta: dict[str, Any] = {"epoch": self.epoch, "ids": self._ids, "migrants": list(self._migrant_ids)}
         if self.spec.search.patience:
             best = self._best if np.isfinite(self._best) else None
             meta["start"] = [self.restarts, self._born, best, self._idle, self._alone]
+        if self.spec.views.first is not None:
+            meta["accepted"] = self._accepted
         return encode({f"optimizer.{k}": v for k, v in self.optimizer.state().items()}, meta)
 
     def restore(self, data: bytes, where: str) -> None:
@@ -340,6 +350,7 @@ class Island:
         self.epoch = int(meta["epoch"]) + 1
         self._ids = list(meta["ids"])
         self._migrant_ids = tuple(meta["migrants"])
+        self._accepted = float(meta.get("accepted", 0.0))
         if "start" in meta:
             self.restarts, self._born, best, self._idle, self._alone = meta["start"]
             self._best = -np.inf if best is None else float(best)

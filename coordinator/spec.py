@@ -102,18 +102,21 @@ def _range_field(name: str) -> Range:
 
 
 RANGE_NAMES = tuple(f.name for f in fields(ViewRanges) if isinstance(f.default, tuple))
+_COUNTS = ("count", "first", "size_px", "preset")
 
 
 class ViewsSpec(BaseModel):
     """Views a genome is scored under: how many, how large, and the range of every quantity.
 
-    preset: a place where a camera meets a face; whatever is set beside it counts more.
+    preset: a place where a camera meets a face; whatever is set beside it counts more. first: how many views
+    an island begins with; as its best mask comes to be accepted there are more of them, up to count.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
     preset: PresetName | None = None
     count: Annotated[int, Field(ge=1, le=256)] = 5
+    first: Annotated[int | None, Field(ge=1, le=256)] = None  # None: count from the start
     size_px: Annotated[int, Field(ge=96, le=1024)] = 160
 
     @model_validator(mode="before")
@@ -130,9 +133,7 @@ class ViewsSpec(BaseModel):
         extra = self.__pydantic_extra__ or {}
         for key, value in extra.items():
             if key not in RANGE_NAMES:
-                raise ValueError(
-                    f"unknown key '{key}'{nearest(key, [*RANGE_NAMES, 'count', 'size_px', 'preset'])}"
-                )
+                raise ValueError(f"unknown key '{key}'{nearest(key, [*RANGE_NAMES, *_COUNTS])}")
             if not (
                 isinstance(value, (list, tuple))
                 and len(value) == 2
@@ -140,8 +141,21 @@ class ViewsSpec(BaseModel):
             ):
                 raise ValueError(f"{key} = {value!r}: expected two numbers [low, high]")
             extra[key] = [float(value[0]), float(value[1])]
+        if self.first is not None and self.first > self.count:
+            raise ValueError(
+                f"first = {self.first} is more than count = {self.count}: searches begin with few views"
+            )
         self.ranges()
         return self
+
+    @property
+    def least(self) -> int:
+        """The fewest views that a mask is scored under."""
+        return self.count if self.first is None else self.first
+
+    def at(self, accepted: float) -> int:
+        """Views a mask, where the best mask is accepted in a share of its views."""
+        return self.least + round(accepted * (self.count - self.least))
 
     def ranges(self) -> ViewRanges:
         """These settings as the renderer takes them."""
@@ -250,8 +264,9 @@ class Spec(Table):
                 raise ValueError(
                     f"'{critic}' is an objective and a critic; a critic must take no part in the search"
                 )
-        if self.views.count < 2 and any(o.kind == "consistent" for o in self.objective):
-            raise ValueError("[views] count must be 2 or more for an objective of kind 'consistent'")
+        if self.views.least < 2 and any(o.kind == "consistent" for o in self.objective):
+            key = "count" if self.views.first is None else "first"
+            raise ValueError(f"[views] {key} must be 2 or more for an objective of kind 'consistent'")
         if sum(o.kind == "consistent" for o in self.objective) > 1:
             raise ValueError("only one objective may be of kind 'consistent'")
         for name in self.models:

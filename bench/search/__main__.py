@@ -48,11 +48,21 @@ class Job:
 
 
 def jobs_of(options: argparse.Namespace) -> list[Job]:
-    """All cells that are asked for; every contender's first variant before any second, to see early."""
+    """All cells that are asked for; every contender's first variant before any second, to see early.
+
+    :raises SystemExit: for a variant that none of the tasks has.
+    """
+    for variant in options.variants or ():
+        if not any(TASKS[name].takes(variant) for name in options.tasks):
+            known = "; ".join(
+                f"{name}: {', '.join(TASKS[name].variants)}" + (" or any other seed" * TASKS[name].seeds)
+                for name in options.tasks
+            )
+            raise SystemExit(f"--variants {variant}: expected one of {known}")
     jobs = []
     for name in options.tasks:
         task = TASKS[name]
-        variants = [v for v in task.variants if not options.variants or v in options.variants]
+        variants = [v for v in options.variants or task.variants if task.takes(v)]
         for variant in variants:
             for who in options.contenders:
                 if contender(who).missing is None:
@@ -98,7 +108,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         default=list(CONTENDERS),
         help=f"some of {', '.join(CONTENDERS)}; datamask-1+search.sigma=0.8 is datamask with a value changed",
     )
-    parser.add_argument("--variants", nargs="+", help="noise seeds or portraits (default: all five)")
+    parser.add_argument("--variants", nargs="+", help="noise seeds (any) or portraits (default: all five)")
     parser.add_argument("--budget", type=int, help="scored views a cell (default: 12000, identity 16000)")
     parser.add_argument(
         "--parallel", type=int, default=1, help="cells at once, each with its share of the cores"

@@ -14,13 +14,21 @@ PORTRAITS = ("astronaut", "group-1", "group-2", "group-3", "group-4")
 
 @dataclass(frozen=True)
 class Task:
-    """One problem. variants: noise seeds, or portraits. budget: scored views that a contender may spend."""
+    """One problem. variants: noise seeds, or portraits; seeds: whether any other seed would do as well.
+
+    budget: scored views that a contender may spend.
+    """
 
     name: str
     title: str
     variants: tuple[str, ...]
     budget: int
     spec: Callable[[str], Spec]
+    seeds: bool = False
+
+    def takes(self, variant: str) -> bool:
+        """Whether there is such a variant."""
+        return variant in self.variants or (self.seeds and variant.isdigit())
 
 
 def _archetype(variant: str) -> Spec:
@@ -42,7 +50,7 @@ def _identity(variant: str) -> Spec:
 TASKS = {
     task.name: task
     for task in (
-        Task("archetype", "any face at all, from noise", ("1", "2", "3", "4", "5"), 12_000, _archetype),
+        Task("archetype", "any face at all, from noise", ("1", "2", "3", "4", "5"), 12_000, _archetype, True),
         Task("identity", "one face, from the neutral head", PORTRAITS, 16_000, _identity),
     )
 }

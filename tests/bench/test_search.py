@@ -153,6 +153,20 @@ def test_medians_count_what_was_never_accepted_as_infinite() -> None:
     assert "| random | 1 of 3 | - | 90% | 0.40 | 3 | 1.0 | 500 |" in page(list(rows.values()))
 
 
+def test_any_seed_is_a_variant_and_an_unknown_one_is_named(tmp_path: Path) -> None:
+    words = ["--tasks", "archetype", "identity", "--contenders", "random", "--cells", str(tmp_path)]
+    options = command._arguments([*words, "--variants", "77", "group-1"])
+    assert [(job.task, job.variant) for job in command.jobs_of(options)] == [
+        ("archetype", "77"),
+        ("identity", "group-1"),
+    ]
+    options = command._arguments([*words, "--variants", "group-9"])
+    with pytest.raises(
+        SystemExit, match=r"--variants group-9: expected one of archetype: 1, 2, .* astronaut"
+    ):
+        command.jobs_of(options)
+
+
 def test_a_variant_changes_datamask_s_values_and_no_one_else_s() -> None:
     assert "search.sigma=0.8" in contender("datamask-1+search.sigma=0.8+views.count=1").settings
     for name in ("pycma+search.sigma=0.8", "nobody", "datamask-1+search.sigma=", "datamask-1+sigma 3"):

@@ -15,12 +15,12 @@ from worker.plan import OK, Scores
 GENES = 138
 
 
-def spec(**search):
+def spec(views=None, **search):
     return parse_spec(
         {
             "search": {"islands": 1, "population": 8, "generations": 12, "optimizers": ["sep-cma"], **search},
             "migration": {"every": 2, "count": 1},
-            "views": {"count": 1},
+            "views": views or {"count": 1},
             "objective": [{"kind": "detect", "model": "dlib-hog"}],
         },
         "test",
@@ -32,7 +32,9 @@ def island(of):
 
 
 def scored(genomes, views, value):
-    raw = np.repeat(value(genomes)[None, :, None], views, axis=2).astype(np.float32)
+    given = np.asarray(value(genomes))
+    each = given if given.ndim == 2 else np.repeat(given[:, None], views, axis=1)
+    raw = each[None].astype(np.float32)
     count = len(genomes)
     return Scores(
         raw,
@@ -43,9 +45,13 @@ def scored(genomes, views, value):
     )
 
 
-def lived(one, value, migrant=None, until=None):
-    """Let it live; the genomes that it asked for by generation, and its state after each epoch."""
+def lived(one, value, migrant=None, until=None, counts=None):
+    """Let it live; the genomes that it asked for by generation, and its state after each epoch.
+
+    counts: a list, takes the number of views of each generation.
+    """
     life, answer, asked, states = one.life(), None, [], []
+    counts = [] if counts is None else counts
     while True:
         try:
             request = life.send(answer)
@@ -55,6 +61,7 @@ def lived(one, value, migrant=None, until=None):
         if isinstance(request, NeedScores):
             if "ranking" not in request.label:
                 asked.append(request.genomes)
+                counts.append(request.view_count)
             answer = scored(request.genomes, request.view_count, value)
         elif isinstance(request, NeedMigrants):
             answer = Emigrants.none(GENES)
@@ -129,3 +136,42 @@ def test_it_resumes_to_the_same_masks(epoch):
     one.restore(states[epoch], "test")
     rest, _ = lived(one, flat)
     assert [g.tobytes() for g in rest] == [g.tobytes() for g in whole[2 * (epoch + 1) :]]
+
+
+def accepted_in(share):
+    """Every mask is accepted in so many of the ten ranking views, and in no other view."""
+
+    def value(genomes):
+        if len(genomes) == 8:  # a generation, not a ranking
+            return flat(genomes) - 1
+        return np.tile(np.where(np.arange(10) < round(10 * share), 1.0, -1.0), (len(genomes), 1))
+
+    return value
+
+
+@pytest.mark.parametrize(("share", "then"), [(0.0, 2), (0.3, 3), (0.5, 4), (1.0, 6)])
+def test_views_grow_as_masks_are_accepted(share, then):
+    counts = []
+    lived(island(spec({"first": 2, "count": 6})), accepted_in(share), counts=counts)
+    assert counts == [2, 2, *[then] * 10]
+
+
+def test_without_a_first_number_views_stay_the_same():
+    counts = []
+    lived(island(spec({"count": 6})), accepted_in(0.5), counts=counts)
+    assert counts == [6] * 12
+
+
+def test_a_new_start_begins_with_few_views_again():
+    counts = []
+    lived(island(spec({"first": 2, "count": 6}, patience=2)), accepted_in(1.0), counts=counts)
+    assert counts == [2, 2, 6, 6, 6, 6, 2, 2, 6, 6, 6, 6]
+
+
+def test_it_resumes_with_as_many_views():
+    views, value = {"first": 2, "count": 6}, accepted_in(0.5)
+    _, states = lived(island(spec(views)), value, until=1)
+    one, counts = island(spec(views)), []
+    one.restore(states[1], "test")
+    lived(one, value, counts=counts)
+    assert counts == [4] * 8

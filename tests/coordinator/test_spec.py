@@ -15,6 +15,7 @@ from services.errors import BadInput
 
 ROOT = Path(__file__).parents[2]
 DETECT = '[[objective]]\nkind = "detect"\nmodel = "dlib-hog"\n'
+CONSISTENT = DETECT + '[[objective]]\nkind = "consistent"\nmodel = "dlib-resnet"\n'
 
 
 def write(folder: Path, text: str) -> Path:
@@ -53,6 +54,8 @@ def test_filled_in_spec_parses_to_itself(tmp_path: Path) -> None:
         (DETECT + "[views]\nyaw = [0, 1]", ["[views]", "unknown key 'yaw'", "'yaw_deg'"]),
         (DETECT + "[views]\nyaw_deg = [20, -20]", ["yaw_deg"]),
         (DETECT + "[views]\nyaw_deg = 20", ["yaw_deg", "[low, high]"]),
+        (DETECT + "[views]\ncount = 3\nfirst = 4", ["[views]", "first = 4 is more than count = 3"]),
+        (CONSISTENT + "[views]\nfirst = 1", ["[views] first must be 2 or more", "consistent"]),
         (DETECT + "[search]\nislands = 0", ["[search] islands: ", "greater than or equal to 1", "given: 0"]),
         (DETECT + '[search]\noptimizers = ["pso"]', ["[search.optimizers] 0: ", "'sep-cma'"]),
         (DETECT + "[migration]\ncount = 30", ["count = 30", "population = 24"]),
