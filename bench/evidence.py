@@ -68,16 +68,21 @@ class Likeness:
 
 
 def evolve(spec: str, name: str, store: Path, sets: Sequence[str], more: Sequence[str] = ()) -> None:
-    """``datamask evolve`` in a process of its own, on one thread; goes on with a run that is there.
+    """``datamask evolve --no-pictures`` in a process of its own, on one thread; goes on with a run there.
 
-    A run that is done is taken as it is, also where later versions of the spec know more keys.
+    A run that is evolved is taken as it is, also where later versions of the spec know more keys.
     """
-    from coordinator.record import Record
-    from services.storage import open_store
-
-    if (store / name / "HEAD").exists() and Record(open_store(store).sub(name)).head().done:
+    if evolved(store, name):
         return
-    command = [sys.executable, "-m", "coordinator.cli", "evolve", str(ROOT / "examples" / spec), "--quiet"]
+    command = [
+        sys.executable,
+        "-m",
+        "coordinator.cli",
+        "evolve",
+        str(ROOT / "examples" / spec),
+        "--quiet",
+        "--no-pictures",
+    ]
     command += ["--store", str(store), "--run", name, "--resume", *more]
     command += [word for s in sets for word in ("--set", s)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -85,6 +90,19 @@ def evolve(spec: str, name: str, store: Path, sets: Sequence[str], more: Sequenc
     if done.returncode:
         raise SystemExit(f"{name}: {done.stderr.strip()}")
     console.print(f"evolved {name}", highlight=False)
+
+
+def evolved(store: Path, name: str) -> bool:
+    """Whether a run stands at its last checkpoint."""
+    from coordinator.record import Record
+    from services.storage import open_store
+
+    if not (store / name / "HEAD").exists():
+        return False
+    record = Record(open_store(store).sub(name))
+    table = record.spec_table()
+    generations = (record.head().epoch + 1) * table["migration"]["every"]
+    return bool(generations >= table["search"]["generations"])
 
 
 def best_elite(store: Path, name: str) -> tuple[str, NDArray[np.float32], float]:

@@ -58,6 +58,14 @@ def evolve(
     ] = None,
     set_: SetOption = None,
     resume: ResumeOption = False,
+    pictures: Annotated[
+        bool,
+        typer.Option(
+            "--pictures/--no-pictures",
+            help="--no-pictures ends with the last checkpoint, for many runs at once; audits, pictures, "
+            "film and page are made when the run is resumed without it.",
+        ),
+    ] = True,
     executor: ExecutorOption = ExecutorName.local,
     broker: BrokerOption = None,
     metrics_port: MetricsPort = None,
@@ -85,6 +93,7 @@ def evolve(
         executor=executor,
         broker=broker,
         quiet=quiet or log_format is LogFormatName.json,
+        pictures=pictures,
         metrics_port=metrics_port,
     )
 
@@ -100,10 +109,14 @@ def drive(
     executor: ExecutorName,
     broker: str | None,
     quiet: bool,
+    pictures: bool = True,
     metrics_port: int | None = None,
     heritage: Heritage | None = None,
 ) -> None:
-    """Start a run or go on with it, to its end, and print its URL. command: what resumes it."""
+    """Start a run or go on with it, to its end, and print its URL. command: what resumes it.
+
+    pictures: whether to go on to the end; else it stops as if it had been killed after its last checkpoint.
+    """
     console = Console(stderr=True, quiet=quiet)
     opened = open_run(spec, record, resume=resume, heritage=heritage)
     stack = ExitStack()
@@ -121,10 +134,14 @@ def drive(
             watchers: list[Watcher] = [metrics, Journal(name)]
             with Progress(console, opened.spec, opened.objectives) as progress:
                 evolution = evolve_run(opened, scorers, [progress, *watchers], progress.begin)
-            with plain_steps(console) as steps:
-                reports = finish_run(opened, evolution.elites(), scorers, steps)
+            if pictures:
+                with plain_steps(console) as steps:
+                    reports = finish_run(opened, evolution.elites(), scorers, steps)
+                summary(console, opened.objectives, evolution, reports, opened.spec)
+            else:
+                words = f"Evolved. Audits, pictures, film and page are still to be made:\n  {command}"
+                console.print(words, highlight=False, markup=False, soft_wrap=True)
             metrics.done()
-            summary(console, opened.objectives, evolution, reports, opened.spec)
     except KeyboardInterrupt:
         words = f"\ninterrupted; nothing that was committed is lost. Go on with:\n  {command}"
         console.print(words, style="yellow", soft_wrap=True, markup=False)

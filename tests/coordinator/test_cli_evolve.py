@@ -112,6 +112,24 @@ def test_identity_without_consent(datamask, tmp_path: Path) -> None:
     refused(datamask("evolve", spec(tmp_path, FACE), "--target", "face.png"), "[consent]", "--consent")
 
 
+def test_pictures_can_wait(datamask, tmp_path: Path) -> None:
+    evolved = datamask("evolve", spec(tmp_path), "--run", "one", "--no-pictures")
+    assert evolved.code == 0, evolved.err
+    run = tmp_path / "runs" / "one"
+    assert evolved.out.strip() == run.as_uri()
+    assert "still to be made" in evolved.err
+    assert (run / "checkpoints").is_dir()
+    assert not json.loads((run / "HEAD").read_text())["done"]
+    assert not (run / "lineup.png").exists()
+    whole = datamask("evolve", spec(tmp_path), "--run", "two")
+    assert "still to be made" not in whole.err
+    assert datamask("evolve", spec(tmp_path), "--run", "one", "--resume").code == 0
+    for name in ("lineup.png", "report.html"):
+        assert (run / name).exists()
+    # As if nobody had stopped it.
+    assert (run / "lineup.png").read_bytes() == (tmp_path / "runs" / "two" / "lineup.png").read_bytes()
+
+
 def test_a_run_and_its_name(datamask, tmp_path: Path) -> None:
     done = datamask("evolve", spec(tmp_path), "--run", "one", "--quiet")
     assert done.code == 0, done.err
