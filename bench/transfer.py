@@ -273,19 +273,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--recognizer", action="append", default=[], help="a critic of the portraits")
     parser.add_argument("--partner", help="a recognizer to evolve portraits for besides dlib's")
     parser.add_argument("--licence", default="not known", help="of the recognizers' files, for the specs")
-    parser.add_argument("--generations", type=int, help="shorter runs than the examples'")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="TABLE.KEY=VALUE",
+        help="a change to all runs, such as search.generations=60; repeat for several",
+    )
     parser.add_argument("--views", type=int, default=60, help="held-out views (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="runs at once (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--page", type=Path, help="write the tables between the marks of this page")
     options = parser.parse_args(argv)
     facts = circumstances()
-    shorter = options.generations
     settings = Settings(
         partner=options.partner,
-        sets=() if shorter is None else (f"search.generations={shorter}",),
+        sets=tuple(options.set),
         licence=options.licence,
-        note="" if shorter is None else f"-{shorter}",
+        note="".join(f"-{change.replace('=', '-')}" for change in options.set),
     )
     tasks = {}
     for task in options.tasks:
@@ -298,7 +303,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "far": FAR,
         "recognizers": options.recognizer,
         "partner": options.partner,
-        "generations": options.generations,
+        "set": options.set,
     }
     result = {"format": FORMAT, "machine": facts, "settings": told, "tasks": tasks}
     write(result, options.out)
