@@ -23,7 +23,7 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +49,19 @@ console = Console(stderr=True)
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to evolve. sets: what it changes in the spec. partner: whether for a second recognizer, too."""
+    """One way to evolve. sets: what it changes in the spec.
+
+    also: recognizers besides dlib's that masks are evolved for, with their weights (dlib's is 1).
+    """
 
     name: str
     title: str
     sets: tuple[str, ...] = ()
-    partner: bool = False
+    also: Mapping[str, float] = field(default_factory=dict)
 
 
 SHAPE = "shape"  # the arm whose runs have no arm in their names: bench.evidence has the same ones
+PARTNER = "partner"  # stands for the recognizer that the command names
 IN_COLOR = ("mask.color=true",)
 AS_BEFORE = ('search.optimizers=["sep-cma"]', "search.symmetric=false", "migration.every=10")
 # The first is what the others are compared with.
@@ -71,7 +75,13 @@ ARMS = {
         Arm("before", "before: sep-CMA, all genes of shape", AS_BEFORE),
         Arm(SHAPE, "shape"),
         Arm("color", "shape and color", IN_COLOR),
-        Arm("two", "shape and color, for two recognizers", IN_COLOR, partner=True),
+        Arm(
+            "three",
+            "shape and color, for eigenfaces and LBP, too",
+            IN_COLOR,
+            {"eigenfaces": 0.35, "lbp": 0.35},
+        ),
+        Arm("two", "shape and color, for the partner, too", IN_COLOR, {PARTNER: 1.0}),
     ),
 }
 
@@ -87,19 +97,22 @@ class Start:
 
 @dataclass(frozen=True)
 class Settings:
-    """What all runs have in common. partner: the second recognizer, if any. sets: changes to every spec.
+    """What all runs have in common. partner: a recognizer's file to evolve for, if any.
 
-    licence: what is known of the files' licences, which specs must say. note: what the runs' names end with.
+    chosen: names of arms; none: all. sets: changes to every spec. licence: what is known of the file's
+    licence, which a spec must say. note: what the runs' names end with.
     """
 
     partner: str | None = None
+    chosen: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
     licence: str = "not known"
     note: str = ""
 
     def arms(self, task: str) -> tuple[Arm, ...]:
-        """The ways to evolve; without a partner those for one recognizer alone."""
-        return tuple(arm for arm in ARMS[task] if self.partner is not None or not arm.partner)
+        """The ways to evolve, but for those that want a partner where there is none."""
+        arms = [arm for arm in ARMS[task] if self.partner is not None or PARTNER not in arm.also]
+        return tuple(arm for arm in arms if not self.chosen or arm.name in self.chosen)
 
 
 def grown(task: str, names: Sequence[str], jobs: int, settings: Settings) -> list[Start]:
@@ -114,26 +127,27 @@ def grown(task: str, names: Sequence[str], jobs: int, settings: Settings) -> lis
         starts.append(Start(f"{task} {name}", runs, photos.get(name)))
         more = ["--seed", name] if task == "archetype" else whose(name, photos[name])
         for arm in settings.arms(task):
-            spec = for_two(settings) if arm.partner else f"{task}.toml"
+            spec = for_more(arm, settings) if arm.also else f"{task}.toml"
             work.append((spec, runs[arm.name], [*QUICK, *settings.sets, *arm.sets], more))
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(lambda w: evolve(w[0], w[1], STORE, w[2], w[3]), work))
     return starts
 
 
-def for_two(settings: Settings) -> str:
-    """A spec like the portrait's for two recognizers, of equal weight, each at its own threshold at FAR."""
-    partner = settings.partner
-    assert partner is not None
+def for_more(arm: Arm, settings: Settings) -> str:
+    """A spec like the portrait's for several recognizers, each at its own threshold at FAR."""
     table = tomllib.loads((ROOT / "examples" / "portrait.toml").read_text())
     first = next(o for o in table["objective"] if o["kind"] == "identity")
     first["far"] = FAR
-    file = calibrated(partner)
-    table["objective"].append({**first, "model": partner, "calibration": str(file)})
-    table["models"] = {
-        partner: {"licence": settings.licence, "training_data": "not known", "research_only": False}
-    }
-    path = STORE.parent / "transfer" / f"portrait-{file_name(partner)}.toml"
+    for name, weight in arm.also.items():
+        objective = {**first, "model": name, "weight": weight * first["weight"]}
+        if name == PARTNER and settings.partner is not None:
+            objective["model"] = settings.partner
+            objective["calibration"] = str(calibrated(settings.partner))
+            known = {"licence": settings.licence, "training_data": "not known", "research_only": False}
+            table["models"] = {settings.partner: known}
+        table["objective"].append(objective)
+    path = STORE.parent / "transfer" / f"portrait-{arm.name}.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(tomli_w.dumps(table))
     return str(path)
@@ -271,7 +285,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", nargs="+", default=[str(s) for s in SEEDS], help="noise seeds")
     parser.add_argument("--portraits", nargs="+", help="names of bench.evidence (default: all)")
     parser.add_argument("--recognizer", action="append", default=[], help="a critic of the portraits")
-    parser.add_argument("--partner", help="a recognizer to evolve portraits for besides dlib's")
+    parser.add_argument("--arms", nargs="+", default=[], help="some of the ways to evolve (default: all)")
+    parser.add_argument("--partner", help="a recognizer's file to evolve portraits for besides dlib's")
     parser.add_argument("--licence", default="not known", help="of the recognizers' files, for the specs")
     parser.add_argument(
         "--set",
@@ -288,6 +303,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     facts = circumstances()
     settings = Settings(
         partner=options.partner,
+        chosen=tuple(options.arms),
         sets=tuple(options.set),
         licence=options.licence,
         note="".join(f"-{change.replace('=', '-')}" for change in options.set),

@@ -47,21 +47,31 @@ def test_a_recognizer_has_no_say_of_masks_that_were_evolved_for_it() -> None:
     first, second = (line for line in text.splitlines() if "median similarity" in line)
     assert first.endswith("| took part |")
     assert second.endswith("| 0.20 (+0.00, +0.00 to +0.00) |")
-    assert [arm.name for arm in transfer.Settings().arms("portrait")] == ["before", "shape", "color"]
+    assert [arm.name for arm in transfer.Settings().arms("portrait")] == [
+        *("before", "shape", "color", "three")
+    ]
+    assert [a.name for a in transfer.Settings(chosen=("color", "two")).arms("portrait")] == ["color"]
 
 
-def test_the_spec_for_two_asks_both_at_the_same_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_spec_for_several_asks_all_at_the_same_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calibration = tmp_path / "partner.json"
     monkeypatch.setattr(transfer, "STORE", tmp_path / "runs")
     monkeypatch.setattr(transfer, "calibrated", lambda _: calibration)
-    path = transfer.for_two(transfer.Settings(partner="onnx:partner.onnx", licence="MIT"))
-    table = tomllib.loads(Path(path).read_text())
+    arms = {arm.name: arm for arm in transfer.ARMS["portrait"]}
+    settings = transfer.Settings(partner="onnx:partner.onnx", licence="MIT")
+    table = tomllib.loads(Path(transfer.for_more(arms["two"], settings)).read_text())
     dlib, partner = (o for o in table["objective"] if o["kind"] == "identity")
     assert (dlib["model"], partner["model"]) == ("dlib-resnet", "onnx:partner.onnx")
     assert dlib["far"] == partner["far"] == transfer.FAR
     assert dlib["weight"] == partner["weight"]
     assert partner["calibration"] == str(calibration)
     assert table["models"]["onnx:partner.onnx"]["licence"] == "MIT"
+    table = tomllib.loads(Path(transfer.for_more(arms["three"], settings)).read_text())
+    found = {o["model"]: o["weight"] for o in table["objective"] if o["kind"] == "identity"}
+    assert found == {"dlib-resnet": 2.0, "eigenfaces": 0.7, "lbp": 0.7}
+    assert all(o["far"] == transfer.FAR for o in table["objective"] if o["kind"] == "identity")
 
 
 def test_what_a_large_run_costs_follows_from_the_figures() -> None:
