@@ -9,6 +9,7 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from coordinator.archive import Kept, coverage, grid_of, read_archive
 from coordinator.elites import Ranked, choose_elites, decode_ranked
+from coordinator.evaluations import views_of
 from coordinator.grid import Grid
 from coordinator.lineage import Ancestor, Birth, Births, family_tree, moves
 from coordinator.objectives import recorded_labels
@@ -26,6 +28,7 @@ from coordinator.record import Head, Record, checkpoint_key
 from coordinator.seeds import audit_seed
 from coordinator.topology import sources
 from services.errors import BadInput, CorruptData
+from services.rendering.views import ViewRanges
 from services.shape.character import UNITS
 from services.storage.store import ObjectMissing, Store
 from worker.exhibition_plan import ExhibitionPlan
@@ -92,7 +95,8 @@ class Chronicle:
         return ExhibitionPlan(facts, genomes, self._work(spec, facts["manifest"]))
 
     def _work(self, spec: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
-        views = {key: value for key, value in spec["views"].items() if key != "count"}
+        names = [f.name for f in fields(ViewRanges)]
+        views = {name: spec["views"][name] for name in names if name in spec["views"]}
         # dlib's audit compares 128 numbers of its own network; other networks' targets have other lengths.
         targets = [
             entry.get("target")
@@ -142,7 +146,7 @@ class Chronicle:
             "generation": generation,
             "generations": search["generations"],
             "masks_scored": len(rows.ids),
-            "views_scored": len(rows.ids) * spec["views"]["count"],
+            "views_scored": rows.views,
             "asked": {
                 "aim": "identity" if any(o["kind"] == "identity" for o in spec["objective"]) else "archetype",
                 "start": spec["mask"]["start"],
@@ -189,6 +193,7 @@ class _Rows:
         self.generation = self._column("generation", np.int64)
         self.fitness = self._column("fitness", np.float64)
         self.values = {label: self._column(f"value {label}", np.float64) for label in labels}
+        self.views = views_of(table, labels[0]) if labels else 0
 
     def _column(self, name: str, dtype: type) -> NDArray[Any]:
         if self._table is None:

@@ -56,6 +56,13 @@ def read_rows(record: Record, columns: Sequence[str] | None = None) -> pa.Table 
     return pa.concat_tables(tables) if tables else None
 
 
+def views_of(table: pa.Table | None, label: str) -> int:
+    """Under how many views the masks of a table were scored; ``label``: any objective's."""
+    if table is None:
+        return 0
+    return int(pc.sum(pc.list_value_length(table[f"scores {label}"])).as_py() or 0)
+
+
 def read_genomes(record: Record, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
     """Genomes float32 (d,) of some masks by id, one file in memory at a time.
 

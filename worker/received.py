@@ -36,7 +36,7 @@ def received(run: Store, decoder: Decoder, genome: Float, plan: ExhibitionPlan) 
     The pixels are PNG, untouched. Scores are graded: also below a threshold, where dlib itself says nothing.
     """
     views = sample_views(
-        _ranges(plan.work["ranges"]), min(plan.work["held_out_views"], _CANDIDATES), plan.work["audit_seed"]
+        ranges_of(plan.work["ranges"]), min(plan.work["held_out_views"], _CANDIDATES), plan.work["audit_seed"]
     )
     weights = torch.from_numpy(np.array(genome[None], np.float32))
     rendered = TorchRenderer(decoder.triangles, decoder.vertex_faces).render(
@@ -116,7 +116,8 @@ def _scores(
     return rows
 
 
-def _ranges(table: Mapping[str, Any]) -> ViewRanges:
+def ranges_of(table: Mapping[str, Any]) -> ViewRanges:
+    """View ranges from a plan's JSON values."""
     spans = {key: (value[0], value[1]) for key, value in table.items() if key != "size_px"}
     return ViewRanges(size_px=table["size_px"], **spans)
 

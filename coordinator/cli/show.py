@@ -17,7 +17,7 @@ from rich.table import Table
 
 from coordinator.archive import coverage, grid_of, read_archive
 from coordinator.elites import choose_elites, decode_ranked
-from coordinator.evaluations import read_rows
+from coordinator.evaluations import read_rows, views_of
 from coordinator.objectives import recorded_labels
 from coordinator.pareto import aims_of, front
 from coordinator.record import BEAT_EVERY_S, Head, Record, checkpoint_key
@@ -53,15 +53,15 @@ def read_run(record: Record) -> dict[str, Any]:
     try:
         search, every = spec["search"], spec["migration"]["every"]
         objectives = recorded_labels(spec)
-        generations, views = search["generations"], spec["views"]["count"]
-        name, seed = spec["name"], spec["seed"]
+        generations, name, seed = search["generations"], spec["name"], spec["seed"]
     except (KeyError, TypeError) as error:
         raise CorruptData(
             f"{record.url}/run.toml: it lacks {error}; restore it from a copy of the run"
         ) from None
     head = record.head()
-    table = read_rows(record, ["island", "generation", "id", "fitness", *(f"value {o}" for o in objectives)])
-    rows: list[dict[str, Any]] = table.to_pylist() if table is not None else []
+    columns = ["island", "generation", "id", "fitness", *(f"value {o}" for o in objectives)]
+    table = read_rows(record, [*columns, f"scores {objectives[0]}"])
+    rows: list[dict[str, Any]] = table.select(columns).to_pylist() if table is not None else []
     return {
         "run": record.url,
         "name": name,
@@ -72,7 +72,7 @@ def read_run(record: Record) -> dict[str, Any]:
         "checkpoint": head.epoch if head.parts else None,
         "objectives": objectives,
         "masks_scored": len(rows),
-        "views_scored": len(rows) * views,
+        "views_scored": views_of(table, objectives[0]),
         "set_aside": _set_aside(record.store),
         "failures": _failures(record.store),
         "islands": [_island(rows, k, objectives) for k in range(search["islands"])],

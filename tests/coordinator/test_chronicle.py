@@ -17,6 +17,7 @@ from services.storage.store import open_store
 from tests.support import runs
 from worker.exhibition_plan import ExhibitionPlan, decode_plan
 from worker.jobs import decode_any, encode_reports
+from worker.received import ranges_of
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,14 @@ def test_the_curves_are_the_runs_own_numbers(grown):
     assert facts["masks_scored"] == len(grown.rows)
     assert facts["views_scored"] == 2 * len(grown.rows)
     assert (facts["state"], facts["generation"], facts["generations"]) == ("done", 12, 12)
+
+
+def test_pictures_are_seen_as_the_search_saw_masks_whatever_else_views_says(tmp_path):
+    views = {"preset": "corridor-camera", "count": 4, "first": 2, "size_px": 112, "yaw_deg": [-5, 5]}
+    run = runs.grow(tmp_path, islands=1, generations=5, views=views)
+    plan = Chronicle(run.record).plan()
+    assert ranges_of(plan.work["ranges"]) == run.opened.spec.views.ranges()
+    assert plan.facts["views_scored"] == 2 * len(run.rows)  # what was scored, not what may be
 
 
 def test_it_shows_the_elites_and_travels_as_bytes(grown):
