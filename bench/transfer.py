@@ -110,9 +110,15 @@ class Settings:
     note: str = ""
 
     def arms(self, task: str) -> tuple[Arm, ...]:
-        """The ways to evolve, but for those that want a partner where there is none."""
+        """The ways to evolve, but for those that want a partner where there is none.
+
+        :raises SystemExit: where none of the chosen ones is the task's.
+        """
         arms = [arm for arm in ARMS[task] if self.partner is not None or PARTNER not in arm.also]
-        return tuple(arm for arm in arms if not self.chosen or arm.name in self.chosen)
+        chosen = tuple(arm for arm in arms if not self.chosen or arm.name in self.chosen)
+        if not chosen:
+            raise SystemExit(f"--arms: {task} has {', '.join(arm.name for arm in arms)}")
+        return chosen
 
 
 def grown(task: str, names: Sequence[str], jobs: int, settings: Settings) -> list[Start]:
@@ -237,8 +243,8 @@ def compared(
 def row_of(figure: str, starts: Mapping[str, Mapping[str, float]], arms: Sequence[Arm]) -> dict[str, Any]:
     """One figure's row, of its value by start and arm."""
     # A critic has no say of masks that were evolved for it.
-    judged = [arm.name for arm in arms if all(arm.name in by_arm for by_arm in starts.values())]
-    values = {name: [by_arm[name] for by_arm in starts.values()] for name in judged}
+    asked = [arm.name for arm in arms if all(arm.name in by_arm for by_arm in starts.values())]
+    values = {name: [by_arm[name] for by_arm in starts.values()] for name in asked}
     first, *later = values
     return {
         "figure": figure,

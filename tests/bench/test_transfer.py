@@ -51,6 +51,8 @@ def test_a_recognizer_has_no_say_of_masks_that_were_evolved_for_it() -> None:
         *("before", "shape", "color", "three")
     ]
     assert [a.name for a in transfer.Settings(chosen=("color", "two")).arms("portrait")] == ["color"]
+    with pytest.raises(SystemExit, match="--arms: portrait has before, shape, color, three"):
+        transfer.Settings(chosen=("two",)).arms("portrait")
 
 
 def test_the_spec_for_several_asks_all_at_the_same_rate(
