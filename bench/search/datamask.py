@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from bench.search.problem import BudgetSpent, Problem
@@ -65,10 +66,10 @@ def islands(overrides: Sequence[tuple[str, str, object]] = ()) -> Callable[[Prob
         spec = changed(problem.opened.spec, [("search", "generations", MORE_THAN_ENOUGH), *overrides])
         with tempfile.TemporaryDirectory(prefix="datamask-search-") as folder:
             opened = open_run(spec, Record(open_store(Path(folder)).sub("run")), resume=False)
-            opened.record.take_over()
-            Evolution(
-                spec, opened.record, opened.plan, opened.objectives, problem.dimension, _Charged(problem)
-            ).run()
+            with closing(opened.record) as record:  # else its beat writes into a folder that is being removed
+                record.take_over()
+                charged = _Charged(problem)
+                Evolution(spec, record, opened.plan, opened.objectives, problem.dimension, charged).run()
         raise BudgetSpent
 
     return run
