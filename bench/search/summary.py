@@ -107,9 +107,8 @@ def verdict(rows: Sequence[Mapping[str, Any]], task: str, ours: str = OURS) -> s
 
 
 def own_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Which of datamask itself, with all its islands and with one, are among the contenders of these rows."""
-    there = {row["contender"] for row in rows}
-    return [name for name in (OURS, f"{OURS}-1") if name in there]
+    """Which of the contenders of these rows are datamask itself, with all its islands, one, or a change."""
+    return [row["contender"] for row in rows if row["contender"].startswith(OURS)]
 
 
 def _after(row: Mapping[str, Any], variant: str) -> float:
