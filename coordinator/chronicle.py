@@ -136,14 +136,13 @@ class Chronicle:
     ) -> dict[str, Any]:
         search, migration, islands = spec["search"], spec["migration"], spec["search"]["islands"]
         manifest = self.record.manifest() if self.record.store.exists("manifest.json") else {}
-        generation = min((head.epoch + 1) * migration["every"], search["generations"]) if head.parts else 0
         return {
             "format": 1,
             "name": spec["name"],
             "run": self.record.url.rstrip("/").rpartition("/")[2],
             "seed": spec["seed"],
             "state": "done" if head.done else "growing",
-            "generation": generation,
+            "generation": head.generation(spec),
             "generations": search["generations"],
             "masks_scored": len(rows.ids),
             "views_scored": rows.views,

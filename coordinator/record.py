@@ -41,6 +41,11 @@ class Head:
     parts: Mapping[str, str] = field(default_factory=dict)
     evaluations: Mapping[str, str] = field(default_factory=dict)
 
+    def generation(self, spec: Mapping[str, Any]) -> int:
+        """How many generations of the run with this spec table are committed."""
+        every, last = spec["migration"]["every"], spec["search"]["generations"]
+        return min((self.epoch + 1) * int(every), int(last)) if self.parts else 0
+
     def encoded(self) -> bytes:
         """JSON bytes."""
         return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True).encode()

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.errors import BadInput, CorruptData
-from services.rendering.views import ViewRanges
+from services.rendering.views import ViewRanges, ranges_of
 from services.storage.codec import decode, encode
 from services.storage.keys import check_key
 from worker import exhibition_plan
@@ -201,10 +201,9 @@ def _exhibition(show: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> 
             zip(show["generations"], arrays["story.fitness"], strict=True)
         )
     )
-    ranges: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in show["ranges"].items()}
     return Exhibition(
         story=story,
-        ranges=ViewRanges(**ranges),
+        ranges=ranges_of(show["ranges"]),
         audit_seed=int(show["audit_seed"]),
         audit_views=int(show["audit_views"]),
         target=show["target"],

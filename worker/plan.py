@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from services.errors import BadInput, CorruptData
 from services.recognition.catalog import model_info, runtimes
-from services.rendering.views import ViewRanges
+from services.rendering.views import ViewRanges, ranges_of
 from services.shape.catalog import basis_info
 from services.storage.codec import decode, encode
 
@@ -84,7 +84,7 @@ class Plan:
                 basis_sha256=str(meta["basis_sha256"]),
                 models={str(k): str(v) for k, v in meta["models"].items()},
                 measures=tuple(Measure(**m) for m in meta["measures"]),
-                ranges=_ranges(meta["ranges"]),
+                ranges=ranges_of(meta["ranges"]),
                 slice_size=int(meta["slice_size"]),
                 runtimes={str(k): str(v) for k, v in meta.get("runtimes", {}).items()},
                 residuals=bool(meta.get("residuals", False)),
@@ -110,11 +110,6 @@ def make_plan(basis: str, measures: tuple[Measure, ...], ranges: ViewRanges, sli
         slice_size=slice_size,
         runtimes=runtimes(infos.values()),
     )
-
-
-def _ranges(values: Mapping[str, Any]) -> ViewRanges:
-    filled: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return ViewRanges(**filled)
 
 
 def _listed(value: Any) -> Any:

@@ -17,7 +17,7 @@ from services.recognition.align import POINT_NAMES
 from services.recognition.audit import AuditView, audit, landmarks
 from services.recognition.fhog import ORIENTATIONS, features
 from services.rendering.torch_renderer import TorchRenderer
-from services.rendering.views import ViewRanges, sample_views
+from services.rendering.views import ranges_of, sample_views
 from services.shape.decode import Decoder
 from services.storage.store import Store
 from worker.exhibition_plan import ExhibitionPlan
@@ -114,12 +114,6 @@ def _scores(
             }
         )
     return rows
-
-
-def ranges_of(table: Mapping[str, Any]) -> ViewRanges:
-    """View ranges from a plan's JSON values."""
-    spans = {key: (value[0], value[1]) for key, value in table.items() if key != "size_px"}
-    return ViewRanges(size_px=table["size_px"], **spans)
 
 
 def _rounded(points: NDArray[Any]) -> list[list[float]]:

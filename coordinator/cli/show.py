@@ -49,16 +49,15 @@ def read_run(record: Record) -> dict[str, Any]:
 
     :raises BadInput: where there is no run; :raises CorruptData: if a committed object is gone or changed.
     """
-    spec = record.spec_table()
+    spec, head = record.spec_table(), record.head()
     try:
-        search, every = spec["search"], spec["migration"]["every"]
+        search, generation = spec["search"], head.generation(spec)
         objectives = recorded_labels(spec)
         generations, name, seed = search["generations"], spec["name"], spec["seed"]
     except (KeyError, TypeError) as error:
         raise CorruptData(
             f"{record.url}/run.toml: it lacks {error}; restore it from a copy of the run"
         ) from None
-    head = record.head()
     columns = ["island", "generation", "id", "fitness", *(f"value {o}" for o in objectives)]
     table = read_rows(record, [*columns, f"scores {objectives[0]}"])
     rows: list[dict[str, Any]] = table.select(columns).to_pylist() if table is not None else []
@@ -67,7 +66,7 @@ def read_run(record: Record) -> dict[str, Any]:
         "name": name,
         "seed": seed,
         "state": state_of(record, head),
-        "generation": min((head.epoch + 1) * every, generations) if head.parts else 0,
+        "generation": generation,
         "generations": generations,
         "checkpoint": head.epoch if head.parts else None,
         "objectives": objectives,

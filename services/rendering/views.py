@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +107,12 @@ class ViewRanges:
             raise BadInput(
                 f"views.size_px: expected a whole number from {low} to {high}, got {self.size_px!r}"
             )
+
+
+def ranges_of(values: Mapping[str, Any]) -> ViewRanges:
+    """Ranges as JSON and TOML hold them, with lists for pairs. :raises TypeError: for an unknown name."""
+    filled: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return ViewRanges(**filled)
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from coordinator.chronicle import Chronicle
 from coordinator.lineage import LONGEST_LINE, Birth, Births, family_tree, moves, origin
 from coordinator.record import Record
 from services.errors import BadInput, CorruptData
+from services.rendering.views import ranges_of
 from services.storage.store import open_store
 from tests.support import runs
 from worker.exhibition_plan import ExhibitionPlan, decode_plan
 from worker.jobs import decode_any, encode_reports
-from worker.received import ranges_of
 
 
 @pytest.fixture(scope="module")
