@@ -29,12 +29,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from bench.marks import write_between
+from services.recognition.fitness import label_of
 from services.recognition.rates import wilson
 
 ROOT = Path(__file__).parents[1]
 SEEDS = (1, 2, 3, 4, 5)
 HELD_OUT_SEED = 20_261_123  # with the run's seed: views that no run of this project draws
-RANDOM = ["search.optimizers=['random']", "migration.topology=none"]
+RANDOM = ["search.optimizers=['random']", "migration.topology=none", "views.first=3"]
 CONSENT = "nobody: a published photograph, used to test the software only"
 QUICK = ["verify.views=1"]  # these tables hold an audit of their own
 TABLES = ROOT / "docs" / "evidence.json"
@@ -119,17 +120,26 @@ def best_elite(store: Path, name: str) -> tuple[str, NDArray[np.float32], float]
 
 def scored_views(store: Path, name: str) -> int:
     """Views that a run was charged for: generations and rankings."""
+    from coordinator.evaluations import read_rows, views_of
     from coordinator.record import Record
     from coordinator.spec import parse_spec
     from services.storage import open_store
 
-    table = Record(open_store(store).sub(name)).spec_table()
+    record = Record(open_store(store).sub(name))
+    table = record.spec_table()
     table.pop("versions")
     spec = parse_spec(table, name)
     search, migration, elites = spec.search, spec.migration, spec.elites
     epochs = -(-search.generations // migration.every)
     ranked = max(elites.candidates, migration.count) * elites.ranking_views * epochs
-    return search.islands * (search.generations * search.population * spec.views.count + ranked)
+    label = label_of(spec.objective[0].kind, spec.objective[0].model, 1)
+    return views_of(read_rows(record, [f"scores {label}"]), label) + search.islands * ranked
+
+
+def span(store: Path, names: Sequence[str]) -> tuple[int, int]:
+    """The fewest and the most scored views of some runs."""
+    spent = [scored_views(store, name) for name in names]
+    return min(spent), max(spent)
 
 
 def held_out(
@@ -223,8 +233,8 @@ def archetype(store: Path, seeds: Sequence[int], views: int, jobs: int) -> dict[
     reference = {"kind": "neutral head", "seed": None, **asdict(_rates((neutral[0][0], neutral[1][0])))}
     return {
         "views": views,
-        "scored_views": scored_views(store, runs[0][0]),
-        "scored_views_random": scored_views(store, runs[len(seeds)][0]),
+        "scored_views": span(store, [name for name, *_ in runs[: len(seeds)]]),
+        "scored_views_random": span(store, [name for name, *_ in runs[len(seeds) :]]),
         "rows": rows,
         "reference": reference,
     }
@@ -315,7 +325,7 @@ def portrait(store: Path, names: Sequence[str], views: int, jobs: int) -> dict[s
             }
         )
         console.print(rows[-1], highlight=False)
-    return {"views": views, "scored_views": scored_views(store, f"portrait-{chosen[0]}"), "rows": rows}
+    return {"views": views, "scored_views": span(store, [f"portrait-{n}" for n in chosen]), "rows": rows}
 
 
 # -- the page
@@ -344,7 +354,8 @@ def _archetype_table(table: Mapping[str, Any]) -> list[str]:
         f"The best elite of each seed, chosen before its {views} held-out views were drawn; half of them by",
         "our rasterizer, half by pyrender. Share of views in which dlib's own HOG and MMOD code (threshold 0",
         "each) and OpenCV's Viola-Jones cascade (a critic: it took no part) see a face over the mask; in",
-        f"brackets Wilson's 95% interval. {spent:,} scored views a run; random search had {random:,}.",
+        f"brackets Wilson's 95% interval. Scored views a run: {_count(spent)}; random search had",
+        f"{_count(random)}.",
         "",
         "| search | seed | dlib HOG | dlib MMOD | both | critic: Viola-Jones |",
         "|---|---|---|---|---|---|",
@@ -365,8 +376,8 @@ def _portrait_table(table: Mapping[str, Any]) -> list[str]:
         "### Toward one portrait",
         "",
         f"The best elite on {table['views']} held-out views, by dlib's whole own pipeline (HOG, 5",
-        f"points, chip, ResNet; its threshold is 0.6). {table['scored_views']:,} scored views a run. Shares",
-        "are of all views: one in which dlib finds no face counts as not recognized. Distances are medians",
+        f"points, chip, ResNet; its threshold is 0.6). Scored views a run: {_count(table['scored_views'])}.",
+        "Shares are of all views: one in which dlib finds no face counts as not recognized. Distances are medians",
         "over the views with a face: of the mask to its target, of the mask to the other portraits, of the",
         "neutral head and of four random heads (genes N(0, 0.4)) to the target.",
         "",
@@ -380,6 +391,11 @@ def _portrait_table(table: Mapping[str, Any]) -> list[str]:
             f"{_number(row['median'])} | {_span(others)} | {_number(row['neutral_head'])} | {_span(heads)} |"
         )
     return [*lines, ""]
+
+
+def _count(fewest_and_most: Sequence[int]) -> str:
+    fewest, most = fewest_and_most
+    return f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
 
 
 def _number(value: float | None) -> str:
