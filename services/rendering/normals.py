@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from services.rendering.rounding import root
+
 Triple = tuple[Tensor, Tensor, Tensor]
 
 
@@ -42,6 +44,6 @@ def vertex_normals(position: Triple, triangles: Tensor, vertex_faces: Tensor) ->
         sums.append(total)
     # Face normals in m^2 are tiny; scaled up first so that their squares do not vanish in float32.
     x, y, z = (s * 1e6 for s in sums)
-    length = (x * x + y * y + z * z).sqrt_()
+    length = root(x * x + y * y + z * z)
     scale = torch.where(length > 0, 1.0 / length, 0.0)
     return x * scale, y * scale, z * scale

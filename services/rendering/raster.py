@@ -30,13 +30,13 @@ from services.rendering.camera import NEAR_M
 from services.rendering.gather import pick
 
 _CLASSES = (2, 4, 8)
-_TILE = _CLASSES[-1]
+TILE = _CLASSES[-1]
 _CAPACITY = 1 << 17  # pixel candidates held at once; 0.5 MB a float array, so that work stays in the cache
 _TILES = 1 << 19  # tiles of large triangles listed at once (one triangle may exceed it)
 _WHOLE_PIXELS = 1 << 20  # pixels tested at once against triangles through the near plane (or one triangle)
-_STRETCHED = 3.2  # of a picture's size; float32 keeps edges to a tenth of _EDGE below this
-_EDGE = 6e-7  # of a picture's size: a center this far outside still counts, so that rounding leaves no gap
-_SMALLEST_AREA_PX = 1e-9
+STRETCHED = 3.2  # of a picture's size; float32 keeps edges to a tenth of EDGE below this
+EDGE = 6e-7  # of a picture's size: a center this far outside still counts, so that rounding leaves no gap
+SMALLEST_AREA_PX = 1e-9
 _EMPTY = (1 << 63) - 1
 _LOW_BITS = 0xFFFFFFFF
 
@@ -106,8 +106,8 @@ def corners_of(x: Tensor, y: Tensor, depth: Tensor, triangles: Tensor, size: int
     nearest = torch.minimum(torch.minimum(inverses[0], inverses[1]), inverses[2])
     extent = torch.maximum(_spread(xs), _spread(ys))
     in_front = nearest > 0
-    short = extent < _STRETCHED * size
-    ordinary = in_front & short & (area.abs() > _SMALLEST_AREA_PX)
+    short = extent < STRETCHED * size
+    ordinary = in_front & short & (area.abs() > SMALLEST_AREA_PX)
     scale = torch.where(ordinary, -1.0 / area.abs(), 0.0)
     facing = torch.where(area < 0, 1.0, -1.0)
     any_front = torch.maximum(torch.maximum(inverses[0], inverses[1]), inverses[2]) > 0
@@ -118,7 +118,7 @@ def corners_of(x: Tensor, y: Tensor, depth: Tensor, triangles: Tensor, size: int
 def visible_pixels(corners: Corners, special: Special, size: int) -> Visible:
     """Depth-test every triangle and list the covered pixels of all pictures."""
     pictures = corners.negated_inverse_area.shape[1]
-    stride = size + _TILE  # a class may reach past the border; what it hits there is cut off below
+    stride = size + TILE  # a class may reach past the border; what it hits there is cut off below
     device = corners.negated_inverse_area.device
     buffer = torch.full((pictures * stride * stride,), _EMPTY, dtype=torch.int64, device=device)
 
@@ -138,7 +138,7 @@ def visible_pixels(corners: Corners, special: Special, size: int) -> Visible:
             _test(boxes.part(start, min(step, len(chosen) - start)), side, stride, buffer)
         reached = side
     large = (longest > reached).nonzero()[:, 0]
-    tiles = [((pick(extent, large) + (_TILE - 1)) / _TILE).floor().long() for extent in (width, height)]
+    tiles = [((pick(extent, large) + (TILE - 1)) / TILE).floor().long() for extent in (width, height)]
     slices = torch.div((tiles[0] * tiles[1]).cumsum(0), _TILES, rounding_mode="floor")
     lengths: list[int] = torch.unique_consecutive(slices, return_counts=True)[1].tolist()
     start = 0
@@ -205,7 +205,7 @@ def _boxes(index: Tensor, left: Tensor, top: Tensor, corners: Corners, size: int
         a = (y[j] - y[k]).mul_(over_area)
         b = (x[k] - x[j]).mul_(over_area)
         # From a corner of the edge, not from x_j y_k - x_k y_j: that difference loses digits.
-        c = (a.abs() + b.abs()).mul_(_EDGE * size).sub_(a * x[j]).sub_(b * y[j])
+        c = (a.abs() + b.abs()).mul_(EDGE * size).sub_(a * x[j]).sub_(b * y[j])
         edges.append((a, b, c))
     rise_1, rise_2 = inverse[1] - inverse[0], inverse[2] - inverse[0]
     slope_x = (rise_1 * (y[2] - y[0]) - rise_2 * (y[1] - y[0])).mul_(over_area)
@@ -249,17 +249,17 @@ def _test_large(boxes: _Boxes, across: Tensor, down: Tensor, stride: int, buffer
     within = torch.arange(len(owner), device=counts.device) - pick(counts.cumsum(0) - counts, owner)
     tiles_across = pick(across, owner)
     row = torch.div(within, tiles_across, rounding_mode="floor")
-    below, right = row * _TILE, (within - row * tiles_across) * _TILE
+    below, right = row * TILE, (within - row * tiles_across) * TILE
 
-    reach = float(_TILE - 1)
+    reach = float(TILE - 1)
     keep = torch.ones_like(owner, dtype=torch.bool)
     for a, b, c in boxes.edges:
         farthest = c + reach * (a.clamp(min=0) + b.clamp(min=0))
         keep &= pick(a, owner) * right + pick(b, owner) * below + pick(farthest, owner) >= 0
-    for tiles in torch.split(keep.nonzero()[:, 0], _CAPACITY // (_TILE * _TILE)):
+    for tiles in torch.split(keep.nonzero()[:, 0], _CAPACITY // (TILE * TILE)):
         _test(
             _tiled(boxes, pick(owner, tiles), pick(right, tiles), pick(below, tiles), stride),
-            _TILE,
+            TILE,
             stride,
             buffer,
         )
@@ -333,8 +333,8 @@ def _bounding_boxes(corners: Corners, size: int) -> tuple[Tensor, Tensor, Tensor
     for values in (corners.x, corners.y):
         low = torch.minimum(torch.minimum(values[0], values[1]), values[2])
         high = torch.maximum(torch.maximum(values[0], values[1]), values[2])
-        first = low.add_(size / 2 - 0.5 - _EDGE * size).ceil_().clamp_(0, size)
-        last = high.add_(size / 2 - 0.5 + _EDGE * size).floor_().clamp_(-1, size - 1)
+        first = low.add_(size / 2 - 0.5 - EDGE * size).ceil_().clamp_(0, size)
+        last = high.add_(size / 2 - 0.5 + EDGE * size).floor_().clamp_(-1, size - 1)
         sides.append((first, last.sub_(first).add_(1)))
     (left, width), (top, height) = sides
     return left, top, width, height

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from services.rendering.views import Float32s
 
-_LEVELS = 1 << 14
+LEVELS = 1 << 14
 _MASK = 0xFFFFFFFF
 
 
@@ -33,13 +33,13 @@ def encoding_table(device: torch.device) -> Tensor:
     A table, because pow rounds differently on each device, and reading one is faster than computing it. A
     step is at most 0.2 of an 8-bit level.
     """
-    values = linear_to_srgb(np.arange(_LEVELS + 1) / _LEVELS) * 255
+    values = linear_to_srgb(np.arange(LEVELS + 1) / LEVELS) * 255
     return torch.from_numpy(values.astype(np.float32)).to(device)
 
 
 def encode(linear: Tensor, table: Tensor) -> Tensor:
     """Display values 0 to 255, float32, of linear values; outside of 0 to 1 they are clipped."""
-    index = linear.mul(_LEVELS).add_(0.5).clamp_(0, _LEVELS).to(torch.int32)
+    index = linear.mul(LEVELS).add_(0.5).clamp_(0, LEVELS).to(torch.int32)
     return table.index_select(0, index.view(-1)).view(linear.shape)
 
 

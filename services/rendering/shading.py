@@ -10,6 +10,7 @@ from torch import Tensor
 from services.rendering.gather import pick
 from services.rendering.normals import Triple
 from services.rendering.raster import Corners, Plane, Special, Visible, corners_of, visible_pixels
+from services.rendering.rounding import root
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def surface(normals: Triple, triangles: Tensor, fragments: Fragments, inverse_fo
     nx, ny, nz = (plane.over_depth(fragments.visible, x, y) for plane in planes)
     reciprocal = pick(inverse_focal, picture)
     vx, vy = -(x * reciprocal), y * reciprocal
-    away = 1.0 / (vx * vx + vy * vy + 1.0).sqrt_()
+    away = 1.0 / root(vx * vx + vy * vy + 1.0)
     return Surface(_unit(nx, ny, nz), (vx * away, vy * away, away), picture)
 
 
@@ -114,7 +115,7 @@ def lambert_and_highlight(surface: Surface, light: Tensor) -> tuple[Tensor, Tens
     n_l = n[0] * lx + n[1] * ly + n[2] * lz
     n_v = n[0] * v[0] + n[1] * v[1] + n[2] * v[2]
     l_v = v[0] * lx + v[1] * ly + v[2] * lz
-    half = ((n_l + n_v) / (l_v + 1.0).clamp_(min=1e-6).mul_(2.0).sqrt_()).clamp_(0.0, 1.0)
+    half = ((n_l + n_v) / root((l_v + 1.0).clamp_(min=1e-6).mul_(2.0))).clamp_(0.0, 1.0)
     half = torch.where(n_l > 0, half, 0.0)
     for _ in range(4):
         half.mul_(half)
@@ -136,5 +137,5 @@ def pixel_positions(pixel: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _unit(x: Tensor, y: Tensor, z: Tensor) -> Triple:
-    length = (x * x + y * y + z * z).clamp_(min=1e-30).sqrt_()
+    length = root((x * x + y * y + z * z).clamp_(min=1e-30))
     return x / length, y / length, z / length

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -47,8 +49,17 @@ class _Scene:
     exposure: Tensor
     taps: Tensor
     noise: Tensor
-    albedo: Tensor | None
+    albedo: Tensor
     jpeg: tuple[Tensor, Tensor] | None
+
+    @cached_property
+    def compiled(self) -> tuple[NDArray[np.float32], ...]:
+        """What :func:`services.rendering.drawing.draw` takes of a scene, on a CPU."""
+        columns = (self.ambient, self.light, self.specular, self.exposure)
+        lights = torch.stack([column[:, 0, 0] for column in columns], dim=1)
+        albedo = self.albedo[:, :, 0, 0].T.contiguous()
+        tensors = (1.0 / self.focal, self.toward_light, lights, self.background[:, :, 0], albedo)
+        return tuple(t.numpy() for t in (*tensors, self.taps, self.noise))
 
     @property
     def count(self) -> int:
@@ -59,6 +70,7 @@ class TorchRenderer:
     """Renders masks of one topology; implements :class:`services.rendering.renderer.Renderer`.
 
     ``triangles`` int64 (T, 3); ``vertex_faces`` int64 (V, K) padded with T, made here where it is not given.
+    On a CPU :mod:`services.rendering.drawing` draws, to the same bytes, unless ``compiled`` is false.
     """
 
     def __init__(
@@ -67,6 +79,7 @@ class TorchRenderer:
         vertex_faces: Tensor | None = None,
         device: torch.device | str = "cpu",
         vertex_count: int | None = None,
+        compiled: bool = True,
     ) -> None:
         self.device = torch.device(device)
         self.triangles = triangles.to(self.device, torch.int64).contiguous()
@@ -75,10 +88,12 @@ class TorchRenderer:
             vertex_faces = vertex_faces_of(self.triangles, count)
         self.vertex_faces = vertex_faces.to(self.device, torch.int64)
         self._latest: tuple[Views, list[tuple[slice, _Scene]]] | None = None
+        self._draw: Callable[..., bool] | None = None
+        if self.device.type == "cpu" and compiled:
+            from services.rendering.drawing import draw
+
+            self._draw = draw
         self._table = sensor.encoding_table(self.device)
-        self._albedo = torch.from_numpy(sensor.srgb_to_linear(np.array(ALBEDO_SRGB)).astype(np.float32)).to(
-            self.device
-        )
 
     @torch.inference_mode()
     def render(
@@ -172,7 +187,7 @@ class TorchRenderer:
         safe = torch.where(out.usable[:, None, None], vertices, 0.0)
         x, y, depth = self._into_cameras(_split(safe), scene, len(safe), scene.count)
         self._develop(lambert, highlight, covered, None, scene, out)
-        self._measure(x, y, depth, landmarks.to(self.device), covered, out)
+        self._measure(x, y, depth, landmarks.to(self.device), _counted(covered), out)
         return out
 
     def _together(self, size_px: int) -> int:
@@ -240,11 +255,9 @@ class TorchRenderer:
             jpeg=_compression(views, self.device),
         )
 
-    def _materials(self, views: Views) -> Tensor | None:
-        """Linear colors (3, v, 1, 1) of the mask in each view; None where all of them are the usual skin."""
+    def _materials(self, views: Views) -> Tensor:
+        """Linear colors (3, v, 1, 1) of the mask in each view."""
         white, level = np.asarray(views.print_white), np.asarray(views.print_level)
-        if (white == 0).all() and (level == 1).all():
-            return None
         skin, nylon = (sensor.srgb_to_linear(np.array(color)) for color in (ALBEDO_SRGB, NYLON_SRGB))
         mixed = (skin[:, None] * (1 - white) + nylon[:, None] * white) * level
         return self._tensor(mixed.astype(np.float32))[:, :, None, None]
@@ -266,17 +279,50 @@ class TorchRenderer:
         x, y, depth = self._into_cameras(position, scene, masks, views)
         normals = _turned(_spread(normals, views), scene.rotation.repeat(masks, 1, 1))
 
+        shape = (masks, scene.count, size, size)
+        if self._draw is not None:
+            covered = self._draw_compiled(x, y, depth, normals, colors, scene, out.images)
+            if covered is not None:
+                self._compress(scene, out)
+                self._measure(x, y, depth, landmarks, covered.view(shape[:2]), out)
+                return
         fragments = rasterize(x, y, depth, self.triangles, size)
         visible = fragments.visible
         seen = surface(normals, self.triangles, fragments, (1.0 / scene.focal).repeat(masks))
         lambert, highlight = lambert_and_highlight(seen, scene.toward_light.repeat(masks, 1))
 
-        shape = (masks, scene.count, size, size)
         covered = visible.covered.view(shape)
         tint = None if colors is None else self._tints(colors, fragments, views, shape)
         lambert, highlight = (_paint(value, visible.pixel, shape) for value in (lambert, highlight))
         self._develop(lambert, highlight, covered, tint, scene, out)
-        self._measure(x, y, depth, landmarks, covered, out)
+        self._measure(x, y, depth, landmarks, _counted(covered), out)
+
+    def _draw_compiled(
+        self,
+        x: Tensor,
+        y: Tensor,
+        depth: Tensor,
+        normals: Triple,
+        colors: Tensor | None,
+        scene: _Scene,
+        images: Tensor,
+    ) -> Tensor | None:
+        """Draw a chunk by :mod:`drawing`; covered pixels int32 (B,) of its pictures, None where it cannot."""
+        assert self._draw is not None
+        covered = torch.empty(x.shape[1], dtype=torch.int32)
+        masks = 1 if colors is None else len(colors)
+        tints = torch.empty(3, 0, masks) if colors is None else colors.permute(2, 1, 0).contiguous()
+        drawn = self._draw(
+            *(t.numpy() for t in (x, y, depth)),
+            tuple(n.numpy() for n in normals),
+            tints.numpy(),
+            self.triangles.numpy(),
+            *scene.compiled,
+            self._table.numpy(),
+            images.flatten(0, 1).numpy(),
+            covered.numpy(),
+        )
+        return covered if drawn else None
 
     def _develop(
         self,
@@ -298,13 +344,16 @@ class TorchRenderer:
         neutral = sensor.blur(neutral, scene.taps)
         if tint is None:
             colored = sensor.blur(colored, scene.taps)
-            albedo = self._albedo if scene.albedo is None else scene.albedo
-            channels = [(colored * albedo[k]).add_(neutral) for k in range(3)]
+            channels = [(colored * scene.albedo[k]).add_(neutral) for k in range(3)]
         else:
             channels = [sensor.blur(t * colored, scene.taps).add_(neutral) for t in tint]
         for k, channel in enumerate(channels):
             level = sensor.encode(channel, self._table).add_(scene.noise[k])
             out.images[..., k] = level.add_(0.5).clamp_(0, 255).to(torch.uint8)
+        self._compress(scene, out)
+
+    def _compress(self, scene: _Scene, out: Rendered) -> None:
+        """Make JPEG files of the views that want it, and read them again."""
         if scene.jpeg is not None:
             where, quality = scene.jpeg
             files = out.images[:, where]
@@ -333,7 +382,8 @@ class TorchRenderer:
     def _measure(
         self, x: Tensor, y: Tensor, depth: Tensor, landmarks: Tensor, covered: Tensor, out: Rendered
     ) -> None:
-        masks, views, size = covered.shape[:3]
+        """Where the mask lies in each picture; ``covered`` int32 (m, v): pixels that show it."""
+        (masks, views), size = covered.shape, out.images.shape[2]
         usable = out.usable[:, None].expand(masks, views)
         front = depth > NEAR_M
         inverse = 1.0 / depth.clamp(min=NEAR_M)
@@ -346,13 +396,18 @@ class TorchRenderer:
         whole = torch.tensor([0.0, 0.0, size, size], device=box.device)
         box = torch.where(front.all(dim=0)[:, None], box, whole).view(masks, views, 4)
         out.box_px.copy_(torch.where(usable[..., None], box, 0.0))
-        out.coverage.copy_(covered.sum(dim=(2, 3), dtype=torch.int32).float().div_(size * size))
+        out.coverage.copy_(covered.float().div_(size * size))
 
     def _tensor(self, array: NDArray[np.generic]) -> Tensor:
         return torch.tensor(array, device=self.device)
 
     def _column(self, array: NDArray[np.generic]) -> Tensor:
         return self._tensor(array)[:, None, None]
+
+
+def _counted(covered: Tensor) -> Tensor:
+    """Covered pixels int32 (m, v) of bool (m, v, S, S)."""
+    return covered.sum(dim=(2, 3), dtype=torch.int32)
 
 
 def backgrounds(views: Views) -> NDArray[np.float32]:
