@@ -39,7 +39,9 @@ RUN apt-get update \
  && useradd --uid 10001 --user-group --create-home datamask
 COPY --from=build /opt/datamask /opt/datamask
 # Threads that spin while they wait cost many times what they save as soon as another process wants the cores.
-ENV PATH=/opt/datamask/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 OMP_WAIT_POLICY=passive
+# The compose files give a worker no disk to write to but /tmp: there numba keeps the renderer's machine code.
+ENV PATH=/opt/datamask/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 OMP_WAIT_POLICY=passive \
+    NUMBA_CACHE_DIR=/tmp/numba
 WORKDIR /home/datamask
 USER 10001:10001
 CMD ["datamask", "worker"]

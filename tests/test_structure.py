@@ -65,7 +65,7 @@ def test_the_worker_knows_nothing_of_the_coordinator() -> None:
 @pytest.mark.parametrize("module", TORCH_FREE)
 def test_the_coordinator_starts_without_torch(module: str) -> None:
     code = (
-        f"import sys, {module}; heavy = {{'torch', 'dlib', 'cv2', 'pyrender'}} & set(sys.modules); "
+        f"import sys, {module}; heavy = {{'torch', 'dlib', 'cv2', 'numba', 'pyrender'}} & set(sys.modules); "
         "sys.exit(', '.join(sorted(heavy)) or 0)"
     )
     done = subprocess.run(

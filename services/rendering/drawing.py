@@ -83,10 +83,10 @@ def draw(
     for picture in range(pictures):
         view = picture % views
         _project(x, y, depth, picture, flat)
-        keys[:] = _EMPTY
+        keys.fill(_EMPTY)
         if not _rasterize(flat, triangles, keys):
             return False
-        known[:] = False
+        known.fill(False)
         focal, sun, strength = inverse_focal[view], toward_light[view], lights[view]
         mask = picture // (pictures // colors.shape[2])
         covered[picture] = _shade(
@@ -225,8 +225,10 @@ def _shade(
     found = 0
     for row in range(size):
         y = float32(row) - middle
-        light[0, row] = background[row] * strength[3]
-        light[1:, row] = _ZERO
+        for column in range(size):
+            light[0, row, column] = background[row] * strength[3]
+            for plane in range(1, 4):
+                light[plane, row, column] = _ZERO
         count = 0
         for column in range(size):
             key = keys[row, column]
@@ -340,25 +342,24 @@ def _blur(plane: Floats, taps: Floats, rows: Floats) -> None:
     if radius == 0:
         return
     for row in range(size):
-        total = rows[row]
         for column in range(size):
-            total[column] = plane[row, column] * taps[0]
+            rows[row, column] = plane[row, column] * taps[0]
         for step in range(1, radius + 1):
-            before, after, weight = plane[max(row - step, 0)], plane[min(row + step, size - 1)], taps[step]
+            before, after, weight = max(row - step, 0), min(row + step, size - 1), taps[step]
             for column in range(size):
-                total[column] += (before[column] + after[column]) * weight
+                rows[row, column] += (plane[before, column] + plane[after, column]) * weight
     padded = np.empty(size + 2 * radius, np.float32)
     for row in range(size):
-        padded[:radius] = rows[row, 0]
-        padded[radius : radius + size] = rows[row]
-        padded[radius + size :] = rows[row, size - 1]
-        total = plane[row]
+        for column in range(radius):
+            padded[column], padded[radius + size + column] = rows[row, 0], rows[row, size - 1]
         for column in range(size):
-            total[column] = padded[radius + column] * taps[0]
+            padded[radius + column] = rows[row, column]
+            plane[row, column] = rows[row, column] * taps[0]
         for step in range(1, radius + 1):
             weight = taps[step]
             for column in range(size):
-                total[column] += (padded[radius + column - step] + padded[radius + column + step]) * weight
+                total = padded[radius + column - step] + padded[radius + column + step]
+                plane[row, column] += total * weight
 
 
 @_compiled
@@ -380,4 +381,5 @@ def _encode(
             index = uint32(min(max(linear * _STEPS + _HALF, _ZERO), _STEPS))
             level = table[index] + noise[row, column] + _HALF
             line[column] = uint8(min(max(level, _ZERO), _WHITE))
-        image[row, :, channel] = line
+        for column in range(size):
+            image[row, column, channel] = line[column]
