@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from services.recognition.align import similarity
+from services.recognition.forest import grow
 from services.recognition.landmark_weights import DEPTH, LEAVES, SPLITS, load_landmarks
 from services.rendering.gather import pick
 
@@ -50,6 +51,7 @@ class LandmarkPredictor:
         self._second = tensor(weights.second.reshape(forests, -1))
         self._thresholds = tensor(weights.thresholds.reshape(forests, -1, 1))
         self._leaves = tensor(weights.leaves.reshape(forests, trees * LEAVES, 2 * points))
+        self._trees = trees
         self._first_leaf = (torch.arange(trees, device=device) * LEAVES)[:, None]
 
     @torch.inference_mode()
@@ -69,10 +71,35 @@ class LandmarkPredictor:
         boxes = boxes_px.double()
         corner, extent = boxes[:, :2], boxes[:, 2:] - 1.0 - boxes[:, :2]
         shape = self._mean.expand(len(images), -1, 2)
-        for k in range(len(self._leaves)):
-            shape = self._step(k, gray, shape, corner, extent)
+        if images.is_cuda:
+            for k in range(len(self._leaves)):
+                shape = self._step(k, gray, shape, corner, extent)
+        else:
+            shape = self._walk(gray, shape, corner, extent)
         found = torch.floor(shape * extent[:, None] + corner[:, None] + 0.5) + 0.5
         return found[:, _ORDER, :].float()
+
+    def _walk(
+        self, gray: torch.Tensor, shape: torch.Tensor, corner: torch.Tensor, extent: torch.Tensor
+    ) -> torch.Tensor:
+        """The shape (n, p, 2) with what all forests add, on CPU cores."""
+        shape, box = shape.contiguous().clone(), torch.cat([corner, extent], dim=1).numpy()
+        by_tree = (self._trees, SPLITS)
+        for k, leaves in enumerate(self._leaves):
+            turn = similarity(self._mean.double(), shape.double())[0].float()
+            grow(
+                gray.numpy(),
+                shape.flatten(1).numpy(),
+                turn.numpy(),
+                box,
+                self._anchors[k].numpy(),
+                self._deltas[k, :, :, 0].numpy(),
+                self._first[k].view(by_tree).numpy(),
+                self._second[k].view(by_tree).numpy(),
+                self._thresholds[k].view(by_tree).numpy(),
+                leaves.view(self._trees, LEAVES, -1).numpy(),
+            )
+        return shape
 
     def _step(
         self, k: int, gray: torch.Tensor, shape: torch.Tensor, corner: torch.Tensor, extent: torch.Tensor

@@ -3,7 +3,7 @@
 What :mod:`raster`, :mod:`shading` and :mod:`sensor` say in torch operations over whole chunks is said here
 once more as loops over one picture at a time, whose depth buffer and light stay in a core's cache. Every
 operation is the same float32 operation in the same order, so that the bytes are the same as well; a test
-holds the two to each other. Nothing here may be reordered or contracted (numba's ``fastmath`` stays off).
+holds the two to each other. Nothing here may be reordered.
 
 Triangles that need homogeneous edges (see :mod:`raster`) are not drawn here: where a chunk has one,
 :func:`draw` says so, and the chunk is drawn in torch.
@@ -11,20 +11,16 @@ Triangles that need homogeneous edges (see :mod:`raster`) are not drawn here: wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
-import numba
 import numpy as np
 from numba import float32, int64, uint8, uint32
 from numpy.typing import NDArray
 
+from services.compiled import compiled
 from services.rendering.camera import NEAR_M
 from services.rendering.raster import EDGE, SMALLEST_AREA_PX, STRETCHED, TILE
 from services.rendering.sensor import LEVELS
 
 Floats = NDArray[np.float32]
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 _NEAR = np.float32(NEAR_M)
 _SMALLEST_AREA = np.float32(SMALLEST_AREA_PX)
@@ -36,15 +32,7 @@ _TILE_PX = np.float32(TILE)
 _WHITE, _STEPS = np.float32(255), np.float32(LEVELS)
 
 
-def _compiled(function: Function) -> Function:
-    """Machine code of a function, which runs without Python's lock; kept on disk where a folder lets it."""
-    try:
-        return cast(Function, numba.njit(nogil=True, cache=True, error_model="numpy")(function))
-    except RuntimeError:  # nowhere to keep it: compiled anew by every process
-        return cast(Function, numba.njit(nogil=True, error_model="numpy")(function))
-
-
-@_compiled
+@compiled
 def draw(
     x: Floats,
     y: Floats,
@@ -102,7 +90,7 @@ def draw(
     return True
 
 
-@_compiled
+@compiled
 def _project(x: Floats, y: Floats, depth: Floats, picture: int, flat: Floats) -> None:
     """Pixels from the center and inverse depths of one picture's vertices, as in raster.corners_of."""
     for vertex in range(x.shape[0]):
@@ -112,7 +100,7 @@ def _project(x: Floats, y: Floats, depth: Floats, picture: int, flat: Floats) ->
         flat[2, vertex] = inverse
 
 
-@_compiled
+@compiled
 def _rasterize(flat: Floats, triangles: NDArray[np.int64], keys: NDArray[np.int64]) -> bool:
     """Depth-test every triangle of a picture; False where one is not ordinary. See raster.visible_pixels."""
     size = keys.shape[0]
@@ -190,7 +178,7 @@ def _rasterize(flat: Floats, triangles: NDArray[np.int64], keys: NDArray[np.int6
     return True
 
 
-@_compiled
+@compiled
 def _outside(a: np.float32, b: np.float32, c: np.float32, right: np.float32, below: np.float32) -> bool:
     """Whether an edge excludes a whole tile."""
     reach = float32(TILE - 1)
@@ -198,7 +186,7 @@ def _outside(a: np.float32, b: np.float32, c: np.float32, right: np.float32, bel
     return bool(not a * right + b * below + farthest >= _ZERO)
 
 
-@_compiled
+@compiled
 def _shade(
     flat: Floats,
     normals: tuple[Floats, Floats, Floats],
@@ -260,7 +248,7 @@ def _shade(
     return found
 
 
-@_compiled
+@compiled
 def _illuminate(
     values: Floats,
     xs: Floats,
@@ -292,7 +280,7 @@ def _illuminate(
         values[1, k] = (max(n_l, _ZERO) * bright + ambient) * exposure
 
 
-@_compiled
+@compiled
 def _planes_of(
     flat: Floats,
     normals: tuple[Floats, Floats, Floats],
@@ -333,7 +321,7 @@ def _planes_of(
         planes[3 + channel, 2] = start - (a * x0 + b * y0)
 
 
-@_compiled
+@compiled
 def _blur(plane: Floats, taps: Floats, rows: Floats) -> None:
     """Blur a picture in place, first down, then across; the border repeats. See sensor.blur."""
     size, radius = plane.shape[0], taps.shape[0] - 1
@@ -362,7 +350,7 @@ def _blur(plane: Floats, taps: Floats, rows: Floats) -> None:
                 plane[row, column] += total * weight
 
 
-@_compiled
+@compiled
 def _encode(
     source: Floats,
     factor: np.float32,
