@@ -70,20 +70,21 @@ class LandmarkPredictor:
         gray = total.div_(3.0).floor_().view(images.shape[:3])
         boxes = boxes_px.double()
         corner, extent = boxes[:, :2], boxes[:, 2:] - 1.0 - boxes[:, :2]
-        shape = self._mean.expand(len(images), -1, 2)
-        if images.is_cuda:
-            for k in range(len(self._leaves)):
-                shape = self._step(k, gray, shape, corner, extent)
-        else:
-            shape = self._walk(gray, shape, corner, extent)
+        shape = (self._all_at_once if images.is_cuda else self._one_by_one)(gray, corner, extent)
         found = torch.floor(shape * extent[:, None] + corner[:, None] + 0.5) + 0.5
         return found[:, _ORDER, :].float()
 
-    def _walk(
-        self, gray: torch.Tensor, shape: torch.Tensor, corner: torch.Tensor, extent: torch.Tensor
-    ) -> torch.Tensor:
-        """The shape (n, p, 2) with what all forests add, on CPU cores."""
-        shape, box = shape.contiguous().clone(), torch.cat([corner, extent], dim=1).numpy()
+    def _all_at_once(self, gray: torch.Tensor, corner: torch.Tensor, extent: torch.Tensor) -> torch.Tensor:
+        """The shape (n, p, 2) in each face's box, every split of every tree answered."""
+        shape = self._mean.expand(len(gray), -1, 2)
+        for k in range(len(self._leaves)):
+            shape = self._step(k, gray, shape, corner, extent)
+        return shape
+
+    def _one_by_one(self, gray: torch.Tensor, corner: torch.Tensor, extent: torch.Tensor) -> torch.Tensor:
+        """The same on CPU cores, where each face walks down its trees."""
+        shape = self._mean.repeat(len(gray), 1, 1)
+        box = torch.cat([corner, extent], dim=1).numpy()
         by_tree = (self._trees, SPLITS)
         for k, leaves in enumerate(self._leaves):
             turn = similarity(self._mean.double(), shape.double())[0].float()

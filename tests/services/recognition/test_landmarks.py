@@ -66,6 +66,18 @@ def test_boxes_anywhere_even_over_the_border(predictor: LandmarkPredictor, their
     assert_same(predictor, theirs, images, torch.from_numpy(boxes))
 
 
+@torch.inference_mode()
+def test_cpu_cores_and_gpus_go_the_same_way(predictor: LandmarkPredictor, renders: Any) -> None:
+    gray = renders.images.float().mean(dim=3).floor()
+    generator = torch.Generator().manual_seed(5)
+    corner = torch.rand(len(gray), 2, generator=generator).double() * 180 - 60
+    extent = torch.rand(len(gray), 2, generator=generator).double() * 140 + 20
+    at_once, one_by_one = (
+        way(gray, corner, extent) for way in (predictor._all_at_once, predictor._one_by_one)
+    )
+    assert torch.equal(at_once, one_by_one)
+
+
 def test_an_image_does_not_depend_on_its_neighbors(predictor: LandmarkPredictor, renders: Any) -> None:
     boxes = HogDetector().score(renders.images, renders.box_px).box_px
     alone = [predictor.find(renders.images[k : k + 1], boxes[k : k + 1]) for k in range(len(boxes))]
