@@ -7,8 +7,13 @@ smaller pyramid level where the face is more than twice as large as the chip.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+
+from services.recognition.cutting import cut
 
 CHIP_PX = 150
 PADDING = 0.25
@@ -32,6 +37,8 @@ _LARGEST_CHIP = 1.5
 _DOWN_OFFSET_PX = (1.25, 0.75)
 _BINOMIAL = (1.0, 4.0, 6.0, 4.0, 1.0)
 _SLICE = 32
+# dlib cuts fractions off; this keeps a flat area from falling by one through float32.
+_SOFTLY = 1e-3
 
 
 @torch.inference_mode()
@@ -69,9 +76,11 @@ def similarity(source: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor
 
 def _chips(images: torch.Tensor, points_px: torch.Tensor) -> torch.Tensor:
     center, direction, side = _chip_squares(points_px)
+    reach = _LARGEST_CHIP * max(images.shape[1], images.shape[2])
+    if images.device.type == "cpu" and reach / 2.0 <= CHIP_PX and min(images.shape[1:3]) > 1:
+        return _cut(images, center, direction, side)
     level = images.permute(0, 3, 1, 2).float()
     cut = _sample(level, center, direction, side)
-    reach = _LARGEST_CHIP * max(images.shape[1], images.shape[2])
     offset = torch.tensor(_DOWN_OFFSET_PX, device=images.device, dtype=center.dtype)
     # dlib goes one level down as long as the face, halved, still has more pixels than the chip.
     while reach / 2.0 > CHIP_PX and min(level.shape[2:]) > 8:
@@ -79,8 +88,7 @@ def _chips(images: torch.Tensor, points_px: torch.Tensor) -> torch.Tensor:
         center, side, reach = center / 2.0 - offset, side / 2.0, reach / 2.0
         deeper = (side + 1.0 > CHIP_PX)[:, None, None, None]
         cut = torch.where(deeper, _sample(level, center, direction, side), cut)
-    # dlib cuts fractions off; the small addition keeps a flat area from falling by one through float32.
-    return (cut + 1e-3).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    return (cut + _SOFTLY).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 def _chip_squares(points_px: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -102,6 +110,17 @@ def _chip_squares(points_px: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, 
     return center, direction, scale * CHIP_PX - 1.0
 
 
+def _cut(
+    images: torch.Tensor, center: torch.Tensor, direction: torch.Tensor, side: torch.Tensor
+) -> torch.Tensor:
+    """Chips uint8 (n, 150, 150, 3) from images uint8 (n, H, W, 3) on a CPU, from the images' own level."""
+    chips = images.new_empty((len(images), CHIP_PX, CHIP_PX, 3))
+    origin, along, across = (axis.numpy() for axis in _axes(images.shape[1:3], center, direction, side))
+    steps = torch.linspace(-0.5, 0.5, CHIP_PX).numpy()
+    cut(images.contiguous().numpy(), origin, along, across, steps, np.float32(_SOFTLY), chips.numpy())
+    return chips
+
+
 def _sample(
     level: torch.Tensor, center: torch.Tensor, direction: torch.Tensor, side: torch.Tensor
 ) -> torch.Tensor:
@@ -109,18 +128,29 @@ def _sample(
 
     Zero where one of the four neighbors lies outside of the level.
     """
-    extent = torch.tensor((level.shape[3] - 1, level.shape[2] - 1), dtype=torch.float64, device=level.device)
-    # grid_sample counts from -1 at the first to 1 at the last pixel's center. Only the large grid is float32.
-    origin = (center * (2.0 / extent) - 1.0).nan_to_num(nan=-9.0).float()
-    along = direction * side[:, None]
-    across = torch.stack([-along[:, 1], along[:, 0]], dim=1)
-    along, across = ((axis * (2.0 / extent)).nan_to_num(nan=0.0).float() for axis in (along, across))
+    origin, along, across = _axes(level.shape[2:], center, direction, side)
     steps = torch.linspace(-0.5, 0.5, CHIP_PX, device=level.device)
     rows = origin[:, None] + across[:, None] * steps[:, None]
     grid = rows[:, :, None] + (along[:, None] * steps[:, None])[:, None]
     inside = ((grid >= -1.0) & (grid < 1.0)).all(dim=3)
     values = F.grid_sample(level, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
     return values.masked_fill_(~inside[:, None], 0.0)
+
+
+def _axes(
+    extent_px: Sequence[int], center: torch.Tensor, direction: torch.Tensor, side: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Middle, x axis and y axis of each chip, float32 (n, 2), in an image of height and width ``extent_px``.
+
+    In the units of grid_sample, which counts from -1 at the first to 1 at the last pixel's center.
+    """
+    height, width = extent_px
+    unit = 2.0 / torch.tensor((width - 1, height - 1), dtype=torch.float64, device=center.device)
+    origin = (center * unit - 1.0).nan_to_num(nan=-9.0).float()
+    along = direction * side[:, None]
+    across = torch.stack([-along[:, 1], along[:, 0]], dim=1)
+    along, across = ((axis * unit).nan_to_num(nan=0.0).float() for axis in (along, across))
+    return origin, along, across
 
 
 def _halve(level: torch.Tensor) -> torch.Tensor:

@@ -98,6 +98,16 @@ def test_neighbors_in_the_batch_change_nothing(renders: Any) -> None:
     assert torch.equal(together, torch.cat(alone))
 
 
+@torch.inference_mode()
+def test_cpu_cores_and_gpus_cut_the_same_chips(renders: Any) -> None:
+    chips = align.chips(renders.images, renders.points_px)
+    level = renders.images.permute(0, 3, 1, 2).float()
+    sampled = align._sample(level, *align._chip_squares(renders.points_px)).permute(0, 2, 3, 1)
+    off = (chips.float() - sampled).abs()
+    assert off.max() <= 1.01  # fractions are cut off
+    assert ((sampled + align._SOFTLY).to(torch.uint8) != chips).float().mean() < 1e-4
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0, 1e30])
 def test_useless_points_do_not_break_the_batch(renders: Any, value: float) -> None:
     points = renders.points_px.clone()
