@@ -1,4 +1,4 @@
-"""What makes two scorers give the same bits: versions, device, micro-batch size."""
+"""What makes two scorers give the same bits: versions, device, micro-batch size, our own arithmetic."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import numpy as np
 import torch
 
 from worker.scorer import MICRO_IMAGES
+
+# Raised by whoever changes the bytes that decoding, rendering or alignment give: runs begun before do not go on.
+ARITHMETIC = "2"
 
 
 def fingerprint(device: str) -> dict[str, str]:
@@ -17,6 +20,7 @@ def fingerprint(device: str) -> dict[str, str]:
         "device": "cuda" if cuda else device,
         "hardware": torch.cuda.get_device_name(device) if cuda else torch.backends.cpu.get_cpu_capability(),
         "micro_images": str(MICRO_IMAGES),
+        "arithmetic": ARITHMETIC,
     }
 
 
