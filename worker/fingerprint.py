@@ -7,7 +7,7 @@ import torch
 
 from worker.scorer import MICRO_IMAGES
 
-# Raised by whoever changes the bytes that decoding, rendering or alignment give: runs begun before do not go on.
+# Raised with every change of the bytes that decoding, rendering or alignment give: runs begun before it stop.
 ARITHMETIC = "2"
 
 
