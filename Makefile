@@ -23,10 +23,10 @@ $(READY): requirements.lock pyproject.toml
 	PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-evolve: setup ## Evolve masks from noise until face detectors accept them (3 minutes on 2 cores)
+evolve: setup ## Evolve masks from noise until face detectors accept them (2 to 4 minutes on 2 cores)
 	$(DATAMASK) evolve examples/archetype.toml $(ARGS)
 
-portrait: setup ## Evolve masks toward one portrait (4 minutes on 2 cores)
+portrait: setup ## Evolve masks toward one portrait (4 to 7 minutes on 2 cores)
 	$(DATAMASK) evolve examples/portrait.toml $(ARGS)
 
 test: setup ## Run all tests
