@@ -319,7 +319,7 @@ class TorchRenderer:
             self.triangles.numpy(),
             *scene.compiled,
             self._table.numpy(),
-            images.flatten(0, 1).numpy(),
+            images.view(-1, *images.shape[2:]).numpy(),  # no copy, or what is drawn would be lost
             covered.numpy(),
         )
         return covered if drawn else None
