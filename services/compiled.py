@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import numba
@@ -16,7 +17,8 @@ def compiled(function: Function) -> Function:
     Floats are added and multiplied as written: ``fastmath`` stays off, so that bytes do not depend on how
     wide a core's registers are.
     """
+    machine_code = partial(numba.njit, nogil=True, error_model="numpy")
     try:
-        return cast(Function, numba.njit(nogil=True, cache=True, error_model="numpy")(function))
+        return cast(Function, machine_code(cache=True)(function))
     except RuntimeError:  # nowhere to keep it: compiled anew by every process
-        return cast(Function, numba.njit(nogil=True, error_model="numpy")(function))
+        return cast(Function, machine_code()(function))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from services.recognition.cutting import cut
+from services.recognition import cutting
 
 CHIP_PX = 150
 PADDING = 0.25
@@ -117,7 +117,7 @@ def _cut(
     chips = images.new_empty((len(images), CHIP_PX, CHIP_PX, 3))
     origin, along, across = (axis.numpy() for axis in _axes(images.shape[1:3], center, direction, side))
     steps = torch.linspace(-0.5, 0.5, CHIP_PX).numpy()
-    cut(images.contiguous().numpy(), origin, along, across, steps, np.float32(_SOFTLY), chips.numpy())
+    cutting.cut(images.contiguous().numpy(), origin, along, across, steps, np.float32(_SOFTLY), chips.numpy())
     return chips
 
 

@@ -51,8 +51,19 @@ class LandmarkPredictor:
         self._second = tensor(weights.second.reshape(forests, -1))
         self._thresholds = tensor(weights.thresholds.reshape(forests, -1, 1))
         self._leaves = tensor(weights.leaves.reshape(forests, trees * LEAVES, 2 * points))
-        self._trees = trees
         self._first_leaf = (torch.arange(trees, device=device) * LEAVES)[:, None]
+        by_tree = (trees, SPLITS)
+        self._forests = [  # as grow takes them, of CPU tensors without a copy
+            (
+                self._anchors[k].numpy(),
+                self._deltas[k, :, :, 0].numpy(),
+                self._first[k].view(by_tree).numpy(),
+                self._second[k].view(by_tree).numpy(),
+                self._thresholds[k].view(by_tree).numpy(),
+                self._leaves[k].view(trees, LEAVES, -1).numpy(),
+            )
+            for k in range(forests if self._leaves.device.type == "cpu" else 0)
+        ]
 
     @torch.inference_mode()
     def find(self, images: torch.Tensor, boxes_px: torch.Tensor) -> torch.Tensor:
@@ -70,7 +81,7 @@ class LandmarkPredictor:
         gray = total.div_(3.0).floor_().view(images.shape[:3])
         boxes = boxes_px.double()
         corner, extent = boxes[:, :2], boxes[:, 2:] - 1.0 - boxes[:, :2]
-        shape = (self._all_at_once if images.is_cuda else self._one_by_one)(gray, corner, extent)
+        shape = (self._one_by_one if images.device.type == "cpu" else self._all_at_once)(gray, corner, extent)
         found = torch.floor(shape * extent[:, None] + corner[:, None] + 0.5) + 0.5
         return found[:, _ORDER, :].float()
 
@@ -85,21 +96,9 @@ class LandmarkPredictor:
         """The same on CPU cores, where each face walks down its trees."""
         shape = self._mean.repeat(len(gray), 1, 1)
         box = torch.cat([corner, extent], dim=1).numpy()
-        by_tree = (self._trees, SPLITS)
-        for k, leaves in enumerate(self._leaves):
+        for forest in self._forests:
             turn = similarity(self._mean.double(), shape.double())[0].float()
-            grow(
-                gray.numpy(),
-                shape.flatten(1).numpy(),
-                turn.numpy(),
-                box,
-                self._anchors[k].numpy(),
-                self._deltas[k, :, :, 0].numpy(),
-                self._first[k].view(by_tree).numpy(),
-                self._second[k].view(by_tree).numpy(),
-                self._thresholds[k].view(by_tree).numpy(),
-                leaves.view(self._trees, LEAVES, -1).numpy(),
-            )
+            grow(gray.numpy(), shape.flatten(1).numpy(), turn.numpy(), box, *forest)
         return shape
 
     def _step(

@@ -63,26 +63,32 @@ def draw(
     pictures, views, size = x.shape[1], background.shape[0], images.shape[1]
     flat = np.empty((3, x.shape[0]), np.float32)
     keys = np.empty((size, size), np.int64)
-    planes = np.empty((triangles.shape[0], 6, 3), np.float32)
-    known = np.empty(triangles.shape[0], np.bool_)
-    light = np.empty((4, size, size), np.float32)  # neutral, then colored: one plane, or one a channel
-    rows = np.empty((size, size), np.float32)
     tinted = colors.shape[1] > 0
+    carried = 6 if tinted else 3  # numbers of a vertex: its normal and, where there are any, its colors
+    attributes = np.empty((carried, x.shape[0]), np.float32)
+    planes = np.empty((triangles.shape[0], carried, 3), np.float32)
+    known = np.empty(triangles.shape[0], np.bool_)
+    # Neutral, then colored light: one plane, or one a channel.
+    light = np.empty((4 if tinted else 2, size, size), np.float32)
+    rows = np.empty((size, size), np.float32)
     for picture in range(pictures):
-        view = picture % views
+        view, mask = picture % views, picture // (pictures // colors.shape[2])
         _project(x, y, depth, picture, flat)
         keys.fill(_EMPTY)
         if not _rasterize(flat, triangles, keys):
             return False
         known.fill(False)
         focal, sun, strength = inverse_focal[view], toward_light[view], lights[view]
-        mask = picture // (pictures // colors.shape[2])
+        for vertex in range(x.shape[0]):
+            for axis in range(3):
+                attributes[axis, vertex] = normals[axis][vertex, picture]
+            for channel in range(carried - 3):
+                attributes[3 + channel, vertex] = colors[channel, vertex, mask]
         covered[picture] = _shade(
-            flat, normals, colors, triangles, picture, mask, keys, planes, known, focal, sun, strength,
-            background[view], light,
-        )  # fmt: skip
-        for plane in range(4 if tinted else 2):
-            _blur(light[plane], taps[view], rows)
+            flat, attributes, triangles, keys, planes, known, focal, sun, strength, background[view], light
+        )
+        for plane in light:
+            _blur(plane, taps[view], rows)
         for channel in range(3):
             source = light[1 + channel] if tinted else light[1]
             factor = _ONE if tinted else albedo[view, channel]
@@ -140,10 +146,7 @@ def _rasterize(flat: Floats, triangles: NDArray[np.int64], keys: NDArray[np.int6
         c0 = (abs(a0) + abs(b0)) * slack - a0 * x1 - b0 * y1
         c1 = (abs(a1) + abs(b1)) * slack - a1 * x2 - b1 * y2
         c2 = (abs(a2) + abs(b2)) * slack - a2 * x0 - b2 * y0
-        rise_1, rise_2 = z1 - z0, z2 - z0
-        slope_x = (rise_1 * (y2 - y0) - rise_2 * (y1 - y0)) * scale
-        slope_y = (rise_2 * (x1 - x0) - rise_1 * (x2 - x0)) * scale
-        start = z0 - (slope_x * x0 + slope_y * y0)
+        slope_x, slope_y, start = _plane(x0, y0, x1, y1, x2, y2, z0, z1, z2, scale, _ONE)
         longest = max(width, height)
         side = 2 if longest <= 2 else 4 if longest <= 4 else TILE
         across = down = 1
@@ -189,11 +192,8 @@ def _outside(a: np.float32, b: np.float32, c: np.float32, right: np.float32, bel
 @compiled
 def _shade(
     flat: Floats,
-    normals: tuple[Floats, Floats, Floats],
-    colors: Floats,
+    attributes: Floats,
     triangles: NDArray[np.int64],
-    picture: int,
-    mask: int,
     keys: NDArray[np.int64],
     planes: Floats,
     known: NDArray[np.bool_],
@@ -203,10 +203,10 @@ def _shade(
     background: Floats,
     light: Floats,
 ) -> int:
-    """The light of every pixel before blur: ``light`` float32 (4, S, S); how many pixels show the mask."""
+    """The light of every pixel before blur: ``light`` float32 (2 or 4, S, S); how many show the mask."""
     size = keys.shape[0]
     middle = float32(size / 2 - 0.5)
-    tinted = colors.shape[1] > 0
+    tinted = len(attributes) > 3
     columns = np.empty(size, np.int64)
     xs = np.empty(size, np.float32)
     values = np.empty((6, size), np.float32)
@@ -215,7 +215,7 @@ def _shade(
         y = float32(row) - middle
         for column in range(size):
             light[0, row, column] = background[row] * strength[3]
-            for plane in range(1, 4):
+            for plane in range(1, len(light)):
                 light[plane, row, column] = _ZERO
         count = 0
         for column in range(size):
@@ -224,7 +224,7 @@ def _shade(
                 continue
             t = key & _LOW_BITS
             if not known[t]:
-                _planes_of(flat, normals, colors, triangles, picture, mask, t, planes[t])
+                _planes_of(flat, attributes, triangles, t, planes[t])
                 known[t] = True
             x, p = float32(column) - middle, planes[t]
             columns[count], xs[count] = column, x
@@ -283,42 +283,47 @@ def _illuminate(
 @compiled
 def _planes_of(
     flat: Floats,
-    normals: tuple[Floats, Floats, Floats],
-    colors: Floats,
+    attributes: Floats,
     triangles: NDArray[np.int64],
-    picture: int,
-    mask: int,
     t: int,
     planes: Floats,
 ) -> None:
     """A triangle's normals, and colors if there are any, over depth as planes; see shading.attribute."""
     i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-    x0, y0 = flat[0, i], flat[1, i]
-    x1, x2 = flat[0, j] - x0, flat[0, k] - x0
-    y1, y2 = flat[1, j] - y0, flat[1, k] - y0
+    x0, x1, x2 = flat[0, i], flat[0, j], flat[0, k]
+    y0, y1, y2 = flat[1, i], flat[1, j], flat[1, k]
     z0, z1, z2 = flat[2, i], flat[2, j], flat[2, k]
-    area = x1 * y2 - x2 * y1
+    area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
     scale = -_ONE / abs(area)
     facing = _ONE if area < _ZERO else -_ONE
-    for axis in range(3):
-        v0, v1, v2 = normals[axis][i, picture], normals[axis][j, picture], normals[axis][k, picture]
-        start = v0 * z0
-        rise_1, rise_2 = v1 * z1 - start, v2 * z2 - start
-        a = (rise_1 * y2 - rise_2 * y1) * scale
-        b = (rise_2 * x1 - rise_1 * x2) * scale
-        planes[axis, 0], planes[axis, 1] = a, b
-        planes[axis, 2] = start * facing - (a * x0 + b * y0)
-    if colors.shape[1] == 0:
-        return
-    scale = scale * facing
-    for channel in range(3):
-        v0, v1, v2 = colors[channel, i, mask], colors[channel, j, mask], colors[channel, k, mask]
-        start = v0 * z0
-        rise_1, rise_2 = v1 * z1 - start, v2 * z2 - start
-        a = (rise_1 * y2 - rise_2 * y1) * scale
-        b = (rise_2 * x1 - rise_1 * x2) * scale
-        planes[3 + channel, 0], planes[3 + channel, 1] = a, b
-        planes[3 + channel, 2] = start - (a * x0 + b * y0)
+    for row in range(len(attributes)):
+        w0, w1, w2 = attributes[row, i] * z0, attributes[row, j] * z1, attributes[row, k] * z2
+        if row < 3:  # a normal, turned round where the triangle shows its back
+            plane = _plane(x0, y0, x1, y1, x2, y2, w0, w1, w2, scale, facing)
+        else:
+            plane = _plane(x0, y0, x1, y1, x2, y2, w0, w1, w2, scale * facing, _ONE)
+        planes[row, 0], planes[row, 1], planes[row, 2] = plane
+
+
+@compiled
+def _plane(
+    x0: np.float32,
+    y0: np.float32,
+    x1: np.float32,
+    y1: np.float32,
+    x2: np.float32,
+    y2: np.float32,
+    w0: np.float32,
+    w1: np.float32,
+    w2: np.float32,
+    scale: np.float32,
+    sign: np.float32,
+) -> tuple[np.float32, np.float32, np.float32]:
+    """a, b and c of the plane a x + b y + c through three corners' values; see shading.attribute."""
+    rise_1, rise_2 = w1 - w0, w2 - w0
+    a = (rise_1 * (y2 - y0) - rise_2 * (y1 - y0)) * scale
+    b = (rise_2 * (x1 - x0) - rise_1 * (x2 - x0)) * scale
+    return a, b, w0 * sign - (a * x0 + b * y0)
 
 
 @compiled

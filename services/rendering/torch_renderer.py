@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from services.errors import BadInput
 from services.rendering import jpeg, sensor
 from services.rendering.camera import CENTER_M, NEAR_M, Cameras, cameras, light_directions
+from services.rendering.drawing import Floats, draw
 from services.rendering.normals import Triple, vertex_faces_of, vertex_normals
 from services.rendering.renderer import Rendered
 from services.rendering.shading import Fragments, attribute, lambert_and_highlight, rasterize, surface
@@ -53,13 +53,20 @@ class _Scene:
     jpeg: tuple[Tensor, Tensor] | None
 
     @cached_property
-    def compiled(self) -> tuple[NDArray[np.float32], ...]:
+    def compiled(self) -> tuple[Floats, Floats, Floats, Floats, Floats, Floats, Floats]:
         """What :func:`services.rendering.drawing.draw` takes of a scene, on a CPU."""
         columns = (self.ambient, self.light, self.specular, self.exposure)
         lights = torch.stack([column[:, 0, 0] for column in columns], dim=1)
         albedo = self.albedo[:, :, 0, 0].T.contiguous()
-        tensors = (1.0 / self.focal, self.toward_light, lights, self.background[:, :, 0], albedo)
-        return tuple(t.numpy() for t in (*tensors, self.taps, self.noise))
+        return (
+            (1.0 / self.focal).numpy(),
+            self.toward_light.numpy(),
+            lights.numpy(),
+            self.background[:, :, 0].numpy(),
+            albedo.numpy(),
+            self.taps.numpy(),
+            self.noise.numpy(),
+        )
 
     @property
     def count(self) -> int:
@@ -88,11 +95,7 @@ class TorchRenderer:
             vertex_faces = vertex_faces_of(self.triangles, count)
         self.vertex_faces = vertex_faces.to(self.device, torch.int64)
         self._latest: tuple[Views, list[tuple[slice, _Scene]]] | None = None
-        self._draw: Callable[..., bool] | None = None
-        if self.device.type == "cpu" and compiled:
-            from services.rendering.drawing import draw
-
-            self._draw = draw
+        self._compiled = compiled and self.device.type == "cpu"
         self._table = sensor.encoding_table(self.device)
 
     @torch.inference_mode()
@@ -187,6 +190,7 @@ class TorchRenderer:
         safe = torch.where(out.usable[:, None, None], vertices, 0.0)
         x, y, depth = self._into_cameras(_split(safe), scene, len(safe), scene.count)
         self._develop(lambert, highlight, covered, None, scene, out)
+        self._compress(scene, out)
         self._measure(x, y, depth, landmarks.to(self.device), _counted(covered), out)
         return out
 
@@ -273,29 +277,18 @@ class TorchRenderer:
     ) -> None:
         # With one view for each mask, the chunk is that of a single mask whose vertices differ by view.
         masks, views = (1, 1) if each else (vertices.shape[0], scene.count)
-        size = scene.cameras.size_px
         position = _split(vertices)
         normals = vertex_normals(position, self.triangles, self.vertex_faces)
         x, y, depth = self._into_cameras(position, scene, masks, views)
         normals = _turned(_spread(normals, views), scene.rotation.repeat(masks, 1, 1))
 
-        shape = (masks, scene.count, size, size)
-        if self._draw is not None:
+        covered = None
+        if self._compiled:
             covered = self._draw_compiled(x, y, depth, normals, colors, scene, out.images)
-            if covered is not None:
-                self._compress(scene, out)
-                self._measure(x, y, depth, landmarks, covered.view(shape[:2]), out)
-                return
-        fragments = rasterize(x, y, depth, self.triangles, size)
-        visible = fragments.visible
-        seen = surface(normals, self.triangles, fragments, (1.0 / scene.focal).repeat(masks))
-        lambert, highlight = lambert_and_highlight(seen, scene.toward_light.repeat(masks, 1))
-
-        covered = visible.covered.view(shape)
-        tint = None if colors is None else self._tints(colors, fragments, views, shape)
-        lambert, highlight = (_paint(value, visible.pixel, shape) for value in (lambert, highlight))
-        self._develop(lambert, highlight, covered, tint, scene, out)
-        self._measure(x, y, depth, landmarks, _counted(covered), out)
+        if covered is None:
+            covered = self._draw_in_torch(x, y, depth, normals, colors, scene, out)
+        self._compress(scene, out)
+        self._measure(x, y, depth, landmarks, covered.view(masks, scene.count), out)
 
     def _draw_compiled(
         self,
@@ -308,13 +301,14 @@ class TorchRenderer:
         images: Tensor,
     ) -> Tensor | None:
         """Draw a chunk by :mod:`drawing`; covered pixels int32 (B,) of its pictures, None where it cannot."""
-        assert self._draw is not None
         covered = torch.empty(x.shape[1], dtype=torch.int32)
         masks = 1 if colors is None else len(colors)
         tints = torch.empty(3, 0, masks) if colors is None else colors.permute(2, 1, 0).contiguous()
-        drawn = self._draw(
-            *(t.numpy() for t in (x, y, depth)),
-            tuple(n.numpy() for n in normals),
+        drawn = draw(
+            x.numpy(),
+            y.numpy(),
+            depth.numpy(),
+            (normals[0].numpy(), normals[1].numpy(), normals[2].numpy()),
             tints.numpy(),
             self.triangles.numpy(),
             *scene.compiled,
@@ -323,6 +317,31 @@ class TorchRenderer:
             covered.numpy(),
         )
         return covered if drawn else None
+
+    def _draw_in_torch(
+        self,
+        x: Tensor,
+        y: Tensor,
+        depth: Tensor,
+        normals: Triple,
+        colors: Tensor | None,
+        scene: _Scene,
+        out: Rendered,
+    ) -> Tensor:
+        """Draw a chunk by operations over all of it; covered pixels int32 (m, v)."""
+        masks, views, size = out.images.shape[:3]
+        shape = (masks, views, size, size)
+        fragments = rasterize(x, y, depth, self.triangles, size)
+        visible = fragments.visible
+        seen = surface(normals, self.triangles, fragments, (1.0 / scene.focal).repeat(masks))
+        lambert, highlight = lambert_and_highlight(seen, scene.toward_light.repeat(masks, 1))
+
+        covered = visible.covered.view(shape)
+        repeats = x.shape[1] // len(colors) if colors is not None else 1
+        tint = None if colors is None else self._tints(colors, fragments, repeats, shape)
+        lambert, highlight = (_paint(value, visible.pixel, shape) for value in (lambert, highlight))
+        self._develop(lambert, highlight, covered, tint, scene, out)
+        return _counted(covered)
 
     def _develop(
         self,
@@ -350,7 +369,6 @@ class TorchRenderer:
         for k, channel in enumerate(channels):
             level = sensor.encode(channel, self._table).add_(scene.noise[k])
             out.images[..., k] = level.add_(0.5).clamp_(0, 255).to(torch.uint8)
-        self._compress(scene, out)
 
     def _compress(self, scene: _Scene, out: Rendered) -> None:
         """Make JPEG files of the views that want it, and read them again."""
