@@ -31,16 +31,19 @@ import numpy as np
 import tomli_w
 from rich.console import Console
 
+from bench.critics import Critics
 from bench.evidence import QUICK, ROOT, SEEDS, evolve, portraits, whose
 from bench.marks import write_between
 from bench.outcome import circumstances, write
 from services.recognition.calibration import file_name
+from services.storage.store import Store
 
-FORMAT = 3
+FORMAT = 4
 OUT = Path(__file__).parent / "results" / "transfer.json"
 STORE = ROOT / "runs" / "evidence"  # shares its runs in shape alone with bench.evidence
 FIRST_MARK, LAST_MARK = "<!-- transfer -->", "<!-- end of transfer -->"
 FAR = 0.01
+PEOPLE = 3000  # rendered heads that a person's threshold is taken of
 PAIRS = 3000  # independent impostors for a critic's threshold: ten times what a rate of 1 in 100 needs
 SPREAD = 0.4
 
@@ -178,42 +181,16 @@ def calibrated(recognizer: str) -> Path:
     return path
 
 
-def judged(start: Start, arm: str, critics: Sequence[str], views: int) -> dict[str, float]:
-    """What critics that took no part make of a run's elites, means over them: name of a figure -> figure."""
-    from coordinator.record import Record
-    from coordinator.run import photo_path
-    from coordinator.verification import claim_of, open_verified
+def calibrations(names: Sequence[str]) -> Store:
+    """A store with the calibrations of the recognizers among these names."""
     from services.recognition.catalog import model_info
     from services.storage import open_store
-    from worker.verify import verify
 
-    record = Record(open_store(STORE).sub(start.runs[arm]))
-    photographed = start.photo is not None
-    run = open_verified(record)
-    critics = [name for name in critics if name not in {o.model for o in run.spec.objective}]
-    for name in critics:
+    store = open_store(ROOT / "runs" / "transfer")
+    for name in names:
         if model_info(name).kind == "recognize":
-            record.store.put(f"calibration/{file_name(name)}.json", calibrated(name).read_bytes())
-    targets = [photo_path(start.photo)] if start.photo is not None and len(critics) > 1 else []
-    claim = claim_of(run, critics, targets=targets)
-    rows = [r for r in verify(record.store, claim, views, 0)["rows"] if r["kind"] == "elite"]
-    found: dict[str, list[float]] = {}
-    for row in rows:
-        if row["side"] != "critic":
-            continue
-        if row["what"] == "detect":
-            found.setdefault(f"{row['machine']}: sees a face", []).append(row["rate"]["share"])
-        elif row["what"] == "match" and photographed:
-            found.setdefault(f"{row['machine']}: median similarity", []).append(_number(row["median"]))
-            for match in row["matches"]:
-                if match["far"] == FAR:
-                    label = f"{row['machine']}: takes it for the person at FAR {FAR:g}"
-                    found.setdefault(label, []).append(match["rate"]["share"])
-    return {name: float(np.nanmean(values)) for name, values in found.items()}
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+            store.put(f"calibration/{file_name(name)}.json", calibrated(name).read_bytes())
+    return store
 
 
 def difference(before: Sequence[float], after: Sequence[float]) -> dict[str, Any]:
@@ -228,14 +205,25 @@ def difference(before: Sequence[float], after: Sequence[float]) -> dict[str, Any
 
 
 def compared(
-    starts: Sequence[Start], arms: Sequence[Arm], critics: Sequence[str], views: int
+    starts: Sequence[Start], arms: Sequence[Arm], names: Sequence[str], views: int
 ) -> list[dict[str, Any]]:
     """One row a figure: means of all arms, and the paired differences of the later ones from the first."""
+    from coordinator.record import Record
+    from coordinator.run import photo_path
+    from coordinator.seeds import verify_seed
+    from coordinator.verification import open_verified
+    from services.storage import open_store
+
+    store = open_store(STORE)
+    faces = {start.name: photo_path(start.photo) for start in starts if start.photo is not None}
+    critics = Critics(names, faces, FAR, PEOPLE, calibrations(names if faces else ()))
     told: dict[str, dict[str, dict[str, float]]] = {}
     for start in starts:
         for arm in arms:
             console.print(f"critics look at {start.runs[arm.name]} ...", highlight=False)
-            for figure, value in judged(start, arm.name, critics, views).items():
+            run = open_verified(Record(store.sub(start.runs[arm.name])))
+            person = None if start.photo is None else start.name
+            for figure, value in critics.say(run, views, verify_seed(run.spec.seed), person).items():
                 told.setdefault(figure, {}).setdefault(start.name, {})[arm.name] = value
     return [row_of(figure, by_start, arms) for figure, by_start in told.items()]
 

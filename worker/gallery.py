@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -38,22 +38,25 @@ class Gallery:
 
 def rendered_people(
     witnesses: Witnesses,
-    model: str,
+    models: Sequence[str],
     basis: str,
     spread: float,
     ranges: ViewRanges,
     seed: int,
     count: int,
     first: int = 0,
-) -> Gallery:
-    """``count`` random heads that the detector sees, each under a view of its own, or fewer if it sees few.
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, Gallery]:
+    """``count`` random heads that the detector sees, each under a view of its own, or fewer if it sees few:
+    the same people in one gallery for each recognizer of ``models``.
 
-    first: block of the people to begin at; those of different blocks are different people.
+    first: block of the people to begin at; those of different blocks are different people. progress: called
+    with how many there are.
     """
-    population = Population(model, basis, spread, ranges, seed)
-    detector, machine = witnesses.detectors[DETECTOR], witnesses.recognizers[model]
+    population = Population(models[0], basis, spread, ranges, seed)
+    detector = witnesses.detectors[DETECTOR]
     genes = len(witnesses.decoder.basis.gene_names)
-    found: list[Float] = []
+    found: dict[str, list[Float]] = {model: [] for model in models}
     drawn = have = number = 0
     while have < count and drawn < 10 * count:
         genomes, views = draw(population, APART + first + number, genes)
@@ -62,10 +65,13 @@ def rendered_people(
         most = min(2 * PAIRS, likely, max(48, 2 * (count - have)))
         pictures = witnesses.look(genomes[:most], views.take(slice(most)))
         seen = witnesses.scores(detector, pictures) > witnesses.infos[DETECTOR].threshold
-        found.append(witnesses.embed(machine, pictures, seen)[seen])
+        for model, parts in found.items():
+            parts.append(witnesses.embed(witnesses.recognizers[model], pictures, seen)[seen])
         drawn, have, number = drawn + most, have + int(seen.sum()), number + 1
-    embeddings = np.concatenate(found)[:count]
-    return Gallery(embeddings, tuple(f"rendered {k + 1}" for k in range(len(embeddings))), drawn)
+        if progress is not None:
+            progress(min(have, count))
+    names = tuple(f"rendered {k + 1}" for k in range(min(have, count)))
+    return {model: Gallery(np.concatenate(parts)[:count], names, drawn) for model, parts in found.items()}
 
 
 def identify(

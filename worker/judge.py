@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.recognition.calibration import MIXED, RENDERS, Calibration
+from services.recognition.calibration import MIXED, PERSON, RENDERS, Calibration, PairSet, measure_set
 from services.recognition.model import Comparison, ModelInfo
 from services.recognition.rates import matches, wilson_rate
 from worker.sample import compared
@@ -35,17 +35,45 @@ class Cuts:
     cuts: tuple[Cut, ...]
 
 
-def cuts_of(info: ModelInfo, calibration: Calibration | None, target: bool, spread: float) -> Cuts:
-    """Thresholds for a question: of renders against photos where a target is asked for and photos were
-    calibrated, else of renders against renders, of the spread that is nearest to the masks'.
+def likeness(embeddings: Float, references: Float, comparison: Comparison, similarity: bool) -> Float:
+    """Embeddings (n, d) against references (k, d), the most alike of which counts: float32 (n,)."""
+    each = np.stack([compared(comparison, embeddings, reference[None]) for reference in references])
+    return np.asarray(each.max(axis=0) if similarity else each.min(axis=0), np.float32)
+
+
+def person_pairs(info: ModelInfo, others: Float, references: Float, spread: float) -> PairSet | None:
+    """Other people's heads (n, d) against one person's references (k, d): whose photographs they pass for.
+
+    The heads are independent of each other, the person is the same: the FAR is that of claims to be this
+    person. None where there are too few heads for any FAR.
     """
-    cuts, pairs = [], None
-    if calibration is not None:
+    similarity = info.measure == "similarity"
+    published = info.threshold if math.isfinite(info.threshold) else None
+    if not len(others):
+        return None
+    scores = likeness(others, references, info.comparison, similarity)
+    pairs = measure_set(PERSON, spread, scores, np.zeros(0, np.float32), published, similarity)
+    return pairs if pairs.thresholds else None
+
+
+def cuts_of(
+    info: ModelInfo,
+    calibration: Calibration | None,
+    target: bool,
+    spread: float,
+    person: PairSet | None = None,
+) -> Cuts:
+    """Thresholds for a question. Where a target is asked for: of other heads against that very person, where
+    there are enough of them, else of renders against photos, where those were calibrated. Otherwise of
+    renders against renders, of the spread that is nearest to the masks'.
+    """
+    cuts, pairs = [], person
+    if pairs is None and calibration is not None:
         pairs = calibration.nearest(MIXED, spread) if target else None
         if pairs is None or not pairs.thresholds:
             pairs = calibration.nearest(RENDERS, spread)
-        if pairs is not None:
-            cuts = [Cut(f"FAR {t.far:g}", t.far, t.threshold) for t in pairs.thresholds]
+    if pairs is not None:
+        cuts = [Cut(f"FAR {t.far:g}", t.far, t.threshold) for t in pairs.thresholds]
     if math.isfinite(info.threshold):
         cuts.append(Cut(f"published {info.threshold:g}", None, info.threshold))
     return Cuts(info.measure == "similarity", "" if pairs is None else pairs.title, tuple(cuts))
@@ -69,8 +97,7 @@ def matched_row(
     if target is None:
         scores = compared(comparison, embeddings[0::2], embeddings[1::2])
     else:
-        each = np.stack([compared(comparison, embeddings, reference[None]) for reference in target])
-        scores = each.max(axis=0) if cuts.similarity else each.min(axis=0)
+        scores = likeness(embeddings, target, comparison, cuts.similarity)
     return {"what": "match", **matched(scores, cuts)}
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from services.errors import BadInput
-from services.recognition.calibration import Calibration, calibration_of
+from services.recognition.calibration import Calibration, PairSet, calibration_of
 from services.recognition.catalog import model_info
 from services.recognition.identification import spread_of
 from services.recognition.plots import identification_plot, verification_plot
@@ -23,13 +23,14 @@ from services.rendering.views import ViewRanges, Views, frontal_view, sample_vie
 from services.storage.store import Store
 from worker.blocks import same_probe
 from worker.gallery import DETECTOR, STRANGERS, Gallery, identify, rendered_people, with_entries
-from worker.judge import Cuts, cuts_of, detected_row, gap, matched_row
+from worker.judge import Cuts, cuts_of, detected_row, gap, matched_row, person_pairs
 from worker.printed import photo_entries, printed_rows
 from worker.witness import AUDIT, Float, Testimony, Witnesses
 
 FORMAT = 1
 RANDOM_SPREAD = 0.4  # of the random heads that stand beside the masks
 RESNET = "dlib-resnet"
+LEAST = 10  # people in a gallery
 NOTE = "rates are simulated match rates on renders, not presentation attack trials (ISO/IEC 30107-3)"
 
 Progress = Callable[[str, int, int], None]
@@ -81,18 +82,23 @@ def verify(
     """Ask every machine about every elite and the controls; write ``verify/verify.json`` and plots.
 
     :param views: held-out views of each subject, an even number. gallery: rendered people to search masks
-        among, 0 for no search. photos: of the printed objects by mask id. gallery_photos: people to search
-        among, too. progress: called with what, done, of.
+        among, and whose likeness to the claim's person tells what passes for it at which FAR; 0 for neither.
+        photos: of the printed objects by mask id. gallery_photos: people to search among, too. progress:
+        called with what, done, of.
     :returns: what was written, as JSON values.
     :raises BadInput: without elites, for a critic that took part in the search, or an odd number of views.
     """
     report = progress or _silent
-    _check(claim, views)
+    _check(claim, views, gallery)
     names = dict.fromkeys([*claim.fitted, *claim.critics, DETECTOR, *([RESNET] if gallery else [])])
     witnesses = Witnesses(claim.basis, list(names), claim.hashes, device, claim.filters)
     calibrations = {n: calibration_of(run, n) for n in [*witnesses.recognizers, RESNET]}
     near = spread_of(np.stack([genome for _, genome in claim.elites]))
-    cuts = {n: cuts_of(model_info(n), c, bool(claim.targets), near) for n, c in calibrations.items()}
+    people = _people(claim, witnesses, gallery, report) if gallery else {}
+    cuts = {
+        n: cuts_of(model_info(n), c, bool(claim.targets), near, _person(claim, n, people.get(n)))
+        for n, c in calibrations.items()
+    }
     warnings = _stale(witnesses, calibrations)
     drawn = _views(claim, views)
     subjects = subjects_of(claim, views)
@@ -120,7 +126,7 @@ def verify(
     }
     if gallery:
         found["identification"] = _identified(
-            claim, witnesses, heard, gallery, gallery_photos, calibrations, report
+            claim, witnesses, heard, people[RESNET], gallery_photos, calibrations, report
         )
     if photos:
         target = claim.targets.get(RESNET)
@@ -128,7 +134,9 @@ def verify(
     return _write(run, found)
 
 
-def _check(claim: Claim, views: int) -> None:
+def _check(claim: Claim, views: int, gallery: int) -> None:
+    if 0 < gallery < LEAST:
+        raise BadInput(f"--gallery {gallery}: expected 0 (no search) or at least {LEAST} people")
     if not claim.elites:
         raise BadInput("there is no elite to verify: no mask of this run could be scored; evolve longer")
     if views < 2 or views % 2:
@@ -214,11 +222,37 @@ def _stale(witnesses: Witnesses, calibrations: Mapping[str, Calibration | None])
     return warnings
 
 
+def _people(claim: Claim, witnesses: Witnesses, count: int, report: Progress) -> dict[str, Gallery]:
+    """Other people, as each recognizer sees them that knows the claim's person, and dlib's for the search."""
+    report("gallery", 0, count)
+    models = dict.fromkeys([RESNET, *(n for n in witnesses.recognizers if n in claim.targets)])
+    return rendered_people(
+        witnesses,
+        list(models),
+        claim.basis,
+        RANDOM_SPREAD,
+        claim.ranges,
+        claim.seed,
+        count,
+        progress=lambda have: report("gallery", have, count),
+    )
+
+
+def _person(claim: Claim, model: str, others: Gallery | None) -> PairSet | None:
+    """Other people against the claim's person, where there is one that this recognizer knows."""
+    references = claim.targets.get(model)
+    if others is None or references is None:
+        return None
+    return person_pairs(
+        model_info(model, claim.hashes.get(model)), others.embeddings, references, RANDOM_SPREAD
+    )
+
+
 def _identified(
     claim: Claim,
     witnesses: Witnesses,
     heard: Mapping[str, Testimony],
-    size: int,
+    gallery: Gallery,
     photos: Sequence[Path],
     calibrations: Mapping[str, Calibration | None],
     report: Progress,
@@ -227,27 +261,28 @@ def _identified(
     pairs = None if calibration is None else calibration.nearest("render-render", RANDOM_SPREAD)
     if pairs is None or not pairs.thresholds:
         return None
-    if size < 10:
-        raise BadInput(f"--gallery {size}: expected 0 (no search) or at least 10 people")
-
-    def people(count: int, first: int) -> Gallery:
-        return rendered_people(
-            witnesses, RESNET, claim.basis, RANDOM_SPREAD, claim.ranges, claim.seed, count, first
-        )
-
-    report("gallery", 0, 3)
-    gallery, strangers = people(size, 0), people(min(STRANGERS, size), 1_000_000)
-    report("gallery", 1, 3)
+    report("search", 0, 3)
+    strangers = rendered_people(
+        witnesses,
+        [RESNET],
+        claim.basis,
+        RANDOM_SPREAD,
+        claim.ranges,
+        claim.seed,
+        min(STRANGERS, len(gallery.entries)),
+        first=1_000_000,
+    )[RESNET]
+    report("search", 1, 3)
     embeddings, entries, left_out = photo_entries(photos)
     gallery = with_entries(gallery, embeddings, entries)
     target = None
     if RESNET in claim.targets:
         target = len(gallery.entries)
         gallery = with_entries(gallery, [claim.targets[RESNET].mean(axis=0)], ["the target"])
-    report("gallery", 2, 3)
+    report("search", 2, 3)
     masks = {name: heard[name].embeddings[AUDIT] for name, _ in claim.elites}
     found = identify(gallery, strangers.embeddings, masks, target, pairs, "euclidean", False)
-    report("gallery", 3, 3)
+    report("search", 3, 3)
     return {**found, "recognizer": RESNET, "photos": len(entries), "left_out": left_out}
 
 

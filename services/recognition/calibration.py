@@ -1,7 +1,9 @@
 """What a recognizer's thresholds mean on renders: measured, written down, read back. Torch-free.
 
 A *set* is one kind of pair: two rendered people, a rendered one and a photographed one, two photographed
-ones; heads of different spread are sets apart. Thresholds of one set do not hold for another.
+ones; heads of different spread are sets apart. Thresholds of one set do not hold for another. Where all is
+about one person, rendered people are compared with that person's photographs: who passes for *this* person,
+how often? Speaker verification calls that a client-specific threshold.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ FARS = (1e-2, 1e-3, 1e-4)
 BIN = 0.01  # width of a histogram's bins, in the model's own units
 
 RENDERS, MIXED, PHOTOS = "render-render", "render-photo", "photo-photo"
+PERSON = "render-photo of this person"
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,16 @@ from PIL import Image
 
 from coordinator.cli.verify import gap_lines
 from services.errors import BadInput
-from services.recognition.calibration import RENDERS, Calibration, measure_set
+from services.recognition.calibration import PERSON, RENDERS, Calibration, measure_set, shipped
 from services.recognition.catalog import model_info
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
 from services.storage import open_store
 from worker.gallery import Gallery, identify
-from worker.judge import cuts_of, gap, matched, matched_row
+from worker.judge import cuts_of, gap, likeness, matched, matched_row, person_pairs
 from worker.printed import photo_entries
 from worker.stills import stills
-from worker.targets import build_filter
+from worker.targets import build_filter, embed_photos
 from worker.verify import Claim, verify
 from worker.witness import AUDIT, Witnesses
 
@@ -167,6 +167,45 @@ def test_a_target_is_matched_view_by_view_and_the_most_alike_reference_counts():
     assert gap([])["detect"] == {"fitted": None, "critic": None, "gap": None}
 
 
+def test_who_passes_for_a_person_is_counted_against_that_person():
+    rng = np.random.default_rng(2)
+    info = model_info("dlib-resnet")
+    others = rng.normal(0, 0.05, (400, 128)).astype(np.float32)
+    person = rng.normal(0, 0.05, (2, 128)).astype(np.float32)
+    pairs = person_pairs(info, others, person, 0.4)
+    assert (pairs.kind, pairs.impostor_pairs) == (PERSON, 400)
+    assert [r.needed for r in pairs.refused] == [3000, 30_000]  # 400 heads carry no smaller FAR
+    distances = np.linalg.norm(others[:, None] - person[None], axis=2).min(axis=1)  # the nearest photograph
+    np.testing.assert_allclose(likeness(others, person, "euclidean", False), distances, rtol=1e-6)
+    cuts = cuts_of(info, calibration(), True, 0.4, pairs)
+    assert [(c.far, c.name) for c in cuts.cuts] == [(1e-2, "FAR 0.01"), (None, "published 0.6")]
+    assert (distances < cuts.cuts[0].threshold).sum() == 4
+    assert cuts.pairs == "render-photo of this person, spread 0.4"
+    assert person_pairs(info, others[:20], person, 0.4) is None  # too few for any FAR
+    assert person_pairs(info, others[:0], person, 0.4) is None
+    fallen_back = cuts_of(info, calibration(), True, 0.4, None)
+    assert fallen_back.pairs == "render-render, spread 0.4"
+
+
+def test_a_portrait_is_matched_at_its_person_s_own_threshold(tmp_path):
+    run = open_store(tmp_path / "run")
+    run.put("calibration/dlib-resnet.json", calibration().encoded())
+    Image.fromarray(skimage.data.astronaut()[0:260, 100:360]).save(tmp_path / "face.png")
+    target = embed_photos([tmp_path / "face.png"])
+    told = []
+    given = claim(targets={"dlib-resnet": target}, critics=())
+    said = verify(run, given, 2, 300, progress=lambda what, done, of: told.append((what, done, of)))
+    found = said["calibration"]["dlib-resnet"]
+    assert found["pairs"] == "render-photo of this person, spread 0.4"
+    assert [cut["far"] for cut in found["cuts"]] == [1e-2, None]
+    # Rendered heads are less like a photograph than like each other: the person's threshold is the laxer one.
+    between_renders = shipped("dlib-resnet").nearest(RENDERS, 0.4).thresholds[0]
+    assert found["cuts"][0]["threshold"] > between_renders.threshold
+    assert ("gallery", 300, 300) in told
+    rows = [r for r in said["rows"] if r["what"] == "match"]
+    assert {m["threshold"] for r in rows for m in r["matches"]} == {c["threshold"] for c in found["cuts"]}
+
+
 def test_the_target_comes_first_where_a_mask_is_the_person():
     rng = np.random.default_rng(1)
     people = rng.normal(size=(12, 128)).astype(np.float32)
@@ -194,6 +233,8 @@ def test_what_cannot_be_verified_is_refused_before_anything_is_written(tmp_path)
     ):
         with pytest.raises(BadInput, match=says):
             verify(run, claim(**changes), views)
+    with pytest.raises(BadInput, match="--gallery 9: expected 0"):
+        verify(run, claim(), 4, gallery=9)
     assert run.list() == []
 
 
