@@ -66,7 +66,8 @@ class EveryModel:
         ]
         machines: list[Recognizer | Correlator] = [*self._recognizers, *(c for c, _ in self._correlators)]
         self._points = Landmarks(self._scorer.decoder, machines)
-        self._ready = [self._rendered(piece, workload, device) for piece in pieces_of(workload)]
+        pieces = pieces_of(workload, self._scorer.images)
+        self._ready = [self._rendered(piece, workload, device) for piece in pieces]
 
     def score(self) -> None:
         """From genomes to scores, as the local executor does it."""

@@ -18,15 +18,16 @@ from services.recognition.landmarks import LandmarkPredictor
 from services.recognition.mmod import MmodDetector
 from services.recognition.resnet import DlibResNet
 from worker.lanes import Lanes
+from worker.passes import masks_a_pass
 from worker.plan import Scores
-from worker.scorer import MICRO_IMAGES, Scorer, dlib_points
+from worker.scorer import Scorer, dlib_points
 
 STAGES = ("decode", "render", "hog", "mmod", "align", "resnet")
 
 
 @dataclass(frozen=True)
 class Ready:
-    """One micro-batch ready for the networks, on the device.
+    """One pass ready for the networks, on the device.
 
     images: uint8 (n, S, S, 3). regions: float32 (n, 4). chips: uint8 (n, 150, 150, 3).
     """
@@ -51,6 +52,11 @@ class InnerLoop:
         self._lanes = Lanes(device)
         self._one_lane = Lanes(device, 1)
 
+    @property
+    def pieces(self) -> list[NDArray[np.float32]]:
+        """The workload's genomes, pass by pass."""
+        return pieces_of(self.workload, self._scorer.images)
+
     def score(self) -> list[Scores]:
         """The whole way, from genomes to scores, batches side by side as the local executor has them."""
         with ThreadPoolExecutor(AT_ONCE) as threads:
@@ -69,7 +75,7 @@ class InnerLoop:
 
     def staged(self, watch: Stopwatch) -> list[Ready]:
         """The work of :meth:`score` in the same pieces, on one thread, each stage timed; what came of it."""
-        return self._one_lane.map(lambda piece: self._stages(piece, watch), pieces_of(self.workload))
+        return self._one_lane.map(lambda piece: self._stages(piece, watch), self.pieces)
 
     @torch.inference_mode()
     def _stages(self, genomes: NDArray[np.float32], watch: Stopwatch) -> Ready:
@@ -101,11 +107,11 @@ class InnerLoop:
         return np.asarray(self._scorer.decoder.triangles.cpu().numpy())
 
 
-def pieces_of(workload: Workload) -> list[NDArray[np.float32]]:
-    """The workload's genomes as the scorer cuts them for its passes: float32 (m, genes), the last filled."""
-    masks = max(1, MICRO_IMAGES // len(workload.views))
+def pieces_of(workload: Workload, images: int) -> list[NDArray[np.float32]]:
+    """The workload's genomes as a scorer cuts them for its passes: float32 (m, genes), the last filled."""
     pieces = []
     for batch in workload.batches:
+        masks = masks_a_pass(images, len(workload.views), workload.views.size_px, len(batch.genomes))
         for start in range(0, len(batch.genomes), masks):
             genomes = batch.genomes[start : start + masks]
             piece = np.zeros((masks, genomes.shape[1]), np.float32)

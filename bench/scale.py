@@ -150,8 +150,8 @@ class AtOnce:
 
         return Traffic()
 
-    def fingerprint(self) -> None:
-        """None: nothing is scored here."""
+    def join(self) -> None:
+        """Nothing is scored here."""
 
     def close(self) -> None:
         """Nothing is held."""

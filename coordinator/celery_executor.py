@@ -15,7 +15,6 @@ from coordinator.executor import Finished, Progress, Traffic
 from coordinator.pace import Pace
 from services.errors import CorruptData, Unavailable
 from services.storage.store import ObjectMissing, Store, open_store
-from worker import pin
 from worker.bell import Bell
 from worker.heartbeat import BEAT_TTL_S
 from worker.logs import label_facts
@@ -136,9 +135,8 @@ class CeleryExecutor:
         """Seconds in which there was nothing to do but to wait for a bell."""
         return self._line.waited_s
 
-    def fingerprint(self) -> dict[str, str] | None:
-        """What the run's workers have pinned; None before the first score and where any worker may join."""
-        return pin.pinned(self._run) or None
+    def join(self) -> None:
+        """Every worker joins for itself."""
 
     def close(self) -> None:
         """Let go of the connections. Messages that are out stay out: their scores wait in the store."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from services.storage.store import Store
+from worker.pin import join
 
 if TYPE_CHECKING:
     from worker.evaluate import Evaluator
@@ -67,8 +68,11 @@ class Executor(Protocol):
         """Figures of now; may be asked by another thread."""
         ...
 
-    def fingerprint(self) -> dict[str, str] | None:
-        """What the scorers' bits depend on; None while no scorer has told."""
+    def join(self) -> None:
+        """Join the run's scorers, where scoring is this process's own work; on a cluster every worker does.
+
+        :raises Refused: where this machine would score otherwise than the run's first.
+        """
         ...
 
     def close(self) -> None:
@@ -90,6 +94,7 @@ class LocalExecutor:
         self._realize_job = realize_job
         self._run = run
         self._evaluator = evaluator
+        self._images: int | None = None
         self._waiting: deque[str] = deque()
         self._scoring: deque[Future[Finished]] = deque()
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="batch")
@@ -113,7 +118,7 @@ class LocalExecutor:
         from worker.objects import MAX_ATTEMPTS, attempts
 
         while attempts(self._run, batch) < MAX_ATTEMPTS:
-            summary = self._evaluator.evaluate(self._run, batch)
+            summary = self._evaluator.evaluate(self._run, batch, self._images)
             if summary.outcome in ("scored", "known"):
                 return Finished(batch, summary.views)
         return Finished(batch, failed=True)
@@ -131,9 +136,9 @@ class LocalExecutor:
         """What waits or is being scored."""
         return Traffic(in_flight=len(self._waiting) + len(self._scoring))
 
-    def fingerprint(self) -> dict[str, str] | None:
-        """This process's."""
-        return self._evaluator.fingerprint()
+    def join(self) -> None:
+        """See Executor.join."""
+        self._images = join(self._run, self._evaluator.fingerprint(), self._evaluator.images)
 
     def close(self) -> None:
         """Let go of what waits; what is being scored is finished first, for it may be writing."""

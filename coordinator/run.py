@@ -37,7 +37,7 @@ from services.storage.store import Store
 from services.versions import installed_versions
 from worker.jobs import AuditReport
 from worker.objects import write_target
-from worker.pin import ANY, join, pin
+from worker.pin import ANY, pin
 from worker.plan import Measure, Plan, make_plan
 
 PACKAGES = ("datamask", "torch", "numpy", "cmaes", "ribs", "dlib-bin", "opencv-python-headless")
@@ -82,6 +82,7 @@ def plan_of(spec: Spec, objectives: Sequence[Objective]) -> Plan:
         plan,
         runtimes=plan.runtimes if spec.run.exact else {},
         residuals=GaussNewton.name in spec.search.optimizers,
+        half=spec.run.precision == "half",
     )
 
 
@@ -299,7 +300,9 @@ def evolve_run(
     """
     record, spec = opened.record, opened.spec
     record.take_over()
-    _pin_fingerprint(record, executor, spec.run.exact)
+    if not spec.run.exact:
+        pin(record.store, ANY)
+    executor.join()
     dimension = len(basis_info(spec.mask.basis).gene_names)
     gallery = Gallery(spec, record, opened.objectives, executor)
     evolution = Evolution(
@@ -312,14 +315,6 @@ def evolve_run(
     evolution.run()
     gallery.finish()
     return evolution
-
-
-def _pin_fingerprint(record: Record, executor: Executor, exact: bool) -> None:
-    if not exact:
-        pin(record.store, ANY)
-    found = executor.fingerprint()
-    if found is not None:  # on a cluster every worker joins for itself
-        join(record.store, found)
 
 
 def finish_run(

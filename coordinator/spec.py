@@ -197,9 +197,10 @@ class StoreSpec(Table):
 
 
 class RunSpec(Table):
-    """Promises of the run as a whole."""
+    """Promises of the run as a whole, and how finely networks compute on its GPUs."""
 
     exact: bool = True
+    precision: Literal["full", "half"] = "full"
 
 
 class Spec(Table):

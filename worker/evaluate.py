@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 import traceback
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 
 from services.storage.store import ObjectMissing, Store
 from worker.fingerprint import fingerprint, pick_device
 from worker.objects import batch_key, read_target, record_failure, scores_key
+from worker.passes import pass_images
+from worker.pin import IMAGES, Refused
 from worker.plan import Batch, Plan, check_id, decode_batch
 from worker.scorer import Scorer
 
@@ -33,15 +35,20 @@ class Evaluator:
 
     def __init__(self, device: str | None = None) -> None:
         self.device = pick_device() if device is None else device
-        self._scorer: tuple[str, Scorer] | None = None
+        self._scorer: tuple[tuple[str, int], Scorer] | None = None
         self._loading = threading.Lock()
+
+    @cached_property
+    def images(self) -> int:
+        """Pictures that a pass has room for, as long as nothing is loaded yet: asked for once."""
+        return pass_images(self.device)
 
     def fingerprint(self) -> dict[str, str]:
         """See :func:`worker.fingerprint.fingerprint`."""
         return fingerprint(self.device)
 
-    def evaluate(self, run: Store, batch: str) -> Summary:
-        """Score ``batches/<batch>`` into ``scores/<batch>``.
+    def evaluate(self, run: Store, batch: str, images: int | None = None) -> Summary:
+        """Score ``batches/<batch>`` into ``scores/<batch>``, so many pictures a pass (None: as many as fit).
 
         A batch that is gone or has scores already is left alone. An exception of the scoring itself is
         written under ``failures/<batch>/``; faults of the infrastructure (store, memory, missing weights) are
@@ -56,7 +63,7 @@ class Evaluator:
             return Summary(batch, "gone")
         work = decode_batch(data, where)
         check_id(batch, data, where)
-        scorer = self._scorer_for(work.plan, run)
+        scorer = self._scorer_for(work.plan, run, self.images if images is None else images)
         try:
             scores = scorer.score(work)
         except (MemoryError, OSError, torch.OutOfMemoryError):
@@ -64,17 +71,25 @@ class Evaluator:
         except Exception:
             record_failure(run, batch, traceback.format_exc())
             return Summary(batch, "failed")
-        run.create(scores_key(batch), scores.encoded({"fingerprint": self.fingerprint()}))
+        run.create(
+            scores_key(batch),
+            scores.encoded({"fingerprint": {**self.fingerprint(), IMAGES: str(scorer.images)}}),
+        )
         return Summary(batch, "scored", views=_views(work))
 
-    def _scorer_for(self, plan: Plan, run: Store) -> Scorer:
-        digest = plan.digest()
+    def _scorer_for(self, plan: Plan, run: Store, images: int) -> Scorer:
+        if plan.half and not self.device.startswith("cuda"):
+            raise Refused(
+                '[run] precision = "half" is for GPUs, a CPU would take ten times as long; bring a worker '
+                'with a GPU, or start a run with precision = "full"'
+            )
+        key = plan.digest(), images
         with self._loading:
-            if self._scorer is None or self._scorer[0] != digest:
+            if self._scorer is None or self._scorer[0] != key:
                 targets = {
                     m.target: read_target(run, m.target) for m in plan.measures if m.target is not None
                 }
-                self._scorer = (digest, Scorer(plan, targets, self.device))
+                self._scorer = (key, Scorer(plan, targets, self.device, images))
             return self._scorer[1]
 
 

@@ -1,11 +1,9 @@
-"""What makes two scorers give the same bits: versions, device, micro-batch size, our own arithmetic."""
+"""What makes two scorers give the same bits: versions, device, our own arithmetic."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-
-from worker.scorer import MICRO_IMAGES
 
 # Raised with every change of the bytes that decoding, rendering or alignment give: runs begun before it stop.
 ARITHMETIC = "2"
@@ -19,7 +17,6 @@ def fingerprint(device: str) -> dict[str, str]:
         "numpy": np.__version__,
         "device": "cuda" if cuda else device,
         "hardware": torch.cuda.get_device_name(device) if cuda else torch.backends.cpu.get_cpu_capability(),
-        "micro_images": str(MICRO_IMAGES),
         "arithmetic": ARITHMETIC,
     }
 

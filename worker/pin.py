@@ -1,5 +1,7 @@
 """One run, one kind of scorer: the first worker of an exact run pins its fingerprint, the others must match.
 
+It also pins how many pictures it takes in one pass, and the others take as many.
+
 The pin is an object of the run's store, created once, so that two first workers cannot both win. Torch-free.
 """
 
@@ -12,6 +14,7 @@ from services.errors import BadInput, CorruptData
 from services.storage.store import ObjectMissing, Store
 
 KEY = "fingerprint.json"
+IMAGES = "micro_images"  # a pass, see passes.py: the first scorer's, not the same on every machine
 ANY: Mapping[str, str] = {}  # what a run with [run] exact = false pins: every scorer may join
 
 
@@ -48,17 +51,25 @@ class Refused(BadInput):
     """This scorer would not give the run's own bits."""
 
 
-def join(run: Store, fingerprint: Mapping[str, str]) -> None:
+def join(run: Store, fingerprint: Mapping[str, str], images: int) -> int:
     """Score for a run: the first scorer pins its fingerprint, every other must have the same.
 
-    :raises Refused: naming the differences.
+    images: pictures that this scorer has room for in a pass.
+    :returns: how many it is to take.
+    :raises Refused: naming the differences, or where there is no room for as many as the run takes.
     """
     held = pinned(run)
     if held is None:
-        held = pin(run, fingerprint)
-    lines = fingerprint_differences(held, fingerprint) if held != ANY else []
+        held = pin(run, {**fingerprint, IMAGES: str(images)})
+    if held == ANY:
+        return images
+    taken = int(held.pop(IMAGES, images))
+    lines = fingerprint_differences(held, fingerprint)
+    if taken > images:
+        lines.append(f"the run takes {taken} pictures a pass, free memory here holds {images}")
     if lines:
         raise Refused(
             f"{run.url}: this machine scores otherwise than the run's first: {'; '.join(lines)}; "
             "use a machine like that one, or start a run with [run] exact = false"
         )
+    return taken

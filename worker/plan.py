@@ -46,7 +46,8 @@ class Plan:
     """How genomes of a run are scored. ``slice_size``: genomes that a batch is padded to.
 
     runtimes: versions of libraries that the bits of these models depend on, besides torch and numpy.
-    residuals: whether scores tell, besides how far a face is from its target, which way.
+    residuals: whether scores tell, besides how far a face is from its target, which way. half: whether
+    networks that can compute in 16 bits do, see services/recognition/precision.py.
     """
 
     basis: str
@@ -57,6 +58,7 @@ class Plan:
     slice_size: int
     runtimes: Mapping[str, str] = field(default_factory=dict)
     residuals: bool = False
+    half: bool = False
 
     def digest(self) -> str:
         """SHA-256 of the plan's content."""
@@ -73,6 +75,7 @@ class Plan:
             "slice_size": self.slice_size,
             **({"runtimes": dict(sorted(self.runtimes.items()))} if self.runtimes else {}),
             **({"residuals": True} if self.residuals else {}),
+            **({"half": True} if self.half else {}),
         }
 
     @classmethod
@@ -88,6 +91,7 @@ class Plan:
                 slice_size=int(meta["slice_size"]),
                 runtimes={str(k): str(v) for k, v in meta.get("runtimes", {}).items()},
                 residuals=bool(meta.get("residuals", False)),
+                half=bool(meta.get("half", False)),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise CorruptData(

@@ -24,7 +24,7 @@ from services.rendering.views import ViewRanges, Views, frontal_view, sample_vie
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from worker.lanes import Lanes
-from worker.scorer import MICRO_IMAGES
+from worker.passes import CPU_IMAGES
 from worker.straighten import Straightener
 
 PAIRS = 240  # impostor pairs of a block
@@ -113,7 +113,7 @@ class Sampler:
 
     def _embed(self, genomes: Float, views: Views) -> tuple[Float, NDArray[np.bool_]]:
         """Embeddings (n, d) and detections (n,) of head k under view k, in lanes."""
-        parts = [slice(k, k + MICRO_IMAGES) for k in range(0, len(genomes), MICRO_IMAGES)]
+        parts = [slice(k, k + CPU_IMAGES) for k in range(0, len(genomes), CPU_IMAGES)]
         seen = self._lanes.map(lambda part: self._see(genomes[part], views.take(part)), parts)
         return np.concatenate([e for e, _ in seen]), np.concatenate([found for _, found in seen])
 

@@ -14,6 +14,7 @@ from services.recognition import align, catalog, template
 from services.recognition.correlate import Correlator
 from services.recognition.detect import Detections
 from services.recognition.landmarks import LandmarkPredictor
+from services.recognition.precision import Halves
 from services.recognition.recognize import Recognizer, normalized
 from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import Views, sample_views
@@ -21,12 +22,14 @@ from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from services.shape.measure import flipped_share
 from worker.lanes import Lanes
+from worker.passes import masks_a_pass, pass_images
 from worker.pin import Refused
 from worker.plan import INVISIBLE, NOT_FINITE, OK, Batch, Measure, Plan, Scores
 
-# Images that go through renderer and networks at a time, in each lane. It bounds memory and belongs to a
-# run's fingerprint: networks may round differently for other batch sizes.
-MICRO_IMAGES = 24
+# What half precision may move an answer by, in margins (1 is the model's scale), on random heads in views. On
+# a CPU it moves dlib's recognizer by 0.013 and MMOD by 0.002.
+HALF_TOLERANCE = 0.05
+PROBE_HEADS, PROBE_VIEWS, PROBE_SPREAD = 8, 2, np.float32(0.4)
 
 # Where this detector sees the mask, its box and dlib's landmarks straighten the face for dlib's recognizer,
 # just as dlib does; elsewhere, and in runs without it, the mask's own landmarks do. A detector that finds
@@ -36,7 +39,7 @@ ALIGNING = "dlib-hog"
 
 @dataclass(frozen=True)
 class _Pass:
-    """What one micro-batch of m masks measured: scores (m, v) and embeddings (m, v, d) by model, and what
+    """What one pass of m masks measured: scores (m, v) and embeddings (m, v, d) by model, and what
     correlation filters answered, (m, v) by target.
     """
 
@@ -70,15 +73,21 @@ class Scorer:
     """Scores batches of one plan. Loads basis and networks once.
 
     :param targets: references by target key: embeddings float32 (photos, d), or a filter float32 (1, S, S).
+    :param images: pictures a pass, see passes.py; None: as many as the device likes.
     :raises Refused: if basis, models or the libraries that they run in are not those that the plan names.
     :raises CorruptData: if a weights file is damaged.
     """
 
     def __init__(
-        self, plan: Plan, targets: Mapping[str, NDArray[np.float32]] | None = None, device: str = "cpu"
+        self,
+        plan: Plan,
+        targets: Mapping[str, NDArray[np.float32]] | None = None,
+        device: str = "cpu",
+        images: int | None = None,
     ) -> None:
         self.plan = plan
         self.device = device
+        self.images = pass_images(device) if images is None else images
         basis = load_basis(plan.basis)
         if basis.sha256 != plan.basis_sha256:
             raise Refused(
@@ -113,6 +122,8 @@ class Scorer:
             for measure, target in self._targets.items()
             if measure.kind != "correlate"
         }
+        if plan.half:
+            self._halve()
 
     def _load(self, plan: Plan, device: str) -> None:
         kinds: dict[str, set[str]] = {}
@@ -129,12 +140,38 @@ class Scorer:
         self._predictor = LandmarkPredictor(device) if by_dlib and ALIGNING in self._detectors else None
         self._thresholds = {n: catalog.model_info(n, hashes[n]).threshold for n in self._detectors}
 
+    def _halve(self) -> None:
+        """Compute in half precision where a network can, and make sure that it says the same.
+
+        :raises Refused: where it does not.
+        """
+        machines = {n: m for n, m in (self._detectors | self._recognizers).items() if isinstance(m, Halves)}
+        rng = np.random.default_rng(0)
+        genes = len(self.decoder.basis.gene_names)
+        heads = PROBE_SPREAD * rng.standard_normal((PROBE_HEADS, genes), dtype=np.float32)
+        views = sample_views(self.plan.ranges, PROBE_VIEWS, seed=0)
+        full = self._pass(heads, views)
+        for machine in machines.values():
+            machine.halve()
+        half = self._pass(heads, views)
+        for name in machines:
+            if name in self._detectors:
+                apart = (full.detections[name] - half.detections[name]).abs().max()
+            else:
+                apart = (full.embeddings[name] - half.embeddings[name]).norm(dim=-1).max()
+            scale = catalog.model_info(name, self.plan.models[name]).scale
+            if not apart <= HALF_TOLERANCE * scale:
+                raise Refused(
+                    f'{name}: [run] precision = "half" moves its answers by {float(apart):.3g}, and no '
+                    f'more than {HALF_TOLERANCE * scale:.3g} is let pass; start a run with precision = "full"'
+                )
+
     def score(self, batch: Batch) -> Scores:
         """Scores of all genomes of a batch under all its views."""
         finite: NDArray[np.bool_] = np.asarray(np.isfinite(batch.genomes).all(axis=1))
         genomes = np.where(finite[:, None], batch.genomes, 0.0).astype(np.float32)
         views = self._views(batch.view_count, batch.view_seed)
-        masks = max(1, MICRO_IMAGES // batch.view_count)
+        masks = masks_a_pass(self.images, batch.view_count, self.plan.ranges.size_px, len(genomes))
         chunks = [_filled(genomes[k : k + masks], masks) for k in range(0, len(genomes), masks)]
         passes = self._lanes.map(lambda chunk: self._pass(chunk, views), chunks)
         return self._lanes.map(lambda _: self._gather(passes, finite, batch.view_count), [None])[0]

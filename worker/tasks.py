@@ -31,8 +31,8 @@ def _scored(run: Store, batch: str, heart: Heartbeat) -> Bell:
     from worker.evaluate import shared_evaluator
 
     evaluator = shared_evaluator()
-    pin.join(run, evaluator.fingerprint())
-    summary = evaluator.evaluate(run, batch)
+    images = pin.join(run, evaluator.fingerprint(), evaluator.images)
+    summary = evaluator.evaluate(run, batch, images)
     return Bell(batch, summary.outcome, summary.views)  # type: ignore[arg-type]
 
 

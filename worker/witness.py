@@ -20,7 +20,8 @@ from services.rendering.views import Views
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from worker.lanes import Lanes
-from worker.scorer import MICRO_IMAGES, Landmarks
+from worker.passes import CPU_IMAGES
+from worker.scorer import Landmarks
 from worker.straighten import Straightener
 from worker.targets import build_filter
 
@@ -95,7 +96,7 @@ class Witnesses:
 
     def look(self, genomes: Float, views: Views) -> Pictures:
         """Mask k under view k, for genomes float32 (n, d) and n views."""
-        parts = [slice(k, k + MICRO_IMAGES) for k in range(0, len(genomes), MICRO_IMAGES)]
+        parts = [slice(k, k + CPU_IMAGES) for k in range(0, len(genomes), CPU_IMAGES)]
         seen = self._lanes.map(lambda part: self._render(genomes[part], views.take(part)), parts)
         return Pictures(*(torch.cat(tensors) for tensors in zip(*seen, strict=True)))
 
@@ -148,7 +149,7 @@ class Witnesses:
         return found
 
     def _in_parts(self, ask: Callable[[slice], torch.Tensor], count: int) -> Float:
-        parts = [slice(k, k + MICRO_IMAGES) for k in range(0, count, MICRO_IMAGES)]
+        parts = [slice(k, k + CPU_IMAGES) for k in range(0, count, CPU_IMAGES)]
         answers = [answer.cpu().numpy() for answer in self._lanes.map(ask, parts)]
         return np.asarray(np.concatenate(answers), np.float32)
 

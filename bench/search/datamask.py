@@ -52,8 +52,8 @@ class _Charged:
     def traffic(self) -> Traffic:
         return Traffic(in_flight=len(self._waiting))
 
-    def fingerprint(self) -> dict[str, str] | None:
-        return None
+    def join(self) -> None:
+        pass
 
     def close(self) -> None:
         self._waiting.clear()

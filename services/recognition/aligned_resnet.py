@@ -19,6 +19,10 @@ class AlignedResNet:
     def __init__(self, device: str | torch.device = "cpu") -> None:
         self._network = DlibResNet(device)
 
+    def halve(self) -> None:
+        """See services.recognition.precision.Halves."""
+        self._network.halve()
+
     def embed(self, images: torch.Tensor, points_px: torch.Tensor) -> torch.Tensor:
         """Embeddings float32 (n, 128); see align.chips for the arguments."""
         return self._network.embed(chips(images, points_px))

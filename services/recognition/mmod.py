@@ -6,7 +6,7 @@ window of 80 x 80 pixels with stride 8 over dlib's tiled pyramid; see tiling.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -74,6 +74,12 @@ class MmodDetector:
         ]
         self._plans: dict[tuple[int, int], _Plan] = {}
 
+    def halve(self) -> None:
+        """See services.recognition.precision.Halves."""
+        self._layers = [
+            replace(step, filters=step.filters.half(), bias=step.bias.half()) for step in self._layers
+        ]
+
     @torch.inference_mode()
     def score(self, images: torch.Tensor, regions: torch.Tensor | None = None) -> Detections:
         """The best window of each image; see services.recognition.detect.Detector.score.
@@ -135,12 +141,12 @@ class MmodDetector:
         """float32 (n, cells): the network's answer to uint8 images (n, H, W, 3), n at most one slice."""
         count = images.shape[0]
         padded = F.pad(images, (0, 0, 0, 0, 0, 0, 0, self._slice - count))
-        x = self._fill(padded, canvas)
+        x = self._fill(padded, canvas).to(self._layers[0].filters.dtype)
         for step in self._layers[:-1]:
             x = F.conv2d(x, step.filters, step.bias, step.stride, step.padding)
             if step.relu:
                 x = x.relu_()
-        return _single_filter(x, self._layers[-1]).flatten(1)[:count]
+        return _single_filter(x, self._layers[-1]).flatten(1)[:count].float()
 
     def _fill(self, images: torch.Tensor, canvas: tiling.Canvas) -> torch.Tensor:
         """The canvas, float32 (n, 3, H, W), channels last: levels less the mean, zeros between them.

@@ -1,10 +1,25 @@
-"""The same numbers from every run of a network on a GPU."""
+"""The same numbers from every run of a network on a GPU, in full or in half precision.
+
+Half precision is IEEE's binary16 for pictures' features and weights; sums are made in 32 bits by the
+hardware, and what a network answers is float32 again. It is as good as its answers: whoever halves a network
+compares them with those of full precision (worker/scorer.py does, before it scores).
+"""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol, runtime_checkable
 
 import torch
+
+
+@runtime_checkable
+class Halves(Protocol):
+    """A machine whose network can compute in half precision."""
+
+    def halve(self) -> None:
+        """Compute in half precision from here on."""
+        ...
 
 
 def exact(device: torch.device) -> AbstractContextManager[None]:

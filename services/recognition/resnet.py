@@ -6,7 +6,7 @@ numbers, and two chips show the same person where their Euclidean distance is un
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -36,6 +36,9 @@ class _Convolution:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return F.conv2d(x, self.filters, self.bias, self.stride, self.padding)
+
+    def half(self) -> _Convolution:
+        return replace(self, filters=self.filters.half(), bias=self.bias.half())
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,11 @@ class DlibResNet:
         self._stem = self._upload(layers[0])
         self._blocks = self._read_blocks(layers[2:-2])
 
+    def halve(self) -> None:
+        """See precision.Halves; the last layer, a single product, stays in float32."""
+        self._stem = self._stem.half()
+        self._blocks = [replace(b, first=b.first.half(), second=b.second.half()) for b in self._blocks]
+
     @torch.inference_mode()
     def embed(self, chips: torch.Tensor) -> torch.Tensor:
         """Embeddings float32 (n, 128) of chips uint8 (n, 150, 150, 3), RGB, aligned as by align.chips."""
@@ -95,11 +103,11 @@ class DlibResNet:
         count = chips.shape[0]
         padded = F.pad(chips, (0, 0, 0, 0, 0, 0, 0, self._slice - count))
         # The permuted view is what torch calls channels last, its fastest layout for convolutions here.
-        x = ((padded.float() - self._mean) / 256.0).permute(0, 3, 1, 2)
+        x = ((padded.float() - self._mean) / 256.0).permute(0, 3, 1, 2).to(self._stem.filters.dtype)
         x = F.max_pool2d(self._stem(x), 3, 2).relu_()  # the same as relu first, on a quarter of the values
         for block in self._blocks:
             x = block(x)
-        return (x.mean((2, 3)) @ self._weights)[:count]
+        return (x.float().mean((2, 3)) @ self._weights)[:count]
 
     def _upload(self, layer: object) -> _Convolution:
         if not isinstance(layer, FoldedConvolution):

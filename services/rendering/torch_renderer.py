@@ -23,14 +23,24 @@ from services.rendering.views import Views
 ALBEDO_SRGB = (0.86, 0.72, 0.64)
 # Sintered polyamide as it comes out of the printer.
 NYLON_SRGB = (0.93, 0.92, 0.89)
-_PICTURES = (
-    32  # rendered together; more falls out of a core's cache, fewer pays more for each call into torch
-)
-_PIXELS = 1 << 20  # and no more than this, which bounds the memory of large pictures
-_TRIANGLES = 1 << 21  # and of fine meshes
 _FARTHEST_M = 1000.0
 
 Shape = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """What is rendered together at most. Fewer pictures pay more for each call into torch; pixels bound the
+    memory of large pictures, triangles that of fine meshes.
+    """
+
+    pictures: int
+    pixels: int
+    triangles: int
+
+
+_ON_CPU = _Chunk(pictures=32, pixels=1 << 20, triangles=1 << 21)  # more falls out of a core's cache
+_ON_GPU = _Chunk(pictures=256, pixels=1 << 23, triangles=1 << 21)
 
 
 @dataclass(frozen=True)
@@ -96,6 +106,7 @@ class TorchRenderer:
         self.vertex_faces = vertex_faces.to(self.device, torch.int64)
         self._latest: tuple[Views, list[tuple[slice, _Scene]]] | None = None
         self._compiled = compiled and self.device.type == "cpu"
+        self._chunk = _ON_CPU if self.device.type == "cpu" else _ON_GPU
         self._table = sensor.encoding_table(self.device)
 
     @torch.inference_mode()
@@ -196,7 +207,9 @@ class TorchRenderer:
 
     def _together(self, size_px: int) -> int:
         """How many pictures of that side to draw at a time."""
-        return max(1, min(_PICTURES, _PIXELS // size_px**2, _TRIANGLES // max(1, len(self.triangles))))
+        most = self._chunk
+        by_triangles = most.triangles // max(1, len(self.triangles))
+        return max(1, min(most.pictures, most.pixels // size_px**2, by_triangles))
 
     def checked(self, vertices: Tensor) -> Tensor:
         """``vertices`` on this device as float32; :class:`BadInput` where the shape does not fit."""

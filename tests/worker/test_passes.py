@@ -1,0 +1,103 @@
+"""How many pictures a pass takes, and that a run's first scorer decides for all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.rendering.views import ViewRanges
+from services.shape.catalog import basis_info
+from services.storage import open_store
+from services.storage.codec import decode
+from worker import pin, scorer
+from worker.evaluate import Evaluator
+from worker.objects import batch_key, scores_key
+from worker.passes import CPU_IMAGES, FIXED_BYTES, IMAGE_BYTES, MOST, fitting, masks_a_pass, pass_images
+from worker.plan import Batch, Measure, Plan, batch_id, decode_batch, make_plan
+from worker.scorer import Scorer
+
+GENES = len(basis_info("makehuman-mask-1").gene_names)
+NETWORKS = (Measure("detect", "dlib-mmod"), Measure("consistent", "dlib-resnet"))
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return make_plan("makehuman-mask-1", NETWORKS, ViewRanges(), 4)
+
+
+def heads(count: int) -> np.ndarray:
+    return np.random.default_rng(3).normal(0, 0.3, (count, GENES)).astype(np.float32)
+
+
+def test_a_gpu_takes_what_its_memory_holds_in_powers_of_two() -> None:
+    gib = 1 << 30
+    sizes = [fitting(free) for free in (0, gib, 2 * gib, 4 * gib, 10 * gib, 80 * gib)]
+    assert sizes == [64, 64, 1024, 2048, MOST, MOST]
+    for images in (128, 512, MOST):
+        assert fitting(FIXED_BYTES + images * IMAGE_BYTES) == images
+        assert fitting(FIXED_BYTES + images * IMAGE_BYTES - 1) == images // 2
+    assert pass_images("cpu") == CPU_IMAGES
+
+
+def test_a_pass_is_no_larger_than_memory_and_batch() -> None:
+    assert masks_a_pass(CPU_IMAGES, 3, 160, 100) == 8
+    assert masks_a_pass(CPU_IMAGES, 3, 160, 2) == 8  # filled up: on a CPU every pass has one size
+    assert masks_a_pass(CPU_IMAGES, 100, 640, 100) == 1
+    assert masks_a_pass(1024, 4, 160, 1000) == 256
+    assert masks_a_pass(1024, 4, 320, 1000) == 64  # pictures of four times the size
+    assert masks_a_pass(1024, 4, 160, 18) == 18
+    assert masks_a_pass(64, 100, 640, 18) == 1
+
+
+def test_a_pass_of_another_size_says_the_same(plan: Plan) -> None:
+    batch = Batch(plan, heads(4), view_seed=5, view_count=2)
+    usual, large = (Scorer(plan, images=images).score(batch) for images in (None, 48))
+    np.testing.assert_allclose(large.raw, usual.raw, atol=1e-4)
+
+
+def test_a_run_s_first_scorer_decides_how_many(plan: Plan, tmp_path: Path) -> None:
+    run = open_store(tmp_path / "run", write=True)
+    here = {"torch": "2", "device": "cuda"}
+    assert pin.join(run, here, 512) == 512
+    assert pin.join(run, here, 512) == pin.join(run, here, 2048) == 512
+    with pytest.raises(pin.Refused, match="takes 512 pictures a pass, free memory here holds 256"):
+        pin.join(run, here, 256)
+    with pytest.raises(pin.Refused, match="torch: the run has 2, this scorer has 3"):
+        pin.join(run, {**here, "torch": "3"}, 512)
+    anybody = open_store(tmp_path / "anybody", write=True)
+    pin.pin(anybody, pin.ANY)
+    assert [pin.join(anybody, here, images) for images in (64, 2048)] == [64, 2048]
+
+
+def test_scores_say_how_many_their_pass_took(plan: Plan, tmp_path: Path) -> None:
+    run = open_store(tmp_path, write=True)
+    data = Batch(plan, heads(2), 3, 1).encoded()
+    run.create(batch_key(batch_id(data)), data)
+    assert Evaluator("cpu").evaluate(run, batch_id(data), images=8).outcome == "scored"
+    meta = decode(run.get(scores_key(batch_id(data))), "scores").meta
+    assert meta["fingerprint"] == {**Evaluator("cpu").fingerprint(), pin.IMAGES: "8"}
+
+
+def test_half_precision_says_nearly_the_same_and_is_asked_first(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = replace(plan, half=True)
+    assert half.digest() != plan.digest()
+    batch = Batch(half, heads(2), view_seed=5, view_count=2)
+    assert decode_batch(batch.encoded(), "batch").plan == half
+    full = Scorer(plan).score(replace(batch, plan=plan))
+    halved = Scorer(half)
+    said = halved.score(batch)
+    assert not np.array_equal(said.raw, full.raw)
+    np.testing.assert_allclose(said.raw[0], full.raw[0], atol=0.05)  # a score of MMOD's
+    np.testing.assert_allclose(said.raw[1], full.raw[1], atol=0.005)  # a distance
+    monkeypatch.setattr(scorer, "HALF_TOLERANCE", 1e-5)
+    with pytest.raises(pin.Refused, match=r'dlib-mmod: \[run\] precision = "half" moves its answers by 0\.0'):
+        Scorer(half)
+    run = open_store(tmp_path, write=True)
+    run.create(batch_key(batch_id(batch.encoded())), batch.encoded())
+    with pytest.raises(pin.Refused, match=r"half.* is for GPUs"):
+        Evaluator("cpu").evaluate(run, batch_id(batch.encoded()))
