@@ -49,6 +49,9 @@ class InnerLoop:
         self._mmod = MmodDetector(device)
         self._predictor = LandmarkPredictor(device)
         self._resnet = DlibResNet(device)
+        if workload.plan.half:
+            self._mmod.halve()
+            self._resnet.halve()
         self._lanes = Lanes(device)
         self._one_lane = Lanes(device, 1)
 

@@ -46,9 +46,15 @@ SHORT_RUN = ("--set", "search.generations=5")
 
 @dataclass(frozen=True)
 class Settings:
-    """Sizes of one measurement. usual_masks: of the same masks, how many the slow loop gets each round."""
+    """Sizes of one measurement.
+
+    batch: masks in one; 0: the spec's. usual_masks: of the same masks, how many the slow loop gets each
+    round. half: whether dlib's networks compute in half precision, in the loop and alone.
+    """
 
     masks: int = 32
+    batch: int = 0
+    half: bool = False
     usual_masks: int = 8
     peer_images: int = 12
     rounds: int = 5
@@ -56,6 +62,7 @@ class Settings:
     device: str = "cpu"
 
 
+ON_GPU = {"masks": 2048, "batch": 512}  # an example's batches would leave it idle
 QUICK = Settings(masks=16, usual_masks=3, peer_images=3, rounds=2)
 
 
@@ -71,7 +78,7 @@ class _Rounds:
 def throughput(settings: Settings, progress: Progress | None = None) -> dict[str, Any]:
     """Everything but memory, as the JSON values of the report."""
     facts = machine(settings.device)  # first, for the load before we make our own
-    workload = make_workload(settings.masks, settings.seed)
+    workload = make_workload(settings.masks, settings.seed, batch=settings.batch, half=settings.half)
     loop = InnerLoop(workload, settings.device)
     with ExitStack() as stack:
         usual, skipped = _usual(stack, workload)
@@ -212,6 +219,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="memory of the whole run, not of a short one")
     parser.add_argument("--no-memory", action="store_true", help="leave the memory of `datamask evolve` out")
     parser.add_argument("--device", help="torch device (default: cuda where it is there)")
+    parser.add_argument("--precision", choices=("full", "half"), default="full", help="of dlib's networks")
     return parser.parse_args(argv)
 
 
@@ -219,7 +227,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, write. Exit code 1 where the memory run fails."""
     arguments = _arguments(argv)
     settings = QUICK if arguments.quick else Settings()
-    changes = {"rounds": arguments.rounds or settings.rounds, "device": arguments.device or pick_device()}
+    device = arguments.device or pick_device()
+    changes: dict[str, Any] = {"rounds": arguments.rounds or settings.rounds, "device": device}
+    changes |= {"half": arguments.precision == "half", **(ON_GPU if device.startswith("cuda") else {})}
     settings = Settings(**{**asdict(settings), **changes})
     console = Console()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())

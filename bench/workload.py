@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +35,13 @@ class Workload:
         return sum(len(batch.genomes) for batch in self.batches) * len(self.views)
 
 
-def make_workload(mask_count: int, seed: int = 0, spec_path: Path = SPEC) -> Workload:
-    """``mask_count`` masks under the spec's views, in batches of the spec's size."""
+def make_workload(
+    mask_count: int, seed: int = 0, spec_path: Path = SPEC, batch: int = 0, half: bool = False
+) -> Workload:
+    """``mask_count`` masks under the spec's views, so many a batch (0: as many as in the spec)."""
     spec = load_spec(spec_path)
     plan = plan_of(spec, objectives_of(spec, [None] * len(spec.objective)))
+    plan = replace(plan, slice_size=batch or plan.slice_size, half=half)
     genes = len(basis_info(plan.basis).gene_names)
     rng = np.random.default_rng(seed)
     spread = np.resize(SPREADS, mask_count)[:, None]
