@@ -85,7 +85,7 @@ class Critics:
         similarity = info.measure == "similarity"
 
         def scores(whom: str) -> Float:
-            return likeness(embeddings, self._reference(name, whom), info.comparison, similarity)
+            return likeness(embeddings, self._reference(name, whom), info.comparison)
 
         def passing(whom: str, threshold: float) -> float:
             return float(matches(scores(whom), threshold, similarity).mean())

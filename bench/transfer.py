@@ -10,7 +10,8 @@ masks are evolved for two recognizers at once, too, and the partner is no critic
 
     DATAMASK_MODELS=models python -m bench.transfer --recognizer onnx:face.onnx --page docs/color.md
 
-Runs that are there already are taken as they are, so that the command can be interrupted.
+Runs that are there already are taken as they are, so that the command can be interrupted. What --out holds
+of a task that is not named stays.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from bench.outcome import circumstances, write
 from services.recognition.calibration import file_name
 from services.storage.store import Store
 
-FORMAT = 4
+FORMAT = 3
 OUT = Path(__file__).parent / "results" / "transfer.json"
 STORE = ROOT / "runs" / "evidence"  # shares its runs in shape alone with bench.evidence
 FIRST_MARK, LAST_MARK = "<!-- transfer -->", "<!-- end of transfer -->"
@@ -242,6 +243,14 @@ def row_of(figure: str, starts: Mapping[str, Mapping[str, float]], arms: Sequenc
     }
 
 
+def earlier(out: Path) -> dict[str, Any]:
+    """Rows by task of a result that is there."""
+    if not out.is_file():
+        return {}
+    result = json.loads(out.read_text())
+    return dict(result["tasks"]) if result["format"] == FORMAT else {}
+
+
 def page(result: Mapping[str, Any]) -> str:
     """The tables as Markdown."""
     lines = []
@@ -302,7 +311,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         licence=options.licence,
         note="".join(f"-{change.replace('=', '-')}" for change in options.set),
     )
-    tasks = {}
+    tasks = earlier(options.out)
     for task in options.tasks:
         names = options.seeds if task == "archetype" else options.portraits or list(portraits())
         critics = ["viola-jones", *(options.recognizer if task == "portrait" else [])]

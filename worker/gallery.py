@@ -17,7 +17,7 @@ from services.recognition.identification import (
     gallery_sizes,
     rank_of,
 )
-from services.recognition.model import Comparison
+from services.recognition.model import Comparison, is_similarity
 from services.rendering.views import ViewRanges
 from worker.sample import APART, PAIRS, Population, compared, draw
 from worker.witness import Float, Witnesses
@@ -81,18 +81,17 @@ def identify(
     target: int | None,
     pairs: PairSet,
     comparison: Comparison,
-    similarity: bool,
 ) -> dict[str, Any]:
     """Search every mask and every stranger in a gallery.
 
     strangers: float32 (s, d), people who are not in it. masks: float32 (n, d) by mask, nan where nothing was
     detected. target: the gallery's entry that the masks are to be, None where they are to be nobody.
     """
+    similarity = is_similarity(comparison)
     sizes = gallery_sizes(len(gallery.entries))
     stranger_scores = _against(strangers, gallery.embeddings, comparison)
     per_mask = {
-        name: _searched(embeddings, gallery, target, comparison, similarity)
-        for name, embeddings in masks.items()
+        name: _searched(embeddings, gallery, target, comparison) for name, embeddings in masks.items()
     }
     found = np.concatenate([e[np.isfinite(e).all(axis=1)] for e in masks.values()])
     others = [k for k in range(len(gallery.entries)) if k != target]
@@ -131,12 +130,13 @@ def _against(probes: Float, gallery: Float, comparison: Comparison) -> Float:
 
 
 def _searched(
-    embeddings: Float, gallery: Gallery, target: int | None, comparison: Comparison, similarity: bool
+    embeddings: Float, gallery: Gallery, target: int | None, comparison: Comparison
 ) -> dict[str, Any]:
     """The first detected view's candidates, and over all detected views how often the target comes first."""
     usable = embeddings[np.isfinite(embeddings).all(axis=1)]
     if not len(usable):
         return {"searches": 0, "candidates": [], "target_ranks": None}
+    similarity = is_similarity(comparison)
     scores = _against(usable, gallery.embeddings, comparison)
     shown = candidates(scores[0], gallery.entries, SHOWN, similarity)
     ranks = None if target is None else [rank_of(row, target, similarity) for row in scores]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.recognition.calibration import MIXED, PERSON, RENDERS, Calibration, PairSet, measure_set
-from services.recognition.model import Comparison, ModelInfo
+from services.recognition.model import Comparison, ModelInfo, is_similarity
 from services.recognition.rates import matches, wilson_rate
 from worker.sample import compared
 from worker.witness import Float
@@ -35,10 +35,10 @@ class Cuts:
     cuts: tuple[Cut, ...]
 
 
-def likeness(embeddings: Float, references: Float, comparison: Comparison, similarity: bool) -> Float:
+def likeness(embeddings: Float, references: Float, comparison: Comparison) -> Float:
     """Embeddings (n, d) against references (k, d), the most alike of which counts: float32 (n,)."""
     each = np.stack([compared(comparison, embeddings, reference[None]) for reference in references])
-    return np.asarray(each.max(axis=0) if similarity else each.min(axis=0), np.float32)
+    return np.asarray(each.max(axis=0) if is_similarity(comparison) else each.min(axis=0), np.float32)
 
 
 def person_pairs(info: ModelInfo, others: Float, references: Float, spread: float) -> PairSet | None:
@@ -51,7 +51,7 @@ def person_pairs(info: ModelInfo, others: Float, references: Float, spread: floa
     published = info.threshold if math.isfinite(info.threshold) else None
     if not len(others):
         return None
-    scores = likeness(others, references, info.comparison, similarity)
+    scores = likeness(others, references, info.comparison)
     pairs = measure_set(PERSON, spread, scores, np.zeros(0, np.float32), published, similarity)
     return pairs if pairs.thresholds else None
 
@@ -97,7 +97,7 @@ def matched_row(
     if target is None:
         scores = compared(comparison, embeddings[0::2], embeddings[1::2])
     else:
-        scores = likeness(embeddings, target, comparison, cuts.similarity)
+        scores = likeness(embeddings, target, comparison)
     return {"what": "match", **matched(scores, cuts)}
 
 

@@ -281,7 +281,7 @@ def _identified(
         gallery = with_entries(gallery, [claim.targets[RESNET].mean(axis=0)], ["the target"])
     report("search", 2, 3)
     masks = {name: heard[name].embeddings[AUDIT] for name, _ in claim.elites}
-    found = identify(gallery, strangers.embeddings, masks, target, pairs, "euclidean", False)
+    found = identify(gallery, strangers.embeddings, masks, target, pairs, "euclidean")
     report("search", 3, 3)
     return {**found, "recognizer": RESNET, "photos": len(entries), "left_out": left_out}
 

@@ -35,7 +35,12 @@ def verify(
         list[Path] | None, typer.Option(help="Photo of the person, for critics without a reference.")
     ] = None,
     gallery: Annotated[
-        int, typer.Option(help="Rendered people to search the masks among; 0: no search.", min=0)
+        int,
+        typer.Option(
+            help="Rendered people to search the masks among, and to tell who else passes for a portrait's "
+            "person; 0: neither.",
+            min=0,
+        ),
     ] = 1000,
     gallery_photos: Annotated[
         Path | None, typer.Option(help="Folder of photos: people to search the masks among, too.")
@@ -66,7 +71,7 @@ def verify(
 
     On views that the search never saw, beside noise, the neutral head and random heads: how often each
     machine sees a face; for an identity run how often it takes the mask for the person, else how often it
-    takes two views of a mask for one person, at calibrated false accept rates. These are simulated match
+    takes two views of a mask for one person, at known false accept rates. These are simulated match
     rates: renders, not an attack with an object. Writes verify/verify.json and plots into the run.
 
     Example: datamask verify runs/archetype-001 --views 200 --critic viola-jones

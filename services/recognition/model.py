@@ -12,6 +12,11 @@ Measure = Literal["score", "probability", "distance", "similarity"]
 Comparison = Literal["euclidean", "chi-square", "cosine"]
 
 
+def is_similarity(comparison: Comparison) -> bool:
+    """Whether more means more alike."""
+    return comparison == "cosine"
+
+
 @dataclass(frozen=True)
 class ModelInfo:
     """One model file, or one model inside a library.

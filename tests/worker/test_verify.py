@@ -176,7 +176,7 @@ def test_who_passes_for_a_person_is_counted_against_that_person():
     assert (pairs.kind, pairs.impostor_pairs) == (PERSON, 400)
     assert [r.needed for r in pairs.refused] == [3000, 30_000]  # 400 heads carry no smaller FAR
     distances = np.linalg.norm(others[:, None] - person[None], axis=2).min(axis=1)  # the nearest photograph
-    np.testing.assert_allclose(likeness(others, person, "euclidean", False), distances, rtol=1e-6)
+    np.testing.assert_allclose(likeness(others, person, "euclidean"), distances, rtol=1e-6)
     cuts = cuts_of(info, calibration(), True, 0.4, pairs)
     assert [(c.far, c.name) for c in cuts.cuts] == [(1e-2, "FAR 0.01"), (None, "published 0.6")]
     assert (distances < cuts.cuts[0].threshold).sum() == 4
@@ -213,7 +213,7 @@ def test_the_target_comes_first_where_a_mask_is_the_person():
     masks = {"a": np.stack([people[5] + 0.01, people[5] - 0.01]), "b": np.full((2, 128), np.nan, np.float32)}
     strangers = rng.normal(size=(30, 128)).astype(np.float32)
     (pairs,) = calibration().sets
-    said = identify(gallery, strangers, masks, 5, pairs, "euclidean", False)
+    said = identify(gallery, strangers, masks, 5, pairs, "euclidean")
     assert said["masks"]["a"]["candidates"][0]["entry"] == "rendered 5"
     assert said["masks"]["a"]["target_ranks"] == [1, 1]
     assert said["masks"]["b"] == {"searches": 0, "candidates": [], "target_ranks": None}
