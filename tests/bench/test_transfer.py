@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -85,3 +86,12 @@ def test_what_a_large_run_costs_follows_from_the_figures() -> None:
     text = "\n".join(scale._large(result))
     assert "| this machine, 2 cores (measured) | 100 | 3.5 days | 16.7 min | 62 s |" in text
     assert "10.0 GB" in text
+
+
+def test_a_task_that_is_not_named_keeps_its_table(tmp_path: Path) -> None:
+    out = tmp_path / "transfer.json"
+    assert transfer.earlier(out) == {}
+    out.write_text(json.dumps({"format": transfer.FORMAT, "tasks": {"archetype": [{"figure": "x"}]}}))
+    assert transfer.earlier(out) == {"archetype": [{"figure": "x"}]}
+    out.write_text(json.dumps({"format": transfer.FORMAT - 1, "tasks": {"archetype": []}}))
+    assert transfer.earlier(out) == {}
