@@ -245,7 +245,7 @@ class Poisoned(Evaluator):
 
     victim: str | None = None
 
-    def evaluate(self, run: Store, batch: str) -> Summary:
+    def evaluate(self, run: Store, batch: str, images: int | None = None) -> Summary:
         if self.victim is None:
             self.victim = batch
         if batch == self.victim:
