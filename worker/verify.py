@@ -99,7 +99,7 @@ def verify(
         n: cuts_of(model_info(n), c, bool(claim.targets), near, _person(claim, n, people.get(n)))
         for n, c in calibrations.items()
     }
-    warnings = _stale(witnesses, calibrations)
+    warnings = _stale(witnesses, calibrations, cuts)
     drawn = _views(claim, views)
     subjects = subjects_of(claim, views)
     rows: list[dict[str, Any]] = []
@@ -200,16 +200,19 @@ def _rows(
     return rows
 
 
-def _stale(witnesses: Witnesses, calibrations: Mapping[str, Calibration | None]) -> list[str]:
-    """A line for each calibration that was made with another alignment or other weights."""
+def _stale(
+    witnesses: Witnesses, calibrations: Mapping[str, Calibration | None], cuts: Mapping[str, Cuts]
+) -> list[str]:
+    """A line for each calibration that was made with another alignment or other weights, or is wanted."""
     warnings = []
     genes = len(witnesses.decoder.basis.gene_names)
     for name, machine in witnesses.recognizers.items():
         calibration = calibrations.get(name)
         if calibration is None:
-            warnings.append(
-                f"{name}: not calibrated; only its published threshold is shown (datamask calibrate)"
-            )
+            if not cuts[name].pairs:
+                warnings.append(
+                    f"{name}: not calibrated; only its published threshold is shown (datamask calibrate)"
+                )
             continue
         size = calibration.provenance.get("views", {}).get("size_px", 160)
         picture = witnesses.look(np.zeros((1, genes), np.float32), frontal_view(int(size)))
