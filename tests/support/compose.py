@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.support.redis_server import find_redis_server, free_port
+from tests.support.redis_server import find_redis_server
 
 ROOT = Path(__file__).parents[2]
 IN_IMAGE = "/opt/datamask/infra"  # where our images keep what they need of infra/
@@ -101,15 +103,12 @@ class Stage:
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # SeaweedFS and others take port + 10000 for gRPC, so stay well below the end.
         taken: set[int] = set()
         self._ports: dict[str, dict[int, int]] = {name: dict(known) for name, known in self.elsewhere.items()}
         for service, numbers in self.ports.items():
             self._ports[service] = {}
             for number in numbers:
-                while (port := free_port()) > 55_000 or port in taken:
-                    pass
-                taken.add(port)
+                port = _pair(taken)
                 self._ports[service][number] = port
 
     def port(self, service: str, number: int) -> int:
@@ -318,3 +317,25 @@ def playing(stage: Stage) -> Iterator[Stage]:
         yield stage
     finally:
         stage.down()
+
+
+def _pair(taken: set[int]) -> int:
+    """A port that is free together with port + 10000, which SeaweedFS takes for gRPC; both are then taken.
+
+    Both lie below 32,768: above, the system hands ports to whoever connects somewhere.
+    """
+    for port in random.SystemRandom().sample(range(12_000, 22_000), 1000):
+        both = {port, port + 10_000}
+        if not both & taken and all(map(_free, both)):
+            taken |= both
+            return port
+    raise RuntimeError("no free ports from 12,000 to 32,000")
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
