@@ -37,7 +37,7 @@ FARS = (1e-2, 1e-3, 1e-4)
 BIN = 0.01  # width of a histogram's bins, in the model's own units
 
 RENDERS, MIXED, PHOTOS = "render-render", "render-photo", "photo-photo"
-PERSON = "render-photo of this person"
+PERSON = "other heads against this person's photographs"
 
 
 @dataclass(frozen=True)

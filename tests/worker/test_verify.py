@@ -180,7 +180,7 @@ def test_who_passes_for_a_person_is_counted_against_that_person():
     cuts = cuts_of(info, calibration(), True, 0.4, pairs)
     assert [(c.far, c.name) for c in cuts.cuts] == [(1e-2, "FAR 0.01"), (None, "published 0.6")]
     assert (distances < cuts.cuts[0].threshold).sum() == 4
-    assert cuts.pairs == "render-photo of this person, spread 0.4"
+    assert cuts.pairs == "other heads against this person's photographs, spread 0.4"
     assert person_pairs(info, others[:20], person, 0.4) is None  # too few for any FAR
     assert person_pairs(info, others[:0], person, 0.4) is None
     fallen_back = cuts_of(info, calibration(), True, 0.4, None)
@@ -197,7 +197,7 @@ def test_a_portrait_is_matched_at_its_person_s_own_threshold(tmp_path, monkeypat
     given = claim(targets={"dlib-resnet": target}, critics=())
     said = verify(run, given, 2, 300, progress=lambda what, done, of: told.append((what, done, of)))
     found = said["calibration"]["dlib-resnet"]
-    assert found["pairs"] == "render-photo of this person, spread 0.4"
+    assert found["pairs"] == "other heads against this person's photographs, spread 0.4"
     assert [cut["far"] for cut in found["cuts"]] == [1e-2, None]
     # Rendered heads are less like a photograph than like each other: the person's threshold is the laxer one.
     between_renders = shipped("dlib-resnet").nearest(RENDERS, 0.4).thresholds[0]
