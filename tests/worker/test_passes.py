@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
@@ -101,3 +102,19 @@ def test_half_precision_says_nearly_the_same_and_is_asked_first(
     run.create(batch_key(batch_id(batch.encoded())), batch.encoded())
     with pytest.raises(pin.Refused, match=r"half.* is for GPUs"):
         Evaluator("cpu").evaluate(run, batch_id(batch.encoded()))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_a_full_pass_fits_and_half_precision_agrees(plan: Plan) -> None:
+    images = pass_images("cuda")
+    assert images & (images - 1) == 0
+    many = Batch(plan, heads(images // 2), view_seed=5, view_count=2)
+    full = Scorer(plan, device="cuda", images=images).score(many)
+    half = replace(plan, half=True)
+    said = Scorer(half, device="cuda", images=images).score(replace(many, plan=half))
+    np.testing.assert_allclose(said.raw[0], full.raw[0], atol=0.05)
+    np.testing.assert_allclose(said.raw[1], full.raw[1], atol=0.01)
+    few = Batch(plan, many.genomes[:4], view_seed=5, view_count=2)
+    on_cpu = Scorer(plan).score(few)
+    # "consistent" is the distance to a mask's own views alone, so that neighbors do not matter.
+    np.testing.assert_allclose(on_cpu.raw, full.raw[:, :4], atol=0.02)
