@@ -55,6 +55,7 @@ class Critics:
         self._benches: dict[Home, _Bench] = {}
         self._references: dict[tuple[str, str], Float] = {}
         self._thresholds: dict[tuple[Home, str, str], float] = {}
+        self._between = {name: self._between_renders(name) for name in names}
 
     def say(self, run: Verified, views: int, seed: int, person: str | None) -> dict[str, float]:
         """Means over a run's elites on held-out views, by figure. person: whose face the run is toward.
@@ -87,22 +88,21 @@ class Critics:
         def scores(whom: str) -> Float:
             return likeness(embeddings, self._reference(name, whom), info.comparison)
 
-        def passing(whom: str, threshold: float) -> float:
-            return float(matches(scores(whom), threshold, similarity).mean())
+        def passing(found: Float, threshold: float) -> float:
+            return float(matches(found, threshold, similarity).mean())
 
-        usable = scores(person)[np.isfinite(embeddings).all(axis=1)]
-        others = [passing(o, self._own(name, home, o)) for o in self._faces if o != person]
+        own, far = scores(person), f"at FAR {self._far:g}"
+        usable = own[np.isfinite(own)]
+        others = [passing(scores(o), self._own(name, home, o)) for o in self._faces if o != person]
         said = {
             f"median {info.measure}": float(np.median(usable)) if len(usable) else math.nan,
-            f"takes it for the person at FAR {self._far:g}": passing(person, self._own(name, home, person)),
+            f"takes it for the person {far}": passing(own, self._own(name, home, person)),
         }
         if others:
-            said[f"takes it for another person at FAR {self._far:g}"] = float(np.mean(others))
-        between = self._between_renders(name)
+            said[f"takes it for another person {far}"] = float(np.mean(others))
+        between = self._between[name]
         if between is not None:
-            said[f"passes the threshold of two rendered heads at FAR {self._far:g}"] = passing(
-                person, between
-            )
+            said[f"passes the threshold of two rendered heads {far}"] = passing(own, between)
         return said
 
     def _own(self, name: str, home: Home, person: str) -> float:
@@ -111,18 +111,17 @@ class Critics:
         if key not in self._thresholds:
             people = self._bench(home).people[name].embeddings
             pairs = person_pairs(model_info(name), people, self._reference(name, person), RANDOM_SPREAD)
-            if pairs is None:
+            threshold = None if pairs is None else pairs.at(self._far)
+            if threshold is None:
                 raise SystemExit(f"{name}: {len(people)} heads are too few for a threshold; give more people")
-            self._thresholds[key] = next(t.threshold for t in pairs.thresholds if t.far == self._far)
+            self._thresholds[key] = threshold
         return self._thresholds[key]
 
     def _between_renders(self, name: str) -> float | None:
         """The threshold between two rendered heads at the FAR, where it was calibrated."""
         calibration = calibration_of(self._calibrations, name)
         pairs = None if calibration is None else calibration.nearest(RENDERS, RANDOM_SPREAD)
-        if pairs is None:
-            return None
-        return next((t.threshold for t in pairs.thresholds if t.far == self._far), None)
+        return None if pairs is None else pairs.at(self._far)
 
     def _reference(self, name: str, person: str) -> Float:
         if (name, person) not in self._references:

@@ -18,7 +18,7 @@ from services.recognition.landmarks import LandmarkPredictor
 from services.recognition.mmod import MmodDetector
 from services.recognition.resnet import DlibResNet
 from worker.lanes import Lanes
-from worker.passes import masks_a_pass
+from worker.passes import masks_a_pass, passes_of
 from worker.plan import Scores
 from worker.scorer import Scorer, dlib_points
 
@@ -112,14 +112,10 @@ class InnerLoop:
 
 def pieces_of(workload: Workload, images: int) -> list[NDArray[np.float32]]:
     """The workload's genomes as a scorer cuts them for its passes: float32 (m, genes), the last filled."""
-    pieces = []
+    pieces: list[NDArray[np.float32]] = []
     for batch in workload.batches:
         masks = masks_a_pass(images, len(workload.views), workload.views.size_px, len(batch.genomes))
-        for start in range(0, len(batch.genomes), masks):
-            genomes = batch.genomes[start : start + masks]
-            piece = np.zeros((masks, genomes.shape[1]), np.float32)
-            piece[: len(genomes)] = genomes
-            pieces.append(piece)
+        pieces += passes_of(batch.genomes, masks)
     return pieces
 
 

@@ -42,6 +42,7 @@ from services.storage.store import Store
 FORMAT = 3
 OUT = Path(__file__).parent / "results" / "transfer.json"
 STORE = ROOT / "runs" / "evidence"  # shares its runs in shape alone with bench.evidence
+CALIBRATIONS = ROOT / "runs" / "transfer" / "calibration"
 FIRST_MARK, LAST_MARK = "<!-- transfer -->", "<!-- end of transfer -->"
 FAR = 0.01
 PEOPLE = 3000  # rendered heads that a person's threshold is taken of
@@ -165,8 +166,7 @@ def for_more(arm: Arm, settings: Settings) -> str:
 
 def calibrated(recognizer: str) -> Path:
     """A recognizer's calibration on rendered heads, made once."""
-    folder = ROOT / "runs" / "transfer" / "calibration"
-    path = folder / f"{file_name(recognizer)}.json"
+    path = CALIBRATIONS / f"{file_name(recognizer)}.json"
     if not path.exists():
         words = [
             "calibrate",
@@ -176,7 +176,7 @@ def calibrated(recognizer: str) -> Path:
             "--spread",
             str(SPREAD),
             "--out",
-            str(folder),
+            str(CALIBRATIONS),
         ]
         subprocess.run([sys.executable, "-m", "coordinator.cli", *words], cwd=ROOT, check=True)
     return path
@@ -187,11 +187,10 @@ def calibrations(names: Sequence[str]) -> Store:
     from services.recognition.catalog import model_info
     from services.storage import open_store
 
-    store = open_store(ROOT / "runs" / "transfer")
     for name in names:
         if model_info(name).kind == "recognize":
-            store.put(f"calibration/{file_name(name)}.json", calibrated(name).read_bytes())
-    return store
+            calibrated(name)
+    return open_store(CALIBRATIONS.parent)
 
 
 def difference(before: Sequence[float], after: Sequence[float]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
@@ -20,7 +19,7 @@ from services.recognition.calibration import (
     PairSet,
     detected_share,
     file_name,
-    measure_set,
+    set_of,
 )
 from services.recognition.catalog import model_info
 from services.recognition.model import ModelInfo
@@ -145,8 +144,8 @@ def _rendered(block: Block, spread: float, info: ModelInfo) -> PairSet:
     both, again = looked.all(axis=1).ravel(), looked[:, 0, :GENUINE].ravel()
     found = None
     if both.any():
-        found = _set(RENDERS, spread, block.impostor[both], block.genuine[again], info)
-    whole = _set(RENDERS, spread, block.impostor, block.genuine, info)
+        found = set_of(info, RENDERS, spread, block.impostor[both], block.genuine[again])
+    whole = set_of(info, RENDERS, spread, block.impostor, block.genuine)
     return replace(whole, detected=detected_share(block.detected), found=found)
 
 
@@ -157,7 +156,7 @@ def _mixed(
     chosen = [people.index(person) for person in dict.fromkeys(people)]
     heads = sampler.people(len(chosen))
     scores = compared(info.comparison, heads, embedded[chosen])
-    return _set(MIXED, spread, scores, np.zeros(0, np.float32), info)
+    return set_of(info, MIXED, spread, scores)
 
 
 def _photographed(embedded: Float, people: Sequence[str], seed: int, info: ModelInfo) -> list[PairSet]:
@@ -168,12 +167,7 @@ def _photographed(embedded: Float, people: Sequence[str], seed: int, info: Model
         compared(info.comparison, embedded[pairs[:, 0]], embedded[pairs[:, 1]])
         for pairs in (impostor, genuine)
     ]
-    return [_set(PHOTOS, None, scores[0], scores[1], info)]
-
-
-def _set(kind: str, spread: float | None, impostor: Float, genuine: Float, info: ModelInfo) -> PairSet:
-    published = info.threshold if math.isfinite(info.threshold) else None
-    return measure_set(kind, spread, impostor, genuine, published, info.measure == "similarity")
+    return [set_of(info, PHOTOS, None, scores[0], scores[1])]
 
 
 def _embed(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.recognition.calibration import MIXED, PERSON, RENDERS, Calibration, PairSet, measure_set
+from services.recognition.calibration import MIXED, PERSON, RENDERS, Calibration, PairSet, set_of
 from services.recognition.model import Comparison, ModelInfo, is_similarity
 from services.recognition.rates import matches, wilson_rate
 from worker.sample import compared
@@ -47,12 +47,9 @@ def person_pairs(info: ModelInfo, others: Float, references: Float, spread: floa
     The heads are independent of each other, the person is the same: the FAR is that of claims to be this
     person. None where there are too few heads for any FAR.
     """
-    similarity = info.measure == "similarity"
-    published = info.threshold if math.isfinite(info.threshold) else None
     if not len(others):
         return None
-    scores = likeness(others, references, info.comparison)
-    pairs = measure_set(PERSON, spread, scores, np.zeros(0, np.float32), published, similarity)
+    pairs = set_of(info, PERSON, spread, likeness(others, references, info.comparison))
     return pairs if pairs.thresholds else None
 
 

@@ -6,7 +6,9 @@ and the others take that, also where they would have room for more.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 CPU_IMAGES = 24  # more falls out of a core's cache
 LEAST, MOST = 64, 2048
@@ -39,5 +41,17 @@ def masks_a_pass(images: int, views: int, size_px: int, batch: int) -> int:
     """
     if images <= CPU_IMAGES:
         return max(1, images // views)
-    room = images * SIZE_PX**2 // max(size_px, 1) ** 2 // views
+    room = images * SIZE_PX**2 // size_px**2 // views
     return max(1, CPU_IMAGES // views, min(room, batch))
+
+
+def passes_of(genomes: NDArray[np.float32], masks: int) -> list[NDArray[np.float32]]:
+    """Genomes (n, d) in passes of ``masks``, the last one filled: so every pass of a batch rounds alike."""
+    filled = np.zeros((-(-len(genomes) // masks) * masks, genomes.shape[1]), np.float32)
+    filled[: len(genomes)] = genomes
+    return [filled[k : k + masks] for k in range(0, len(filled), masks)]
+
+
+def cpu_passes(count: int) -> list[slice]:
+    """Pictures 0 to count in passes of CPU_IMAGES, the last one as small as it comes."""
+    return [slice(k, k + CPU_IMAGES) for k in range(0, count, CPU_IMAGES)]

@@ -22,7 +22,7 @@ from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from services.shape.measure import flipped_share
 from worker.lanes import Lanes
-from worker.passes import masks_a_pass, pass_images
+from worker.passes import masks_a_pass, pass_images, passes_of
 from worker.pin import Refused
 from worker.plan import INVISIBLE, NOT_FINITE, OK, Batch, Measure, Plan, Scores
 
@@ -172,8 +172,7 @@ class Scorer:
         genomes = np.where(finite[:, None], batch.genomes, 0.0).astype(np.float32)
         views = self._views(batch.view_count, batch.view_seed)
         masks = masks_a_pass(self.images, batch.view_count, self.plan.ranges.size_px, len(genomes))
-        chunks = [_filled(genomes[k : k + masks], masks) for k in range(0, len(genomes), masks)]
-        passes = self._lanes.map(lambda chunk: self._pass(chunk, views), chunks)
+        passes = self._lanes.map(lambda some: self._pass(some, views), passes_of(genomes, masks))
         return self._lanes.map(lambda _: self._gather(passes, finite, batch.view_count), [None])[0]
 
     def _views(self, count: int, seed: int) -> Views:
@@ -291,13 +290,6 @@ def dlib_points(
         return torch.where(seen[:, None, None], predictor.find(images, face.box_px), own)
     index = seen.nonzero()[:, 0]
     return own.index_copy(0, index, predictor.find(images[index], face.box_px[index]))
-
-
-def _filled(genomes: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """``count`` genomes: every pass has one size, so that every pass rounds alike."""
-    filled = np.zeros((count, genomes.shape[1]), np.float32)
-    filled[: len(genomes)] = genomes
-    return filled
 
 
 def _target(targets: Mapping[str, NDArray[np.float32]] | None, key: str) -> NDArray[np.float32]:

@@ -94,7 +94,7 @@ def verify(
     witnesses = Witnesses(claim.basis, list(names), claim.hashes, device, claim.filters)
     calibrations = {n: calibration_of(run, n) for n in [*witnesses.recognizers, RESNET]}
     near = spread_of(np.stack([genome for _, genome in claim.elites]))
-    people = _people(claim, witnesses, gallery, report) if gallery else {}
+    people = _gallery(claim, witnesses, gallery, report) if gallery else {}
     cuts = {
         n: cuts_of(model_info(n), c, bool(claim.targets), near, _person(claim, n, people.get(n)))
         for n, c in calibrations.items()
@@ -225,20 +225,23 @@ def _stale(
     return warnings
 
 
-def _people(claim: Claim, witnesses: Witnesses, count: int, report: Progress) -> dict[str, Gallery]:
+def _gallery(claim: Claim, witnesses: Witnesses, count: int, report: Progress) -> dict[str, Gallery]:
     """Other people, as each recognizer sees them that knows the claim's person, and dlib's for the search."""
     report("gallery", 0, count)
     models = dict.fromkeys([RESNET, *(n for n in witnesses.recognizers if n in claim.targets)])
-    return rendered_people(
-        witnesses,
-        list(models),
-        claim.basis,
-        RANDOM_SPREAD,
-        claim.ranges,
-        claim.seed,
-        count,
-        progress=lambda have: report("gallery", have, count),
-    )
+    return _people(claim, witnesses, list(models), count, 0, lambda have: report("gallery", have, count))
+
+
+def _people(
+    claim: Claim,
+    witnesses: Witnesses,
+    models: Sequence[str],
+    count: int,
+    first: int,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, Gallery]:
+    spread, ranges, seed = RANDOM_SPREAD, claim.ranges, claim.seed
+    return rendered_people(witnesses, models, claim.basis, spread, ranges, seed, count, first, progress)
 
 
 def _person(claim: Claim, model: str, others: Gallery | None) -> PairSet | None:
@@ -265,16 +268,7 @@ def _identified(
     if pairs is None or not pairs.thresholds:
         return None
     report("search", 0, 3)
-    strangers = rendered_people(
-        witnesses,
-        [RESNET],
-        claim.basis,
-        RANDOM_SPREAD,
-        claim.ranges,
-        claim.seed,
-        min(STRANGERS, len(gallery.entries)),
-        first=1_000_000,
-    )[RESNET]
+    strangers = _people(claim, witnesses, [RESNET], min(STRANGERS, len(gallery.entries)), 1_000_000)[RESNET]
     report("search", 1, 3)
     embeddings, entries, left_out = photo_entries(photos)
     gallery = with_entries(gallery, embeddings, entries)

@@ -20,7 +20,7 @@ from services.rendering.views import Views
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from worker.lanes import Lanes
-from worker.passes import CPU_IMAGES
+from worker.passes import cpu_passes
 from worker.scorer import Landmarks
 from worker.straighten import Straightener
 from worker.targets import build_filter
@@ -96,8 +96,9 @@ class Witnesses:
 
     def look(self, genomes: Float, views: Views) -> Pictures:
         """Mask k under view k, for genomes float32 (n, d) and n views."""
-        parts = [slice(k, k + CPU_IMAGES) for k in range(0, len(genomes), CPU_IMAGES)]
-        seen = self._lanes.map(lambda part: self._render(genomes[part], views.take(part)), parts)
+        seen = self._lanes.map(
+            lambda part: self._render(genomes[part], views.take(part)), cpu_passes(len(genomes))
+        )
         return Pictures(*(torch.cat(tensors) for tensors in zip(*seen, strict=True)))
 
     def testify(self, pictures: Pictures) -> Testimony:
@@ -149,8 +150,7 @@ class Witnesses:
         return found
 
     def _in_parts(self, ask: Callable[[slice], torch.Tensor], count: int) -> Float:
-        parts = [slice(k, k + CPU_IMAGES) for k in range(0, count, CPU_IMAGES)]
-        answers = [answer.cpu().numpy() for answer in self._lanes.map(ask, parts)]
+        answers = [answer.cpu().numpy() for answer in self._lanes.map(ask, cpu_passes(count))]
         return np.asarray(np.concatenate(answers), np.float32)
 
     @torch.inference_mode()

@@ -9,6 +9,7 @@ how often? Speaker verification calls that a client-specific threshold.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.errors import CorruptData
+from services.recognition.model import ModelInfo
 from services.recognition.rates import (
     Float,
     Rate,
@@ -94,6 +96,10 @@ class PairSet:
         """``render-render, spread 0.4``."""
         return self.kind if self.spread is None else f"{self.kind}, spread {self.spread:g}"
 
+    def at(self, far: float) -> float | None:
+        """The threshold at a FAR, None where the pairs do not carry it."""
+        return next((t.threshold for t in self.thresholds if t.far == far), None)
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -155,6 +161,15 @@ def measure_set(
         median_genuine=None if own is None else float(np.median(own)),
         histogram=_histogram(impostor, genuine),
     )
+
+
+def set_of(
+    info: ModelInfo, kind: str, spread: float | None, impostor: Float, genuine: Float | None = None
+) -> PairSet:
+    """:func:`measure_set` in a model's own units, with its published threshold if there is one."""
+    published = info.threshold if math.isfinite(info.threshold) else None
+    own = np.zeros(0, np.float32) if genuine is None else genuine
+    return measure_set(kind, spread, impostor, own, published, info.measure == "similarity")
 
 
 def detected_share(detected: NDArray[np.bool_]) -> Rate | None:

@@ -178,8 +178,8 @@ class TorchRenderer:
             scene = self._scene(views.take(part))
             for mask in range(len(vertices)):
                 position = _split(safe[mask : mask + 1])
-                x, y, depth = self._into_cameras(position, scene, 1, scene.count)
-                visible = rasterize(x, y, depth, self.triangles, size).visible
+                place = self._into_cameras(position, scene, 1, scene.count)
+                visible = rasterize(*place, self.triangles, size).visible
                 shown = torch.div(visible.triangle, scene.count, rounding_mode="floor")
                 found[mask, part].view(-1)[visible.pixel] = shown
         return found
@@ -199,10 +199,10 @@ class TorchRenderer:
         out = self._empty(vertices, views, landmarks)
         scene = self._scene(views)
         safe = torch.where(out.usable[:, None, None], vertices, 0.0)
-        x, y, depth = self._into_cameras(_split(safe), scene, len(safe), scene.count)
         self._develop(lambert, highlight, covered, None, scene, out)
         self._compress(scene, out)
-        self._measure(x, y, depth, landmarks.to(self.device), _counted(covered), out)
+        place = self._into_cameras(_split(safe), scene, len(safe), scene.count)
+        self._measure(place, landmarks.to(self.device), _counted(covered), out)
         return out
 
     def _together(self, size_px: int) -> int:
@@ -292,28 +292,22 @@ class TorchRenderer:
         masks, views = (1, 1) if each else (vertices.shape[0], scene.count)
         position = _split(vertices)
         normals = vertex_normals(position, self.triangles, self.vertex_faces)
-        x, y, depth = self._into_cameras(position, scene, masks, views)
+        place = self._into_cameras(position, scene, masks, views)
         normals = _turned(_spread(normals, views), scene.rotation.repeat(masks, 1, 1))
 
         covered = None
         if self._compiled:
-            covered = self._draw_compiled(x, y, depth, normals, colors, scene, out.images)
+            covered = self._draw_compiled(place, normals, colors, scene, out.images)
         if covered is None:
-            covered = self._draw_in_torch(x, y, depth, normals, colors, scene, out)
+            covered = self._draw_in_torch(place, normals, colors, scene, out)
         self._compress(scene, out)
-        self._measure(x, y, depth, landmarks, covered.view(masks, scene.count), out)
+        self._measure(place, landmarks, covered.view(masks, scene.count), out)
 
     def _draw_compiled(
-        self,
-        x: Tensor,
-        y: Tensor,
-        depth: Tensor,
-        normals: Triple,
-        colors: Tensor | None,
-        scene: _Scene,
-        images: Tensor,
+        self, place: Triple, normals: Triple, colors: Tensor | None, scene: _Scene, images: Tensor
     ) -> Tensor | None:
         """Draw a chunk by :mod:`drawing`; covered pixels int32 (B,) of its pictures, None where it cannot."""
+        x, y, depth = place
         covered = torch.empty(x.shape[1], dtype=torch.int32)
         masks = 1 if colors is None else len(colors)
         tints = torch.empty(3, 0, masks) if colors is None else colors.permute(2, 1, 0).contiguous()
@@ -332,25 +326,18 @@ class TorchRenderer:
         return covered if drawn else None
 
     def _draw_in_torch(
-        self,
-        x: Tensor,
-        y: Tensor,
-        depth: Tensor,
-        normals: Triple,
-        colors: Tensor | None,
-        scene: _Scene,
-        out: Rendered,
+        self, place: Triple, normals: Triple, colors: Tensor | None, scene: _Scene, out: Rendered
     ) -> Tensor:
         """Draw a chunk by operations over all of it; covered pixels int32 (m, v)."""
         masks, views, size = out.images.shape[:3]
         shape = (masks, views, size, size)
-        fragments = rasterize(x, y, depth, self.triangles, size)
+        fragments = rasterize(*place, self.triangles, size)
         visible = fragments.visible
         seen = surface(normals, self.triangles, fragments, (1.0 / scene.focal).repeat(masks))
         lambert, highlight = lambert_and_highlight(seen, scene.toward_light.repeat(masks, 1))
 
         covered = visible.covered.view(shape)
-        repeats = x.shape[1] // len(colors) if colors is not None else 1
+        repeats = place[0].shape[1] // len(colors) if colors is not None else 1
         tint = None if colors is None else self._tints(colors, fragments, repeats, shape)
         lambert, highlight = (_paint(value, visible.pixel, shape) for value in (lambert, highlight))
         self._develop(lambert, highlight, covered, tint, scene, out)
@@ -410,10 +397,9 @@ class TorchRenderer:
             tints.append(_paint(value, fragments.visible.pixel, shape))
         return tints
 
-    def _measure(
-        self, x: Tensor, y: Tensor, depth: Tensor, landmarks: Tensor, covered: Tensor, out: Rendered
-    ) -> None:
+    def _measure(self, place: Triple, landmarks: Tensor, covered: Tensor, out: Rendered) -> None:
         """Where the mask lies in each picture; ``covered`` int32 (m, v): pixels that show it."""
+        x, y, depth = place
         (masks, views), size = covered.shape, out.images.shape[2]
         usable = out.usable[:, None].expand(masks, views)
         front = depth > NEAR_M

@@ -251,7 +251,7 @@ class Poisoned(Evaluator):
         if batch == self.victim:
             record_failure(run, batch, "Traceback: it always fails")
             return Summary(batch, "failed")
-        return super().evaluate(run, batch)
+        return super().evaluate(run, batch, images)
 
 
 def test_a_batch_that_keeps_failing_is_set_aside_and_the_run_ends(tmp_path: Path) -> None:

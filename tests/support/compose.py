@@ -108,8 +108,7 @@ class Stage:
         for service, numbers in self.ports.items():
             self._ports[service] = {}
             for number in numbers:
-                port = _pair(taken)
-                self._ports[service][number] = port
+                self._ports[service][number] = _pair(taken)
 
     def port(self, service: str, number: int) -> int:
         """The port of 127.0.0.1 that stands for a service's."""
