@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 CPU_IMAGES = 24  # more falls out of a core's cache
 LEAST, MOST = 64, 2048
 SIZE_PX = 160  # what a picture is in these figures
-# Twice what the same operations took of a process's memory on a CPU, for passes of 256, 512 and 1,024
-# pictures of this size: 0.46, 0.66 and 0.73 GB. The networks' own share does not grow, they work in slices.
+# More than twice what tensors hold at a time in passes of 64, 512 and 1,024 pictures of this size: 0.49, 0.65
+# and 1.24 GB (python -m bench.on_a_gpu). Networks work in slices, drawing goes by chunks.
 FIXED_BYTES = 1 << 30
-IMAGE_BYTES = 1 << 20
+IMAGE_BYTES = 3 << 19
 
 
 def pass_images(device: str) -> int:

@@ -36,7 +36,7 @@ _LARGEST_CHIP = 1.5
 # Where dlib's pyramid_down<2> puts a point, in pixel indices: p / 2 less this.
 _DOWN_OFFSET_PX = (1.25, 0.75)
 _BINOMIAL = (1.0, 4.0, 6.0, 4.0, 1.0)
-_SLICE = 32
+_CPU_SLICE, _GPU_SLICE = 32, 256
 # dlib cuts fractions off; this keeps a flat area from falling by one through float32.
 _SOFTLY = 1e-3
 
@@ -53,7 +53,8 @@ def chips(images: torch.Tensor, points_px: torch.Tensor) -> torch.Tensor:
         raise ValueError(f"images: expected uint8 (n, H, W, 3), got {images.dtype} {tuple(images.shape)}")
     if points_px.shape != (images.shape[0], len(POINT_NAMES), 2):
         raise ValueError(f"points_px: expected ({images.shape[0]}, 5, 2), got {tuple(points_px.shape)}")
-    pieces = zip(torch.split(images, _SLICE), torch.split(points_px, _SLICE), strict=True)
+    few = _GPU_SLICE if images.is_cuda else _CPU_SLICE
+    pieces = zip(torch.split(images, few), torch.split(points_px, few), strict=True)
     cut = [_chips(piece, points) for piece, points in pieces]
     return torch.cat(cut) if cut else images.new_empty((0, CHIP_PX, CHIP_PX, 3))
 

@@ -24,7 +24,7 @@ NAME = "dlib-mmod"
 FLOOR = -8.0
 
 _CPU_SLICE = 4
-_CUDA_SLICE = 32
+_CUDA_SLICE = 64
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ CHIP_PX = 150
 EMBEDDING_SIZE = 128
 
 _CPU_SLICE = 24
-_CUDA_SLICE = 64
+_CUDA_SLICE = 128
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,9 @@ from services.rendering.gather import pick
 
 _CLASSES = (2, 4, 8)
 TILE = _CLASSES[-1]
-_CAPACITY = 1 << 17  # pixel candidates held at once; 0.5 MB a float array, so that work stays in the cache
+# Pixel candidates held at once. On a CPU a float array of them has 0.5 MB, so that work stays in the cache;
+# on a GPU 32 MB, so that starting operations does not cost more than they do.
+_CPU_CAPACITY, _GPU_CAPACITY = 1 << 17, 1 << 23
 _TILES = 1 << 19  # tiles of large triangles listed at once (one triangle may exceed it)
 _WHOLE_PIXELS = 1 << 20  # pixels tested at once against triangles through the near plane (or one triangle)
 STRETCHED = 3.2  # of a picture's size; float32 keeps edges to a tenth of EDGE below this
@@ -133,7 +135,7 @@ def visible_pixels(corners: Corners, special: Special, size: int) -> Visible:
     for side in _CLASSES:
         chosen = ((longest > reached) & (longest <= side)).nonzero()[:, 0]
         boxes = _boxes(chosen, left, top, corners, size, stride)
-        step = _CAPACITY // (side * side)
+        step = _capacity(buffer) // (side * side)
         for start in range(0, len(chosen), step):
             _test(boxes.part(start, min(step, len(chosen) - start)), side, stride, buffer)
         reached = side
@@ -156,6 +158,10 @@ def visible_pixels(corners: Corners, special: Special, size: int) -> Visible:
     winners = pick(keys, pixel)
     bits = (0x7FFFFFFF - (winners >> 32)).to(torch.int32)
     return Visible(pixel, winners & _LOW_BITS, bits.view(torch.float32), covered.view(pictures, size, size))
+
+
+def _capacity(buffer: Tensor) -> int:
+    return _GPU_CAPACITY if buffer.is_cuda else _CPU_CAPACITY
 
 
 @dataclass(frozen=True)
@@ -256,7 +262,7 @@ def _test_large(boxes: _Boxes, across: Tensor, down: Tensor, stride: int, buffer
     for a, b, c in boxes.edges:
         farthest = c + reach * (a.clamp(min=0) + b.clamp(min=0))
         keep &= pick(a, owner) * right + pick(b, owner) * below + pick(farthest, owner) >= 0
-    for tiles in torch.split(keep.nonzero()[:, 0], _CAPACITY // (TILE * TILE)):
+    for tiles in torch.split(keep.nonzero()[:, 0], _capacity(buffer) // (TILE * TILE)):
         _test(
             _tiled(boxes, pick(owner, tiles), pick(right, tiles), pick(below, tiles), stride),
             TILE,

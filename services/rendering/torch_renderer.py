@@ -40,7 +40,7 @@ class _Chunk:
 
 
 _ON_CPU = _Chunk(pictures=32, pixels=1 << 20, triangles=1 << 21)  # more falls out of a core's cache
-_ON_GPU = _Chunk(pictures=256, pixels=1 << 23, triangles=1 << 21)
+_ON_GPU = _Chunk(pictures=512, pixels=1 << 24, triangles=1 << 22)
 
 
 @dataclass(frozen=True)

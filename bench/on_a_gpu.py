@@ -1,0 +1,105 @@
+"""``python -m bench.on_a_gpu``: what a pass asks of a GPU, counted without one.
+
+Passes of several sizes score the example's objectives on a pretended CUDA device (:mod:`bench.pretend_cuda`).
+Counted are the operations that are started, the times that the program waits to be told a count by the
+device, the bytes that cross the bus, and the memory that tensors hold at a time. A GPU that is asked in too
+many small steps is idle between them: Python takes some microseconds to start one, however fast the device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from bench.marks import write_between
+from bench.pretend_cuda import Traffic, pretend_cuda
+from bench.workload import make_workload
+from worker.scorer import Scorer
+
+PICTURES = (64, 512, 1024)
+VIEWS = 2
+MARKS = ("<!-- on a gpu -->", "<!-- end of on a gpu -->")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one pass asks; bytes of all its pictures."""
+
+    pictures: int
+    operations: int
+    waits: int
+    up_bytes: int
+    down_bytes: int
+    peak_bytes: int
+
+    @classmethod
+    def of(cls, pictures: int, traffic: Traffic) -> Asked:
+        """From what was written down."""
+        return cls(
+            pictures=pictures,
+            operations=traffic.operations.total(),
+            waits=traffic.waits.total(),
+            up_bytes=traffic.up.total(),
+            down_bytes=traffic.down.total(),
+            peak_bytes=traffic.peak_bytes,
+        )
+
+
+def asked(pictures: int, half: bool = False) -> tuple[Asked, Counter[str]]:
+    """A pass of so many pictures, the second of its scorer; and operations by module."""
+    batch = make_workload(pictures // VIEWS, batch=pictures // VIEWS, half=half).batches[0]
+    with pretend_cuda() as traffic:
+        scorer = Scorer(batch.plan, device="cuda", images=pictures)
+        for seed in (1, 2):  # the first one uploads tables that stay
+            traffic.clear()
+            scorer.score(replace(batch, view_seed=seed, view_count=VIEWS))
+    modules: Counter[str] = Counter()
+    for line, count in traffic.operations.items():
+        modules[line.partition(".")[0]] += count
+    return Asked.of(pictures, traffic), modules
+
+
+def page(found: Sequence[Asked]) -> str:
+    """The table as Markdown."""
+    head = [
+        "| pictures a pass | operations | a picture | waits | bytes up | bytes down | memory of tensors |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    rows = [
+        f"| {one.pictures:,} | {one.operations:,} | {one.operations / one.pictures:.1f} | {one.waits} | "
+        f"{one.up_bytes:,} | {one.down_bytes:,} | {one.peak_bytes / 1e9:.2f} GB |"
+        for one in found
+    ]
+    return "\n".join([*head, *rows, ""])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Count, print, and write where that is asked for."""
+    parser = argparse.ArgumentParser("python -m bench.on_a_gpu", description=__doc__)
+    parser.add_argument("--pictures", type=int, nargs="+", default=PICTURES, help="sizes of passes, even")
+    parser.add_argument("--half", action="store_true", help="networks compute in half precision")
+    parser.add_argument("--page", type=Path, help="write the table between the marks of this page")
+    options = parser.parse_args(argv)
+    console, found = Console(stderr=True), []
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        for pictures in options.pictures:
+            progress.add_task(f"a pass of {pictures:,} pictures")
+            one, modules = asked(pictures, options.half)
+            found.append(one)
+            console.print(", ".join(f"{name} {count:,}" for name, count in modules.most_common(12)))
+    print(page(found))
+    if options.page is not None:
+        write_between(options.page, *MARKS, page(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

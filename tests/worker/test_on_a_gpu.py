@@ -1,0 +1,101 @@
+"""What a GPU is asked for, on a pretended one: see bench/pretend_cuda.py. A real one takes test_passes.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from bench.pretend_cuda import DEVICE, Traffic, pretend_cuda
+from services.rendering.views import ViewRanges
+from services.shape.catalog import basis_info
+from worker.passes import FIXED_BYTES, IMAGE_BYTES
+from worker.plan import Batch, Measure, Plan, make_plan
+from worker.scorer import Scorer
+
+BASIS = "makehuman-mask-1"
+GENES = len(basis_info(BASIS).gene_names)
+MEASURES = (
+    Measure("detect", "dlib-hog"),
+    Measure("detect", "dlib-mmod"),
+    Measure("consistent", "dlib-resnet"),
+)
+VIEWS = 2
+
+
+@pytest.fixture
+def gpu() -> Iterator[Traffic]:
+    with pretend_cuda() as traffic:
+        yield traffic
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return make_plan(BASIS, MEASURES, ViewRanges(jpeg_quality=(60.0, 90.0)), 4)
+
+
+def batch_of(plan: Plan, masks: int) -> Batch:
+    genomes = np.random.default_rng(3).normal(0, 0.3, (masks, GENES)).astype(np.float32)
+    return Batch(plan, genomes, view_seed=5, view_count=VIEWS)
+
+
+def test_the_pretended_device_is_as_strict_as_a_gpu(gpu: Traffic) -> None:
+    here = torch.arange(4.0, device="cuda")
+    assert here.device == DEVICE
+    assert (here + 1).is_cuda
+    with pytest.raises(RuntimeError, match="add of tensors of the device and of the CPU"):
+        here + torch.ones(4)
+    with pytest.raises(TypeError, match="has to come to the CPU first"):
+        here.numpy()
+    assert not gpu.waits
+    assert not gpu.down
+    found = (here > 1).nonzero()[:, 0]
+    assert gpu.waits.total() == 1
+    assert found.tolist() == [2, 3]
+    assert gpu.waits.total() == 2
+    here[here > 2] = 0.0
+    assert gpu.waits.total() == 3
+    back = here.cpu()
+    assert back.tolist() == [0.0, 1.0, 2.0, 0.0]
+    assert not back.is_cuda
+    assert gpu.down.total() == back.nbytes
+    torch.ones(3).to("cuda")
+    assert gpu.up.total() == 12
+
+
+def test_memory_is_counted_while_it_is_held(gpu: Traffic) -> None:
+    first = torch.zeros(1000, device="cuda")
+    view = first[10:]
+    del first
+    torch.zeros(500, device="cuda")
+    assert gpu.peak_bytes == 6000
+    del view
+    torch.zeros(1200, device="cuda")
+    assert gpu.peak_bytes == 6000
+
+
+def test_a_gpu_says_what_a_cpu_says_and_sends_back_nothing_but_scores(plan: Plan, gpu: Traffic) -> None:
+    batch = batch_of(plan, 4)
+    scorer = Scorer(plan, device="cuda", images=8)
+    gpu.clear()
+    said = scorer.score(batch)
+    np.testing.assert_allclose(said.raw, Scorer(plan).score(batch).raw, atol=1e-4)
+    scores = 4 * (len(MEASURES) * VIEWS + VIEWS + 1 + 1)  # raw, coverage, between and flipped of each mask
+    assert gpu.down.total() == 4 * scores
+
+
+def test_larger_passes_are_not_more_steps(plan: Plan, gpu: Traffic) -> None:
+    networks = replace(plan, measures=MEASURES[1:])
+    found = []
+    for masks in (4, 32):
+        scorer = Scorer(networks, device="cuda", images=masks * VIEWS)
+        gpu.clear()
+        scorer.score(batch_of(networks, masks))
+        found.append((gpu.operations.total(), gpu.waits.total()))
+    (few, waits), (many, more_waits) = found
+    assert many < 1.05 * few
+    assert more_waits <= waits + 1 < 20
+    assert 2 * gpu.peak_bytes < FIXED_BYTES + 32 * VIEWS * IMAGE_BYTES
