@@ -35,7 +35,7 @@ from services.rendering.views import ViewRanges, sample_views
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from worker.lanes import Lanes
-from worker.passes import cpu_passes
+from worker.passes import parts
 
 RESULT = Path(__file__).parent / "results" / "insightface.json"
 Pixels = NDArray[np.uint8]
@@ -126,7 +126,7 @@ def _our_boxes(info: ModelInfo, lanes: Lanes, images: Pixels) -> Callable[[], An
 
 
 def _together(lanes: Lanes, count: int, ask: Callable[[slice], torch.Tensor]) -> NDArray[np.float32]:
-    return torch.cat(lanes.map(ask, cpu_passes(count))).numpy()
+    return torch.cat(lanes.map(ask, parts(count, "cpu"))).numpy()
 
 
 def _seconds(run: Callable[[], Any]) -> float:

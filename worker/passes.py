@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 CPU_IMAGES = 24  # more falls out of a core's cache
+GPU_PART = 256  # fewer are filled up to so many for HOG
 LEAST, MOST = 64, 2048
 SIZE_PX = 160  # what a picture is in these figures
 # More than twice what tensors hold at a time in passes of 64, 512 and 1,024 pictures of this size: 0.48, 1.15
@@ -52,6 +53,7 @@ def passes_of(genomes: NDArray[np.float32], masks: int) -> list[NDArray[np.float
     return [filled[k : k + masks] for k in range(0, len(filled), masks)]
 
 
-def cpu_passes(count: int) -> list[slice]:
-    """Pictures 0 to count in passes of CPU_IMAGES, the last one as small as it comes."""
-    return [slice(k, k + CPU_IMAGES) for k in range(0, count, CPU_IMAGES)]
+def parts(count: int, device: str) -> list[slice]:
+    """Pictures 0 to count, in parts for one pass each, where nothing is pinned; the last may reach beyond."""
+    most = GPU_PART if device.startswith("cuda") else CPU_IMAGES
+    return [slice(k, k + most) for k in range(0, count, most)]

@@ -24,7 +24,7 @@ from services.rendering.views import ViewRanges, Views, frontal_view, sample_vie
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from worker.lanes import Lanes
-from worker.passes import cpu_passes
+from worker.passes import parts
 from worker.straighten import Straightener
 
 PAIRS = 240  # impostor pairs of a block
@@ -114,7 +114,7 @@ class Sampler:
     def _embed(self, genomes: Float, views: Views) -> tuple[Float, NDArray[np.bool_]]:
         """Embeddings (n, d) and detections (n,) of head k under view k, in lanes."""
         seen = self._lanes.map(
-            lambda part: self._see(genomes[part], views.take(part)), cpu_passes(len(genomes))
+            lambda part: self._see(genomes[part], views.take(part)), parts(len(genomes), self._device)
         )
         return np.concatenate([e for e, _ in seen]), np.concatenate([found for _, found in seen])
 

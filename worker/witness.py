@@ -20,7 +20,7 @@ from services.rendering.views import Views
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from worker.lanes import Lanes
-from worker.passes import cpu_passes
+from worker.passes import parts
 from worker.scorer import Landmarks
 from worker.straighten import Straightener
 from worker.targets import build_filter
@@ -97,7 +97,7 @@ class Witnesses:
     def look(self, genomes: Float, views: Views) -> Pictures:
         """Mask k under view k, for genomes float32 (n, d) and n views."""
         seen = self._lanes.map(
-            lambda part: self._render(genomes[part], views.take(part)), cpu_passes(len(genomes))
+            lambda part: self._render(genomes[part], views.take(part)), parts(len(genomes), self.device)
         )
         return Pictures(*(torch.cat(tensors) for tensors in zip(*seen, strict=True)))
 
@@ -150,7 +150,7 @@ class Witnesses:
         return found
 
     def _in_parts(self, ask: Callable[[slice], torch.Tensor], count: int) -> Float:
-        answers = [answer.cpu().numpy() for answer in self._lanes.map(ask, cpu_passes(count))]
+        answers = [answer.cpu().numpy() for answer in self._lanes.map(ask, parts(count, self.device))]
         return np.asarray(np.concatenate(answers), np.float32)
 
     @torch.inference_mode()

@@ -16,7 +16,16 @@ from services.storage.codec import decode
 from worker import pin, scorer
 from worker.evaluate import Evaluator
 from worker.objects import batch_key, scores_key
-from worker.passes import CPU_IMAGES, FIXED_BYTES, IMAGE_BYTES, MOST, fitting, masks_a_pass, pass_images
+from worker.passes import (
+    CPU_IMAGES,
+    FIXED_BYTES,
+    IMAGE_BYTES,
+    MOST,
+    fitting,
+    masks_a_pass,
+    parts,
+    pass_images,
+)
 from worker.plan import Batch, Measure, Plan, batch_id, decode_batch, make_plan
 from worker.scorer import Scorer
 
@@ -51,6 +60,12 @@ def test_a_pass_is_no_larger_than_memory_and_batch() -> None:
     assert masks_a_pass(1024, 4, 320, 1000) == 64  # pictures of four times the size
     assert masks_a_pass(1024, 4, 160, 18) == 18
     assert masks_a_pass(64, 100, 640, 18) == 1
+
+
+def test_parts_are_larger_on_a_gpu() -> None:
+    assert parts(30, "cpu") == [slice(0, 24), slice(24, 48)]
+    assert parts(300, "cuda:1") == [slice(0, 256), slice(256, 512)]
+    assert parts(0, "cpu") == []
 
 
 def test_a_pass_of_another_size_says_the_same(plan: Plan) -> None:
