@@ -285,7 +285,7 @@ def show(result: dict[str, Any], console: Console) -> None:
     for one in figures(result):
         table = Table(*one.head, title_justify="left")
         for row in one.rows:
-            table.add_row(*row)
+            table.add_row(*(cell.strip("`") for cell in row))
         console.print(table)
     facts = result["machine"]
     console.print(fleet_said(result), highlight=False)

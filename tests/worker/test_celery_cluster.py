@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from coordinator.record import Record
 from coordinator.run import evolve_run, open_run
 from coordinator.spec import parse_spec
 from services.storage.store import open_store
+from tests.support.ports import free_port
 from worker.evaluate import Evaluator
 
 SPEC = {
@@ -74,12 +74,6 @@ def evolve(tmp_path):
     for each in started:
         each.kill()
         each.wait()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def scraped(port):
