@@ -66,6 +66,13 @@ def asked(pictures: int, half: bool = False) -> tuple[Asked, Counter[str]]:
     return Asked.of(pictures, traffic), modules
 
 
+def even(text: str) -> int:
+    """A number of pictures, an argument. :raises argparse.ArgumentTypeError: for another."""
+    if not text.isdigit() or int(text) < VIEWS or int(text) % VIEWS:
+        raise argparse.ArgumentTypeError(f"{text}: expected an even number of pictures, such as 512")
+    return int(text)
+
+
 def page(found: Sequence[Asked]) -> str:
     """The table as Markdown."""
     head = [
@@ -83,15 +90,16 @@ def page(found: Sequence[Asked]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Count, print, and write where that is asked for."""
     parser = argparse.ArgumentParser("python -m bench.on_a_gpu", description=__doc__)
-    parser.add_argument("--pictures", type=int, nargs="+", default=PICTURES, help="sizes of passes, even")
+    parser.add_argument("--pictures", type=even, nargs="+", default=PICTURES, help="sizes of passes")
     parser.add_argument("--half", action="store_true", help="networks compute in half precision")
     parser.add_argument("--page", type=Path, help="write the table between the marks of this page")
     options = parser.parse_args(argv)
     console, found = Console(stderr=True), []
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("", total=len(options.pictures))
         for pictures in options.pictures:
-            progress.add_task(f"a pass of {pictures:,} pictures")
+            progress.update(bar, description=f"a pass of {pictures:,} pictures")
             one, modules = asked(pictures, options.half)
             found.append(one)
             console.print(", ".join(f"{name} {count:,}" for name, count in modules.most_common(12)))

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from services.recognition.together import SIZE_PX
+
 CPU_IMAGES = 24  # more falls out of a core's cache
 GPU_PART = 256  # fewer are filled up to so many for HOG
 LEAST, MOST = 64, 2048
-SIZE_PX = 160  # what a picture is in these figures
 # More than twice what tensors hold at a time in passes of 64, 512 and 1,024 pictures of this size: 0.48, 1.15
 # and 1.21 GB (python -m bench.on_a_gpu). Networks work in slices, drawing goes by chunks.
 FIXED_BYTES = 3 << 29

@@ -19,6 +19,7 @@ from services.errors import BadInput
 from services.recognition import fhog, pyramid
 from services.recognition.detect import Detections, centers_in_regions
 from services.recognition.hog_weights import CELL_PX, CHANNELS, MIN_LEVEL_PX, WINDOW_CELLS, load_frontal_face
+from services.recognition.together import together
 
 FLOOR = -10.0
 """Score of an image without any window in its region. Real scores lie above: an even gray has -3.27."""
@@ -32,17 +33,17 @@ class HogDetector:
     """Scores images as ``dlib.get_frontal_face_detector().run(image, 0, ...)`` does; 0 is dlib's threshold.
 
     device: where the images to come are. lanes: how many images are worked on together (None: 24 on a CPU,
-    which keeps memory small and caches warm, 256 elsewhere). Batches are cut and filled up to that many,
-    always, so that an image's score does not depend on the size of its batch.
+    which keeps memory small and caches warm, elsewhere 256, of large ones fewer). Batches are cut and filled
+    up to that many, always, so that an image's score does not depend on the size of its batch.
     """
 
     name = "dlib-hog"
 
     def __init__(self, device: torch.device | str = "cpu", lanes: int | None = None) -> None:
         self.device = torch.device(device)
-        self.lanes = lanes if lanes is not None else (24 if self.device.type == "cpu" else 256)
-        if self.lanes < 1:
-            raise BadInput(f"HogDetector: lanes is {self.lanes}, expected at least 1")
+        if lanes is not None and lanes < 1:
+            raise BadInput(f"HogDetector: lanes is {lanes}, expected at least 1")
+        self._given = lanes
         weights = load_frontal_face()
         self._count = len(weights.thresholds)
         # One row per filter and row of its window, so that all rows of all filters are one matrix product.
@@ -69,9 +70,10 @@ class HogDetector:
         box_px = images.new_zeros((count, 4), dtype=torch.float32)
         windows = _windows(images.shape[1], images.shape[2], self._count, images.device)
         if windows is not None:
-            for start in range(0, count, self.lanes):
-                here = slice(start, min(start + self.lanes, count))
-                scores = self._window_scores(images[here])
+            lanes = self.lanes(images.shape[1], images.shape[2])
+            for start in range(0, count, lanes):
+                here = slice(start, min(start + lanes, count))
+                scores = self._window_scores(images[here], lanes)
                 if regions is not None:
                     inside = centers_in_regions(windows.centers_px, regions[here])
                     scores.masked_fill_(~inside, FLOOR)
@@ -79,17 +81,23 @@ class HogDetector:
                 box_px[here] = windows.boxes_px[index]
         return Detections(best, box_px * (best > FLOOR)[:, None])
 
-    def _window_scores(self, images: torch.Tensor) -> torch.Tensor:
+    def lanes(self, height_px: int, width_px: int) -> int:
+        """How many images of a size are worked on together."""
+        if self._given is not None:
+            return self._given
+        return 24 if self.device.type == "cpu" else together(256, height_px, width_px)
+
+    def _window_scores(self, images: torch.Tensor, lanes: int) -> torch.Tensor:
         """Scores of all windows of up to `lanes` images: float32 (n, windows), in the order of `_windows`."""
         count = len(images)
-        if count < self.lanes:
-            images = torch.cat((images, images.new_zeros((self.lanes - count, *images.shape[1:]))))
+        if count < lanes:
+            images = torch.cat((images, images.new_zeros((lanes - count, *images.shape[1:]))))
         level = images.permute(1, 2, 3, 0).contiguous().float()
         scores: list[torch.Tensor] = []
         for _ in range(_levels(images.shape[1], images.shape[2])):
             if scores:
                 level = pyramid.shrink(level)
-            scores.append(self._responses(fhog.features(level)).reshape(-1, self.lanes))
+            scores.append(self._responses(fhog.features(level)).reshape(-1, lanes))
         return torch.cat(scores)[:, :count].T.contiguous()
 
     def _responses(self, features: torch.Tensor) -> torch.Tensor:

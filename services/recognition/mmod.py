@@ -17,6 +17,7 @@ from services.recognition import catalog, tiling
 from services.recognition.detect import Detections, centers_in_regions
 from services.recognition.dlib_weights import FoldedConvolution, fold, load
 from services.recognition.precision import exact
+from services.recognition.together import together
 
 NAME = "dlib-mmod"
 
@@ -41,8 +42,9 @@ class _Step:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What does not change between images of one size."""
+    """What does not change between images of one size. slice: how many of them are answered together."""
 
+    slice: int
     canvas: tiling.Canvas
     centers_px: torch.Tensor
     boxes_px: torch.Tensor
@@ -65,7 +67,6 @@ class MmodDetector:
             raise CorruptData(f"{NAME}: the file holds no sliding-window detector; install the weights again")
         self._window_px = network.window_px
         self._device = torch.device(device)
-        self._slice = _CUDA_SLICE if self._device.type == "cuda" else _CPU_SLICE
         self._mean = torch.tensor(network.mean_rgb, device=self._device)
         self._layers = [
             _Step(layer.filters.shape[2], layer.stride, layer.padding, layer.relu, *self._upload(layer))
@@ -91,7 +92,7 @@ class MmodDetector:
             raise ValueError(f"images: expected uint8 (n, H, W, 3), got {images.dtype} {tuple(images.shape)}")
         plan = self._plan(images.shape[1], images.shape[2])
         with exact(self._device):
-            pieces = [self._answer(piece, plan.canvas) for piece in torch.split(images, self._slice)]
+            pieces = [self._answer(piece, plan) for piece in torch.split(images, plan.slice)]
         scores = torch.cat(pieces)
         if regions is not None:
             scores = scores.masked_fill(~centers_in_regions(plan.centers_px, regions), -torch.inf)
@@ -104,7 +105,7 @@ class MmodDetector:
         """As :meth:`score`, float32 (n,) of float32 images and with gradients: what does a score hang on?"""
         plan = self._plan(images.shape[1], images.shape[2])
         with exact(self._device):
-            pieces = [self._answer(piece, plan.canvas) for piece in torch.split(images, self._slice)]
+            pieces = [self._answer(piece, plan) for piece in torch.split(images, plan.slice)]
         inside = centers_in_regions(plan.centers_px, regions)
         return torch.cat(pieces).masked_fill(~inside, FLOOR).amax(dim=1)
 
@@ -123,7 +124,8 @@ class MmodDetector:
                 raise ValueError(f"images: {width} x {height} pixels are too few for {NAME}")
             windows = tiling.windows(canvas, rows, columns, stride, offset, self._window_px)
             centers = torch.from_numpy(windows.centers_px).to(self._device)
-            plan = _Plan(canvas, centers, torch.from_numpy(windows.boxes_px).to(self._device))
+            few = together(_CUDA_SLICE, height, width) if self._device.type == "cuda" else _CPU_SLICE
+            plan = _Plan(few, canvas, centers, torch.from_numpy(windows.boxes_px).to(self._device))
             self._plans[height, width] = plan
         return plan
 
@@ -137,11 +139,11 @@ class MmodDetector:
             stride *= step.stride
         return height, width, stride, offset
 
-    def _answer(self, images: torch.Tensor, canvas: tiling.Canvas) -> torch.Tensor:
+    def _answer(self, images: torch.Tensor, plan: _Plan) -> torch.Tensor:
         """float32 (n, cells): the network's answer to uint8 images (n, H, W, 3), n at most one slice."""
         count = images.shape[0]
-        padded = F.pad(images, (0, 0, 0, 0, 0, 0, 0, self._slice - count))
-        x = self._fill(padded, canvas).to(self._layers[0].filters.dtype)
+        padded = F.pad(images, (0, 0, 0, 0, 0, 0, 0, plan.slice - count))
+        x = self._fill(padded, plan.canvas).to(self._layers[0].filters.dtype)
         for step in self._layers[:-1]:
             x = F.conv2d(x, step.filters, step.bias, step.stride, step.padding)
             if step.relu:
