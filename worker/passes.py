@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from services.recognition.hog import GPU_LANES
 from services.recognition.together import SIZE_PX
 
 CPU_IMAGES = 24  # more falls out of a core's cache
-GPU_PART = 256  # fewer are filled up to so many for HOG
 LEAST, MOST = 64, 2048
 # More than twice what tensors hold at a time in passes of 64, 512 and 1,024 pictures of this size: 0.48, 1.15
 # and 1.21 GB (python -m bench.on_a_gpu). Networks work in slices, drawing goes by chunks.
@@ -55,6 +55,9 @@ def passes_of(genomes: NDArray[np.float32], masks: int) -> list[NDArray[np.float
 
 
 def parts(count: int, device: str) -> list[slice]:
-    """Pictures 0 to count, in parts for one pass each, where nothing is pinned; the last may reach beyond."""
-    most = GPU_PART if device.startswith("cuda") else CPU_IMAGES
+    """Pictures 0 to count, in parts for one pass each, where nothing is pinned; the last may reach beyond.
+
+    On a GPU as many as HOG would fill fewer up to.
+    """
+    most = GPU_LANES if device.startswith("cuda") else CPU_IMAGES
     return [slice(k, k + most) for k in range(0, count, most)]

@@ -54,7 +54,7 @@ def chips(images: torch.Tensor, points_px: torch.Tensor) -> torch.Tensor:
         raise ValueError(f"images: expected uint8 (n, H, W, 3), got {images.dtype} {tuple(images.shape)}")
     if points_px.shape != (images.shape[0], len(POINT_NAMES), 2):
         raise ValueError(f"points_px: expected ({images.shape[0]}, 5, 2), got {tuple(points_px.shape)}")
-    most = together(_GPU_SLICE, *images.shape[1:3]) if images.is_cuda else _CPU_SLICE
+    most = together(images.device, _CPU_SLICE, _GPU_SLICE, *images.shape[1:3])
     pieces = zip(torch.split(images, most), torch.split(points_px, most), strict=True)
     cut = [_chips(piece, points) for piece, points in pieces]
     return torch.cat(cut) if cut else images.new_empty((0, CHIP_PX, CHIP_PX, 3))

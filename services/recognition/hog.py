@@ -24,6 +24,8 @@ from services.recognition.together import together
 FLOOR = -10.0
 """Score of an image without any window in its region. Real scores lie above: an even gray has -3.27."""
 
+_CPU_LANES, GPU_LANES = 24, 256
+
 # The window reaches over the border by its own size less one cell; dlib puts the odd cell behind.
 _BEFORE = (WINDOW_CELLS - 1) // 2
 _AFTER = WINDOW_CELLS - 1 - _BEFORE
@@ -85,7 +87,7 @@ class HogDetector:
         """How many images of a size are worked on together."""
         if self._given is not None:
             return self._given
-        return 24 if self.device.type == "cpu" else together(256, height_px, width_px)
+        return together(self.device, _CPU_LANES, GPU_LANES, height_px, width_px)
 
     def _window_scores(self, images: torch.Tensor, lanes: int) -> torch.Tensor:
         """Scores of all windows of up to `lanes` images: float32 (n, windows), in the order of `_windows`."""

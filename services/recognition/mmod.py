@@ -124,8 +124,8 @@ class MmodDetector:
                 raise ValueError(f"images: {width} x {height} pixels are too few for {NAME}")
             windows = tiling.windows(canvas, rows, columns, stride, offset, self._window_px)
             centers = torch.from_numpy(windows.centers_px).to(self._device)
-            few = together(_CUDA_SLICE, height, width) if self._device.type == "cuda" else _CPU_SLICE
-            plan = _Plan(few, canvas, centers, torch.from_numpy(windows.boxes_px).to(self._device))
+            most = together(self._device, _CPU_SLICE, _CUDA_SLICE, height, width)
+            plan = _Plan(most, canvas, centers, torch.from_numpy(windows.boxes_px).to(self._device))
             self._plans[height, width] = plan
         return plan
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from services.recognition.hog import HogDetector
 from services.recognition.together import SIZE_PX, together
@@ -10,7 +11,8 @@ from services.recognition.together import SIZE_PX, together
     ("side", "expected"), [(96, 64), (SIZE_PX, 64), (2 * SIZE_PX, 16), (640, 4), (5000, 1)]
 )
 def test_large_pictures_are_fewer_together(side: int, expected: int) -> None:
-    assert together(64, side, side) == expected
+    assert together(torch.device("cuda"), 5, 64, side, side) == expected
+    assert together(torch.device("cpu"), 5, 64, side, side) == 5
 
 
 def test_a_cpu_s_lanes_do_not_depend_on_the_size() -> None:
