@@ -10,11 +10,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.ports import free_pair
 from tests.support.redis_server import find_redis_server
 
 ROOT = Path(__file__).parents[2]
@@ -108,7 +107,7 @@ class Stage:
         for service, numbers in self.ports.items():
             self._ports[service] = {}
             for number in numbers:
-                self._ports[service][number] = _pair(taken)
+                self._ports[service][number] = free_pair(taken)
 
     def port(self, service: str, number: int) -> int:
         """The port of 127.0.0.1 that stands for a service's."""
@@ -316,25 +315,3 @@ def playing(stage: Stage) -> Iterator[Stage]:
         yield stage
     finally:
         stage.down()
-
-
-def _pair(taken: set[int]) -> int:
-    """A port that is free together with port + 10000, which SeaweedFS takes for gRPC; both are then taken.
-
-    Both lie below 32,768: above, the system hands ports to whoever connects somewhere.
-    """
-    for port in random.SystemRandom().sample(range(12_000, 22_000), 1000):
-        both = {port, port + 10_000}
-        if not both & taken and all(map(_free, both)):
-            taken |= both
-            return port
-    raise RuntimeError("no free ports from 12,000 to 32,000")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
