@@ -11,8 +11,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -28,42 +28,23 @@ VIEWS = 2
 MARKS = ("<!-- on a gpu -->", "<!-- end of on a gpu -->")
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What one pass asks; bytes of all its pictures."""
-
-    pictures: int
-    operations: int
-    waits: int
-    up_bytes: int
-    down_bytes: int
-    peak_bytes: int
-
-    @classmethod
-    def of(cls, pictures: int, traffic: Traffic) -> Asked:
-        """From what was written down."""
-        return cls(
-            pictures=pictures,
-            operations=traffic.operations.total(),
-            waits=traffic.waits.total(),
-            up_bytes=traffic.up.total(),
-            down_bytes=traffic.down.total(),
-            peak_bytes=traffic.peak_bytes,
-        )
-
-
-def asked(pictures: int, half: bool = False) -> tuple[Asked, Counter[str]]:
-    """A pass of so many pictures, the second of its scorer; and operations by module."""
+def asked(pictures: int, half: bool = False) -> Traffic:
+    """What a pass of so many pictures asks, the second one of its scorer."""
     batch = make_workload(pictures // VIEWS, batch=pictures // VIEWS, half=half).batches[0]
     with pretend_cuda() as traffic:
         scorer = Scorer(batch.plan, device="cuda", images=pictures)
         for seed in (1, 2):  # the first one uploads tables that stay
             traffic.clear()
             scorer.score(replace(batch, view_seed=seed, view_count=VIEWS))
+    return traffic
+
+
+def by_module(traffic: Traffic) -> Counter[str]:
+    """Operations by the module that started them."""
     modules: Counter[str] = Counter()
     for line, count in traffic.operations.items():
         modules[line.partition(".")[0]] += count
-    return Asked.of(pictures, traffic), modules
+    return modules
 
 
 def even(text: str) -> int:
@@ -73,16 +54,16 @@ def even(text: str) -> int:
     return int(text)
 
 
-def page(found: Sequence[Asked]) -> str:
-    """The table as Markdown."""
+def page(found: Mapping[int, Traffic]) -> str:
+    """The table as Markdown, by pictures of a pass."""
     head = [
         "| pictures a pass | operations | a picture | waits | bytes up | bytes down | memory of tensors |",
         "|---|---|---|---|---|---|---|",
     ]
     rows = [
-        f"| {one.pictures:,} | {one.operations:,} | {one.operations / one.pictures:.1f} | {one.waits} | "
-        f"{one.up_bytes:,} | {one.down_bytes:,} | {one.peak_bytes / 1e9:.2f} GB |"
-        for one in found
+        f"| {pictures:,} | {one.operations.total():,} | {one.operations.total() / pictures:.1f} | "
+        f"{one.waits.total()} | {one.up.total():,} | {one.down.total():,} | {one.peak_bytes / 1e9:.2f} GB |"
+        for pictures, one in found.items()
     ]
     return "\n".join([*head, *rows, ""])
 
@@ -94,18 +75,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--half", action="store_true", help="networks compute in half precision")
     parser.add_argument("--page", type=Path, help="write the table between the marks of this page")
     options = parser.parse_args(argv)
-    console, found = Console(stderr=True), []
+    console, found = Console(stderr=True), dict[int, Traffic]()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("", total=len(options.pictures))
         for pictures in options.pictures:
             progress.update(bar, description=f"a pass of {pictures:,} pictures")
-            one, modules = asked(pictures, options.half)
-            found.append(one)
-            console.print(", ".join(f"{name} {count:,}" for name, count in modules.most_common(12)))
-    print(page(found))
+            found[pictures] = asked(pictures, options.half)
+            modules = by_module(found[pictures]).most_common(12)
+            console.print(", ".join(f"{name} {count:,}" for name, count in modules))
+            progress.advance(bar)
+    table = page(found)
+    print(table)
     if options.page is not None:
-        write_between(options.page, *MARKS, page(found))
+        write_between(options.page, *MARKS, table)
     return 0
 
 

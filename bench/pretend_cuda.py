@@ -10,9 +10,9 @@ from __future__ import annotations
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from worker.lanes import Lanes
+from worker.lanes import Done, Item, Lanes
 
 DEVICE = torch.device("cuda:0")
 _CPU = torch.device("cpu")
@@ -55,9 +55,6 @@ _NO_KERNEL = {
     "empty_strided", "empty_like", "new_empty", "new_empty_strided",
 }
 # fmt: on
-
-Item = TypeVar("Item")
-Done = TypeVar("Done")
 
 
 @dataclass
@@ -144,7 +141,8 @@ class _Device(TorchFunctionMode):
         if call in _MAKES:
             moved = call(args[0], **rest)
         else:
-            moved = source.to(*more, **rest) if more or rest else source
+            with _Watch(self) if was_here else nullcontext():  # to another type is work like any other
+                moved = source.to(*more, **rest) if more or rest else source
         if was_here != goes:
             way = self.traffic.up if goes else self.traffic.down
             way[_line()] += source.numel() * source.element_size()
