@@ -23,12 +23,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.archive import grid_of, read_archive
-from coordinator.grid import Grid
-from coordinator.optimizers import make_optimizer
-from coordinator.record import Record
-from coordinator.spec import Spec, parse_spec
-from coordinator.spec_file import load_spec
+from coordinator.record.record import Record
+from coordinator.search.archive import grid_of, read_archive
+from coordinator.search.grid import Grid
+from coordinator.search.optimizers import make_optimizer
+from coordinator.spec.spec import Spec, parse_spec
+from coordinator.spec.spec_file import load_spec
 from services.errors import BadInput
 from services.shape.catalog import basis_info
 from services.shape.character import is_expressive

@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.support import ROOT, support
-from coordinator.record import Head, Record
+from coordinator.record.record import Head, Record
 from services.errors import DatamaskError
 from services.storage.store import open_store
 

@@ -18,7 +18,7 @@ from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import ViewRanges, sample_views
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
-from worker.targets import build_filter
+from worker.examination.targets import build_filter
 
 BASIS = "makehuman-mask-1"
 HEADS = 90

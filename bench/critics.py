@@ -1,8 +1,9 @@
 """Critics of many runs' elites: what machines that took no part make of them, loaded once for all.
 
 A recognizer is asked twice. Does it take a mask for the person, by the threshold that one rendered head in a
-hundred passes as this very person (see worker.judge.person_pairs)? And does it take the mask for somebody
-else, by that one's own threshold: a mask that only looks more like photographs would pass for everybody.
+hundred passes as this very person (see worker.examination.match_rates.person_pairs)? And does it take the
+mask for somebody else, by that one's own threshold: what only looks more like photographs would pass for
+everybody.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.verification import Verified
-from services.recognition.calibration import RENDERS, calibration_of
+from coordinator.record.verification import Verified
 from services.recognition.catalog import model_info
-from services.recognition.rates import matches
+from services.recognition.statistics.calibration import RENDERS, calibration_of
+from services.recognition.statistics.rates import matches
 from services.rendering.views import ViewRanges, sample_views
 from services.storage.store import Store
-from worker.gallery import DETECTOR, Gallery, rendered_people
-from worker.judge import likeness, person_pairs
-from worker.targets import embed_photos
-from worker.verify import RANDOM_SPREAD
-from worker.witness import Testimony, Witnesses
+from worker.examination.ask import Testimony, Witnesses
+from worker.examination.identify import DETECTOR, Gallery, rendered_people
+from worker.examination.match_rates import likeness, person_pairs
+from worker.examination.targets import embed_photos
+from worker.examination.verify import RANDOM_SPREAD
 
 Float = NDArray[np.float32]
 Home = tuple[str, ViewRanges]  # basis and views of a run: what other people are drawn by

@@ -17,14 +17,14 @@ import torch
 from bench.inner_loop import pieces_of
 from bench.stopwatch import Spread, seconds_of
 from bench.workload import Workload
-from coordinator.executor import AT_ONCE
+from coordinator.queue.executor import AT_ONCE
 from services.recognition import catalog
 from services.recognition.correlate import Correlator
 from services.recognition.recognize import Recognizer
+from services.wire.plan import Batch, Measure, make_plan
+from worker.examination.targets import build_filter
 from worker.lanes import Lanes
-from worker.plan import Batch, Measure, make_plan
 from worker.scorer import Landmarks, Scorer
-from worker.targets import build_filter
 
 DETECTORS = ("dlib-hog", "dlib-mmod")
 RECOGNIZERS = ("dlib-resnet", "lbp", "eigenfaces")

@@ -30,7 +30,7 @@ from rich.console import Console
 
 from bench.marks import write_between
 from services.recognition.fitness import label_of
-from services.recognition.rates import wilson
+from services.recognition.statistics.rates import wilson
 
 ROOT = Path(__file__).parents[1]
 SEEDS = (1, 2, 3, 4, 5)
@@ -95,7 +95,7 @@ def evolve(spec: str, name: str, store: Path, sets: Sequence[str], more: Sequenc
 
 def evolved(store: Path, name: str) -> bool:
     """Whether a run stands at its last checkpoint."""
-    from coordinator.record import Record
+    from coordinator.record.record import Record
     from services.storage import open_store
 
     if not (store / name / "HEAD").exists():
@@ -107,8 +107,8 @@ def evolved(store: Path, name: str) -> bool:
 
 def best_elite(store: Path, name: str) -> tuple[str, NDArray[np.float32], float]:
     """Id, genome and ranking fitness of a run's best elite."""
-    from coordinator.elites import decode_ranked
-    from coordinator.record import Record, checkpoint_key
+    from coordinator.record.record import Record, checkpoint_key
+    from coordinator.search.elites import decode_ranked
     from services.storage import open_store
 
     record = Record(open_store(store).sub(name))
@@ -120,9 +120,9 @@ def best_elite(store: Path, name: str) -> tuple[str, NDArray[np.float32], float]
 
 def scored_views(store: Path, name: str) -> int:
     """Views that a run was charged for: generations and rankings."""
-    from coordinator.evaluations import read_rows, views_of
-    from coordinator.record import Record
-    from coordinator.spec import parse_spec
+    from coordinator.record.evaluations import read_rows, views_of
+    from coordinator.record.record import Record
+    from coordinator.spec.spec import parse_spec
     from services.storage import open_store
 
     record = Record(open_store(store).sub(name))
@@ -151,7 +151,7 @@ def held_out(
     """
     import torch
 
-    from coordinator.spec_file import load_spec
+    from coordinator.spec.spec_file import load_spec
     from services.rendering.opengl_renderer import OpenGLRenderer
     from services.rendering.renderer import Renderer
     from services.rendering.torch_renderer import TorchRenderer
@@ -177,8 +177,8 @@ def held_out(
 
 
 def _rates(job: tuple[NDArray[np.uint8], NDArray[np.float32]]) -> Rates:
-    from services.recognition.audit import hog_scores, mmod_scores
-    from services.recognition.cascade import ViolaJones
+    from services.recognition.classical.cascade import ViolaJones
+    from services.recognition.dlib.audit import hog_scores, mmod_scores
 
     images, boxes = job
     hog = np.nan_to_num(hog_scores(images, boxes), nan=-1.0) > 0
@@ -189,7 +189,7 @@ def _rates(job: tuple[NDArray[np.uint8], NDArray[np.float32]]) -> Rates:
 
 def audited(images: NDArray[np.uint8], boxes: NDArray[np.float32]) -> list[NDArray[np.float32] | None]:
     """The embedding of each image by dlib's whole own pipeline; None where dlib finds no face on the mask."""
-    from services.recognition.audit import audit
+    from services.recognition.dlib.audit import audit
 
     return [view.embedding for view in audit(images, None, boxes)]
 
@@ -289,7 +289,7 @@ def _faces_of(photo: Path) -> dict[str, str]:
 def portrait(store: Path, names: Sequence[str], views: int, jobs: int) -> dict[str, Any]:
     """Audited distance of each portrait's best mask, beside other people, the neutral and random heads."""
     from coordinator.run import photo_path
-    from services.recognition.audit import embed_photo
+    from services.recognition.dlib.audit import embed_photo
 
     photos = portraits()
     targets = {n: np.asarray(embed_photo(photo_path(p))[0], np.float32) for n, p in photos.items()}

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from bench.stopwatch import Stopwatch
 from bench.workload import Workload
-from coordinator.executor import AT_ONCE
-from services.recognition.align import POINT_NAMES, chips
-from services.recognition.hog import HogDetector
-from services.recognition.landmarks import LandmarkPredictor
-from services.recognition.mmod import MmodDetector
-from services.recognition.resnet import DlibResNet
+from coordinator.queue.executor import AT_ONCE
+from services.recognition.dlib.alignment import POINT_NAMES, chips
+from services.recognition.dlib.hog import HogDetector
+from services.recognition.dlib.landmarks import LandmarkPredictor
+from services.recognition.dlib.mmod import MmodDetector
+from services.recognition.dlib.resnet import DlibResNet
+from services.wire.plan import Scores
 from worker.lanes import Lanes
 from worker.passes import masks_a_pass, passes_of
-from worker.plan import Scores
 from worker.scorer import Scorer, dlib_points
 
 STAGES = ("decode", "render", "hog", "mmod", "align", "resnet")

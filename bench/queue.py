@@ -27,15 +27,15 @@ from rich.table import Table
 from bench.outcome import circumstances, write
 from bench.sleeping_tasks import SLEEP_VARIABLE, TIMES_VARIABLE
 from bench.support import ROOT, support
-from coordinator.celery_executor import CeleryExecutor
-from coordinator.elites import Ranked
-from coordinator.evolution import Evolution
-from coordinator.executor import Finished
-from coordinator.gallery import story_of
-from coordinator.island import Generation
-from coordinator.record import Record
+from coordinator.mask_files import story_of
+from coordinator.queue.celery_executor import CeleryExecutor
+from coordinator.queue.executor import Finished
+from coordinator.record.record import Record
 from coordinator.run import evolve_run, open_run
-from coordinator.spec import parse_spec
+from coordinator.search.elites import Ranked
+from coordinator.search.evolution import Evolution
+from coordinator.search.island import Generation
+from coordinator.spec.spec import parse_spec
 from services.storage.store import open_store
 
 FORMAT = 1

@@ -61,7 +61,7 @@ def scoring(rounds: int) -> dict[str, list[dict[str, float]]]:
 
 def _ms_a_view(masks: int, views: int, side_px: int, rounds: int) -> float:
     from bench.workload import make_workload
-    from worker.plan import Batch
+    from services.wire.plan import Batch
     from worker.scorer import Scorer
 
     known = make_workload(masks)
@@ -79,8 +79,8 @@ def searching(rounds: int) -> list[dict[str, Any]]:
 
     One that is told residuals gets 128, and is timed when it remembers all that it ever will.
     """
-    from coordinator.optimizers import OPTIMIZERS, make_optimizer
-    from coordinator.optimizers.gauss_newton import MEMORY
+    from coordinator.search.optimizers import OPTIMIZERS, make_optimizer
+    from coordinator.search.optimizers.gauss_newton import MEMORY
     from services.recognition.fitness import Residuals
 
     rows = []
@@ -123,8 +123,8 @@ class AtOnce:
     def submit(self, batch: str, label: str, data: bytes | None = None) -> None:
         """Score it now."""
         from bench.sleeping_tasks import scores_of
-        from coordinator.executor import Finished
-        from worker.plan import decode_batch
+        from coordinator.queue.executor import Finished
+        from services.wire.plan import decode_batch
 
         assert data is not None
         work = decode_batch(data, batch)
@@ -140,13 +140,13 @@ class AtOnce:
 
     def realized(self, job: str, *, wait: bool = False) -> Any:
         """Nothing is drawn, and that is done."""
-        from coordinator.executor import Finished
+        from coordinator.queue.executor import Finished
 
         return Finished(job)
 
     def traffic(self) -> Any:
         """Nothing waits."""
-        from coordinator.executor import Traffic
+        from coordinator.queue.executor import Traffic
 
         return Traffic()
 
@@ -159,11 +159,11 @@ class AtOnce:
 
 def coordinated(islands: int) -> dict[str, Any]:
     """One epoch of a run in this process: its own time for a batch, its memory, and what the record holds."""
-    from coordinator.evolution import Evolution
-    from coordinator.island import Island
-    from coordinator.record import Record
+    from coordinator.record.record import Record
     from coordinator.run import open_run
-    from coordinator.spec import parse_spec
+    from coordinator.search.evolution import Evolution
+    from coordinator.search.island import Island
+    from coordinator.spec.spec import parse_spec
     from services.shape.catalog import basis_info
     from services.storage.store import open_store
 

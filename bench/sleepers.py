@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from worker import logs
-from worker.app import HARD_LIMIT_S, make_app
+from services import logs
+from services.wire.app import HARD_LIMIT_S, make_app
+from services.wire.messages import QUEUES
 from worker.launch import run_worker
-from worker.messages import QUEUES
 
 
 def main() -> int:

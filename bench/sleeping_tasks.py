@@ -15,13 +15,13 @@ import numpy as np
 from celery import shared_task
 
 from services.storage.store import ObjectMissing, Store
-from worker.bell import Bell
-from worker.heartbeat import Heartbeat
+from services.wire.beats import Heartbeat
+from services.wire.bells import Bell
+from services.wire.jobs import decode_job, encode_reports
+from services.wire.messages import REALIZE, SCORE
+from services.wire.objects import batch_key, scores_key
+from services.wire.plan import Batch, Scores, decode_batch
 from worker.hooks import WorkTask
-from worker.jobs import decode_job, encode_reports
-from worker.messages import REALIZE, SCORE
-from worker.objects import batch_key, scores_key
-from worker.plan import Batch, Scores, decode_batch
 from worker.serve import serve
 
 SLEEP_VARIABLE = "DATAMASK_BENCH_SLEEP_S"

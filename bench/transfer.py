@@ -36,7 +36,7 @@ from bench.critics import Critics
 from bench.evidence import QUICK, ROOT, SEEDS, evolve, portraits, whose
 from bench.marks import write_between
 from bench.outcome import circumstances, write
-from services.recognition.calibration import file_name
+from services.recognition.statistics.calibration import file_name
 from services.storage.store import Store
 
 FORMAT = 3
@@ -208,10 +208,10 @@ def compared(
     starts: Sequence[Start], arms: Sequence[Arm], names: Sequence[str], views: int
 ) -> list[dict[str, Any]]:
     """One row a figure: means of all arms, and the paired differences of the later ones from the first."""
-    from coordinator.record import Record
+    from coordinator.record.record import Record
+    from coordinator.record.verification import open_verified
     from coordinator.run import photo_path
-    from coordinator.seeds import verify_seed
-    from coordinator.verification import open_verified
+    from coordinator.search.seeds import verify_seed
     from services.storage import open_store
 
     store = open_store(STORE)

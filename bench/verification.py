@@ -20,9 +20,9 @@ from bench.evidence import ROOT, evolve
 from bench.marks import write_between
 from coordinator.cli.progress import plain_steps
 from coordinator.cli.verify import gap_lines
-from coordinator.record import Record
+from coordinator.record.record import Record
+from coordinator.record.verification import claim_of, open_verified
 from coordinator.run import photo_path
-from coordinator.verification import claim_of, open_verified
 from services.recognition import catalog
 from services.storage import open_store
 
@@ -49,7 +49,7 @@ def every_critic(fitted: Sequence[str]) -> list[str]:
 
 def verified(run: str, views: int, gallery: int) -> dict[str, Any]:
     """What ``datamask verify`` says of a run with every critic that is here."""
-    from worker.verify import verify
+    from worker.examination.verify import verify
 
     opened = open_verified(Record(open_store(run)))
     fitted = [o.model for o in opened.spec.objective]

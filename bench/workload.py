@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from coordinator.run import objectives_of, plan_of
-from coordinator.seeds import view_seed
-from coordinator.spec_file import load_spec
+from coordinator.search.seeds import view_seed
+from coordinator.spec.spec_file import load_spec
 from services.rendering.views import Views, sample_views
 from services.shape.catalog import basis_info
-from worker.plan import Batch, Plan
+from services.wire.plan import Batch, Plan
 
 SPEC = Path(__file__).parents[1] / "examples" / "archetype.toml"
 

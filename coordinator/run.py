@@ -16,29 +16,29 @@ from typing import Any
 
 import tomli_w
 
-from coordinator.archive import PART
-from coordinator.breeding import KEY, Breeding, read_breeding
-from coordinator.elites import Ranked
-from coordinator.evolution import Evolution, Watcher
-from coordinator.executor import Executor
-from coordinator.gallery import Gallery, exhibit_elites, hang
-from coordinator.island import Float
-from coordinator.machines import machines
-from coordinator.objectives import ObjectiveSpec
-from coordinator.optimizers.gauss_newton import GaussNewton
-from coordinator.record import Record, checkpoint_key
-from coordinator.spec import Spec
-from coordinator.spec_file import differences
+from coordinator.mask_files import Gallery, exhibit_elites, hang
+from coordinator.queue.executor import Executor
+from coordinator.record.record import Record, checkpoint_key
+from coordinator.search.archive import PART
+from coordinator.search.breeding import KEY, Breeding, read_breeding
+from coordinator.search.elites import Ranked
+from coordinator.search.evolution import Evolution, Watcher
+from coordinator.search.island import Float
+from coordinator.search.optimizers.gauss_newton import GaussNewton
+from coordinator.spec.machines import machines
+from coordinator.spec.objectives import ObjectiveSpec
+from coordinator.spec.spec import Spec
+from coordinator.spec.spec_file import differences
 from services.errors import BadInput, Unavailable
 from services.recognition.catalog import model_info
 from services.recognition.fitness import Objective
 from services.shape.catalog import basis_info
 from services.storage.store import Store
 from services.versions import installed_versions
-from worker.jobs import AuditReport
-from worker.objects import write_target
-from worker.pin import ANY, pin
-from worker.plan import Measure, Plan, make_plan
+from services.wire.jobs import AuditReport
+from services.wire.objects import write_target
+from services.wire.pin import ANY, pin
+from services.wire.plan import Measure, Plan, make_plan
 
 PACKAGES = ("datamask", "torch", "numpy", "cmaes", "ribs", "dlib-bin", "opencv-python-headless")
 
@@ -46,7 +46,7 @@ PACKAGES = ("datamask", "torch", "numpy", "cmaes", "ribs", "dlib-bin", "opencv-p
 def objectives_of(spec: Spec, targets: Sequence[str | None]) -> tuple[Objective, ...]:
     """The spec's objectives with thresholds and scales filled in. ``targets``: a key or None for each.
 
-    :raises BadInput, Unavailable: as :func:`coordinator.machines.machines`.
+    :raises BadInput, Unavailable: as :func:`coordinator.spec.machines.machines`.
     """
     infos = machines(spec)
     made: list[Objective] = []
@@ -179,7 +179,10 @@ def _references(spec: Spec, objective: ObjectiveSpec, paths: Sequence[Path], url
     if objective.kind in ("detect", "consistent"):
         return None
     try:
-        from worker.targets import build_filter, embed_photos  # networks: only where there is a target
+        from worker.examination.targets import (  # networks: only where there is a target
+            build_filter,
+            embed_photos,
+        )
     except ImportError as error:
         raise Unavailable(
             f"{url}: an identity run begins where its photo is, for photos never leave their machine, and "

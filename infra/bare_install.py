@@ -30,10 +30,17 @@ TRIALS: dict[str, list[tuple[list[str], int]]] = {
     "coordinator": [
         (["datamask", "evolve", "--help"], 0),
         # Imports everything that a run needs, and finds no Redis.
-        (["python", "-c", "import coordinator.celery_executor, worker.targets, boto3, skimage"], 0),
+        (
+            [
+                "python",
+                "-c",
+                "import coordinator.queue.celery_executor, worker.examination.targets, boto3, skimage",
+            ],
+            0,
+        ),
         (["python", "-c", "import torch"], 1),
     ],
-    "flower": [(["celery", "--app=worker.app", "flower", "--help"], 0)],
+    "flower": [(["celery", "--app=services.wire.app", "flower", "--help"], 0)],
     "worker": [(["datamask", "worker", "--help"], 0), (["datamask", "doctor"], 0)],
 }
 

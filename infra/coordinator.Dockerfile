@@ -40,7 +40,7 @@ USER 10001:10001
 
 FROM base AS flower
 COPY --from=build-flower /opt/datamask /opt/datamask
-CMD ["celery", "--app=worker.app", "flower"]
+CMD ["celery", "--app=services.wire.app", "flower"]
 
 FROM base AS coordinator
 COPY --from=build /opt/datamask /opt/datamask

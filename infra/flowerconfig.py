@@ -1,4 +1,4 @@
-"""Flower's settings (``celery --app=worker.app flower --conf=...``). Tornado reads the names below."""
+"""Flower's settings (``celery --app=services.wire.app flower --conf=...``). Tornado reads the names below."""
 
 from pathlib import Path
 

@@ -23,12 +23,12 @@ ALLOWED = {
 TORCH_FREE = (
     "coordinator.cli",
     "coordinator.run",
-    "coordinator.evolution",
-    "coordinator.celery_executor",
-    "worker.plan",
+    "coordinator.search.evolution",
+    "coordinator.queue.celery_executor",
+    "services.wire.plan",
     "worker.launch",
     "worker.tasks",
-    "coordinator.watch",
+    "coordinator.record.page_server",
 )
 
 

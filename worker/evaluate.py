@@ -10,11 +10,11 @@ from functools import cached_property, lru_cache
 import torch
 
 from services.storage.store import ObjectMissing, Store
+from services.wire.objects import batch_key, read_target, record_failure, scores_key
+from services.wire.pin import IMAGES, Refused
+from services.wire.plan import Batch, Plan, check_id, decode_batch
 from worker.fingerprint import fingerprint, pick_device
-from worker.objects import batch_key, read_target, record_failure, scores_key
 from worker.passes import pass_images
-from worker.pin import IMAGES, Refused
-from worker.plan import Batch, Plan, check_id, decode_batch
 from worker.scorer import Scorer
 
 

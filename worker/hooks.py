@@ -15,12 +15,13 @@ from celery import Task, signals
 from celery.worker import state
 from celery.worker.request import Request
 
+from services import logs
 from services.errors import DatamaskError
 from services.storage.store import open_store
-from worker import logs, metrics
-from worker.bell import Bell, bell_list, connect, ring, run_digest
-from worker.messages import Work, decode_work
-from worker.objects import record_failure
+from services.wire.bells import Bell, bell_list, connect, ring, run_digest
+from services.wire.messages import Work, decode_work
+from services.wire.objects import record_failure
+from worker import metrics
 
 log = logging.getLogger(__name__)
 

@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 from celery import Celery, signals
 
+from services import logs
 from services.errors import BadInput, Unavailable
-from worker import logs, metrics
-from worker.app import SOFT_SHUTDOWN_S, make_app
-from worker.bell import check_broker, connect, find_broker
-from worker.heartbeat import Presence
-from worker.logs import LogFormat
-from worker.messages import QUEUES
+from services.logs import LogFormat
+from services.wire.app import SOFT_SHUTDOWN_S, make_app
+from services.wire.beats import Presence
+from services.wire.bells import check_broker, connect, find_broker
+from services.wire.messages import QUEUES
+from worker import metrics
 from worker.probe import probe
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -98,7 +99,7 @@ def run_worker(
 ) -> int:
     """Run a worker of the app, announced to coordinators, until it is told to stop; returns its exit code.
 
-    Logs are as :func:`worker.logs.setup` made them.
+    Logs are as :func:`services.logs.setup` made them.
     """
     name = f"datamask-{os.getpid()}@{socket.gethostname()}"
     presence = Presence(connect(str(app.conf.broker_url)), name, concurrency, queues)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from services.recognition.hog import GPU_LANES
+from services.recognition.dlib.hog import GPU_LANES
 from services.recognition.together import SIZE_PX
 
 CPU_IMAGES = 24  # more falls out of a core's cache

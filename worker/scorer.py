@@ -10,21 +10,22 @@ import torch
 from numpy.typing import NDArray
 
 from services.errors import CorruptData
-from services.recognition import align, catalog, template
+from services.recognition import catalog, template
 from services.recognition.correlate import Correlator
 from services.recognition.detect import Detections
-from services.recognition.landmarks import LandmarkPredictor
-from services.recognition.precision import Halves
+from services.recognition.dlib import alignment
+from services.recognition.dlib.landmarks import LandmarkPredictor
+from services.recognition.networks.precision import Halves
 from services.recognition.recognize import Recognizer, normalized
 from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import Views, sample_views
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from services.shape.measure import flipped_share
+from services.wire.pin import Refused
+from services.wire.plan import INVISIBLE, NOT_FINITE, OK, Batch, Measure, Plan, Scores
 from worker.lanes import Lanes
 from worker.passes import masks_a_pass, pass_images, passes_of
-from worker.pin import Refused
-from worker.plan import INVISIBLE, NOT_FINITE, OK, Batch, Measure, Plan, Scores
 
 # What half precision may move an answer by, in margins (1 is the model's scale), on random heads in views. On
 # a CPU it moves dlib's recognizer by 0.013 and MMOD by 0.002.
@@ -136,7 +137,7 @@ class Scorer:
         self._recognizers = {n: catalog.recognizer(n, device, hashes[n]) for n in recognize}
         self._correlators = {n: catalog.correlator(n, device, hashes[n]) for n in sorted(correlate)}
         self._points = Landmarks(self.decoder, (*self._recognizers.values(), *self._correlators.values()))
-        by_dlib = any(r.points == align.POINT_NAMES for r in self._recognizers.values())
+        by_dlib = any(r.points == alignment.POINT_NAMES for r in self._recognizers.values())
         self._predictor = LandmarkPredictor(device) if by_dlib and ALIGNING in self._detectors else None
         self._thresholds = {n: catalog.model_info(n, hashes[n]).threshold for n in self._detectors}
 
@@ -213,9 +214,9 @@ class Scorer:
         it sees one, elsewhere the mask's ``own`` (n, p, 2).
         """
         where = self._points.each(own)
-        dlib = where.get(align.POINT_NAMES)
+        dlib = where.get(alignment.POINT_NAMES)
         if dlib is not None and self._predictor is not None:
-            where[align.POINT_NAMES] = dlib_points(self._predictor, images, found[ALIGNING], dlib)
+            where[alignment.POINT_NAMES] = dlib_points(self._predictor, images, found[ALIGNING], dlib)
         for name, face in found.items():
             there = where.get(template.POINT_NAMES)
             if there is not None and face.points_px is not None:

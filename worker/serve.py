@@ -12,14 +12,14 @@ from typing import Any
 import redis
 
 from services.errors import BadInput, DatamaskError
+from services.logs import label_facts
 from services.storage.store import Store, open_store
-from worker import pin
-from worker.bell import Bell, bell_list, ring
-from worker.heartbeat import Heartbeat
+from services.wire import pin
+from services.wire.beats import Heartbeat
+from services.wire.bells import Bell, bell_list, ring
+from services.wire.messages import Work, decode_work
+from services.wire.objects import MAX_ATTEMPTS, attempts, batch_key, record_failure
 from worker.hooks import MAX_DEATHS, client_of, deaths, deaths_key
-from worker.logs import label_facts
-from worker.messages import Work, decode_work
-from worker.objects import MAX_ATTEMPTS, attempts, batch_key, record_failure
 
 log = logging.getLogger(__name__)
 

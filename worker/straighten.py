@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import torch
 
-from services.recognition import align, catalog
-from services.recognition.landmarks import LandmarkPredictor
+from services.recognition import catalog
+from services.recognition.dlib import alignment
+from services.recognition.dlib.landmarks import LandmarkPredictor
 from worker.scorer import ALIGNING, dlib_points
 
 IN_WORDS = (
@@ -37,6 +38,6 @@ class Straightener:
         """
         face = self._detector.score(images, regions)
         points = own
-        if names == align.POINT_NAMES:
+        if names == alignment.POINT_NAMES:
             points = dlib_points(self._predictor, images, face, own)
         return points, face.score > self._threshold

@@ -7,11 +7,11 @@ from typing import Any
 from celery import shared_task
 
 from services.storage.store import Store
-from worker import pin
-from worker.bell import Bell
-from worker.heartbeat import Heartbeat
+from services.wire import pin
+from services.wire.beats import Heartbeat
+from services.wire.bells import Bell
+from services.wire.messages import REALIZE, SCORE
 from worker.hooks import WorkTask
-from worker.messages import REALIZE, SCORE
 from worker.serve import serve
 
 
@@ -37,6 +37,6 @@ def _scored(run: Store, batch: str, heart: Heartbeat) -> Bell:
 
 
 def _realized(run: Store, batch: str, heart: Heartbeat) -> Bell:
-    from worker.realization import realize_job
+    from worker.exhibition.job import realize_job
 
     return Bell(batch, realize_job(run, batch, heart.tell).outcome)  # type: ignore[arg-type]

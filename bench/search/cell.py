@@ -19,10 +19,10 @@ from bench.outcome import write
 from bench.search.contenders import contender as contender_of
 from bench.search.problem import BudgetSpent, Problem
 from bench.search.tasks import TASKS
-from coordinator.record import Record
+from coordinator.record.record import Record
 from coordinator.run import open_run
 from services.storage import open_store
-from worker.objects import read_target
+from services.wire.objects import read_target
 
 FORMAT = 1
 FINAL_VIEWS = 200

@@ -9,14 +9,14 @@ from contextlib import closing
 from pathlib import Path
 
 from bench.search.problem import BudgetSpent, Problem
-from coordinator.evolution import Evolution
-from coordinator.executor import Finished, Progress, Traffic
-from coordinator.record import Record
+from coordinator.queue.executor import Finished, Progress, Traffic
+from coordinator.record.record import Record
 from coordinator.run import open_run
-from coordinator.seeds import ranking_seed
-from coordinator.spec import Spec, parse_spec
+from coordinator.search.evolution import Evolution
+from coordinator.search.seeds import ranking_seed
+from coordinator.spec.spec import Spec, parse_spec
 from services.storage import open_store
-from worker.plan import decode_batch
+from services.wire.plan import decode_batch
 
 MORE_THAN_ENOUGH = 100_000  # generations: the budget ends the search
 

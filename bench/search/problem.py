@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coordinator.run import Opened
-from coordinator.seeds import ranking_seed, view_seed
+from coordinator.search.seeds import ranking_seed, view_seed
 from services.recognition.fitness import fitness
 from services.shape.catalog import basis_info
-from worker.plan import OK, Batch, Scores
+from services.wire.plan import OK, Batch, Scores
 from worker.scorer import Scorer
 
 Floats = NDArray[np.float32]

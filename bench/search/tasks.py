@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.evidence import CONSENT, ROOT, portraits
-from coordinator.spec import Spec
-from coordinator.spec_file import load_spec
+from coordinator.spec.spec import Spec
+from coordinator.spec.spec_file import load_spec
 
 PORTRAITS = ("astronaut", "group-1", "group-2", "group-3", "group-4")
 

@@ -17,9 +17,9 @@ from coordinator.cli.options import (
     SetOption,
     StoreOption,
 )
-from coordinator.heritage import MOST_NEAR, bred_spec, heritage_of
-from coordinator.record import Record
+from coordinator.record.record import Record
 from coordinator.run import free_name
+from coordinator.search.heritage import MOST_NEAR, bred_spec, heritage_of
 from services.storage.store import open_store
 
 

@@ -12,11 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from coordinator.record import Record
-from coordinator.spec import parse_spec
-from services.recognition.calibration import Calibration, PairSet, file_name
+from coordinator.record.record import Record
+from coordinator.spec.spec import parse_spec
 from services.recognition.photos import photo_folder
-from services.recognition.rates import Threshold
+from services.recognition.statistics.calibration import Calibration, PairSet, file_name
+from services.recognition.statistics.rates import Threshold
 from services.rendering.views import ViewRanges
 from services.shape.catalog import DEFAULT_BASIS
 from services.storage.store import open_store
@@ -56,7 +56,7 @@ def calibrate(
 
     Example: datamask calibrate dlib-resnet --pairs 3000 --spread 0.4
     """
-    from worker.calibrate import calibrate as measure
+    from worker.examination.calibrate import calibrate as measure
 
     basis, ranges, record = _conditions(run)
     found = photo_folder(photos) if photos is not None else []
@@ -73,7 +73,7 @@ def calibrate(
         made, left_out = measure(model, basis, spread or SPREADS, pairs, seed, ranges, place, found, step)
     for line in left_out:
         console.print(f"left out: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-    from services.recognition.plots import calibration_plot
+    from services.recognition.statistics.plots import calibration_plot
 
     name = file_name(model)
     files = {f"{name}.json": made.encoded(), f"{name}.png": calibration_plot(made)}

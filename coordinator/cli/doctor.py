@@ -23,7 +23,7 @@ from services.errors import BadInput, CorruptData, DatamaskError, Unavailable
 from services.recognition.catalog import installed, locate, models, verify
 from services.shape.catalog import basis_ids, basis_info
 from services.storage.store import open_store
-from worker.bell import BROKER_VARIABLE, DEFAULT_BROKER, connect, named_broker, redacted
+from services.wire.bells import BROKER_VARIABLE, DEFAULT_BROKER, connect, named_broker, redacted
 from worker.probe import probe
 
 REDIS_MINIMUM = (6, 2)

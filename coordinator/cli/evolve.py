@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from coordinator.cli.journal import Journal
 from coordinator.cli.options import (
     BrokerOption,
     ExecutorName,
@@ -24,18 +25,17 @@ from coordinator.cli.options import (
     StoreOption,
 )
 from coordinator.cli.progress import Progress, plain_steps
+from coordinator.cli.prometheus import Metrics
 from coordinator.cli.report import summary
-from coordinator.evolution import Watcher
-from coordinator.executor import Executor, LocalExecutor
-from coordinator.journal import Journal
-from coordinator.metrics import Metrics
-from coordinator.record import Record
+from coordinator.queue.executor import Executor, LocalExecutor
+from coordinator.record.record import Record
 from coordinator.run import Heritage, evolve_run, finish_run, free_name, open_run
-from coordinator.spec import Spec
-from coordinator.spec_file import load_spec
+from coordinator.search.evolution import Watcher
+from coordinator.spec.spec import Spec
+from coordinator.spec.spec_file import load_spec
+from services.logs import setup as setup_logs
 from services.storage.store import open_store
-from worker.bell import find_broker
-from worker.logs import setup as setup_logs
+from services.wire.bells import find_broker
 from worker.metrics import serve
 
 
@@ -157,7 +157,7 @@ def _executor(kind: ExecutorName, record: Record, store_url: str, name: str, bro
         from worker.evaluate import shared_evaluator
 
         return LocalExecutor(record.store, shared_evaluator())
-    from coordinator.celery_executor import CeleryExecutor
+    from coordinator.queue.celery_executor import CeleryExecutor
 
     return CeleryExecutor(record.store, store_url, name, find_broker(broker), check_owner=record.check_owner)
 

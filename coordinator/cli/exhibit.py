@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from coordinator.chronicle import Chronicle
 from coordinator.cli.progress import plain_steps
-from coordinator.record import Record
+from coordinator.record.chronicle import Chronicle
+from coordinator.record.record import Record
 from services.storage.store import open_store
 
 
@@ -79,8 +79,8 @@ def exhibit(
             "this shows what is committed.",
             highlight=False,
         )
-    from worker.exhibit import Options
-    from worker.exhibit import exhibit as hang
+    from worker.exhibition.exhibit import Options
+    from worker.exhibition.exhibit import exhibit as hang
 
     options = Options(
         film_px=film_px,

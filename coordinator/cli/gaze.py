@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from coordinator.cli.progress import plain_steps
-from coordinator.record import Record
-from coordinator.verification import claim_of, open_verified
-from services.recognition.calibration import file_name
+from coordinator.record.record import Record
+from coordinator.record.verification import claim_of, open_verified
+from services.recognition.statistics.calibration import file_name
 from services.storage.store import open_store
 
 
@@ -47,7 +47,7 @@ def gaze(
     """
     opened = open_verified(Record(open_store(run)))
     claim = claim_of(opened, masks=mask or ())
-    from worker.gaze import look
+    from worker.examination.gaze import look
 
     store = opened.record.store
     table = Table(title="Score lost by covering a tenth of the regions", title_justify="left")

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import typer
 
-from coordinator.record import Record
-from coordinator.spec import nearest
+from coordinator.record.record import Record
+from coordinator.spec.spec import nearest
 from services.errors import BadInput
 from services.shape.catalog import basis_info
 from services.storage.store import open_store

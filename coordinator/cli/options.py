@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from worker.bell import BROKER_VARIABLE, DEFAULT_BROKER
+from services.wire.bells import BROKER_VARIABLE, DEFAULT_BROKER
 
 
 class LogFormatName(StrEnum):

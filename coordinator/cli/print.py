@@ -20,11 +20,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from coordinator.cli.progress import plain_steps
-from coordinator.elites import choose_elites, decode_ranked
-from coordinator.record import Record, checkpoint_key
+from coordinator.record.record import Record, checkpoint_key
 from coordinator.run import objectives_of
-from coordinator.seeds import audit_seed
-from coordinator.spec import Spec, nearest, parse_spec
+from coordinator.search.elites import choose_elites, decode_ranked
+from coordinator.search.seeds import audit_seed
+from coordinator.spec.spec import Spec, nearest, parse_spec
 from services.errors import BadInput, DatamaskError
 from services.printing.catalog import Order, make_order
 from services.recognition.catalog import model_info
@@ -32,7 +32,7 @@ from services.shape.catalog import basis_info
 from services.storage.store import open_store
 
 if TYPE_CHECKING:
-    from worker.print import Printed, PrintJob
+    from worker.printing import Printed, PrintJob
 
 Float = NDArray[np.float32]
 # Mask and solid are held beside each other on so many views, even where a run verified on fewer.
@@ -92,7 +92,7 @@ def print_(
     check_consent(spec, record.url)
     chosen = _choose(record, spec, mask, count)
     folder = None if out is None else _folder(out)
-    from worker.print import print_masks
+    from worker.printing import print_masks
 
     wish = _Wish(order, color, voxel_mm, force)
     jobs = [_job(record, spec, chosen, k, wish) for k in range(len(chosen))]
@@ -197,8 +197,8 @@ class _Wish:
 def _job(
     record: Record, spec: Spec, chosen: Sequence[tuple[str, Float]], index: int, wish: _Wish
 ) -> PrintJob:
-    from worker.objects import read_target
-    from worker.print import PrintJob
+    from services.wire.objects import read_target
+    from worker.printing import PrintJob
 
     manifest = record.manifest()
     keys = [entry["target"] for entry in manifest["objectives"]]

@@ -15,11 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from coordinator.elites import Ranked
-from coordinator.evolution import Evolution
-from coordinator.executor import Finished
-from coordinator.island import Generation
-from coordinator.spec import Spec
+from coordinator.queue.executor import Finished
+from coordinator.search.elites import Ranked
+from coordinator.search.evolution import Evolution
+from coordinator.search.island import Generation
+from coordinator.spec.spec import Spec
 from services.recognition.fitness import Objective
 
 MOST_ROWS = 16  # islands shown one by one

@@ -18,8 +18,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from coordinator.pull import THREADS, Plan, Pulled
-from coordinator.pull import pull as copy_run
+from coordinator.record.pull import THREADS, Plan, Pulled
+from coordinator.record.pull import pull as copy_run
 from services.storage.local import LocalStore
 from services.storage.store import open_store
 

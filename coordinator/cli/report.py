@@ -9,10 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from coordinator.evolution import Evolution
-from coordinator.spec import Spec
+from coordinator.search.evolution import Evolution
+from coordinator.spec.spec import Spec
 from services.recognition.fitness import Objective
-from worker.jobs import AuditReport
+from services.wire.jobs import AuditReport
 
 
 def summary(

@@ -15,15 +15,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from coordinator.archive import coverage, grid_of, read_archive
-from coordinator.elites import choose_elites, decode_ranked
-from coordinator.evaluations import read_rows, views_of
-from coordinator.objectives import recorded_labels
-from coordinator.pareto import aims_of, front
-from coordinator.record import BEAT_EVERY_S, Head, Record, checkpoint_key
+from coordinator.record.evaluations import read_rows, views_of
+from coordinator.record.record import BEAT_EVERY_S, Head, Record, checkpoint_key
+from coordinator.search.archive import coverage, grid_of, read_archive
+from coordinator.search.elites import choose_elites, decode_ranked
+from coordinator.search.pareto import aims_of, front
+from coordinator.spec.objectives import recorded_labels
 from services.errors import CorruptData
 from services.storage.store import ObjectMissing, Store, open_store
-from worker.objects import MAX_ATTEMPTS
+from services.wire.objects import MAX_ATTEMPTS
 
 
 def show(

@@ -11,11 +11,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from coordinator.cli.outside import ask_aws, give_test, take_answers
+from coordinator.cli.cross_check import ask_aws, give_test, take_answers
 from coordinator.cli.progress import plain_steps
 from coordinator.cli.report import shown_rate as shown
-from coordinator.record import Record
-from coordinator.verification import claim_of, open_verified, printed_photos
+from coordinator.record.record import Record
+from coordinator.record.verification import claim_of, open_verified, printed_photos
 from services.recognition.photos import photo_folder
 from services.storage.store import open_store
 
@@ -86,7 +86,7 @@ def verify(
     claim = claim_of(opened, critic or (), mask or (), target or ())
     people = [p.path for p in photo_folder(gallery_photos)] if gallery_photos is not None else []
     printed = printed_photos(photos, opened) if photos is not None else None
-    from worker.verify import verify as check
+    from worker.examination.verify import verify as check
 
     store = opened.record.store
     with plain_steps(Console(stderr=True)) as steps:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from coordinator.record import Record
+from coordinator.record.record import Record
 from services.secret_file import read_secret
 from services.storage.store import open_store
 
@@ -40,7 +40,7 @@ def watch(
 
     Example: datamask watch runs/archetype-001
     """
-    from coordinator.watch import serve
+    from coordinator.record.page_server import serve
 
     word = token or read_secret("DATAMASK_WATCH_TOKEN_FILE", "the word that a visitor must bring")
     record = Record(open_store(run))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from coordinator.cli.options import LogFormat, LogFormatName, MetricsPort
-from worker.bell import BROKER_VARIABLE, DEFAULT_BROKER
+from services.wire.bells import BROKER_VARIABLE, DEFAULT_BROKER
 
 
 class DeviceName(StrEnum):

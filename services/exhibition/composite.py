@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.exhibition import palette
-from services.exhibition.align import mean_mask
 from services.exhibition.lineup import shared_field_mm
 from services.exhibition.palette import Image
+from services.exhibition.procrustes import mean_mask
 from services.exhibition.studio import Pose, Studio, one_by_one
 
 _PANEL_PX = 900

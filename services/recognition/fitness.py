@@ -173,7 +173,7 @@ def weighted_residuals(
 ) -> Residuals | None:
     """Residuals in fitness's scale, None where there are none.
 
-    :param missed: by the number of an objective, float32 (n, d) as :class:`worker.plan.Scores` has them.
+    :param missed: by the number of an objective, float32 (n, d), see :class:`services.wire.plan.Scores`.
     """
     if not missed:
         return None

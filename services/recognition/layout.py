@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import torch
 
-from services.recognition.align import POINT_NAMES as DLIB_POINTS
-from services.recognition.align import similarity
+from services.recognition.dlib.alignment import POINT_NAMES as DLIB_POINTS
+from services.recognition.dlib.alignment import similarity
 
 # x to the right and y down in mm, from midway between the neutral head's eyes (basis makehuman-mask-1).
 FRONTAL_MM = {

@@ -1,6 +1,6 @@
 """The one light rig of all pictures that people look at, and what a mask can be made of.
 
-Both studios take their lamps from here: the OpenGL beauty shots of :mod:`services.rendering.studio` and the
+Both studios take their lamps from here: the OpenGL beauty shots of :mod:`services.rendering.beauty` and the
 exhibition's own studio with its soft shadows. The page's 3D view (``exhibition/assets/viewer.js``) stands
 under the
 same three, as far as WebGL lights can.

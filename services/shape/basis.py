@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from services.shape.archive import dense
+from services.shape.basis_file import dense
 from services.shape.catalog import basis_info, packed_basis
 from services.shape.paint import is_painted, region_weights
 

@@ -9,7 +9,7 @@ from functools import cache
 from importlib import resources
 
 from services.errors import BadInput, CorruptData
-from services.shape.archive import PackedBasis, unpack
+from services.shape.basis_file import PackedBasis, unpack
 from services.shape.paint import PAINTS, SUFFIX, is_painted, paint_sha256, shape_basis
 
 # sha256 of each data file, pinned in the code: a changed file is refused, a changed basis gets a new id.

@@ -10,10 +10,10 @@ import skimage.data
 from PIL import Image
 
 from bench.critics import Critics
-from coordinator.elites import Ranked
-from coordinator.record import Record
-from coordinator.spec import parse_spec
-from coordinator.verification import Verified
+from coordinator.record.record import Record
+from coordinator.record.verification import Verified
+from coordinator.search.elites import Ranked
+from coordinator.spec.spec import parse_spec
 from services.shape.catalog import basis_info
 from services.storage import open_store
 

@@ -18,7 +18,7 @@ from bench.search.cell import run_cell
 from bench.search.contenders import CONTENDERS, Contender, contender
 from bench.search.problem import BudgetSpent, Problem, Seen
 from bench.search.summary import FIRST_MARK, LAST_MARK, on_grid, page, rows_of, summarize, verdict
-from coordinator.spec_file import load_spec
+from coordinator.spec.spec_file import load_spec
 
 ROOT = Path(__file__).parents[2]
 

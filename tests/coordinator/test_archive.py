@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from coordinator import dial
-from coordinator.archive import Archive, coverage, decoded, grid_of
-from coordinator.chronicle import Chronicle
 from coordinator.cli.show import read_run
-from coordinator.grid import Grid
-from coordinator.kinds import ArchiveSpec
-from coordinator.optimizers.map_elites import grid_archive
-from coordinator.spec import parse_spec
+from coordinator.record.chronicle import Chronicle
+from coordinator.search import dial
+from coordinator.search.archive import Archive, coverage, decoded, grid_of
+from coordinator.search.grid import Grid
+from coordinator.search.optimizers.map_elites import grid_archive
+from coordinator.spec.diversity import ArchiveSpec
+from coordinator.spec.spec import parse_spec
 from services.errors import BadInput, CorruptData
 from services.shape.catalog import basis_info
 from tests.support.runs import grow

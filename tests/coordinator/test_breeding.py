@@ -9,18 +9,18 @@ import json
 import numpy as np
 import pytest
 
-from coordinator.breeding import KEY, read_breeding
-from coordinator.elites import choose_elites, decode_ranked, encode_ranked
-from coordinator.heritage import bred_spec, heritage_of
-from coordinator.island import Island, NeedScores
-from coordinator.optimizers import make_optimizer
-from coordinator.record import Record
+from coordinator.record.record import Record
 from coordinator.run import open_run
-from coordinator.spec import parse_spec
+from coordinator.search.breeding import KEY, read_breeding
+from coordinator.search.elites import choose_elites, decode_ranked, encode_ranked
+from coordinator.search.heritage import bred_spec, heritage_of
+from coordinator.search.island import Island, NeedScores
+from coordinator.search.optimizers import make_optimizer
+from coordinator.spec.spec import parse_spec
 from services.errors import BadInput, CorruptData
 from services.storage.store import open_store
+from services.wire.plan import OK, Scores
 from tests.support.runs import grow
-from worker.plan import OK, Scores
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,15 @@ import json
 import numpy as np
 import pytest
 
-from coordinator.chronicle import Chronicle
-from coordinator.lineage import LONGEST_LINE, Birth, Births, family_tree, moves, origin
-from coordinator.record import Record
+from coordinator.record.chronicle import Chronicle
+from coordinator.record.lineage import LONGEST_LINE, Birth, Births, family_tree, moves, origin
+from coordinator.record.record import Record
 from services.errors import BadInput, CorruptData
 from services.rendering.views import ranges_of
 from services.storage.store import open_store
+from services.wire.exhibition_plan import ExhibitionPlan, decode_plan
+from services.wire.jobs import decode_any, encode_reports
 from tests.support import runs
-from worker.exhibition_plan import ExhibitionPlan, decode_plan
-from worker.jobs import decode_any, encode_reports
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from coordinator.cli.print import check_consent, most_different, print_
-from coordinator.elites import Ranked, encode_ranked
-from coordinator.record import Record, checkpoint_key
-from coordinator.spec import parse_spec
+from coordinator.record.record import Record, checkpoint_key
+from coordinator.search.elites import Ranked, encode_ranked
+from coordinator.spec.spec import parse_spec
 from services.errors import BadInput
 from services.storage.store import open_store
 

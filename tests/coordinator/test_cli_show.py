@@ -14,14 +14,14 @@ import typer
 from typer.testing import CliRunner
 
 from coordinator.cli.show import read_run, show
-from coordinator.elites import Ranked, encode_ranked
-from coordinator.evaluations import encode_rows
-from coordinator.record import Record, checkpoint_key, evaluations_key
-from coordinator.spec import parse_spec
+from coordinator.record.evaluations import encode_rows
+from coordinator.record.record import Record, checkpoint_key, evaluations_key
+from coordinator.search.elites import Ranked, encode_ranked
+from coordinator.spec.spec import parse_spec
 from services.errors import BadInput, CorruptData
 from services.recognition.fitness import Objective
 from services.storage.store import open_store
-from worker.objects import MAX_ATTEMPTS, record_failure
+from services.wire.objects import MAX_ATTEMPTS, record_failure
 
 SPEC = {
     "name": "portrait",

@@ -14,20 +14,20 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from coordinator.cli.calibrate import calibrate, show_calibration
+from coordinator.cli.cross_check import check_consent
 from coordinator.cli.gaze import gaze
-from coordinator.cli.outside import check_consent
 from coordinator.cli.verify import gap_lines, show_verification, verify
-from coordinator.elites import Ranked, encode_ranked
-from coordinator.record import Record, checkpoint_key
-from coordinator.spec import parse_spec
-from coordinator.verification import claim_of, open_verified, printed_photos
+from coordinator.record.record import Record, checkpoint_key
+from coordinator.record.verification import claim_of, open_verified, printed_photos
+from coordinator.search.elites import Ranked, encode_ranked
+from coordinator.spec.spec import parse_spec
 from services.errors import BadInput
-from services.recognition.calibration import shipped
-from services.recognition.rates import wilson_rate
+from services.recognition.statistics.calibration import shipped
+from services.recognition.statistics.rates import wilson_rate
 from services.shape.catalog import basis_info
 from services.storage.store import open_store
-from worker.objects import write_target
-from worker.outside import ask_rekognition
+from services.wire.objects import write_target
+from worker.examination.rekognition import ask_rekognition
 
 SPEC = {
     "name": "archetype",

@@ -16,16 +16,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from coordinator.elites import Ranked, best_of_each_island, choose_elites, decode_ranked
-from coordinator.evolution import Evolution
-from coordinator.executor import Finished, LocalExecutor
-from coordinator.record import Record, checkpoint_key
+from coordinator.queue.executor import Finished, LocalExecutor
+from coordinator.record.record import Record, checkpoint_key
 from coordinator.run import Opened, evolve_run, free_name, open_run
-from coordinator.spec import parse_spec
+from coordinator.search.elites import Ranked, best_of_each_island, choose_elites, decode_ranked
+from coordinator.search.evolution import Evolution
+from coordinator.spec.spec import parse_spec
 from services.errors import BadInput, CorruptData
 from services.storage import Store, open_store
+from services.wire.objects import record_failure
 from worker.evaluate import Evaluator, Summary
-from worker.objects import record_failure
 
 SPEC = """
 name = "small"
@@ -362,7 +362,8 @@ def test_a_living_coordinator_keeps_its_run(tmp_path: Path) -> None:
     run.record.take_over()
     try:
         code = (
-            "from coordinator.record import Record; from services.storage import open_store; import sys\n"
+            "from coordinator.record.record import Record\n"
+            "from services.storage import open_store; import sys\n"
             "Record(open_store(sys.argv[1]).sub('run')).take_over()"
         )
         other = subprocess.run(
@@ -381,7 +382,7 @@ def test_a_living_coordinator_keeps_its_run(tmp_path: Path) -> None:
 
 
 def test_the_old_owner_stops_at_its_next_commit(tmp_path: Path) -> None:
-    from coordinator.record import Fenced
+    from coordinator.record.record import Fenced
 
     run = opened(tmp_path)
     run.record.take_over()

@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from coordinator.elites import Ranked
-from coordinator.executor import Finished, LocalExecutor
-from coordinator.gallery import JOBS_OUT, MASKS_A_JOB, Gallery
-from coordinator.island import Generation
-from coordinator.record import Record
-from coordinator.spec import parse_spec
+from coordinator.mask_files import JOBS_OUT, MASKS_A_JOB, Gallery
+from coordinator.queue.executor import Finished, LocalExecutor
+from coordinator.record.record import Record
+from coordinator.search.elites import Ranked
+from coordinator.search.island import Generation
+from coordinator.spec.spec import parse_spec
 from services.recognition.fitness import Fitness, Objective
 from services.shape.catalog import basis_info
 from services.storage.store import open_store
-from worker.jobs import decode_job
-from worker.objects import batch_key
-from worker.plan import NOT_FINITE, Scores
+from services.wire.jobs import decode_job
+from services.wire.objects import batch_key
+from services.wire.plan import NOT_FINITE, Scores
 
 GENES = len(basis_info("makehuman-mask-1").gene_names)
 OBJECTIVES = (Objective("detect", "dlib-hog", 1.0, 0.0),)

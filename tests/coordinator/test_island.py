@@ -7,10 +7,10 @@ import itertools
 import numpy as np
 import pytest
 
-from coordinator.island import AtCheckpoint, Emigrants, Island, NeedMigrants, NeedScores
 from coordinator.run import objectives_of
-from coordinator.spec import parse_spec
-from worker.plan import OK, Scores
+from coordinator.search.island import AtCheckpoint, Emigrants, Island, NeedMigrants, NeedScores
+from coordinator.spec.spec import parse_spec
+from services.wire.plan import OK, Scores
 
 GENES = 138
 

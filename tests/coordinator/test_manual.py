@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from coordinator.manual import import_answers, write_test
+from coordinator.record.manual import import_answers, write_test
 from services.errors import BadInput
 from services.storage import open_store
 

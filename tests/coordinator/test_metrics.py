@@ -10,11 +10,11 @@ import urllib.request
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from coordinator.executor import Finished, Traffic
-from coordinator.metrics import Metrics
+from coordinator.cli.prometheus import Metrics
+from coordinator.queue.executor import Finished, Traffic
 from services.errors import BadInput, Unavailable
+from services.logs import JsonFormatter, label_facts
 from services.recognition.fitness import Objective
-from worker.logs import JsonFormatter, label_facts
 from worker.metrics import serve
 
 

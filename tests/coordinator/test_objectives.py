@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.machines import machines
 from coordinator.run import objectives_of, plan_of, recorded_table
-from coordinator.spec import Spec, parse_spec
-from coordinator.spec_file import load_spec
+from coordinator.spec.machines import machines
+from coordinator.spec.spec import Spec, parse_spec
+from coordinator.spec.spec_file import load_spec
 from services.errors import BadInput, Unavailable
 from services.recognition import files
-from services.recognition.calibration import shipped
+from services.recognition.statistics.calibration import shipped
 
 DETECT = '[[objective]]\nkind = "detect"\nmodel = "dlib-hog"\n'
 CONSENT = '[consent]\nsubject = ["A", "B"]\ngranted_by = ["A", "B"]\npurpose = "art"\n'

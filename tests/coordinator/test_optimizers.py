@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from coordinator.grid import Grid
-from coordinator.optimizers import OPTIMIZERS, make_optimizer
+from coordinator.search.grid import Grid
+from coordinator.search.optimizers import OPTIMIZERS, make_optimizer
 from services.errors import BadInput
 from services.storage.codec import decode, encode
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from coordinator.optimizers import make_optimizer
-from coordinator.optimizers.gauss_newton import GaussNewton, Regression, within
-from coordinator.optimizers.symmetric import Symmetric
+from coordinator.search.optimizers import make_optimizer
+from coordinator.search.optimizers.gauss_newton import GaussNewton, Regression, within
+from coordinator.search.optimizers.symmetric import Symmetric
 from services.recognition.fitness import Residuals
 from services.shape.symmetry import symmetry
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from coordinator.optimizers.base import Setup
-from coordinator.optimizers.genetic import Genetic, polynomial_shift, spread_factor
+from coordinator.search.optimizers.base import Setup
+from coordinator.search.optimizers.genetic import Genetic, polynomial_shift, spread_factor
 
 D, N = 8, 40
 

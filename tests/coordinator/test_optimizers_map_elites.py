@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 
-from coordinator.kinds import ArchiveSpec
-from coordinator.optimizers import make_optimizer
+from coordinator.search.optimizers import make_optimizer
+from coordinator.spec.diversity import ArchiveSpec
 from services.shape.catalog import basis_info
 
 BASIS = "makehuman-mask-1"
@@ -65,7 +65,7 @@ def test_every_cell_keeps_its_best_and_children_name_their_parents():
 
 def test_its_archive_comes_without_torch():
     code = (
-        "import sys; from coordinator.optimizers.map_elites import grid_archive; "
+        "import sys; from coordinator.search.optimizers.map_elites import grid_archive; "
         "grid_archive([2], [(0, 1)], 3); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0

@@ -8,11 +8,11 @@ import cmaes
 import numpy as np
 import pytest
 
-from coordinator.optimizers.base import Setup
-from coordinator.optimizers.cma import Cma
-from coordinator.optimizers.de import De
-from coordinator.optimizers.sep_cma import SepCma
-from coordinator.optimizers.snes import Snes
+from coordinator.search.optimizers.base import Setup
+from coordinator.search.optimizers.cma import Cma
+from coordinator.search.optimizers.de import De
+from coordinator.search.optimizers.sep_cma import SepCma
+from coordinator.search.optimizers.snes import Snes
 
 D, N = 10, 14
 

@@ -6,8 +6,8 @@ import cmaes
 import numpy as np
 import pytest
 
-from coordinator.optimizers.base import Setup
-from coordinator.optimizers.sep_cma import SepCma
+from coordinator.search.optimizers.base import Setup
+from coordinator.search.optimizers.sep_cma import SepCma
 
 D, N = 10, 14
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from coordinator.optimizers import make_optimizer
-from coordinator.optimizers.symmetric import FADING
+from coordinator.search.optimizers import make_optimizer
+from coordinator.search.optimizers.symmetric import FADING
 from services.shape.catalog import DEFAULT_BASIS
 from services.shape.symmetry import Symmetry, symmetry
 from services.storage.codec import decode, encode
@@ -124,7 +124,7 @@ def test_what_does_not_fit_is_refused():
 
 @pytest.mark.parametrize("name", MOVING_ALL)
 def test_searches_for_many_kinds_of_masks_move_all_genes(name):
-    from coordinator.grid import Grid
+    from coordinator.search.grid import Grid
 
     grid = Grid(DEFAULT_BASIS, ("abstraction", "asymmetry"), (4, 4), ((0.0, 30.0), (0.0, 15.0)))
     options = {"grid": grid, "aims": 2 if name == "nsga2" else 0}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coordinator.pace import DEADLINE_MIN_S, FIRST_OUT, MOST_AHEAD, Pace
+from coordinator.queue.pace import DEADLINE_MIN_S, FIRST_OUT, MOST_AHEAD, Pace
 
 
 def paced(processes, *times):

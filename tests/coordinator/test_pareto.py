@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from coordinator import pareto
-from coordinator.chronicle import Chronicle
 from coordinator.cli.show import read_run
-from coordinator.optimizers import make_optimizer
-from coordinator.spec import parse_spec
+from coordinator.record.chronicle import Chronicle
+from coordinator.search import pareto
+from coordinator.search.optimizers import make_optimizer
+from coordinator.spec.spec import parse_spec
 from services.errors import BadInput
 from tests.support.runs import grow
 

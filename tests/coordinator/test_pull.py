@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from coordinator.cli import main
-from coordinator.executor import LocalExecutor
-from coordinator.pull import pull
-from coordinator.record import Record, checkpoint_key, evaluations_key
+from coordinator.queue.executor import LocalExecutor
+from coordinator.record.pull import pull
+from coordinator.record.record import Record, checkpoint_key, evaluations_key
 from coordinator.run import evolve_run, open_run
-from coordinator.spec_file import load_spec
+from coordinator.spec.spec_file import load_spec
 from services.errors import CorruptData
 from services.storage import ObjectMissing, Store, encode, open_store
 from services.storage.local import LocalStore

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.spec import Spec, parse_spec
-from coordinator.spec_file import differences, load_spec
+from coordinator.spec.spec import Spec, parse_spec
+from coordinator.spec.spec_file import differences, load_spec
 from services.errors import BadInput
 
 ROOT = Path(__file__).parents[2]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from coordinator.topology import TOPOLOGIES, migrant_rows, pick_migrants, sources
+from coordinator.search.topology import TOPOLOGIES, migrant_rows, pick_migrants, sources
 from services.errors import BadInput
 
 

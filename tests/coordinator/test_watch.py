@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from coordinator.cli import app
-from coordinator.record import Record
-from coordinator.watch import Newest, serve
+from coordinator.record.page_server import Newest, serve
+from coordinator.record.record import Record
 from services.errors import BadInput
 from services.storage.store import open_store
 from tests.support import runs
@@ -197,7 +197,8 @@ def test_a_run_in_a_bucket_is_the_same_page(tmp_path, s3_server):
 
 def test_it_needs_no_torch():
     code = (
-        "import sys, coordinator.watch; bad = {'torch', 'cv2', 'dlib', 'pyrender', 'av'} & set(sys.modules); "
+        "import sys, coordinator.record.page_server\n"
+        "bad = {'torch', 'cv2', 'dlib', 'pyrender', 'av'} & set(sys.modules); "
         "sys.exit(', '.join(sorted(bad)) or 0)"
     )
     done = subprocess.run(

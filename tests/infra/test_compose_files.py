@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from services.wire.app import HARD_LIMIT_S
 from tests.support.compose import ROOT, program, resolved
 from tests.support.needs import need
-from worker.app import HARD_LIMIT_S
 
 MAIN = "docker-compose.yml"
 TLS = "infra/docker-compose.tls.yml"

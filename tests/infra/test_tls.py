@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from services.wire.app import make_app
+from services.wire.bells import connect
 from tests.infra.conftest import PORTS, make_secrets, use_secrets
 from tests.support.compose import Stage, playing, program, resolved
 from tests.support.needs import need
-from worker.app import make_app
-from worker.bell import connect
 
 pytestmark = pytest.mark.slow  # real programs, started one after the other
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from coordinator.archive import PART, Archive
-from coordinator.elites import Ranked, encode_ranked
-from coordinator.evaluations import encode_rows
-from coordinator.island import mask_id
-from coordinator.record import Record, checkpoint_key, evaluations_key
+from coordinator.record.evaluations import encode_rows
+from coordinator.record.record import Record, checkpoint_key, evaluations_key
 from coordinator.run import Opened, open_run
-from coordinator.spec import parse_spec
+from coordinator.search.archive import PART, Archive
+from coordinator.search.elites import Ranked, encode_ranked
+from coordinator.search.island import mask_id
+from coordinator.spec.spec import parse_spec
 from services.shape.catalog import basis_info
 from services.storage.store import open_store
 

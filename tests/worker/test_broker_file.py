@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.errors import BadInput
-from worker.bell import DEFAULT_BROKER, find_broker, named_broker
+from services.wire.bells import DEFAULT_BROKER, find_broker, named_broker
 
 URL = "redis://datamask:secret@redis:6379/0"
 

@@ -12,16 +12,16 @@ from PIL import Image
 
 from services.errors import BadInput, CorruptData
 from services.recognition import catalog
-from services.recognition.calibration import shipped
 from services.recognition.photos import photo_folder
+from services.recognition.statistics.calibration import shipped
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
 from services.storage import open_store
-from worker import calibrate as module
-from worker import sample
-from worker.blocks import block_key, open_population, same_probe
-from worker.calibrate import calibrate
-from worker.sample import GENUINE, PAIRS, Block, Population, compared, draw
+from worker.examination import calibrate as module
+from worker.examination import distances
+from worker.examination.blocks import block_key, open_population, same_probe
+from worker.examination.calibrate import calibrate
+from worker.examination.distances import GENUINE, PAIRS, Block, Population, compared, draw
 
 BASIS = "makehuman-mask-1"
 GENES = len(basis_info(BASIS).gene_names)
@@ -69,18 +69,18 @@ def test_embeddings_are_compared_as_the_recognizer_itself_does(name):
 @pytest.fixture
 def quick(monkeypatch):
     """Blocks of 4 pairs through the real renderer, detector and network; what was drawn is counted."""
-    for where in (sample, module):
+    for where in (distances, module):
         monkeypatch.setattr(where, "PAIRS", 4)
         monkeypatch.setattr(where, "GENUINE", 2)
     monkeypatch.setattr(module, "needed_pairs", lambda far: 4)
     drawn = []
-    block = sample.Sampler.block
+    block = distances.Sampler.block
 
     def counted(self, number):
         drawn.append((self.population.spread, number))
         return block(self, number)
 
-    monkeypatch.setattr(sample.Sampler, "block", counted)
+    monkeypatch.setattr(distances.Sampler, "block", counted)
     return drawn
 
 

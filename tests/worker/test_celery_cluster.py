@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from coordinator.executor import LocalExecutor
-from coordinator.record import Record
+from coordinator.queue.executor import LocalExecutor
+from coordinator.record.record import Record
 from coordinator.run import evolve_run, open_run
-from coordinator.spec import parse_spec
+from coordinator.spec.spec import parse_spec
 from services.storage.store import open_store
 from tests.support.ports import free_port
 from worker.evaluate import Evaluator
@@ -46,7 +46,7 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 """
 ELSEWHERE = "import socket; socket.gethostname = lambda: 'elsewhere'\n"
-IMPATIENT = "import coordinator.record as r; r.BEAT_EVERY_S, r.BEAT_FRESH_S = 0.3, 2.0\n"
+IMPATIENT = "import coordinator.record.record as r; r.BEAT_EVERY_S, r.BEAT_FRESH_S = 0.3, 2.0\n"
 MAIN = "from coordinator.cli import main; main()"
 
 

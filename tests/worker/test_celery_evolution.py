@@ -9,19 +9,19 @@ from dataclasses import replace
 
 import pytest
 
-from coordinator.celery_executor import CeleryExecutor
-from coordinator.executor import LocalExecutor
-from coordinator.record import Record
+from coordinator.queue.celery_executor import CeleryExecutor
+from coordinator.queue.executor import LocalExecutor
+from coordinator.record.record import Record
 from coordinator.run import evolve_run, open_run
-from coordinator.spec import parse_spec
+from coordinator.spec.spec import parse_spec
 from services.storage.store import open_store
-from worker import pin
-from worker.app import make_app
-from worker.bell import Bell, bell_list, decode_bell
+from services.wire import pin
+from services.wire.app import make_app
+from services.wire.bells import Bell, bell_list, decode_bell
+from services.wire.messages import SCORE, Work
+from services.wire.objects import MAX_ATTEMPTS, attempts, batch_key, scores_key
 from worker.evaluate import Evaluator
 from worker.hooks import MAX_DEATHS, deaths_key
-from worker.messages import SCORE, Work
-from worker.objects import MAX_ATTEMPTS, attempts, batch_key, scores_key
 
 SPEC = {
     "name": "tiny",

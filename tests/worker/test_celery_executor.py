@@ -9,15 +9,15 @@ import time
 
 import pytest
 
-from coordinator import celery_executor, pace
-from coordinator.celery_executor import CeleryExecutor
-from coordinator.executor import Finished
+from coordinator.queue import celery_executor, pace
+from coordinator.queue.celery_executor import CeleryExecutor
+from coordinator.queue.executor import Finished
 from services.errors import BadInput, CorruptData, Unavailable
 from services.storage.store import open_store
-from worker.bell import Bell, bell_list, ring
-from worker.heartbeat import Presence, beat_key, present
-from worker.messages import REALIZE, SCORE, Work
-from worker.objects import MAX_ATTEMPTS, batch_key, record_failure, scores_key
+from services.wire.beats import Presence, beat_key, present
+from services.wire.bells import Bell, bell_list, ring
+from services.wire.messages import REALIZE, SCORE, Work
+from services.wire.objects import MAX_ATTEMPTS, batch_key, record_failure, scores_key
 
 A, B = "a" * 40, "b" * 40
 

@@ -9,17 +9,17 @@ import time
 import numpy as np
 import pytest
 
-from coordinator.celery_executor import CeleryExecutor
-from coordinator.executor import Finished
+from coordinator.queue.celery_executor import CeleryExecutor
+from coordinator.queue.executor import Finished
 from coordinator.run import objectives_of, plan_of
-from coordinator.spec import parse_spec
+from coordinator.spec.spec import parse_spec
 from services.errors import Unavailable
 from services.storage.store import open_store
-from worker.bell import connect
+from services.wire.bells import connect
+from services.wire.messages import SCORE, Work
+from services.wire.objects import scores_key
+from services.wire.plan import Batch, batch_id
 from worker.hooks import deaths
-from worker.messages import SCORE, Work
-from worker.objects import scores_key
-from worker.plan import Batch, batch_id
 
 SPEC = {
     "search": {"islands": 1, "population": 4, "generations": 1},

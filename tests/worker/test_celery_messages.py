@@ -11,10 +11,10 @@ import pytest
 
 from services.errors import BadInput
 from services.storage.store import open_store
-from worker import pin
-from worker.app import HARD_LIMIT_S, make_app
-from worker.bell import Bell, bell_list, connect, decode_bell, redacted
-from worker.messages import REALIZE, SCORE, Work, decode_work
+from services.wire import pin
+from services.wire.app import HARD_LIMIT_S, make_app
+from services.wire.bells import Bell, bell_list, connect, decode_bell, redacted
+from services.wire.messages import REALIZE, SCORE, Work, decode_work
 
 GOOD = {"v": 1, "store": "file:///runs", "run": "portrait-001", "batch": "0123456789abcdef" * 2 + "01234567"}
 URL = "redis://127.0.0.1:6379/0"
@@ -113,14 +113,14 @@ def test_celery_finds_the_application_and_its_tasks(monkeypatch):
     monkeypatch.setenv("DATAMASK_BROKER", "redis://127.0.0.1:7/3")
     from celery.bin.celery import find_app
 
-    app = find_app("worker.app")
+    app = find_app("services.wire.app")
     assert app.conf.broker_url == "redis://127.0.0.1:7/3"
     app.loader.import_default_modules()
     assert sorted(name for name in app.tasks if not name.startswith("celery.")) == [REALIZE, SCORE]
 
 
 def test_the_process_that_forks_has_no_torch():
-    code = "import sys, coordinator.cli, coordinator.celery_executor, worker.launch, worker.tasks; "
+    code = "import sys, coordinator.cli, coordinator.queue.celery_executor, worker.launch, worker.tasks; "
     code += "sys.exit(any(m.split('.')[0] in ('torch', 'dlib', 'cv2') for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 

@@ -13,9 +13,9 @@ from services.errors import BadInput
 from services.recognition import files
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
-from worker.plan import OK, Batch, Measure, Plan, make_plan
+from services.wire.plan import OK, Batch, Measure, Plan, make_plan
+from worker.examination.targets import build_filter
 from worker.scorer import Scorer
-from worker.targets import build_filter
 
 BASIS = "makehuman-mask-1"
 GENES = len(basis_info(BASIS).gene_names)

@@ -13,17 +13,17 @@ import torch
 from PIL import Image as Pillow
 from typer.testing import CliRunner
 
-from coordinator.chronicle import Chronicle
 from coordinator.cli import app
+from coordinator.record.chronicle import Chronicle
 from services.errors import BadInput, CorruptData
-from services.exhibition.pack import WallCaption, plate_png, wall_caption
+from services.exhibition.press import WallCaption, plate_png, wall_caption
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from services.shape.export import write_glb
+from services.wire.exhibition_plan import ExhibitionPlan
 from tests.support import runs
-from worker.exhibit import Options, exhibit, hog_witness
-from worker.exhibition_facts import decoded, with_shapes
-from worker.exhibition_plan import ExhibitionPlan
+from worker.exhibition.exhibit import Options, exhibit, hog_witness
+from worker.exhibition.facts import decoded, with_shapes
 
 BASIS = load_basis("makehuman-mask-1")
 
@@ -127,7 +127,7 @@ def test_the_pack_says_what_the_record_says_and_its_page_has_no_dead_link(hung):
 
 
 def test_a_name_with_html_is_text_in_captions_and_press_sheet(hung):
-    from services.exhibition.pack import captions_page, press_sheet
+    from services.exhibition.press import captions_page, press_sheet
 
     grown, _, _ = hung
     evil = "<script>alert(1)</script>"

@@ -8,15 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from coordinator.executor import LocalExecutor
-from coordinator.gallery import hang
+from coordinator.mask_files import hang
+from coordinator.queue.executor import LocalExecutor
 from services.errors import BadInput, CorruptData
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
 from services.storage.store import open_store
-from tests.support import runs
-from worker.evaluate import Summary
-from worker.jobs import (
+from services.wire.jobs import (
     AuditReport,
     EliteMask,
     Exhibition,
@@ -26,10 +24,12 @@ from worker.jobs import (
     decode_reports,
     encode_reports,
 )
-from worker.objects import attempts, batch_key, scores_key
-from worker.pin import Refused
-from worker.plan import batch_id
-from worker.realization import realize_job
+from services.wire.objects import attempts, batch_key, scores_key
+from services.wire.pin import Refused
+from services.wire.plan import batch_id
+from tests.support import runs
+from worker.evaluate import Summary
+from worker.exhibition.job import realize_job
 
 BASIS = basis_info("makehuman-mask-1")
 GENES = len(BASIS.gene_names)

@@ -12,8 +12,8 @@ import torch
 from bench.pretend_cuda import DEVICE, Traffic, pretend_cuda
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
+from services.wire.plan import Batch, Measure, Plan, make_plan
 from worker.passes import FIXED_BYTES, IMAGE_BYTES
-from worker.plan import Batch, Measure, Plan, make_plan
 from worker.scorer import Scorer
 
 BASIS = "makehuman-mask-1"

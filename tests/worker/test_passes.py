@@ -13,9 +13,11 @@ from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
 from services.storage import open_store
 from services.storage.codec import decode
-from worker import pin, scorer
+from services.wire import pin
+from services.wire.objects import batch_key, scores_key
+from services.wire.plan import Batch, Measure, Plan, batch_id, decode_batch, make_plan
+from worker import scorer
 from worker.evaluate import Evaluator
-from worker.objects import batch_key, scores_key
 from worker.passes import (
     CPU_IMAGES,
     FIXED_BYTES,
@@ -26,7 +28,6 @@ from worker.passes import (
     parts,
     pass_images,
 )
-from worker.plan import Batch, Measure, Plan, batch_id, decode_batch, make_plan
 from worker.scorer import Scorer
 
 GENES = len(basis_info("makehuman-mask-1").gene_names)

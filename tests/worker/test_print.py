@@ -16,8 +16,8 @@ from services.rendering.views import ViewRanges
 from services.shape.basis import load_basis
 from services.shape.export import write_glb
 from services.storage.store import open_store
-from worker.print import PrintJob, print_mask
-from worker.rescore import Scored, lost
+from worker.examination.rescore import Scored, lost
+from worker.printing import PrintJob, print_mask
 
 BASIS = load_basis("makehuman-mask-1")
 MASK = "i00-g0002-001"

@@ -17,8 +17,8 @@ from services.rendering.views import ViewRanges
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from services.storage.store import open_store
-from worker.jobs import EliteMask, StoryFrame
-from worker.realize import read_genome, realize
+from services.wire.jobs import EliteMask, StoryFrame
+from worker.exhibition.masks import read_genome, realize
 
 BASIS = load_basis("makehuman-mask-1")
 GENES = len(BASIS.gene_names)

@@ -9,8 +9,8 @@ from services.recognition.fitness import Objective
 from services.rendering.views import ViewRanges, sample_views
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
-from worker.plan import Batch, Measure, make_plan
-from worker.rescore import Rescorer
+from services.wire.plan import Batch, Measure, make_plan
+from worker.examination.rescore import Rescorer
 from worker.scorer import Scorer
 
 BASIS = load_basis("makehuman-mask-1")

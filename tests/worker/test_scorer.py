@@ -10,15 +10,14 @@ import pytest
 import torch
 
 from services.errors import CorruptData
-from services.recognition.audit import audit
+from services.recognition.dlib.audit import audit
 from services.recognition.recognize import euclidean_pairs
 from services.rendering.views import ViewRanges, sample_views
 from services.shape.catalog import basis_info
 from services.storage import open_store
-from worker.evaluate import Evaluator
-from worker.objects import attempts, batch_key, failure_key, scores_key, write_target
-from worker.pin import Refused
-from worker.plan import (
+from services.wire.objects import attempts, batch_key, failure_key, scores_key, write_target
+from services.wire.pin import Refused
+from services.wire.plan import (
     NOT_FINITE,
     OK,
     Batch,
@@ -31,6 +30,7 @@ from worker.plan import (
     joined_scores,
     make_plan,
 )
+from worker.evaluate import Evaluator
 from worker.scorer import Scorer, self_distances
 
 GENES = len(basis_info("makehuman-mask-1").gene_names)

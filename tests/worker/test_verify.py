@@ -12,18 +12,18 @@ from PIL import Image
 
 from coordinator.cli.verify import gap_lines
 from services.errors import BadInput
-from services.recognition.calibration import PERSON, RENDERS, Calibration, measure_set, shipped
 from services.recognition.catalog import model_info
+from services.recognition.statistics.calibration import PERSON, RENDERS, Calibration, measure_set, shipped
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
 from services.storage import open_store
-from worker.gallery import Gallery, identify
-from worker.judge import cuts_of, gap, likeness, matched, matched_row, person_pairs
-from worker.printed import photo_entries
-from worker.stills import stills
-from worker.targets import build_filter, embed_photos
-from worker.verify import Claim, verify
-from worker.witness import AUDIT, Witnesses
+from worker.examination.ask import AUDIT, Witnesses
+from worker.examination.identify import Gallery, identify
+from worker.examination.match_rates import cuts_of, gap, likeness, matched, matched_row, person_pairs
+from worker.examination.photographs import photo_entries
+from worker.examination.stills import stills
+from worker.examination.targets import build_filter, embed_photos
+from worker.examination.verify import Claim, verify
 
 BASIS = "makehuman-mask-1"
 GENES = len(basis_info(BASIS).gene_names)
@@ -190,7 +190,7 @@ def test_who_passes_for_a_person_is_counted_against_that_person():
 def test_a_portrait_is_matched_at_its_person_s_own_threshold(tmp_path, monkeypatch):
     run = open_store(tmp_path / "run")
     # As of a recognizer that somebody brought and nobody calibrated.
-    monkeypatch.setattr("worker.verify.calibration_of", lambda run, model: None)
+    monkeypatch.setattr("worker.examination.verify.calibration_of", lambda run, model: None)
     Image.fromarray(skimage.data.astronaut()[0:260, 100:360]).save(tmp_path / "face.png")
     target = embed_photos([tmp_path / "face.png"])
     told = []

@@ -29,7 +29,7 @@ INFO = ModelInfo(
 
 
 def build(info: ModelInfo, device: str) -> Detector:
-    """See services/recognition/hog.py."""
-    from services.recognition.hog import HogDetector
+    """See services/recognition/dlib/hog.py."""
+    from services.recognition.dlib.hog import HogDetector
 
     return HogDetector(device)

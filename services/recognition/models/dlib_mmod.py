@@ -30,7 +30,7 @@ INFO = ModelInfo(
 
 
 def build(info: ModelInfo, device: str) -> Detector:
-    """See services/recognition/mmod.py."""
-    from services.recognition.mmod import MmodDetector
+    """See services/recognition/dlib/mmod.py."""
+    from services.recognition.dlib.mmod import MmodDetector
 
     return MmodDetector(device)

@@ -31,7 +31,7 @@ INFO = ModelInfo(
 
 
 def build(info: ModelInfo, device: str) -> Recognizer:
-    """See services/recognition/aligned_resnet.py."""
-    from services.recognition.aligned_resnet import AlignedResNet
+    """See services/recognition/dlib/aligned_resnet.py."""
+    from services.recognition.dlib.aligned_resnet import AlignedResNet
 
     return AlignedResNet(device)

@@ -31,7 +31,7 @@ INFO = ModelInfo(
 
 
 def build(info: ModelInfo, device: str) -> Recognizer:
-    """See services/recognition/eigenfaces.py."""
-    from services.recognition.eigenfaces import EigenfaceRecognizer
+    """See services/recognition/classical/eigenfaces.py."""
+    from services.recognition.classical.eigenfaces import EigenfaceRecognizer
 
     return EigenfaceRecognizer(device)

@@ -33,7 +33,7 @@ INFO = ModelInfo(
 
 
 def build(info: ModelInfo, device: str) -> Recognizer:
-    """See services/recognition/lbp.py."""
-    from services.recognition.lbp import LbpRecognizer
+    """See services/recognition/classical/lbp.py."""
+    from services.recognition.classical.lbp import LbpRecognizer
 
     return LbpRecognizer()

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.errors import BadInput, Unavailable
-from services.recognition import files, onnx_files
+from services.recognition import files
 from services.recognition.model import Family, ModelInfo
+from services.recognition.networks import onnx_files
 
 if TYPE_CHECKING:
     from services.recognition.detect import Detector
@@ -74,12 +75,12 @@ def _found() -> tuple[str, ...]:
 
 
 def build(info: ModelInfo, device: str) -> Detector | Recognizer:
-    """See services/recognition/scrfd.py and arcface.py."""
+    """See services/recognition/networks/scrfd.py and arcface.py."""
     if info.kind == "detect":
-        from services.recognition.scrfd import ScrfdDetector
+        from services.recognition.networks.scrfd import ScrfdDetector
 
         return ScrfdDetector(info, device)
-    from services.recognition.arcface import ArcFaceRecognizer
+    from services.recognition.networks.arcface import ArcFaceRecognizer
 
     return ArcFaceRecognizer(info, device)
 

@@ -34,7 +34,7 @@ INFO = ModelInfo(
 
 
 def build(info: ModelInfo, device: str) -> Correlator:
-    """See services/recognition/otsdf.py."""
-    from services.recognition.otsdf import OtsdfCorrelator
+    """See services/recognition/classical/otsdf.py."""
+    from services.recognition.classical.otsdf import OtsdfCorrelator
 
     return OtsdfCorrelator()

@@ -28,7 +28,7 @@ INFO = ModelInfo(
 
 
 def build(info: ModelInfo, device: str) -> Detector:
-    """See services/recognition/graded_cascade.py."""
-    from services.recognition.graded_cascade import GradedCascade
+    """See services/recognition/classical/graded_cascade.py."""
+    from services.recognition.classical.graded_cascade import GradedCascade
 
     return GradedCascade(device)

@@ -14,17 +14,17 @@ from PIL import Image as Pillow
 
 from services.errors import BadInput
 from services.exhibition import palette
-from services.exhibition.align import mean_mask, similarity
 from services.exhibition.composite import composite, overlay
 from services.exhibition.film import Frame, film_strip
+from services.exhibition.front import portrait
+from services.exhibition.glyphs import embedding_strip, hog_glyphs
+from services.exhibition.inline import pack_triangles, pack_vertices, unpack_vertices
 from services.exhibition.lineup import Caption, lineup
 from services.exhibition.movie import FPS, Mark, morph, mp4, turntable, webp
-from services.exhibition.packing import pack_triangles, pack_vertices, unpack_vertices
 from services.exhibition.page import json_text
-from services.exhibition.portrait import portrait
-from services.exhibition.received import embedding_strip, hog_glyphs
-from services.exhibition.sheet import SCALE, Seen, contact_sheet
+from services.exhibition.procrustes import mean_mask, similarity
 from services.exhibition.studio import Pose, Studio
+from services.exhibition.views_sheet import SCALE, Seen, contact_sheet
 from services.rendering.rig import MATERIALS, material_named
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from skimage.transform import resize
 
-from services.recognition.align import POINT_NAMES
+from services.recognition.dlib.alignment import POINT_NAMES
 from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import ViewRanges, sample_views
 from services.shape.basis import load_basis

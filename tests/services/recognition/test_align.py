@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from skimage.transform import resize, rotate
 
-from services.recognition import align, catalog
-from services.recognition.resnet import DlibResNet
+from services.recognition import catalog
+from services.recognition.dlib import alignment
+from services.recognition.dlib.resnet import DlibResNet
 
 # dlib's five parts in the order of align.POINT_NAMES.
 DLIB_ORDER = (2, 3, 1, 0, 4)
@@ -34,7 +35,7 @@ def both_chips(
     points = (
         np.array([[shape.part(part).x, shape.part(part).y] for part in DLIB_ORDER], dtype=np.float32) + 0.5
     )
-    ours = align.chips(torch.from_numpy(picture)[None], torch.from_numpy(points)[None])[0].numpy()
+    ours = alignment.chips(torch.from_numpy(picture)[None], torch.from_numpy(points)[None])[0].numpy()
     return ours, dlib.get_face_chip(picture, shape, size=150, padding=0.25)
 
 
@@ -70,7 +71,7 @@ def test_outside_the_image_is_black_as_in_dlib(predictor: Any, astronaut: NDArra
 
 def test_chip_puts_the_points_where_dlib_wants_them() -> None:
     """Five painted dots come to lie on the mean face, whatever the similarity between."""
-    mean_face = np.array(align._MEAN_FACE)
+    mean_face = np.array(alignment._MEAN_FACE)
     angle, scale = np.deg2rad(25), 60.0
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     points = (mean_face @ turn.T + (70, 40)).astype(np.float32)
@@ -79,47 +80,49 @@ def test_chip_puts_the_points_where_dlib_wants_them() -> None:
     for point, place in zip(points, expected, strict=True):
         dot = np.exp(-((xx - point[0]) ** 2 + (yy - point[1]) ** 2) / 4.5)
         picture = (255 * dot[..., None].repeat(3, axis=2)).astype(np.uint8)
-        chip = align.chips(torch.from_numpy(picture)[None], torch.from_numpy(points)[None])[0, ..., 0].numpy()
+        chip = alignment.chips(torch.from_numpy(picture)[None], torch.from_numpy(points)[None])[
+            0, ..., 0
+        ].numpy()
         rows, columns = np.mgrid[0:150, 0:150]
         found = np.array([(chip * columns).sum(), (chip * rows).sum()]) / chip.sum()
         np.testing.assert_allclose(found, place, atol=0.8)
 
 
 def test_rendered_masks_fill_their_chips(renders: Any) -> None:
-    chips = align.chips(renders.images, renders.points_px)
+    chips = alignment.chips(renders.images, renders.points_px)
     assert chips.shape == (6, 150, 150, 3)
     assert chips.dtype == torch.uint8
     assert chips.float().std(dim=(1, 2, 3)).min() > 10
 
 
 def test_neighbors_in_the_batch_change_nothing(renders: Any) -> None:
-    together = align.chips(renders.images, renders.points_px)
-    alone = [align.chips(renders.images[i : i + 1], renders.points_px[i : i + 1]) for i in range(6)]
+    together = alignment.chips(renders.images, renders.points_px)
+    alone = [alignment.chips(renders.images[i : i + 1], renders.points_px[i : i + 1]) for i in range(6)]
     assert torch.equal(together, torch.cat(alone))
 
 
 @torch.inference_mode()
 def test_cpu_cores_and_gpus_cut_the_same_chips(renders: Any) -> None:
-    chips = align.chips(renders.images, renders.points_px)
+    chips = alignment.chips(renders.images, renders.points_px)
     level = renders.images.permute(0, 3, 1, 2).float()
-    sampled = align._sample(level, *align._chip_squares(renders.points_px)).permute(0, 2, 3, 1)
+    sampled = alignment._sample(level, *alignment._chip_squares(renders.points_px)).permute(0, 2, 3, 1)
     off = (chips.float() - sampled).abs()
     assert off.max() <= 1.01  # fractions are cut off
-    assert ((sampled + align._SOFTLY).to(torch.uint8) != chips).float().mean() < 1e-4
+    assert ((sampled + alignment._SOFTLY).to(torch.uint8) != chips).float().mean() < 1e-4
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0, 1e30])
 def test_useless_points_do_not_break_the_batch(renders: Any, value: float) -> None:
     points = renders.points_px.clone()
     points[0] = value
-    chips = align.chips(renders.images, points)
-    assert torch.equal(chips[1:], align.chips(renders.images, renders.points_px)[1:])
+    chips = alignment.chips(renders.images, points)
+    assert torch.equal(chips[1:], alignment.chips(renders.images, renders.points_px)[1:])
     if not np.isfinite(value):
         assert int(chips[0].max()) == 0
 
 
 def test_wrong_shapes_are_refused(renders: Any) -> None:
     with pytest.raises(ValueError, match="points_px"):
-        align.chips(renders.images, renders.points_px[:, :4])
+        alignment.chips(renders.images, renders.points_px[:, :4])
     with pytest.raises(ValueError, match="uint8"):
-        align.chips(renders.images.float(), renders.points_px)
+        alignment.chips(renders.images.float(), renders.points_px)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from services.errors import BadInput
-from services.recognition import align, audit, catalog
-from services.recognition.mmod import MmodDetector
-from services.recognition.resnet import DlibResNet
+from services.recognition import catalog
+from services.recognition.dlib import alignment, audit
+from services.recognition.dlib.mmod import MmodDetector
+from services.recognition.dlib.resnet import DlibResNet
 
 Pixels = NDArray[np.uint8]
 
@@ -68,7 +69,7 @@ def test_a_face_outside_the_region_does_not_count(face: Pixels) -> None:
 
 def test_batched_code_and_audit_agree_on_rendered_masks(renders: Any) -> None:
     """Landmarks differ (known ones against predicted ones), so the embeddings are near, not equal."""
-    ours = DlibResNet("cpu").embed(align.chips(renders.images, renders.points_px)).numpy()
+    ours = DlibResNet("cpu").embed(alignment.chips(renders.images, renders.points_px)).numpy()
     views = audit.audit(renders.images.numpy(), regions=renders.box_px.numpy())
     near = [
         float(np.linalg.norm(view.embedding - embedding))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from services.errors import CorruptData
-from services.recognition.calibration import (
+from services.recognition.catalog import model_info
+from services.recognition.statistics.calibration import (
     RENDERS,
     Calibration,
     calibration_of,
@@ -17,8 +18,7 @@ from services.recognition.calibration import (
     measure_set,
     shipped,
 )
-from services.recognition.catalog import model_info
-from services.recognition.plots import calibration_plot
+from services.recognition.statistics.plots import calibration_plot
 from services.storage import open_store
 
 

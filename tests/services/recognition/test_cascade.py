@@ -8,7 +8,7 @@ import pytest
 from skimage import data
 
 from services.errors import BadInput
-from services.recognition.cascade import MIN_NEIGHBORS, MIN_SIZE_PX, SCALE_FACTOR, ViolaJones
+from services.recognition.classical.cascade import MIN_NEIGHBORS, MIN_SIZE_PX, SCALE_FACTOR, ViolaJones
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,9 @@ import torch
 from skimage.feature import local_binary_pattern
 
 from services.errors import CorruptData
-from services.recognition import catalog, eigenfaces, lbp, otsdf
-from services.recognition.gray import gray_chips, small_chips
+from services.recognition import catalog
+from services.recognition.classical import eigenfaces, lbp, otsdf
+from services.recognition.classical.gray import gray_chips, small_chips
 from services.recognition.template import POINT_NAMES
 from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import ViewRanges, sample_views

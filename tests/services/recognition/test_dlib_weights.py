@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from services.errors import CorruptData
-from services.recognition import catalog, dlib_weights
-from services.recognition.dlib_weights import Convolution, Dense, FoldedConvolution, Relu, Scale
-from services.recognition.mmod import MmodDetector
-from services.recognition.resnet import DlibResNet
+from services.recognition import catalog
+from services.recognition.dlib import weights
+from services.recognition.dlib.mmod import MmodDetector
+from services.recognition.dlib.resnet import DlibResNet
+from services.recognition.dlib.weights import Convolution, Dense, FoldedConvolution, Relu, Scale
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def mmod_bytes() -> bytes:
 
 
 def test_mmod_is_read_to_the_last_byte(mmod_bytes: bytes) -> None:
-    network = dlib_weights.parse(mmod_bytes, "mmod")
+    network = weights.parse(mmod_bytes, "mmod")
     assert network.loss == "loss_mmod_"
     assert network.window_px == (80, 80)
     assert network.mean_rgb == pytest.approx((122.782, 117.001, 104.298), abs=1e-5)
@@ -36,7 +37,7 @@ def test_mmod_is_read_to_the_last_byte(mmod_bytes: bytes) -> None:
 
 
 def test_resnet_has_29_convolutions_and_one_dense_layer() -> None:
-    network = dlib_weights.load(catalog.model_info("dlib-resnet"))
+    network = weights.load(catalog.model_info("dlib-resnet"))
     assert sum(isinstance(layer, Convolution) for layer in network.layers) == 29
     last = network.layers[-1]
     assert isinstance(last, Dense)
@@ -44,7 +45,7 @@ def test_resnet_has_29_convolutions_and_one_dense_layer() -> None:
 
 
 def test_weights_are_read_only(mmod_bytes: bytes) -> None:
-    first = dlib_weights.parse(mmod_bytes, "mmod").layers[0]
+    first = weights.parse(mmod_bytes, "mmod").layers[0]
     assert isinstance(first, Convolution)
     with pytest.raises(ValueError, match="read-only"):
         first.filters[0, 0, 0, 0] = 1.0
@@ -53,31 +54,31 @@ def test_weights_are_read_only(mmod_bytes: bytes) -> None:
 @pytest.mark.parametrize("kept", [0, 1, 40, 500, 5000, 400_000])
 def test_a_cut_file_is_corrupt(mmod_bytes: bytes, kept: int) -> None:
     with pytest.raises(CorruptData, match="mmod: byte"):
-        dlib_weights.parse(mmod_bytes[:kept], "mmod")
+        weights.parse(mmod_bytes[:kept], "mmod")
 
 
 def test_trailing_bytes_are_corrupt(mmod_bytes: bytes) -> None:
     with pytest.raises(CorruptData):
-        dlib_weights.parse(mmod_bytes + b"\x01\x01", "mmod")
+        weights.parse(mmod_bytes + b"\x01\x01", "mmod")
 
 
 def test_a_number_that_is_not_finite_is_corrupt(mmod_bytes: bytes) -> None:
-    first = dlib_weights.parse(mmod_bytes, "mmod").layers[0]
+    first = weights.parse(mmod_bytes, "mmod").layers[0]
     assert isinstance(first, Convolution)
     at = mmod_bytes.index(first.filters.tobytes()[:16])
     broken = mmod_bytes[:at] + np.float32(np.nan).tobytes() + mmod_bytes[at + 4 :]
     with pytest.raises(CorruptData, match="not finite"):
-        dlib_weights.parse(broken, "mmod")
+        weights.parse(broken, "mmod")
 
 
 def test_changed_structure_bytes_never_pass_silently(mmod_bytes: bytes) -> None:
     """Each of the first 160 bytes, which hold no weights, is flipped in one bit."""
-    plain = dlib_weights.parse(mmod_bytes, "mmod")
+    plain = weights.parse(mmod_bytes, "mmod")
     for at in range(160):
         broken = bytearray(mmod_bytes)
         broken[at] ^= 0x40
         try:
-            network = dlib_weights.parse(bytes(broken), "mmod")
+            network = weights.parse(bytes(broken), "mmod")
         except CorruptData:
             continue
         # Training's options and the means are numbers like any others: the hash guards them.
@@ -99,7 +100,7 @@ def test_folding_equals_convolution_then_scale() -> None:
     rng = np.random.default_rng(3)
     filters = rng.standard_normal((4, 3, 5, 5), dtype=np.float32)
     bias, gamma, beta = rng.standard_normal((3, 4), dtype=np.float32)
-    (folded,) = dlib_weights.fold((Convolution(filters, bias, 1, 0), Scale(gamma, beta), Relu()))
+    (folded,) = weights.fold((Convolution(filters, bias, 1, 0), Scale(gamma, beta), Relu()))
     assert isinstance(folded, FoldedConvolution)
     assert folded.relu
     window = rng.standard_normal((3, 5, 5), dtype=np.float32)

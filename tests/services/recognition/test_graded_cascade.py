@@ -10,8 +10,8 @@ import torch
 from skimage import data
 
 from services.recognition import catalog
-from services.recognition.cascade import ViolaJones
-from services.recognition.graded_cascade import FLOOR
+from services.recognition.classical.cascade import ViolaJones
+from services.recognition.classical.graded_cascade import FLOOR
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import torch
 from skimage import data, transform
 
 from services.errors import BadInput
-from services.recognition.hog import FLOOR, HogDetector
+from services.recognition.dlib.hog import FLOOR, HogDetector
 from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import ViewRanges, sample_views
 from services.shape.basis import load_basis

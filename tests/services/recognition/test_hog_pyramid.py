@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from services.recognition import pyramid
+from services.recognition.dlib import pyramid
 
 SIZES = [(160, 160), (133, 133), (97, 143), (64, 250), (81, 83), (201, 333), (6, 6), (40, 7)]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from services.errors import CorruptData
-from services.recognition import hog_weights
+from services.recognition.dlib import hog_weights
 
 
 @pytest.fixture(scope="module")

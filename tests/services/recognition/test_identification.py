@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.recognition.identification import (
+from services.recognition.statistics.identification import (
     candidates,
     extrapolated,
     false_positives,

@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from services.errors import CorruptData
-from services.recognition import catalog, landmark_weights
-from services.recognition.hog import HogDetector
-from services.recognition.landmarks import LandmarkPredictor
+from services.recognition import catalog
+from services.recognition.dlib import landmark_weights
+from services.recognition.dlib.hog import HogDetector
+from services.recognition.dlib.landmarks import LandmarkPredictor
 
 # dlib's five parts in the order of align.POINT_NAMES.
 DLIB_ORDER = (2, 3, 1, 0, 4)

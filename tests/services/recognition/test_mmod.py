@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from services.recognition import catalog
-from services.recognition.mmod import FLOOR, MmodDetector
+from services.recognition.dlib.mmod import FLOOR, MmodDetector
 
 # What the contract allows, and what dlib's stride of 8 pixels is at the first level.
 SCORE_TOLERANCE = 0.01

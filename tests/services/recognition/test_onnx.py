@@ -14,7 +14,8 @@ import torch
 
 from bench import onnx_models as make
 from services.errors import BadInput, Unavailable
-from services.recognition import catalog, files, onnx_files, template
+from services.recognition import catalog, files, template
+from services.recognition.networks import onnx_files
 
 pytest.importorskip("insightface", reason='pip install "datamask[insightface]"')
 from insightface import model_zoo
@@ -221,7 +222,7 @@ def test_a_file_that_changes_is_noticed(folder: Path) -> None:
     make.arcface(folder / "mine.onnx")
     info = catalog.model_info("onnx:mine.onnx")
     make.arcface(folder / "mine.onnx", size=64)
-    from services.recognition.arcface import ArcFaceRecognizer
+    from services.recognition.networks.arcface import ArcFaceRecognizer
 
     with pytest.raises(BadInput, match="has changed"):
         ArcFaceRecognizer(info)

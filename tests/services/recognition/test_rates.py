@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from services.errors import BadInput
-from services.recognition import rates
+from services.recognition.statistics import rates
 
 
 def test_three_over_f_pairs_are_needed_and_fewer_are_refused_with_the_number() -> None:

@@ -11,7 +11,7 @@ import pytest
 from botocore.stub import ANY, Stubber
 
 from services.errors import BadInput, Unavailable
-from services.recognition.rekognition import (
+from worker.examination.rekognition_client import (
     MOST_BYTES,
     PRICE_USD,
     Rekognition,

@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from skimage.transform import resize
 
-from services.recognition import align, catalog
-from services.recognition.resnet import DlibResNet
+from services.recognition import catalog
+from services.recognition.dlib import alignment
+from services.recognition.dlib.resnet import DlibResNet
 
 TOLERANCE = 1e-5
 
@@ -27,7 +28,7 @@ def chips(photo_crops: NDArray[np.uint8], renders: Any) -> torch.Tensor:
     noise = np.random.default_rng(2).integers(0, 256, (1, 150, 150, 3), dtype=np.uint8)
     plain = np.stack([np.zeros((150, 150, 3), np.uint8), np.full((150, 150, 3), 255, np.uint8)])
     fixed = torch.from_numpy(np.concatenate([np.stack(photos), noise, plain]))
-    return torch.cat([fixed, align.chips(renders.images, renders.points_px)])
+    return torch.cat([fixed, alignment.chips(renders.images, renders.points_px)])
 
 
 def test_embeddings_equal_dlibs(resnet: DlibResNet, chips: torch.Tensor) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.recognition import tiling
+from services.recognition.dlib import tiling
 
 
 def test_levels_shrink_by_five_sixths_and_lie_apart() -> None:

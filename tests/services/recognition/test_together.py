@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from services.recognition.hog import HogDetector
+from services.recognition.dlib.hog import HogDetector
 from services.recognition.together import SIZE_PX, together
 
 

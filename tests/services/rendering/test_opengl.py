@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from services.errors import BadInput
+from services.rendering.beauty import Shot, beauty_shot, opengl_shot, torch_shot
 from services.rendering.opengl import available
 from services.rendering.opengl_renderer import OpenGLRenderer
-from services.rendering.studio import Shot, beauty_shot, opengl_shot, torch_shot
 from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import ViewRanges, sample_views
 from services.shape.basis import load_basis
@@ -142,7 +142,7 @@ ctypes.CDLL = missing
 ctypes.util.find_library = lambda name: None
 import numpy as np
 from services.rendering.opengl import available
-from services.rendering.studio import Shot, beauty_shot
+from services.rendering.beauty import Shot, beauty_shot
 print(available())
 points = np.array([[-.05, -.05, 0], [.05, -.05, 0], [0, .05, 0]], dtype=np.float32)
 print(beauty_shot(points, np.array([[0, 1, 2]]), Shot(size_px=32)).max() > 100)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from services.errors import BadInput, Unavailable
-from services.shape import cut, makehuman
-from services.shape.archive import STEP_M, pack, quantize
-from services.shape.build_basis import build, main
+from services.shape.basis_file import STEP_M, pack, quantize
+from services.shape.build import cut, makehuman
+from services.shape.build.build_basis import build, main
+from services.shape.build.genes import Gene, signed_genes
 from services.shape.catalog import DEFAULT_BASIS, basis_info, packed_basis
-from services.shape.genes import Gene, signed_genes
 
 
 def grid(rows, columns):

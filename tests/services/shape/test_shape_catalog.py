@@ -11,7 +11,7 @@ from importlib import resources
 import pytest
 
 from services.errors import BadInput, CorruptData
-from services.shape.archive import pack, unpack
+from services.shape.basis_file import pack, unpack
 from services.shape.catalog import DEFAULT_BASIS, basis_ids, basis_info, check_hash, packed_basis
 
 DATA = resources.files("services.shape") / "data"

@@ -1,0 +1,132 @@
+"""``datamask verify --manual``, ``--import`` and ``--aws``: judges that are not datamask's."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from coordinator.cli.progress import plain_steps
+from coordinator.cli.report import shown_rate
+from coordinator.record.manual import import_answers, write_test
+from coordinator.record.verification import Verified, claim_of
+from coordinator.spec.spec import Spec
+from services.errors import BadInput
+
+MOST_STILLS = 20  # of each subject, in a test that a person goes through
+
+
+def give_test(run: Verified, folder: Path, masks: Sequence[str], views: int) -> None:
+    """Write a blind test, two pictures or more of each subject, and say what to do with it."""
+    claim = claim_of(run, masks=masks)
+    each = min(views, MOST_STILLS) // 2 * 2
+    if each < 2:
+        raise BadInput(f"--views {views}: expected at least 2 pictures of each mask and control")
+    from services.exhibition.palette import png
+    from worker.examination.stills import stills
+
+    drawn = [(s.subject, s.kind, png(s.pixels)) for s in stills(claim, each, claim.seed + 1)]
+    test = write_test(run.record.store, folder, drawn, claim.seed % 2**32)
+    Console(stderr=True).print(
+        f"test {test}: {len(drawn)} pictures in {folder}; its README.txt says how to go on",
+        highlight=False,
+        soft_wrap=True,
+    )
+    print(folder)
+
+
+def take_answers(run: Verified, path: Path, tester: str, date: str, service: str, as_json: bool) -> None:
+    """Read answers back, keep them, show rates by class."""
+    try:
+        when = datetime.date.fromisoformat(date)
+    except ValueError:
+        raise BadInput(f"--date {date!r}: expected the day of the test, such as 2026-05-31") from None
+    version = importlib.metadata.version("datamask")
+    found = import_answers(run.record.store, path, tester, when, service, version)
+    if as_json:
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    title = f"{found['service']}, {found['date']}: {found['answered']} of {found['of']} pictures"
+    table = Table(title=title, title_justify="left")
+    for name in ("", "a face", "somebody named"):
+        table.add_column(name, justify="right" if name else "left")
+    for row in found["rates"]:
+        table.add_row(row["of"], shown_rate(row["face"]), shown_rate(row["named"]))
+    Console().print(table)
+
+
+def ask_aws(
+    run: Verified,
+    masks: Sequence[str],
+    views: int,
+    most_usd: float | None,
+    region: str,
+    targets: Sequence[Path],
+    as_json: bool,
+) -> None:
+    """Ask Amazon Rekognition, within a cap and within the consent."""
+    if most_usd is None:
+        raise BadInput("--aws: give --max-cost-usd, what it may cost at most, e.g. --max-cost-usd 1")
+    check_consent(run.spec, datetime.date.today())
+    reference = _reference(run.spec, targets)
+    from worker.examination.rekognition import ask_rekognition
+    from worker.examination.rekognition_client import client
+
+    claim = claim_of(run, masks=masks)
+    with plain_steps(Console(stderr=True)) as steps:
+        found = ask_rekognition(
+            run.record.store,
+            claim,
+            views,
+            claim.seed + 2,
+            client(region),
+            most_usd,
+            reference,
+            steps,
+        )
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    _print_aws(found)
+
+
+def check_consent(spec: Spec, today: datetime.date) -> None:
+    """:raises BadInput: where a real person's likeness may not be sent to another company."""
+    if not spec.identity:
+        return
+    consent = spec.consent
+    if consent is None or "cloud" not in consent.covers:
+        raise BadInput(
+            "--aws: this run is a likeness of a person, and its [consent] covers does not contain "
+            '"cloud": nothing of it may be sent to another company'
+        )
+    if consent.expires is not None and consent.expires < today:
+        raise BadInput(f"--aws: the run's [consent] expired on {consent.expires}; renew it first")
+
+
+def _reference(spec: Spec, targets: Sequence[Path]) -> bytes | None:
+    if targets and not spec.identity:
+        raise BadInput("--target: this run has no identity objective, so nobody to compare with")
+    if not targets:
+        return None
+    try:
+        return targets[0].read_bytes()
+    except OSError as error:
+        raise BadInput(f"{targets[0]}: the photo cannot be read ({error.strerror})") from None
+
+
+def _print_aws(found: Mapping[str, Any]) -> None:
+    title = f"Amazon Rekognition ({found['api_version']}), {found['date']}: {found['calls']} calls"
+    table = Table(title=title, title_justify="left")
+    asked = "the person" if found["question"] == "target" else "another view of itself"
+    for name in ("", "a face", f"taken for {asked}"):
+        table.add_column(name, justify="right" if name else "left")
+    for row in found["rates"]:
+        table.add_row(row["subject"], shown_rate(row["face"]), shown_rate(row["match"]))
+    Console().print(table)

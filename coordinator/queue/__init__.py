@@ -1,0 +1,1 @@
+"""Who scores a batch: this process, or Celery workers behind Redis."""

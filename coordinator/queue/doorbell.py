@@ -1,0 +1,116 @@
+"""Redis as the coordinator uses it: messages out, bells in, and patience while it is away."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import redis
+from kombu.exceptions import OperationalError
+
+from services.errors import Unavailable
+from services.wire.app import make_app
+from services.wire.beats import beats, present
+from services.wire.bells import Bell, bell_list, connect, decode_bell, redacted
+from services.wire.messages import QUEUES, Work
+
+log = logging.getLogger(__name__)
+
+MOST_BELLS = 200  # read at a time
+
+T = TypeVar("T")
+
+
+class Doorbell:
+    """One run's line to its workers. Every call waits while Redis is away, as long as patience lasts.
+
+    :param of_run: any work of the run. on_return: called when Redis is back, with all that it held forgotten.
+    :raises BadInput: if the URL is not one of Redis; every call :raises Unavailable: if Redis stays out of
+        reach or refuses the password.
+    """
+
+    def __init__(
+        self, broker_url: str, of_run: Work, patience_s: float, on_return: Callable[[], None]
+    ) -> None:
+        self.broker = redacted(broker_url)
+        self._app = make_app(broker_url)
+        self._redis = connect(broker_url)
+        self._bells = bell_list(of_run)
+        self._patience_s, self._on_return = patience_s, on_return
+        self.waited_s = 0.0  # in all, for the first bell: the coordinator had nothing else to do
+        self._patiently(self._redis.ping)
+
+    def send(self, task: str, work: Work, label: str) -> None:
+        """Put a message into the task's queue."""
+        self._patiently(
+            lambda: self._app.send_task(
+                task, kwargs=work.kwargs(), queue=task, argsrepr=label, kwargsrepr="", retry=False
+            )
+        )
+
+    def bells(self, timeout_s: int) -> list[Bell]:
+        """The bells that were rung; waits for the first one."""
+        began = time.monotonic()
+        first = self._patiently(lambda: self._redis.brpop([self._bells], timeout=timeout_s))
+        self.waited_s += time.monotonic() - began
+        if first is None:
+            return []
+        more = self._patiently(lambda: self._redis.rpop(self._bells, MOST_BELLS))
+        heard = [decode_bell(data) for data in (first[1], *(more or ()))]
+        return [bell for bell in heard if bell is not None]
+
+    def processes(self, queue: str) -> int:
+        """Workers' processes that listen to a queue."""
+        return self._patiently(lambda: present(self._redis, queue))
+
+    def queued(self) -> Mapping[str, int]:
+        """Messages that no worker has taken yet, by queue, of all runs."""
+        names = list(QUEUES.values())
+        return dict(zip(names, self._patiently(lambda: [self._redis.llen(n) for n in names]), strict=True))
+
+    def beats(self, works: Sequence[Work]) -> Mapping[str, str]:
+        """What the batches under work said last, by batch."""
+        return self._patiently(lambda: beats(self._redis, works))
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._redis.close()
+        self._app.close()
+
+    def _patiently(self, action: Callable[[], T]) -> T:
+        """The action's result, tried while patience lasts."""
+        away_since: float | None = None
+        while True:
+            try:
+                result = action()
+            except (redis.AuthenticationError, redis.ResponseError) as error:
+                raise Unavailable(
+                    f"Redis at {self.broker} refuses us ({error}); if it wants a password, put it into the "
+                    "broker's URL, redis://:PASSWORD@host:6379/0, and go on with --resume"
+                ) from None
+            except (redis.RedisError, OperationalError, OSError) as error:
+                away_since = self._wait(error, away_since)
+                continue
+            if away_since is not None:
+                log.warning("Redis at %s is back; what it may have forgotten is sent again", self.broker)
+                self._on_return()
+            return result
+
+    def _wait(self, error: Exception, away_since: float | None) -> float:
+        now = time.monotonic()
+        if away_since is None:
+            away_since = now
+            log.warning(
+                "Redis at %s does not answer (%s); waiting up to %.0f s",
+                *(self.broker, error, self._patience_s),
+            )
+        if now - away_since >= self._patience_s:
+            raise Unavailable(
+                f"Redis at {self.broker} did not answer for {self._patience_s:.0f} s ({error}); "
+                "start it (redis-server), or name another with --broker or DATAMASK_BROKER, "
+                "and go on with --resume"
+            ) from None
+        time.sleep(min(1.0, self._patience_s))
+        return away_since

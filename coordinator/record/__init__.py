@@ -1,0 +1,1 @@
+"""A run's record in its store, and what is read from it."""

@@ -1,0 +1,419 @@
+"""What a run's record has to tell to people: plain numbers and words for its page, pictures and film.
+
+Only what ``HEAD`` lists is read, so that a run that still grows can be told at any time. No torch.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from coordinator.record.evaluations import views_of
+from coordinator.record.lineage import Ancestor, Birth, Births, family_tree, moves
+from coordinator.record.record import Head, Record, checkpoint_key
+from coordinator.search.archive import Kept, coverage, grid_of, read_archive
+from coordinator.search.elites import Ranked, choose_elites, decode_ranked
+from coordinator.search.grid import Grid
+from coordinator.search.pareto import Aims, aims_of, front, unit_of
+from coordinator.search.seeds import audit_seed
+from coordinator.search.topology import sources
+from coordinator.spec.objectives import recorded_labels
+from services.errors import BadInput, CorruptData
+from services.rendering.views import ViewRanges
+from services.shape.character import UNITS
+from services.storage.store import ObjectMissing, Store
+from services.wire.exhibition_plan import ExhibitionPlan
+
+FRAMES = 12  # moments of the film between noise and face
+MOST_MASKS = 64  # masks that a page shows; a run may keep more
+MOST_ARROWS = 2000
+MOST_KINDS = 400  # cells of the archive that a page shows
+MOST_IN_CLOUD, MOST_ON_FRONT = 1500, 24  # masks of the front's plot
+
+Float = NDArray[np.float32]
+
+
+class Chronicle:
+    """Tells one run. Evaluations that were read once are kept: their files never change."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self._tables: dict[str, pa.Table] = {}
+
+    def plan(self, *, ids: Sequence[str] = ()) -> ExhibitionPlan:
+        """The facts of the run as it is committed now, and the genomes that its pictures need.
+
+        :param ids: masks to show in place of the elites: any that were ever scored.
+        :raises BadInput: where there is no run, or no such mask; :raises CorruptData: if a committed object
+            is gone or was changed. A run without a checkpoint has no masks yet.
+        """
+        spec, head = self.record.spec_table(), self.record.head()
+        table = self._table(head)
+        try:
+            labels = recorded_labels(spec)
+            rows = _Rows(table, labels)
+            elites = self._elites(head, spec["elites"]["count"])
+            chosen = [_as_ranked(rows, name) for name in ids] if ids else elites[:MOST_MASKS]
+            facts = self._facts(spec, head, rows, labels)
+            grid = grid_of(spec)
+            kept = None if grid is None else read_archive(self.record, head, grid)
+        except (KeyError, TypeError, IndexError) as error:
+            raise CorruptData(
+                f"{self.record.url}: run.toml or the evaluations lack {error}; restore them from a copy"
+            ) from None
+        births = rows.births()
+        trees = {mask.id: family_tree(births, mask.id) for mask in chosen}
+        story = _story(births, chosen)
+        facts["masks"] = [_mask(mask, labels, trees[mask.id], self.record.store) for mask in chosen]
+        facts["story"] = [
+            {"id": b.id, "generation": b.generation, "fitness": _number(b.fitness)} for b in story
+        ]
+        facts["migration"]["moves"] = _thin(moves(births.by_id))
+        facts["files"] = _files(self.record.store, {mask.id for mask in chosen})
+        genomes = {mask.id: mask.genome for mask in chosen}
+        facts["archive"] = None
+        if grid is not None and kept:
+            shown = _in_sight(kept, grid)
+            facts["archive"] = _kinds(kept, shown, grid, labels)
+            genomes |= {mask.id: mask.genome for mask in shown}
+        aims = aims_of(spec)
+        facts["front"] = None
+        if aims is not None and table is not None:
+            facts["front"] = _front(aims, aims.in_table(table), rows)
+            genomes |= rows.genomes([mask["id"] for mask in facts["front"]["masks"]])
+        wanted = {node.id for tree in trees.values() for node in tree} | {b.id for b in story}
+        genomes |= rows.genomes(sorted(wanted - set(genomes)))
+        return ExhibitionPlan(facts, genomes, self._work(spec, facts["manifest"]))
+
+    def _work(self, spec: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+        names = [f.name for f in fields(ViewRanges)]
+        views = {name: spec["views"][name] for name in names if name in spec["views"]}
+        # dlib's audit compares 128 numbers of its own network; other networks' targets have other lengths.
+        targets = [
+            entry.get("target")
+            for said, entry in zip(spec["objective"], manifest.get("objectives", ()), strict=False)
+            if said["kind"] == "identity" and said["model"] == "dlib-resnet"
+        ]
+        return {
+            "ranges": views,
+            "held_out_views": spec["verify"]["views"],
+            "audit_seed": audit_seed(spec["seed"]),
+            "target": next((target for target in targets if target), None),
+            "thresholds": {name: m.get("threshold") for name, m in manifest.get("models", {}).items()},
+        }
+
+    def _table(self, head: Head) -> pa.Table | None:
+        found = {}
+        for key, sha256 in sorted(head.evaluations.items()):
+            found[sha256] = self._tables.get(sha256)
+            if found[sha256] is None:
+                data = self.record.part(key, sha256)
+                try:
+                    found[sha256] = pq.read_table(io.BytesIO(data))
+                except pa.ArrowException as error:
+                    raise CorruptData(f"{self.record.url}/{key}: not a parquet file ({error})") from None
+        self._tables = found
+        return pa.concat_tables(list(found.values())) if found else None
+
+    def _elites(self, head: Head, count: int) -> list[Ranked]:
+        key = checkpoint_key(head.epoch, "elites")
+        if key not in head.parts:
+            return []
+        ranked = decode_ranked(self.record.part(key, head.parts[key]), f"{self.record.url}/{key}")
+        return choose_elites(ranked, count)
+
+    def _facts(
+        self, spec: Mapping[str, Any], head: Head, rows: _Rows, labels: Sequence[str]
+    ) -> dict[str, Any]:
+        search, migration, islands = spec["search"], spec["migration"], spec["search"]["islands"]
+        manifest = self.record.manifest() if self.record.store.exists("manifest.json") else {}
+        return {
+            "format": 1,
+            "name": spec["name"],
+            "run": self.record.url.rstrip("/").rpartition("/")[2],
+            "seed": spec["seed"],
+            "state": "done" if head.done else "growing",
+            "generation": head.generation(spec),
+            "generations": search["generations"],
+            "masks_scored": len(rows.ids),
+            "views_scored": rows.views,
+            "asked": {
+                "aim": "identity" if any(o["kind"] == "identity" for o in spec["objective"]) else "archetype",
+                "start": spec["mask"]["start"],
+                "basis": spec["mask"]["basis"],
+                "islands": islands,
+                "population": search["population"],
+                "optimizers": list(search["optimizers"]),
+                "views": spec["views"]["count"],
+                "size_px": spec["views"]["size_px"],
+                "yaw_deg": list(spec["views"].get("yaw_deg", ())),
+                "pitch_deg": list(spec["views"].get("pitch_deg", ())),
+                "objectives": [
+                    {"label": label, "kind": o["kind"], "model": o["model"], "weight": o["weight"]}
+                    for label, o in zip(labels, spec["objective"], strict=True)
+                ],
+                "critics": list(spec["verify"]["critics"]),
+                "held_out_views": spec["verify"]["views"],
+            },
+            "objectives": list(labels),
+            "curves": rows.curves(islands),
+            "migration": {
+                "topology": migration["topology"],
+                "every": migration["every"],
+                "count": migration["count"],
+                "sources": [list(sources(migration["topology"], k, islands)) for k in range(islands)]
+                if islands <= 64
+                else [],
+            },
+            "manifest": _shown(manifest),
+            "versions": dict(spec.get("versions", {})),
+            "verification": _read_json(self.record.store, "verify/verify.json"),
+            "audit": _read_json(self.record.store, "audit.json"),
+        }
+
+
+class _Rows:
+    """The evaluations as columns."""
+
+    def __init__(self, table: pa.Table | None, labels: Sequence[str]) -> None:
+        self._table, self.labels = table, labels
+        empty: list[Any] = []
+        self.ids: list[str] = empty if table is None else table["id"].to_pylist()
+        self.island = self._column("island", np.int64)
+        self.generation = self._column("generation", np.int64)
+        self.fitness = self._column("fitness", np.float64)
+        self.values = {label: self._column(f"value {label}", np.float64) for label in labels}
+        self.views = views_of(table, labels[0]) if labels else 0
+
+    def _column(self, name: str, dtype: type) -> NDArray[Any]:
+        if self._table is None:
+            return np.zeros(0, dtype)
+        return np.asarray(self._table[name].to_numpy(), dtype)
+
+    def births(self) -> Births:
+        """Every row as a birth."""
+        if self._table is None:
+            return Births([])
+        parents = self._table["parents"].to_pylist()
+        return Births(
+            Birth(name, island, generation, fitness, tuple(p or ()))
+            for name, island, generation, fitness, p in zip(
+                self.ids,
+                self.island.tolist(),
+                self.generation.tolist(),
+                self.fitness.tolist(),
+                parents,
+                strict=True,
+            )
+        )
+
+    def genomes(self, ids: Sequence[str]) -> dict[str, Float]:
+        """Genomes float32 (d,) of some masks."""
+        if self._table is None or not ids:
+            return {}
+        place = {name: k for k, name in enumerate(self.ids)}
+        rows = [place[name] for name in ids]
+        taken = self._table["genome"].take(pa.array(rows)).to_pylist()
+        return {name: np.asarray(genome, np.float32) for name, genome in zip(ids, taken, strict=True)}
+
+    def row(self, name: str) -> int | None:
+        """The place of a mask, or None."""
+        try:
+            return self.ids.index(name)
+        except ValueError:
+            return None
+
+    def flipped(self, row: int) -> float:
+        """Share of folded area of the mask in a row."""
+        return float(self._column("flipped", np.float64)[row])
+
+    def curves(self, islands: int) -> dict[str, Any]:
+        """By island and generation: the best and the median fitness, and the best mask's objectives."""
+        count = int(self.generation.max()) + 1 if len(self.ids) else 0
+        best = np.full((islands, count), np.nan)
+        median = np.full((islands, count), np.nan)
+        values = {label: np.full((islands, count), np.nan) for label in self.labels}
+        place = self.island * max(count, 1) + self.generation
+        order = np.argsort(place, kind="stable")
+        starts = np.flatnonzero(np.diff(place[order], prepend=-1))
+        for group in np.split(order, starts[1:]) if len(order) else []:
+            island, generation = int(self.island[group[0]]), int(self.generation[group[0]])
+            known = group[np.isfinite(self.fitness[group])]
+            if island >= islands or not len(known):
+                continue
+            top = known[int(np.argmax(self.fitness[known]))]
+            best[island, generation] = self.fitness[top]
+            median[island, generation] = np.median(self.fitness[known])
+            for label, column in self.values.items():
+                values[label][island, generation] = column[top]
+        return {
+            "best": [_numbers(row) for row in best],
+            "median": [_numbers(row) for row in median],
+            "values": {label: [_numbers(row) for row in column] for label, column in values.items()},
+        }
+
+
+def _as_ranked(rows: _Rows, name: str) -> Ranked:
+    row = rows.row(name)
+    if row is None:
+        from coordinator.spec.spec import nearest
+
+        hint = nearest(name, rows.ids) if 0 < len(rows.ids) < 20_000 else ""
+        raise BadInput(
+            f"no mask {name!r} among {len(rows.ids)} recorded ones{hint if len(hint) < 200 else ''}"
+        )
+    values = np.array([rows.values[label][row] for label in rows.labels], np.float32)
+    return Ranked(
+        name,
+        int(rows.island[row]),
+        int(rows.generation[row]),
+        rows.genomes([name])[name],
+        float(rows.fitness[row]),
+        values,
+        rows.flipped(row),
+    )
+
+
+def _story(births: Births, chosen: Sequence[Ranked]) -> list[Birth]:
+    """The best mask of some generations on the best mask's island, from the first to its own."""
+    if not chosen:
+        return []
+    island, last = chosen[0].island, chosen[0].generation
+    line = [births.fittest[key] for key in sorted(births.fittest) if key[0] == island]
+    line = [birth for birth in line if birth.generation < last]
+    if line:
+        picked = sorted({round(k) for k in np.linspace(0, len(line) - 1, FRAMES - 1)})
+        line = [line[k] for k in picked]
+    own = births.by_id.get(chosen[0].id)
+    return [*line, own] if own is not None else line
+
+
+def _in_sight(kept: Sequence[Kept], grid: Grid) -> list[Kept]:
+    """The best mask of each cell of the first two measures, whatever it is in the third."""
+    best: dict[tuple[int, ...], Kept] = {}
+    for mask in kept:
+        place = tuple(grid.place(mask.cell)[:2])
+        if place not in best or mask.rank > best[place].rank:
+            best[place] = mask
+    return sorted(best.values(), key=lambda mask: mask.rank, reverse=True)[:MOST_KINDS]
+
+
+def _kinds(kept: Sequence[Kept], shown: Sequence[Kept], grid: Grid, labels: Sequence[str]) -> dict[str, Any]:
+    """The archive as the page and its picture take it: how full it is, and the masks in sight."""
+    return {
+        **coverage(kept, grid),
+        "measures": [
+            {"name": name, "unit": UNITS[name], "cells": cells, "low": low, "high": high}
+            for name, cells, (low, high) in zip(grid.measures, grid.cells, grid.ranges, strict=True)
+        ],
+        "masks": [
+            {
+                "id": mask.id,
+                "place": [*grid.place(mask.cell), 0][:2],
+                "fitness": _number(mask.fitness),
+                "accepted": mask.accepted,
+                "measures": [_number(value) for value in mask.measures],
+                "values": {x: _number(float(v)) for x, v in zip(labels, mask.values, strict=True)},
+            }
+            for mask in shown
+        ],
+    }
+
+
+def _front(aims: Aims, told: NDArray[np.float64], rows: _Rows) -> dict[str, Any]:
+    """What the run trades: a cloud of its masks, and those that nobody beats in everything."""
+    known = np.flatnonzero(np.isfinite(told).all(axis=1))
+    cloud = known[:: max(1, math.ceil(len(known) / MOST_IN_CLOUD))]
+    best = front(told)
+    shown = [
+        best[k] for k in np.unique(np.linspace(0, len(best) - 1, min(len(best), MOST_ON_FRONT), dtype=int))
+    ]
+    return {
+        "aims": [{"name": name, "unit": unit_of(name)} for name in aims.names],
+        "count": len(best),
+        "cloud": [_numbers(told[row]) for row in cloud],
+        "masks": [
+            {
+                "id": rows.ids[row],
+                "aims": _numbers(told[row]),
+                "fitness": _number(float(rows.fitness[row])),
+                "accepted": all(bool(column[row] > 0) for column in rows.values.values()),
+            }
+            for row in shown
+        ],
+    }
+
+
+def _mask(mask: Ranked, labels: Sequence[str], tree: Sequence[Ancestor], store: Store) -> dict[str, Any]:
+    audit = _read_json(store, f"masks/{mask.id}/audit.json")
+    return {
+        "id": mask.id,
+        "island": mask.island,
+        "generation": mask.generation,
+        "fitness": _number(mask.fitness),
+        "values": {label: _number(float(v)) for label, v in zip(labels, mask.values, strict=True)},
+        "flipped": _number(mask.flipped),
+        "lineage": [_ancestor(node) for node in tree],
+        "audit": audit if isinstance(audit, dict) else None,
+    }
+
+
+def _ancestor(node: Ancestor) -> dict[str, Any]:
+    return {
+        "id": node.id,
+        "island": node.island,
+        "generation": node.generation,
+        "fitness": _number(node.fitness),
+        "child": node.child,
+        "edge": node.edge,
+        "trunk": node.trunk,
+        "noise": node.noise,
+        "skipped": node.skipped,
+    }
+
+
+def _files(store: Store, shown: Set[str]) -> list[str]:
+    """Keys that a visitor may want to take along; of masks those that are shown: a run may keep thousands."""
+    keys = [key for key in store.list("") if key.rpartition(".")[2].lower() in _WANTED]
+    hidden = ("batches/", "scores/", "failures/", "checkpoints/", "targets/")
+    keys = [key for key in keys if not key.startswith("masks/") or key.split("/")[1] in shown]
+    return [key for key in keys if not key.startswith(hidden) and key not in ("beat.json", "exhibition.json")]
+
+
+_WANTED = {"png", "webp", "mp4", "glb", "stl", "3mf", "obj", "ply", "parquet", "toml", "json", "csv"}
+
+
+def _shown(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the manifest is for visitors."""
+    keys = ("started", "basis", "models", "objectives", "consent", "photos_sha256", "calibrations")
+    return {key: manifest[key] for key in keys if key in manifest}
+
+
+def _read_json(store: Store, key: str) -> Any:
+    """A JSON object of the record, or None where there is none or it is damaged: a page goes without it."""
+    try:
+        return json.loads(store.get(key))
+    except (ObjectMissing, ValueError):
+        return None
+
+
+def _thin(found: Sequence[Any]) -> list[Any]:
+    step = max(1, math.ceil(len(found) / MOST_ARROWS))
+    return [list(entry) for entry in found[::step]]
+
+
+def _numbers(row: NDArray[np.float64]) -> list[float | None]:
+    return [_number(value) for value in row.tolist()]
+
+
+def _number(value: float) -> float | None:
+    return round(float(value), 4) if math.isfinite(value) else None

@@ -1,0 +1,124 @@
+"""What a cross-check needs to know of a run, read from its record. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coordinator.record.record import Record, checkpoint_key
+from coordinator.search.elites import Ranked, choose_elites, decode_ranked
+from coordinator.search.seeds import verify_seed
+from coordinator.spec.spec import Spec, parse_spec
+from services.errors import BadInput
+from services.recognition.catalog import model_info
+from services.recognition.photos import photo_folder
+from services.wire.objects import read_target
+
+if TYPE_CHECKING:
+    from worker.examination.verify import Claim
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A run that can be looked at: its spec and its elites, best first."""
+
+    record: Record
+    spec: Spec
+    elites: tuple[Ranked, ...]
+
+
+def open_verified(record: Record) -> Verified:
+    """Read a run's spec and elites.
+
+    :raises BadInput: where there is no run, or it has no elite yet.
+    """
+    table = record.spec_table()
+    table.pop("versions", None)
+    spec = parse_spec(table, f"{record.url}/run.toml")
+    head = record.head()
+    key = checkpoint_key(head.epoch, "elites")
+    if key not in head.parts:
+        raise BadInput(f"{record.url}: no checkpoint yet, so there is no elite to verify; evolve longer")
+    ranked = decode_ranked(record.part(key, head.parts[key]), f"{record.url}/{key}")
+    return Verified(record, spec, tuple(choose_elites(ranked, spec.elites.count)))
+
+
+def claim_of(
+    run: Verified, critics: Sequence[str] = (), masks: Sequence[str] = (), targets: Sequence[Path] = ()
+) -> Claim:
+    """What a run claims. critics: more than its spec names. masks: only these elites.
+
+    targets: photos of the person, for recognizers that the run holds no embeddings of.
+
+    :raises BadInput: for a critic that is an objective, or a mask that is no elite.
+    """
+    from worker.examination.verify import Claim
+
+    spec, record = run.spec, run.record
+    fitted = tuple(dict.fromkeys(o.model for o in spec.objective))
+    for critic in critics:
+        if critic in fitted:
+            raise BadInput(
+                f"--critic {critic}: it is an objective of this run; a critic must take no part in the search"
+            )
+    chosen = elites_of(run, masks)
+    manifest = record.manifest()
+    references: dict[str, list[NDArray[np.float32]]] = {}
+    filters: dict[str, NDArray[np.float32]] = {}
+    for objective, entry in zip(spec.objective, manifest["objectives"], strict=True):
+        if objective.kind == "identity" and entry["target"] is not None:
+            found = read_target(record.store, entry["target"])
+            references.setdefault(objective.model, []).append(found)
+        elif objective.kind == "correlate" and entry["target"] is not None:
+            filters[objective.model] = read_target(record.store, entry["target"])
+    if targets:
+        if not references:
+            raise BadInput("--target: this run has no identity objective, so nobody to compare with")
+        from worker.examination.targets import embed_photos
+
+        asked = [name for name in [*spec.verify.critics, *critics] if model_info(name).kind == "recognize"]
+        for name in dict.fromkeys(["dlib-resnet", *asked]):
+            references.setdefault(name, [embed_photos(targets, name)])
+    return Claim(
+        basis=spec.mask.basis,
+        elites=[(mask.id, np.asarray(mask.genome, np.float32)) for mask in chosen],
+        ranges=spec.views.ranges(),
+        spread=spec.mask.spread,
+        seed=verify_seed(spec.seed),
+        fitted=fitted,
+        critics=tuple(dict.fromkeys([*spec.verify.critics, *critics])),
+        hashes={name: entry["sha256"] for name, entry in manifest["models"].items()},
+        targets={name: np.concatenate(found) for name, found in references.items()},
+        filters=filters,
+    )
+
+
+def elites_of(run: Verified, masks: Sequence[str]) -> list[Ranked]:
+    """The elites of these ids, or all of them. :raises BadInput: for an id that is none."""
+    known = {mask.id: mask for mask in run.elites}
+    for name in masks:
+        if name not in known:
+            raise BadInput(f"--mask {name}: not an elite of this run; its elites are {', '.join(known)}")
+    return [known[name] for name in masks] if masks else list(run.elites)
+
+
+def printed_photos(folder: Path, run: Verified) -> dict[str, list[Path]]:
+    """Photographs of printed masks: ``FOLDER/<mask id>/*.jpg``.
+
+    :raises BadInput: where there are none, or a subfolder is not named after an elite.
+    """
+    known = {mask.id for mask in run.elites}
+    found: dict[str, list[Path]] = {}
+    for photo in photo_folder(folder):
+        if photo.person not in known:
+            raise BadInput(
+                f"{photo.path}: expected {folder}/<mask id>/*.jpg with the mask's id, one of "
+                f"{', '.join(sorted(known))}"
+            )
+        found.setdefault(photo.person, []).append(photo.path)
+    return found

@@ -1,0 +1,1 @@
+"""The search itself: islands, optimizers, migration, archives."""

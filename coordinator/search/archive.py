@@ -1,0 +1,172 @@
+"""A run's archive: the best mask of every kind that it has seen, one for each cell of a grid.
+
+It sees every mask that any island had scored, in a fixed order, and keeps in each cell the one that ranks
+highest: accepted masks before others, then by fitness, then whoever came first. It goes into every checkpoint
+as one parquet file, and comes back from it to the byte.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from coordinator.record.record import Head, Record, checkpoint_key
+from coordinator.search.grid import Grid
+from services.errors import CorruptData
+
+Float = NDArray[np.float32]
+
+FLOOR = -3.0  # a mask of this fitness or less adds nothing to the QD score
+PART = "archive.parquet"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The mask of one cell. values: of each objective, (objectives,). measures: (k,)."""
+
+    cell: int
+    id: str
+    island: int
+    generation: int
+    genome: Float
+    fitness: float
+    values: Float
+    flipped: float
+    measures: tuple[float, ...]
+
+    @property
+    def accepted(self) -> bool:
+        """Whether every objective's margin is positive, on the views of its generation."""
+        return bool((self.values > 0).all())
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """What decides who stays in a cell."""
+        return self.accepted, self.fitness
+
+
+class Archive:
+    """See the module's text. admit: "all", or "accepted" to leave a cell empty until a mask is accepted."""
+
+    def __init__(self, grid: Grid, admit: str = "all") -> None:
+        self.grid, self.admit = grid, admit
+        self._kept: dict[int, Kept] = {}
+
+    @property
+    def kept(self) -> list[Kept]:
+        """The masks, by cell."""
+        return [self._kept[cell] for cell in sorted(self._kept)]
+
+    def add(
+        self,
+        ids: Sequence[str],
+        island: int,
+        generation: int,
+        genomes: Float,
+        fitness: Float,
+        values: Float,
+        flipped: Float,
+    ) -> None:
+        """Show it the masks of one generation, one a row; a fitness that is not finite counts as unscored."""
+        rows = np.flatnonzero(np.isfinite(fitness) & np.isfinite(genomes).all(axis=1))
+        if not len(rows):
+            return
+        measures = self.grid.measure(genomes[rows])
+        for row, cell, found in zip(rows.tolist(), self.grid.index(measures).tolist(), measures, strict=True):
+            mask = Kept(
+                *(cell, ids[row], island, generation, genomes[row]),
+                *(float(fitness[row]), values[row], float(flipped[row])),
+                tuple(found.tolist()),
+            )
+            held = self._kept.get(cell)
+            if (mask.accepted or self.admit == "all") and (held is None or mask.rank > held.rank):
+                self._kept[cell] = mask
+
+    def encoded(self, labels: Sequence[str]) -> bytes:
+        """Parquet bytes, one row a filled cell. labels: of the objectives."""
+        kept = self.kept
+        columns: dict[str, pa.Array] = {
+            "cell": pa.array([m.cell for m in kept], pa.int64()),
+            "id": pa.array([m.id for m in kept], pa.string()),
+            "island": pa.array([m.island for m in kept], pa.int32()),
+            "generation": pa.array([m.generation for m in kept], pa.int32()),
+            "accepted": pa.array([m.accepted for m in kept], pa.bool_()),
+            "fitness": pa.array([m.fitness for m in kept], pa.float64()),
+            "flipped": pa.array([m.flipped for m in kept], pa.float32()),
+        }
+        for k, name in enumerate(self.grid.measures):
+            columns[name] = pa.array([m.measures[k] for m in kept], pa.float64())
+        for k, label in enumerate(labels):
+            columns[f"value {label}"] = pa.array([float(m.values[k]) for m in kept], pa.float32())
+        columns["genome"] = pa.array([m.genome.tolist() for m in kept], pa.list_(pa.float32()))
+        buffer = io.BytesIO()
+        pq.write_table(pa.table(columns), buffer, compression="zstd")
+        return buffer.getvalue()
+
+    def restore(self, data: bytes, where: str) -> None:
+        """Hold what :meth:`encoded` wrote. :raises CorruptData: for damaged bytes."""
+        self._kept = {mask.cell: mask for mask in decoded(data, self.grid, where)}
+
+
+def decoded(data: bytes, grid: Grid, where: str) -> list[Kept]:
+    """The masks of an archive's bytes, by cell. :raises CorruptData: where they cannot be read."""
+    try:
+        table = pq.read_table(io.BytesIO(data))
+        labels = [name for name in table.column_names if name.startswith("value ")]
+        return [
+            Kept(
+                *(row["cell"], row["id"], row["island"], row["generation"]),
+                np.array(row["genome"], np.float32),
+                row["fitness"],
+                np.array([row[label] for label in labels], np.float32),
+                row["flipped"],
+                tuple(row[name] for name in grid.measures),
+            )
+            for row in table.to_pylist()
+        ]
+    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise CorruptData(
+            f"{where}: not an archive of this run ({error}); restore it from a copy of the run"
+        ) from None
+
+
+def read_archive(record: Record, head: Head, grid: Grid) -> list[Kept] | None:
+    """The committed archive's masks, or None where the run has none."""
+    key = checkpoint_key(head.epoch, PART)
+    if key not in head.parts:
+        return None
+    return decoded(record.part(key, head.parts[key]), grid, f"{record.url}/{key}")
+
+
+def grid_of(spec: Mapping[str, Any]) -> Grid | None:
+    """The grid of a recorded spec table, or None where it asks for no archive."""
+    table = spec.get("archive")
+    if not isinstance(table, Mapping) or not table.get("on", True):
+        return None
+    return Grid(
+        spec["mask"]["basis"],
+        tuple(table["measures"]),
+        tuple(table["cells"]),
+        tuple((low, high) for low, high in table["ranges"]),
+    )
+
+
+def coverage(kept: Sequence[Kept], grid: Grid) -> dict[str, Any]:
+    """How full an archive is: cells, filled, accepted, and the QD score.
+
+    The QD score (Pugh, Soros and Stanley 2016, "Quality diversity", section 3) adds up the fitness over the
+    filled cells, each counted from :data:`FLOOR`.
+    """
+    return {
+        "cells": grid.count,
+        "filled": len(kept),
+        "accepted": sum(mask.accepted for mask in kept),
+        "qd_score": round(sum(max(mask.fitness - FLOOR, 0.0) for mask in kept), 4),
+    }

@@ -1,0 +1,302 @@
+"""Drive the islands: have their batches scored, pass migrants on, commit checkpoints."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from coordinator.queue.executor import Executor, Finished
+from coordinator.record.evaluations import encode_rows
+from coordinator.record.record import Record, checkpoint_key, evaluations_key
+from coordinator.search.archive import PART, Archive
+from coordinator.search.breeding import Breeding
+from coordinator.search.elites import Ranked, best_of_each_island, choose_elites, decode_ranked, encode_ranked
+from coordinator.search.island import (
+    AtCheckpoint,
+    Emigrants,
+    Float,
+    Generation,
+    Island,
+    Life,
+    NeedMigrants,
+    NeedScores,
+    Request,
+)
+from coordinator.search.topology import sources
+from coordinator.spec.spec import Spec
+from services.errors import CorruptData
+from services.recognition.fitness import Objective
+from services.wire.objects import batch_key, scores_key
+from services.wire.plan import Batch, Plan, Scores, batch_id, decode_scores, failed_scores, joined_scores
+
+log = logging.getLogger(__name__)
+
+
+class Watcher(Protocol):
+    """Whoever follows a run: progress bars, metrics."""
+
+    def batch_done(self, finished: Finished, genomes: int) -> None:
+        """A batch came back."""
+        ...
+
+    def generation_done(self, generation: Generation) -> None:
+        """An island told its optimizer."""
+        ...
+
+    def epoch_done(self, epoch: int, elites: Sequence[Ranked]) -> None:
+        """A checkpoint was committed."""
+        ...
+
+
+@dataclass
+class _Pending:
+    """One request for scores: its batches in order, and those still out."""
+
+    plan_views: int
+    genomes: Float
+    batches: list[str]
+    out: set[str]
+    data: dict[str, bytes] = field(default_factory=dict)  # score objects that were read on the way
+
+
+@dataclass
+class Place:
+    """Where one island stands."""
+
+    island: Island
+    life: Life
+    request: Request | None = None
+    pending: _Pending | None = None
+    states: dict[int, bytes] = field(default_factory=dict)
+
+
+class Evolution:
+    """One run from where its record stands to its last generation.
+
+    Nothing here depends on the order in which batches come back: an island is advanced by its own scores and
+    by the emigrants of its sources only.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        record: Record,
+        plan: Plan,
+        objectives: tuple[Objective, ...],
+        dimension: int,
+        executor: Executor,
+        watchers: Sequence[Watcher] = (),
+        breeding: Breeding | None = None,
+    ) -> None:
+        self.spec, self.record, self.plan, self.objectives = spec, record, plan, objectives
+        self._executor = executor
+        self._watchers = watchers
+        islands = [Island(k, spec, objectives, dimension, breeding) for k in range(spec.search.islands)]
+        self.places = [Place(island, island.life()) for island in islands]
+        said = spec.archive
+        self.archive = Archive(said.grid(spec.mask.basis), said.admit) if said and said.on else None
+        self._committed = 0  # epochs
+        self._waiting: dict[str, list[Place]] = {}
+        self._covered: dict[int, list[str]] = {}
+        self.best: list[Ranked] = []
+        self.set_aside: list[str] = []
+        self.scored_views = 0
+        self.started = time.monotonic()
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the whole run has."""
+        return -(-self.spec.search.generations // self.spec.migration.every)
+
+    def restore(self) -> None:
+        """Stand at the newest checkpoint. :raises CorruptData: if a part of it is damaged."""
+        head = self.record.head()
+        if not head.parts:
+            return
+        epoch = head.epoch
+        for place in self.places:
+            key = checkpoint_key(epoch, f"i{place.island.index:02d}")
+            place.island.restore(self._part(head.parts, key), f"{self.record.url}/{key}")
+            place.life = place.island.life()
+        key = checkpoint_key(epoch, "elites")
+        self.best = decode_ranked(self._part(head.parts, key), f"{self.record.url}/{key}")
+        if self.archive is not None:
+            key = checkpoint_key(epoch, PART)
+            self.archive.restore(self._part(head.parts, key), f"{self.record.url}/{key}")
+        self._committed = epoch + 1
+
+    def _part(self, parts: object, key: str) -> bytes:
+        sha256 = parts.get(key) if isinstance(parts, dict) else None
+        if sha256 is None:
+            raise CorruptData(
+                f"{self.record.url}/HEAD: it does not list {key}; restore it from a copy of the run"
+            )
+        return self.record.part(key, sha256)
+
+    def run(self) -> None:
+        """Evolve until every island has lived its generations. An exception adds no checkpoint."""
+        for place in self.places:
+            self._advance(place, None)
+        self._settle()
+        while any(place.request is not None for place in self.places):
+            finished = self._executor.wait()
+            self._arrived(finished)
+            self._settle()
+
+    # -- one island
+
+    def _advance(self, place: Place, answer: object) -> None:
+        """Send the answer and note what the island asks next."""
+        try:
+            place.request = place.life.send(answer)
+        except StopIteration:
+            place.request = None
+            return
+        if isinstance(place.request, NeedScores):
+            self._submit(place, place.request)
+        elif isinstance(place.request, AtCheckpoint):
+            place.states[place.request.epoch] = place.request.state
+
+    def _submit(self, place: Place, request: NeedScores) -> None:
+        size = self.plan.slice_size
+        starts = range(0, len(request.genomes), size)
+        pending = _Pending(request.view_count, request.genomes, [], set())
+        place.pending = pending
+        for number, start in enumerate(starts, 1):
+            genomes = request.genomes[start : start + size]
+            data = Batch(self.plan, genomes, request.view_seed, request.view_count).encoded()
+            batch = batch_id(data)
+            pending.batches.append(batch)
+            pending.out.add(batch)
+            self._covered.setdefault(place.island.epoch, []).append(batch)
+            waiting = self._waiting.setdefault(batch, [])
+            waiting.append(place)
+            if len(waiting) == 1:
+                self._executor.submit(batch, f"{request.label}, batch {number}/{len(starts)}", data)
+
+    def _arrived(self, finished: Finished) -> None:
+        places = self._waiting.pop(finished.batch, [])
+        self.scored_views += finished.views
+        if finished.failed:
+            self.set_aside.append(finished.batch)
+            log.warning(
+                "batch %s failed too often and is set aside; its genomes get the worst fitness, see "
+                "datamask show %s",
+                *(finished.batch, self.record.url),
+                extra={"batch": finished.batch},
+            )
+        for watcher in self._watchers:
+            watcher.batch_done(finished, self.plan.slice_size)
+        for place in places:
+            pending = place.pending
+            if pending is None:
+                continue
+            pending.out.discard(finished.batch)
+            if finished.data is not None:
+                pending.data[finished.batch] = finished.data
+            if not pending.out:
+                place.pending = None
+                before = len(place.island.history)
+                self._advance(place, self._collect(pending))
+                for generation in place.island.history[before:]:
+                    for watcher in self._watchers:
+                        watcher.generation_done(generation)
+
+    def _collect(self, pending: _Pending) -> Scores:
+        parts = []
+        size = self.plan.slice_size
+        for k, batch in enumerate(pending.batches):
+            count = len(pending.genomes[k * size : (k + 1) * size])
+            if batch in self.set_aside:
+                parts.append(failed_scores(self.plan, count, pending.plan_views))
+            else:
+                key = scores_key(batch)
+                data = pending.data.get(batch) or self.record.store.get(key)
+                parts.append(decode_scores(data, f"{self.record.url}/{key}"))
+        return joined_scores(parts)
+
+    # -- all islands
+
+    def _settle(self) -> None:
+        """Advance every island that waits for nothing but others, until none does."""
+        moved = True
+        while moved:
+            moved = self._commit_ready()
+            for place in self.places:
+                request = place.request
+                if isinstance(request, NeedMigrants):
+                    migrants = self._migrants(place.island.index, request.epoch)
+                    if migrants is not None:
+                        self._advance(place, migrants)
+                        moved = True
+                elif isinstance(request, AtCheckpoint) and request.epoch <= self._committed:
+                    # At most one epoch ahead of what is committed.
+                    self._advance(place, None)
+                    moved = True
+
+    def _migrants(self, island: int, epoch: int) -> Emigrants | None:
+        """Emigrants of the island's sources after an epoch, or None while one of them has not got there."""
+        found = []
+        for source in sources(self.spec.migration.topology, island, len(self.places)):
+            emigrants = self.places[source].island.emigrants.get(epoch)
+            if emigrants is None:
+                return None
+            found.append(emigrants)
+        if not found:
+            return Emigrants.none(self.places[island].island.dimension)
+        return Emigrants(
+            ids=tuple(name for e in found for name in e.ids),
+            genomes=np.concatenate([e.genomes for e in found]),
+            fitness=np.concatenate([e.fitness for e in found]),
+        )
+
+    def _commit_ready(self) -> bool:
+        epoch = self._committed
+        if epoch >= self.epochs or any(epoch not in place.states for place in self.places):
+            return False
+        parts, rows = {}, []
+        last = min((epoch + 1) * self.spec.migration.every, self.spec.search.generations)
+        for place in self.places:
+            island = place.island
+            parts[checkpoint_key(epoch, f"i{island.index:02d}")] = place.states.pop(epoch)
+            for generation in island.history:
+                if generation.number < last:
+                    rows += generation.rows(self.plan.basis, self.objectives)
+                    self._archived(generation)
+            island.history = [g for g in island.history if g.number >= last]
+            self.best += island.ranked.pop(epoch)
+            island.emigrants.pop(epoch, None)
+        self.best = best_of_each_island(self.best, self.spec.elites.count)
+        parts[checkpoint_key(epoch, "elites")] = encode_ranked(self.best)
+        if self.archive is not None:
+            parts[checkpoint_key(epoch, PART)] = self.archive.encoded([o.label for o in self.objectives])
+        rows.sort(key=lambda row: (row["island"], row["generation"], row["id"]))
+        table = {evaluations_key(epoch): encode_rows(rows, self.objectives)}
+        self.record.commit(epoch, parts, table)
+        self._committed = epoch + 1
+        gone = set(self._covered.pop(epoch, [])).difference(self.set_aside)
+        # An island that is ahead may have asked for the very same batch again.
+        covered = sorted(gone.difference(*self._covered.values()))
+        self.record.remove([scores_key(b) for b in covered] + [batch_key(b) for b in covered])
+        if epoch >= 2:  # the last two checkpoints stay
+            self.record.remove(self.record.store.list(f"checkpoints/e{epoch - 2:05d}/"))
+        for watcher in self._watchers:
+            watcher.epoch_done(epoch, self.elites())
+        return True
+
+    def _archived(self, generation: Generation) -> None:
+        if self.archive is not None:
+            result = generation.result
+            self.archive.add(
+                *(generation.ids, generation.island, generation.number, generation.genomes),
+                *(result.fitness, result.values, generation.scores.flipped),
+            )
+
+    def elites(self) -> list[Ranked]:
+        """The run's elites, best first: each island's best before any island's second."""
+        return choose_elites(self.best, self.spec.elites.count)

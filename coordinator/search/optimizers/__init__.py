@@ -1,0 +1,94 @@
+"""The optimizers of an island, by name: every one asks and tells in the same way.
+
+`base`: the protocol, what they share, and its checks; one file an algorithm beside it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from coordinator.search.grid import Grid
+from coordinator.search.optimizers.base import AskTell, Optimizer, Setup
+from coordinator.search.optimizers.cma import Cma
+from coordinator.search.optimizers.de import De
+from coordinator.search.optimizers.gauss_newton import GaussNewton
+from coordinator.search.optimizers.genetic import Genetic
+from coordinator.search.optimizers.map_elites import MapElites
+from coordinator.search.optimizers.nsga2 import Nsga2
+from coordinator.search.optimizers.random_search import RandomSearch
+from coordinator.search.optimizers.sep_cma import SepCma
+from coordinator.search.optimizers.snes import Snes
+from coordinator.search.optimizers.symmetric import Symmetric
+from services.errors import BadInput
+from services.shape.symmetry import Symmetry
+
+__all__ = ["OPTIMIZERS", "Optimizer", "Setup", "make_optimizer"]
+
+OPTIMIZERS: dict[str, Callable[[Setup, np.random.SeedSequence], AskTell]] = {
+    kind.name: kind for kind in (SepCma, Genetic, RandomSearch, Cma, Snes, De, MapElites, Nsga2, GaussNewton)
+}
+_ALL_KINDS_OF_MASKS = (RandomSearch, MapElites, Nsga2)
+
+
+def make_optimizer(
+    name: str,
+    dimension: int,
+    start: Literal["noise", "neutral"] | ArrayLike,
+    population: int,
+    seed: np.random.SeedSequence,
+    *,
+    spread: float = 1.2,
+    sigma: float = 0.5,
+    limit: float | ArrayLike | None = 3.0,
+    keep: ArrayLike | None = None,
+    grid: Grid | None = None,
+    aims: int = 0,
+    symmetry: Symmetry | None = None,
+) -> Optimizer:
+    """Make the optimizer called `name` at generation 0.
+
+    Args:
+        name: a key of `OPTIMIZERS`.
+        dimension: genes of a genome.
+        start: "noise", "neutral", a genome (dimension,) or several (k, dimension) to breed from:
+            see :class:`~coordinator.search.optimizers.base.Setup`.
+        population: genomes of a generation.
+        seed: the island's own; it is not changed. Equal arguments make equal optimizers.
+        spread: standard deviation of a gene in noise.
+        sigma: standard deviation of a gene around a start that is not noise, and around CMA's mean.
+        limit: genes lie in [-limit, limit]; or (low, high) of each gene, (dimension, 2); or None.
+        keep: (m, dimension) masks that the first generation holds besides, as they are.
+        grid: the cells of an archive; map-elites needs it.
+        aims: how many aims are told beside fitness; nsga2 weighs them.
+        symmetry: where it is given, left and right change alike; the optimizers that look for many kinds of
+            masks (`random`, `map-elites`, `nsga2`) move all genes none the less.
+
+    Raises:
+        BadInput: there is no optimizer of that name.
+        ValueError: another argument is out of its range; the message names it.
+    """
+    if name not in OPTIMIZERS:
+        near = difflib.get_close_matches(name, OPTIMIZERS, n=1, cutoff=0.3)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise BadInput(
+            f"search.optimizers: unknown optimizer {name!r}, known are {', '.join(OPTIMIZERS)}{hint}"
+        )
+    setup = Setup.checked(
+        *(dimension, population),
+        start=start,
+        spread=spread,
+        sigma=sigma,
+        limit=limit,
+        keep=keep,
+        grid=grid,
+        aims=aims,
+    )
+    kind = OPTIMIZERS[name]
+    if symmetry is None or kind in _ALL_KINDS_OF_MASKS:
+        return kind(setup, seed)
+    return Symmetric(lambda folded: kind(folded, seed), setup, symmetry, seed)

@@ -1,0 +1,418 @@
+"""The run spec: what the user asks for, checked and with every default filled in.
+
+A spec is a TOML file. Unknown keys are refused with the nearest known one, numbers out of range with the
+range. The filled-in spec is what a run records in ``run.toml`` and what a resumed run is compared with.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Annotated, Any, Literal, Self, get_args
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from coordinator.search.pareto import known_aims
+from coordinator.spec.diversity import ArchiveSpec, BreedSpec, ParetoSpec
+from coordinator.spec.machines import unacknowledged
+from coordinator.spec.objectives import (
+    ConsentSpec,
+    LicenceSpec,
+    ModelSpec,
+    ObjectiveSpec,
+    is_photographed,
+    labels_of,
+)
+from coordinator.spec.tables import Table
+from services.errors import BadInput
+from services.recognition.catalog import model_info
+from services.rendering.presets import PRESETS, PresetName
+from services.rendering.views import ViewRanges
+from services.shape.catalog import DEFAULT_BASIS, basis_info
+from services.shape.paint import SUFFIX, is_painted
+
+Range = tuple[float, float]
+OptimizerName = Literal[
+    "sep-cma", "genetic", "random", "cma", "snes", "de", "map-elites", "nsga2", "gauss-newton"
+]
+
+
+class MaskSpec(Table):
+    """What the genomes decode to and where the search starts."""
+
+    start: Literal["noise", "neutral"] = "noise"
+    basis: str = DEFAULT_BASIS
+    color: bool = False  # color genes too, for masks that are printed or painted in color
+    spread: Annotated[float, Field(gt=0, le=5)] = 1.2  # standard deviation of the noise weights
+    limit: Annotated[float, Field(gt=0, le=10)] = 3.0  # genes stay within [-limit, limit]
+    # How far from the neutral head masks are asked to stay; 1: as far as noise is (see search/dial.py).
+    abstraction: Annotated[float | None, Field(ge=0, le=1)] = None
+
+    @field_validator("basis")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        basis_info(value)
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _painted(cls, data: Any) -> Any:
+        """Genomes with colors are of another basis: one shape, more genes."""
+        if isinstance(data, dict) and data.get("color") is True:
+            basis = data.get("basis", DEFAULT_BASIS)
+            if isinstance(basis, str) and not is_painted(basis):
+                return {**data, "basis": basis + SUFFIX}
+        return data
+
+
+class SearchSpec(Table):
+    """How many islands live for how long, and what breeds on them."""
+
+    islands: Annotated[int, Field(ge=1, le=10_000)] = 4
+    population: Annotated[int, Field(ge=4, le=4096)] = 24
+    generations: Annotated[int, Field(ge=1, le=1_000_000)] = 60
+    optimizers: list[OptimizerName] = Field(default=["sep-cma", "genetic"], min_length=1)
+    sigma: Annotated[float, Field(gt=0, le=5)] = 0.5  # first step size of CMA, in gene units
+    # Left and right change alike, and noise's asymmetry fades. See Spec for what it is where nothing is said.
+    symmetric: bool = True
+    batch: Annotated[int, Field(ge=0, le=4096)] = 0  # genomes a batch; 0: the whole generation
+    patience: Annotated[int, Field(ge=0)] = 0  # epochs without a better mask until a new start; 0: none
+
+    @property
+    def slice_size(self) -> int:
+        """Genomes in one batch."""
+        return self.batch or self.population
+
+
+class MigrationSpec(Table):
+    """Who sends its best to whom, and how often."""
+
+    topology: Literal["ring", "full", "none"] = "ring"
+    every: Annotated[int, Field(ge=1)] = 5
+    count: Annotated[int, Field(ge=0, le=64)] = 2
+    select: Literal["best", "random"] = "best"
+    replace: Literal["worst"] = "worst"
+
+
+def _range_field(name: str) -> Range:
+    return next(f.default for f in fields(ViewRanges) if f.name == name)  # type: ignore[return-value]
+
+
+RANGE_NAMES = tuple(f.name for f in fields(ViewRanges) if isinstance(f.default, tuple))
+_COUNTS = ("count", "first", "size_px", "preset")
+
+
+class ViewsSpec(BaseModel):
+    """Views a genome is scored under: how many, how large, and the range of every quantity.
+
+    preset: a place where a camera meets a face; whatever is set beside it counts more. first: how many views
+    an island begins with; as its best mask comes to be accepted there are more of them, up to count.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+
+    preset: PresetName | None = None
+    count: Annotated[int, Field(ge=1, le=256)] = 5
+    first: Annotated[int | None, Field(ge=1, le=256)] = None  # None: count from the start
+    size_px: Annotated[int, Field(ge=96, le=1024)] = 160
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            preset = PRESETS.get(str(data.get("preset")), {})
+            usual = {name: list(preset.get(name, _range_field(name))) for name in RANGE_NAMES}
+            return {**usual, **data}
+        return data
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        extra = self.__pydantic_extra__ or {}
+        for key, value in extra.items():
+            if key not in RANGE_NAMES:
+                raise ValueError(f"unknown key '{key}'{nearest(key, [*RANGE_NAMES, *_COUNTS])}")
+            if not (
+                isinstance(value, (list, tuple))
+                and len(value) == 2
+                and all(isinstance(x, (int, float)) and math.isfinite(x) for x in value)
+            ):
+                raise ValueError(f"{key} = {value!r}: expected two numbers [low, high]")
+            extra[key] = [float(value[0]), float(value[1])]
+        if self.first is not None and self.first > self.count:
+            raise ValueError(
+                f"first = {self.first} is more than count = {self.count}: searches begin with few views"
+            )
+        self.ranges()
+        return self
+
+    @property
+    def least(self) -> int:
+        """The fewest views that a mask is scored under."""
+        return self.count if self.first is None else self.first
+
+    def at(self, accepted: float) -> int:
+        """Views a mask, where the best mask is accepted in a share of its views."""
+        return self.least + round(accepted * (self.count - self.least))
+
+    def ranges(self) -> ViewRanges:
+        """These settings as the renderer takes them."""
+        extra = self.__pydantic_extra__ or {}
+        return ViewRanges(size_px=self.size_px, **{k: (v[0], v[1]) for k, v in extra.items()})
+
+
+class VerifySpec(Table):
+    """How the elites are cross-checked when the run ends."""
+
+    critics: list[str] = Field(default=["viola-jones"])
+    views: Annotated[int, Field(ge=1, le=10_000)] = 20
+
+    @field_validator("critics")
+    @classmethod
+    def _known(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if "critic" not in model_info(name, needed=False).roles:
+                raise ValueError(f"model '{name}' cannot be a critic")
+        return value
+
+
+class ElitesSpec(Table):
+    """How many masks a run keeps and on how many fixed views candidates are ranked."""
+
+    count: Annotated[int, Field(ge=1, le=1024)] = 4
+    candidates: Annotated[int, Field(ge=1, le=64)] = 2  # ranked per island and epoch
+    ranking_views: Annotated[int, Field(ge=1, le=256)] = 10
+
+
+class StoreSpec(Table):
+    """What is kept as files under ``masks/`` while the run goes on.
+
+    ``elites``: ``genome.json`` and ``mask.glb`` of every mask that became an elite at a checkpoint. ``all``:
+    of every scored mask (110 kB each). Pictures and audits are made at the end, of the last elites.
+    """
+
+    masks: Literal["elites", "all"] = "elites"
+
+
+class RunSpec(Table):
+    """Promises of the run as a whole, and how finely networks compute on its GPUs."""
+
+    exact: bool = True
+    precision: Literal["full", "half"] = "full"
+
+
+class Spec(Table):
+    """Everything a run is asked for."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = "run"
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    mask: MaskSpec = MaskSpec()
+    search: SearchSpec = SearchSpec()
+    migration: MigrationSpec = MigrationSpec()
+    views: ViewsSpec = ViewsSpec()
+    objective: Annotated[list[ObjectiveSpec], Field(min_length=1)]
+    consent: ConsentSpec | None = None
+    licence: LicenceSpec = LicenceSpec()
+    models: dict[str, ModelSpec] = Field(default={})
+    verify: VerifySpec = VerifySpec()
+    elites: ElitesSpec = ElitesSpec()
+    archive: ArchiveSpec | None = None
+    pareto: ParetoSpec | None = None
+    breed: BreedSpec | None = None
+    store: StoreSpec = StoreSpec()
+    run: RunSpec = RunSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sides(cls, data: Any) -> Any:
+        """Any face at all may be symmetric; one that photographs show is not."""
+        if not isinstance(data, Mapping):
+            return data
+        search, objectives = data.get("search", {}), data.get("objective")
+        if not isinstance(search, Mapping) or "symmetric" in search or not isinstance(objectives, list):
+            return data
+        tables = [o for o in objectives if isinstance(o, Mapping)]
+        if any(is_photographed(o.get("kind"), o.get("images")) for o in tables):
+            return {**data, "search": {**search, "symmetric": False}}
+        return data
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.migration.count >= self.search.population:
+            raise ValueError(
+                f"[migration] count = {self.migration.count} must be smaller than "
+                f"[search] population = {self.search.population}"
+            )
+        if "map-elites" in self.search.optimizers and (self.archive is None or not self.archive.on):
+            raise ValueError(
+                '[search] optimizers holds "map-elites", which needs an archive; add [archive] with on = true'
+            )
+        if "gauss-newton" in self.search.optimizers and not any(o.single_reference for o in self.objective):
+            raise ValueError(
+                '[search] optimizers holds "gauss-newton", which needs a face to come near: an objective of '
+                "kind 'identity' or 'composite' with combine = \"centroid\""
+            )
+        self._check_aims()
+        if self.breed is not None and len(self.breed.pin) > self.elites.count:
+            raise ValueError(
+                f"{len(self.breed.pin)} pinned masks, but [elites] count = {self.elites.count}; raise it"
+            )
+        used = {o.model for o in self.objective}
+        for critic in self.verify.critics:
+            if critic in used:
+                raise ValueError(
+                    f"'{critic}' is an objective and a critic; a critic must take no part in the search"
+                )
+        if self.views.least < 2 and any(o.kind == "consistent" for o in self.objective):
+            key = "count" if self.views.first is None else "first"
+            raise ValueError(f"[views] {key} must be 2 or more for an objective of kind 'consistent'")
+        if sum(o.kind == "consistent" for o in self.objective) > 1:
+            raise ValueError("only one objective may be of kind 'consistent'")
+        for name in self.models:
+            if not name.startswith("onnx:") or name not in self.model_names:
+                raise ValueError(f"[models.'{name}'] is not an onnx: file among the objectives and critics")
+        terms = unacknowledged(self)
+        if terms is not None:
+            raise ValueError(terms)
+        if self.identity:
+            self._check_consent()
+        return self
+
+    def _check_aims(self) -> None:
+        if self.pareto is None:
+            if "nsga2" in self.search.optimizers:
+                raise ValueError(
+                    '[search] optimizers holds "nsga2", which needs aims to trade; add [pareto] with '
+                    'aims = ["fitness", "abstraction"]'
+                )
+            return
+        known = known_aims(labels_of((o.kind, o.model) for o in self.objective))
+        for aim in self.pareto.aims:
+            if aim not in known:
+                raise ValueError(f"[pareto] aims holds '{aim}'{nearest(aim, known)}")
+        if len(set(self.pareto.aims)) < len(self.pareto.aims):
+            raise ValueError("[pareto] aims names one twice")
+
+    def _check_consent(self) -> None:
+        if self.consent is None:
+            raise ValueError(
+                "an identity objective needs a [consent] table (subject, granted_by, purpose) or "
+                "--consent TEXT: it records whose face it is, who consented and for what"
+            )
+        if "evolve" not in self.consent.covers:
+            raise ValueError('[consent] covers must contain "evolve"')
+        people = self.consent.subjects
+        for objective in self.objective:
+            if not objective.photographed:
+                continue
+            expected = len(objective.images) if objective.kind == "composite" else 1
+            if len(people) > 1 and not objective.subject:
+                raise ValueError(
+                    f"[consent] lists {len(people)} subjects: say whose face '{objective.kind}' "
+                    "is about, subject = ..."
+                )
+            if len(people) < expected and objective.kind == "composite":
+                raise ValueError(
+                    f"kind 'composite' is about {expected} people and [consent] covers {len(people)}; list "
+                    "them all: subject = [...]"
+                )
+            for person in objective.subjects:
+                if person not in people:
+                    raise ValueError(f"[consent] does not cover '{person}'{nearest(person, people)}")
+
+    @property
+    def identity(self) -> bool:
+        """Whether any objective is a real person's face."""
+        return any(o.photographed for o in self.objective)
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """The models that the spec names, objectives first, each once."""
+        return tuple(dict.fromkeys([*(o.model for o in self.objective), *self.verify.critics]))
+
+    def table(self) -> dict[str, Any]:
+        """The whole spec as plain TOML values, every default filled in (None is left out)."""
+        return _plain(self.model_dump(mode="python"))  # type: ignore[no-any-return]
+
+    def toml(self) -> str:
+        """The whole spec as TOML text."""
+        return tomli_w.dumps(self.table())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items() if v is not None}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """``"; did you mean 'x'?"`` for the closest known word, else the list of known words."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else f"; expected one of: {', '.join(sorted(known))}"
+
+
+def parse_spec(data: Mapping[str, Any], where: str) -> Spec:
+    """Check plain TOML values. :raises BadInput: naming ``where`` and the key."""
+    try:
+        return Spec.model_validate(dict(data))
+    except ValidationError as error:
+        raise BadInput(f"{where}: {_one_line(error)}") from None
+    except BadInput as error:
+        raise BadInput(f"{where}: {error}") from None
+
+
+def _one_line(error: ValidationError) -> str:
+    details = error.errors()
+    # An unknown key explains itself better than whatever its absence caused elsewhere.
+    first = min(details, key=lambda d: d["type"] != "extra_forbidden")
+    place = [str(p) for p in first["loc"]]
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        *tables, key = place
+        return f"{_key(tables)}unknown key '{key}'{nearest(key, _known_keys(tables))}{more}"
+    if first["type"] == "missing":
+        *tables, key = place
+        hint = '; add e.g. [[objective]] kind = "detect", model = "dlib-hog"' if key == "objective" else ""
+        return f"{_key(tables)}'{key}' is missing{hint}{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    given = first.get("input")
+    shown = f" (given: {given!r})" if isinstance(given, (str, int, float, bool)) else ""
+    return f"{_where(place)}{message}{shown}{more}"
+
+
+def _key(place: Sequence[str]) -> str:
+    return f"[{'.'.join(place)}] " if place else ""
+
+
+def _where(place: Sequence[str]) -> str:
+    """``[search] islands: `` for a value, ``[views] `` for a table."""
+    if not place or _known_keys(place):
+        return _key(place)
+    return f"{_key(place[:-1])}{place[-1]}: "
+
+
+def _known_keys(tables: Sequence[str]) -> list[str]:
+    model: type[BaseModel] = Spec
+    for table in tables:
+        if table.isdigit():
+            continue
+        if model is ModelSpec:  # tables of [models] are called by the model
+            continue
+        if table not in model.model_fields:
+            return []
+        annotation = model.model_fields[table].annotation
+        candidates = [a for a in _walk(annotation) if isinstance(a, type) and issubclass(a, BaseModel)]
+        if not candidates:
+            return []
+        model = candidates[0]
+    return list(model.model_fields)
+
+
+def _walk(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for argument in get_args(annotation):
+        yield from _walk(argument)

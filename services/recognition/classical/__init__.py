@@ -1,0 +1,1 @@
+"""Machines of before the networks: cascades, eigenfaces, binary patterns, correlation filters."""

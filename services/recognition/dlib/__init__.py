@@ -1,0 +1,1 @@
+"""dlib's machines: weights read field by field, arithmetic batched in torch."""

@@ -1,0 +1,1 @@
+"""What answers add up to: error rates, calibrations, identification, and their figures."""

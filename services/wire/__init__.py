@@ -1,0 +1,1 @@
+"""What travels between coordinator and worker: masks, plans, messages, bells. No torch in this folder."""

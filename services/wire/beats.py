@@ -1,0 +1,123 @@
+"""Signs of life in Redis: of a batch under work, and of the workers that listen to a queue. Torch-free.
+
+Both expire by Redis's own clock, so that nobody's clock is compared with another's. Both are hints: without
+them a coordinator sends batches again too early, or fewer at once, and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Self
+
+import redis
+
+from services.wire.bells import run_digest
+from services.wire.messages import Work
+
+BEAT_EVERY_S = 3.0
+BEAT_TTL_S = 12
+PRESENT_EVERY_S = 5.0
+PRESENT_S = 20  # a worker that was not heard of for so long is not counted
+
+
+def beat_key(work: Work) -> str:
+    """The Redis key that lives while the batch is under work."""
+    return f"datamask:beat:{run_digest(work)}:{work.batch}"
+
+
+class Heartbeat:
+    """Beats while its block runs, from its first moment, in a thread of its own.
+
+    :meth:`tell` puts words into the next beat, for whoever waits.
+    """
+
+    def __init__(self, client: redis.Redis[bytes], work: Work) -> None:
+        self._client, self._key = client, beat_key(work)
+        self._words = ""
+        self._told = threading.Event()
+        self._over = False
+        self._thread = threading.Thread(target=self._beat, name="datamask-heartbeat", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over = True
+        self._told.set()
+        self._thread.join()
+
+    def tell(self, stage: str, done: int, total: int) -> None:
+        """Where the work stands."""
+        self._words = f"{stage} {done}/{total}"
+        self._told.set()
+
+    def _beat(self) -> None:
+        while not self._over:
+            with contextlib.suppress(redis.RedisError):
+                self._client.set(self._key, self._words, ex=BEAT_TTL_S)
+            self._told.wait(BEAT_EVERY_S)
+            self._told.clear()
+        with contextlib.suppress(redis.RedisError):
+            self._client.delete(self._key)
+
+
+def beats(client: redis.Redis[bytes], works: Sequence[Work]) -> dict[str, str]:
+    """What the batches under work said last, by batch; the others are left out.
+
+    :raises redis.RedisError: if Redis cannot be reached.
+    """
+    if not works:
+        return {}
+    found = client.mget([beat_key(work) for work in works])
+    return {w.batch: words.decode() for w, words in zip(works, found, strict=True) if words is not None}
+
+
+class Presence:
+    """Says every few seconds how many processes of a worker listen to which queues."""
+
+    def __init__(self, client: redis.Redis[bytes], name: str, processes: int, queues: Iterable[str]) -> None:
+        self._client, self._member = client, f"{processes} {name}"
+        self._keys = [_present_key(queue) for queue in queues]
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._stay, name="datamask-presence", daemon=True)
+
+    def start(self) -> None:
+        """Begin, in a thread that ends with the process or with :meth:`stop`."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take the worker off the list, if it ever was on it."""
+        if not self._thread.is_alive():
+            return
+        self._over.set()
+        self._thread.join()
+        with contextlib.suppress(redis.RedisError):
+            for key in self._keys:
+                self._client.zrem(key, self._member)
+
+    def _stay(self) -> None:
+        while True:
+            with contextlib.suppress(redis.RedisError):
+                seconds, _ = self._client.time()
+                for key in self._keys:
+                    self._client.zadd(key, {self._member: seconds})
+            if self._over.wait(PRESENT_EVERY_S):
+                return
+
+
+def present(client: redis.Redis[bytes], queue: str) -> int:
+    """How many processes listen to a queue. :raises redis.RedisError: if Redis cannot be reached."""
+    seconds, _ = client.time()
+    key = _present_key(queue)
+    client.zremrangebyscore(key, "-inf", seconds - PRESENT_S)
+    return sum(int(member.split(b" ", 1)[0]) for member in client.zrange(key, 0, -1))
+
+
+def _present_key(queue: str) -> str:
+    return f"datamask:present:{queue}"

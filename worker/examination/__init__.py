@@ -1,0 +1,1 @@
+"""Masks before machines after the search: verification, calibration, identification, gaze, other judges."""

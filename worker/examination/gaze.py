@@ -1,0 +1,222 @@
+"""Map what a machine looks at onto a run's masks: ``masks/<id>/gaze-<model>.png``, ``.glb``, ``.json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from services.errors import BadInput
+from services.exhibition.palette import png
+from services.recognition import attribution, catalog
+from services.recognition.dlib.alignment import chips
+from services.recognition.dlib.mmod import MmodDetector
+from services.recognition.dlib.resnet import DlibResNet
+from services.recognition.model import ModelInfo
+from services.recognition.statistics.calibration import file_name
+from services.rendering.sensor import linear_to_srgb
+from services.rendering.torch_renderer import TorchRenderer, backgrounds
+from services.rendering.views import Views, frontal_view, sample_views
+from services.shape.basis import Basis, load_basis
+from services.shape.decode import Decoder
+from services.shape.export import write_glb
+from services.storage.store import Store
+from worker.examination.verify import Claim
+from worker.straighten import Straightener
+
+FORMAT = 1
+OCCLUSION, GRADIENT = "occlusion", "gradient"
+WITH_GRADIENT = ("dlib-resnet", "dlib-mmod")  # torch networks whose way back to the picture is written here
+RANDOM_TRIES = 8  # deletions of random regions that the map is checked against
+
+Float = NDArray[np.float32]
+Progress = Callable[[str, int, int], None]
+
+
+def look(
+    run: Store,
+    claim: Claim,
+    model: str,
+    method: str = OCCLUSION,
+    views: int = 6,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Map one machine's score onto every mask of the claim, and check each map by deletion.
+
+    A detector's score is its own. A recognizer's is how near a view comes to the person (identity runs), or
+    to the middle of the mask's own views. views: held-out, of each mask.
+
+    :returns: for each mask what ``gaze-<model>.json`` says: shares by region, and what the score loses when
+        the top tenth of regions is covered, beside random tenths.
+    :raises BadInput: for a model without a score here, or without gradients.
+    """
+    info = catalog.model_info(model, claim.hashes.get(model))
+    if info.kind not in ("detect", "recognize"):
+        raise BadInput(f"--model {model}: a {info.kind} model has no gaze; use a detector or a recognizer")
+    if method == GRADIENT and model not in WITH_GRADIENT:
+        raise BadInput(
+            f"--method gradient: {model} has no gradients here (only {', '.join(WITH_GRADIENT)}); "
+            "use --method occlusion"
+        )
+    basis = load_basis(claim.basis)
+    seer = _Seer(basis, info, claim, views)
+    found = []
+    for k, (name, genome) in enumerate(claim.elites):
+        found.append(_one(run, seer, name, genome, method))
+        if progress is not None:
+            progress("masks", k + 1, len(claim.elites))
+    return found
+
+
+class _Seer:
+    """One machine, ready to be shown pictures of masks."""
+
+    def __init__(self, basis: Basis, info: ModelInfo, claim: Claim, views: int) -> None:
+        self.basis, self.info = basis, info
+        self.decoder = Decoder(basis)
+        self.renderer = TorchRenderer(self.decoder.triangles, self.decoder.vertex_faces)
+        self.views: Views = sample_views(claim.ranges, views, claim.seed)
+        self.regions = attribution.surface_regions(basis.neutral, basis.triangles)
+        self.background = _background(self.views)
+        self.target = claim.targets.get(info.name)
+        sha256 = claim.hashes.get(info.name)
+        names: Sequence[str] = ("nose_tip",)
+        if info.kind == "recognize":
+            self.recognizer = catalog.recognizer(info.name, sha256=sha256)
+            names = self.recognizer.points
+            self.straightener = Straightener()
+        else:
+            self.detector = catalog.detector(info.name, sha256=sha256)
+        self.landmarks = self.decoder.landmark_indices(names)
+
+    def score_of(self, points: torch.Tensor, box: torch.Tensor, images: torch.Tensor) -> attribution.Score:
+        """The score of pictures of the views, whatever is painted over in them."""
+        if self.info.kind == "detect":
+            return lambda p: self.detector.score(p, attribution.in_rounds(box, len(p))).score
+        reference = self.reference(points, images)
+
+        def likeness(pictures: torch.Tensor) -> torch.Tensor:
+            answers = self.recognizer.compare(
+                self.recognizer.embed(pictures, attribution.in_rounds(points, len(pictures))), reference
+            )
+            return -answers if self.info.measure == "distance" else answers
+
+        return likeness
+
+    def reference(self, points: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        """The person's embedding, or the middle of the mask's own views."""
+        if self.target is not None:
+            return self.recognizer.center(torch.from_numpy(np.array(self.target)))
+        return self.recognizer.center(self.recognizer.embed(images, points))
+
+
+def _one(run: Store, seer: _Seer, name: str, genome: Float, method: str) -> dict[str, Any]:
+    weights = torch.from_numpy(genome[None].astype(np.float32))
+    vertices = seer.decoder.decode(weights)
+    rendered = seer.renderer.render(vertices, seer.views, seer.landmarks, seer.decoder.colors(weights))
+    images, points, box = rendered.images[0], rendered.points_px[0], rendered.box_px[0]
+    if seer.info.kind == "recognize":  # straightened once, before anything is painted over
+        points, _ = seer.straightener.find(seer.recognizer.points, images, box, points)
+    triangle_map = seer.renderer.triangle_map(vertices, seer.views)[0]
+    score = seer.score_of(points, box, images)
+    with torch.inference_mode():
+        if method == OCCLUSION:
+            share = attribution.occlusion(images, triangle_map, seer.background, seer.regions, score)
+        else:
+            pixels = _gradient(seer, images, points, box)
+            share = attribution.on_regions(pixels, triangle_map, seer.regions)
+        checked = _checked(seer, images, triangle_map, share, score)
+    facts = {
+        "format": FORMAT,
+        "mask": name,
+        "model": seer.info.name,
+        "method": method,
+        "views": len(seer.views),
+        "score": float(score(images).mean()),
+        "shares": [round(float(x), 6) for x in share],
+        "deletion": checked,
+    }
+    _write(run, seer, name, vertices[0].numpy(), share, facts)
+    return facts
+
+
+def _gradient(seer: _Seer, images: torch.Tensor, points: torch.Tensor, box: torch.Tensor) -> torch.Tensor:
+    if seer.info.name == "dlib-mmod":
+        with torch.inference_mode(False):  # tensors made in inference mode have no way back
+            detector = MmodDetector()
+            return attribution.gradient_times_input(
+                images.clone(), seer.background.clone(), lambda x: detector.score_float(x, box.clone())
+            )
+    size = images.shape[1]
+    reference = seer.reference(points, images)
+    with torch.inference_mode(False):
+        cut = chips(images, points).clone()
+        behind = chips(seer.background, points).clone()
+        middle, network = reference.clone(), DlibResNet()
+        share = attribution.gradient_times_input(
+            cut, behind, lambda x: -(network.embed_float(x) - middle).square().sum(-1).sqrt()
+        )
+    # Where did a chip's pixel come from? Align a picture whose colors say where its pixels are.
+    at = torch.arange(size, dtype=torch.int64) + 1
+    compass = torch.zeros((size, size, 3), dtype=torch.uint8)
+    compass[..., 0] = at[None, :].clamp(max=255).to(torch.uint8)
+    compass[..., 1] = at[:, None].clamp(max=255).to(torch.uint8)
+    placed = chips(compass.expand(len(images), -1, -1, -1).contiguous(), points).long() - 1
+    return attribution.through_chips(share, placed[..., 0], placed[..., 1], size)
+
+
+def _checked(
+    seer: _Seer, images: torch.Tensor, triangle_map: torch.Tensor, share: Float, score: attribution.Score
+) -> dict[str, Any]:
+    """What the score loses without the top tenth of the regions that can be seen, and without random ones."""
+    visible = np.unique(seer.regions[triangle_map[triangle_map >= 0].numpy()])
+    top = visible[attribution.top_regions(share[visible])]
+    rng = np.random.default_rng(len(visible))
+    tries = [rng.choice(visible, len(top), replace=False) for _ in range(RANDOM_TRIES)]
+
+    def lost(gone: NDArray[np.int64]) -> float:
+        return attribution.deletion(images, triangle_map, seer.background, seer.regions, gone, score)
+
+    return {"regions": len(top), "top": lost(top), "random": [lost(gone) for gone in tries]}
+
+
+def _background(views: Views) -> torch.Tensor:
+    """What a view shows where there is no mask, but for noise and blur: uint8 (v, S, S, 3)."""
+    linear = np.clip(backgrounds(views) * views.exposure[:, None], 0.0, 1.0)
+    level = torch.from_numpy(np.rint(linear_to_srgb(linear) * 255).astype(np.uint8))
+    size = views.size_px
+    return level[:, :, None, None].expand(-1, -1, size, 3).contiguous()
+
+
+def _write(run: Store, seer: _Seer, name: str, vertices: Float, share: Float, facts: dict[str, Any]) -> None:
+    triangles = seer.basis.triangles
+    colors = attribution.heat_colors(attribution.on_vertices(share, seer.regions, triangles, len(vertices)))
+    stem = f"masks/{name}/gaze-{file_name(seer.info.name)}"
+    run.put(f"{stem}.json", (json.dumps(facts, indent=1, allow_nan=False) + "\n").encode())
+    extras = {"mask": name, "basis": seer.basis.id, "units": "m", "model": seer.info.name, "colors": "gaze"}
+    run.put(f"{stem}.glb", write_glb(vertices, triangles, colors, name=name, extras=extras))
+    run.put(f"{stem}.png", png(_picture(seer, vertices, colors)))
+
+
+def _picture(seer: _Seer, vertices: Float, colors: NDArray[np.uint8], size: int = 420) -> NDArray[np.uint8]:
+    """The colored mask from the left, from the front and from the right: uint8 (size, 3 * size, 3)."""
+    plain = frontal_view(size)
+    three = plain.take(np.zeros(3, np.int64))
+    turned = Views(
+        **{
+            f: getattr(three, f)
+            for f in three.__dataclass_fields__
+            if f not in ("yaw_deg", "background", "size_px")
+        },
+        yaw_deg=np.array([-40.0, 0.0, 40.0], np.float32),
+        background=np.full(3, 0.12, np.float32),
+        size_px=size,
+    )
+    points = torch.from_numpy(vertices[None].copy())
+    tint = torch.from_numpy(colors[None].astype(np.float32) / 255.0)
+    shown = seer.renderer.render(points, turned, seer.landmarks, tint).images[0].numpy()
+    return np.concatenate(list(shown), axis=1)

@@ -1,0 +1,332 @@
+"""Hang a run's exhibition: film, report page, and on request line-up and pack. The body of ``masks.exhibit``.
+
+Everything is made anew from the run's record; what is not in it is left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from services.errors import BadInput, CorruptData
+from services.exhibition import palette
+from services.exhibition.archive_sheet import Axis, kinds_sheet
+from services.exhibition.composite import composite
+from services.exhibition.film import Frame, Paint, film_strip
+from services.exhibition.inline import picture_uri, smaller
+from services.exhibition.lineup import Caption, lineup
+from services.exhibition.movie import Mark, morph, mp4, turntable, webp
+from services.exhibition.page import page
+from services.exhibition.studio import Pose, Sitting, Studio, dressed, one_thread
+from services.recognition.dlib.audit import hog_boxes
+from services.rendering.rig import COLOR, material_named
+from services.shape.basis import load_basis
+from services.shape.decode import Decoder
+from services.storage.store import ObjectMissing, Store
+from services.wire.exhibition_plan import ExhibitionPlan
+from worker.exhibition.facts import PICTURES_KEY, gaze_colors, with_shapes
+from worker.exhibition.machine_views import received
+from worker.exhibition.pack import hang_pack
+
+Float = NDArray[np.float32]
+Progress = Callable[[str, int, int], None]
+
+MOST_RECEIVED = 12  # masks whose machine pictures a page carries
+MOST_THUMBS = 320
+_THUMB_PX, _FRONT_PX = 96, 360
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to hang beside the page and the film.
+
+    film_px: side of the film. boxes: draw dlib's box and score on the film's pictures. spin: a turntable of
+    the best mask. lineup_px: width of a new line-up, or None to leave line-up and composite as they are.
+    captions, material: of that line-up. pack: folder for an exhibition pack.
+    """
+
+    film_px: int = 540
+    boxes: bool = False
+    spin: bool = False
+    lineup_px: int | None = None
+    captions: bool = True
+    material: str = "nylon"
+    pack: Path | None = None
+
+
+def exhibit(
+    run: Store, plan: ExhibitionPlan, options: Options | None = None, progress: Progress | None = None
+) -> list[str]:
+    """Write ``film.mp4``, ``film.webp`` and ``report.html`` into a run's store; returns the keys.
+
+    :raises BadInput: where the run has no mask yet.
+    """
+    options, tell = options or Options(), progress or _silent
+    if not plan.facts["masks"]:
+        raise BadInput(
+            f"{run.url}: this run has no elites yet; wait for its first checkpoint, or evolve longer"
+        )
+    with one_thread():
+        hall = _Hall(run, plan, options)
+        keys = [*hall.sheets(tell), *hall.kinds(tell), *hall.front(tell), *hall.films(tell)]
+        pictures = hall.pictures(tell)
+    run.put(PICTURES_KEY, json.dumps(pictures, allow_nan=False).encode())
+    facts = with_shapes(plan, run, pictures)
+    facts["files"] = sorted({*facts["files"], *keys})
+    run.put("report.html", page(facts))
+    tell("page", 1, 1)
+    if options.pack is not None:
+        with one_thread():
+            hang_pack(
+                options.pack, run, facts, hall.sitters, hall.vertices, material_named(options.material), tell
+            )
+    return [*keys, "report.html"]
+
+
+class _Hall:
+    """One run's masks and the studio that they sit in."""
+
+    def __init__(self, run: Store, plan: ExhibitionPlan, options: Options) -> None:
+        self.run, self.plan, self.facts, self.options = run, plan, plan.facts, options
+        self.basis = load_basis(self.facts["asked"]["basis"])
+        self.decoder = Decoder(self.basis)
+        self.masks: list[Mapping[str, Any]] = list(self.facts["masks"])
+
+    @cached_property
+    def vertices(self) -> Float:
+        """The masks, float32 (n, V, 3)."""
+        return self.decode(self.genomes)
+
+    @cached_property
+    def genomes(self) -> Float:
+        """Their genomes, float32 (n, d)."""
+        return np.stack([self.genome(mask["id"]) for mask in self.masks])
+
+    @cached_property
+    def sitters(self) -> list[Sitting]:
+        """The masks in the studio, in the colors that the record has for them where that was asked for."""
+        studio = Studio(self.basis.triangles)
+        sitters = dressed([studio.sit(points) for points in self.vertices], self.paint(self.genomes))
+        if self.options.material != COLOR.name or len(self.basis.paint):
+            return sitters
+        return [s.painted(self._colors(mask["id"])) for s, mask in zip(sitters, self.masks, strict=True)]
+
+    def _colors(self, mask: str) -> NDArray[np.uint8]:
+        found = gaze_colors(self.run, mask, self.facts["files"], len(self.basis.neutral))
+        if not found:
+            raise BadInput(
+                f"--material color: the record holds no colors of {mask} (masks/{mask}/gaze-*.glb); "
+                "take nylon, plaster or mirror"
+            )
+        return next(iter(found.values()))
+
+    def sheets(self, tell: Progress) -> list[str]:
+        """Line-up, composite, before and after."""
+        options, story = self.options, self.facts["story"]
+        if options.lineup_px is None:
+            return []
+        captions = [caption(mask) for mask in self.masks] if options.captions else None
+        material = material_named(options.material)
+        landmarks = np.array(sorted(self.basis.landmarks.values()), np.int64)
+        sheets: list[tuple[str, Callable[[], palette.Image]]] = [
+            (
+                "lineup.png",
+                lambda: lineup(self.sitters, captions, width_px=options.lineup_px, material=material),
+            ),
+            (
+                "composite.png",
+                lambda: composite(Studio(self.basis.triangles), self.vertices, landmarks),
+            ),
+        ]
+        if len(story) > 1:
+            ends = [Frame(self.genome(s["id"]), s["generation"], s["fitness"]) for s in (story[0], story[-1])]
+            studio = Studio(self.basis.triangles)
+            sheets.append(
+                (
+                    "before-after.png",
+                    lambda: film_strip(studio, self.decode, ends, "Before and after", self.painter),
+                )
+            )
+        for k, (key, make) in enumerate(sheets):
+            self.run.put(key, palette.png(make()))
+            tell("sheets", k + 1, len(sheets))
+        return [key for key, _ in sheets]
+
+    def kinds(self, tell: Progress) -> list[str]:
+        """The archive's masks, each at its cell."""
+        archive = self.facts.get("archive")
+        if not archive:
+            return []
+        axes = [Axis(*(m[k] for k in ("name", "unit", "cells", "low", "high"))) for m in archive["measures"]]
+        up = axes[1] if len(axes) > 1 else Axis("", "", 1, 0.0, 1.0)
+        shown = archive["masks"]
+        sitters = self._seated("archive", shown, tell)
+        places = [(int(mask["place"][0]), int(mask["place"][1])) for mask in shown]
+        accepted = [bool(mask["accepted"]) for mask in shown]
+        self.run.put("archive.png", palette.png(kinds_sheet(sitters, places, accepted, axes[0], up)))
+        return ["archive.png"]
+
+    def front(self, tell: Progress) -> list[str]:
+        """The masks that nobody beats in all of the run's aims, side by side."""
+        front = self.facts.get("front")
+        if not front or not front["masks"] or self.options.lineup_px is None:
+            return []
+        captions = []
+        for mask in front["masks"]:
+            told = [
+                (a["name"], f"{v:.2f} {a['unit']}".strip())
+                for a, v in zip(front["aims"], mask["aims"], strict=True)
+            ]
+            rest = " · ".join([told[0][1], *(f"{name} {value}" for name, value in told[1:])])
+            captions.append(Caption(mask["id"], ((told[0][0], rest),)))
+        title = f"What {' and '.join(a['name'] for a in front['aims'])} cost each other"
+        sitters = self._seated("front", front["masks"], tell)
+        self.run.put("front.png", palette.png(lineup(sitters, captions, title)))
+        return ["front.png"]
+
+    def _seated(self, what: str, masks: Sequence[Mapping[str, Any]], tell: Progress) -> list[Sitting]:
+        """Many masks in a plainer light, one by one."""
+        studio = Studio(self.basis.triangles, directions=48, shadow_px=64)
+        sitters = []
+        for k, mask in enumerate(masks):
+            sitters.append(self.sit(studio, mask["id"]))
+            tell(what, k + 1, len(masks))
+        return sitters
+
+    def decode(self, genomes: Float) -> Float:
+        """Vertices float32 (n, V, 3)."""
+        decoded: Float = self.decoder.decode(torch.from_numpy(np.array(genomes, np.float32))).numpy()
+        return decoded
+
+    def paint(self, genomes: Float) -> NDArray[np.uint8] | None:
+        """Colors uint8 (n, V, 3), or None where the basis has no color genes."""
+        return self.decoder.paint_bytes(torch.from_numpy(np.array(genomes, np.float32)))
+
+    def sit(self, studio: Studio, mask: str) -> Sitting:
+        """One mask in its own colors, if it has any."""
+        genome = self.genome(mask)[None]
+        return dressed([studio.sit(self.decode(genome)[0])], self.paint(genome))[0]
+
+    @property
+    def painter(self) -> Paint | None:
+        """:meth:`paint` where there is anything to paint."""
+        return self.paint if len(self.basis.paint) else None
+
+    def genome(self, mask: str) -> Float:
+        """The genome of a mask that the plan names."""
+        found = self.plan.genomes.get(mask)
+        if found is None or not np.isfinite(found).all() or found.shape != (len(self.basis.gene_names),):
+            raise CorruptData(
+                f"{self.run.url}: no usable genome of {mask} in the record; restore it from a copy of the run"
+            )
+        return found
+
+    def films(self, tell: Progress) -> list[str]:
+        """From noise to face, and the turntable."""
+        options = self.options
+        studio = Studio(self.basis.triangles, directions=64, shadow_px=64)
+        witness = hog_witness if options.boxes else None
+        story = self.facts["story"]
+        frames = [Frame(self.genome(s["id"]), s["generation"], s["fitness"]) for s in story]
+        frames = frames or [Frame(self.genome(self.masks[0]["id"]), self.masks[0]["generation"], None)]
+        steps = 9
+        total = (len(frames) - 1) * steps + 1
+        shown = []
+        for picture in morph(
+            studio,
+            self.decode,
+            frames,
+            size_px=options.film_px,
+            steps=steps,
+            witness=witness,
+            paint=self.painter,
+        ):
+            shown.append(picture)
+            if len(shown) <= total:  # then the last one is held
+                tell("film", len(shown), total)
+        self.run.put("film.mp4", mp4(shown))
+        self.run.put("film.webp", webp(shown))
+        keys = ["film.mp4", "film.webp"]
+        if options.spin:
+            best = self.masks[0]["id"]
+            sitter = self.sit(studio, best)
+            self.run.put(
+                "turntable.mp4", mp4(turntable(sitter, best, size_px=options.film_px, witness=witness))
+            )
+            keys.append("turntable.mp4")
+        return keys
+
+    def pictures(self, tell: Progress) -> dict[str, Any]:
+        """Small pictures for the page: fronts, ancestors, and what the machines received."""
+        studio = Studio(self.basis.triangles, directions=32, shadow_px=48)
+        nodes = [n["id"] for mask in self.masks for n in mask["lineage"]]
+        kinds = [m["id"] for m in (self.facts.get("archive") or {"masks": []})["masks"]]
+        along = [m["id"] for m in (self.facts.get("front") or {"masks": []})["masks"]]
+        wanted = [*(m["id"] for m in self.masks), *nodes, *along, *kinds]
+        wanted = list(dict.fromkeys(wanted))[:MOST_THUMBS]
+        thumbs = {}
+        for k, name in enumerate(wanted):
+            sitter = self.sit(studio, name)
+            thumbs[name] = picture_uri(_on_wall(sitter, _THUMB_PX), quality=72)
+            tell("ancestors", k + 1, len(wanted))
+        fronts = {}
+        for mask in self.masks:
+            fronts[mask["id"]] = picture_uri(self._front(mask["id"], studio), quality=80)
+        seen = {}
+        chosen = self.masks[:MOST_RECEIVED]
+        for k, mask in enumerate(chosen):
+            seen[mask["id"]] = received(self.run, self.decoder, self.genome(mask["id"]), self.plan)
+            tell("machines", k + 1, len(chosen))
+        return {"format": 1, "thumbs": thumbs, "fronts": fronts, "received": seen}
+
+    def _front(self, mask: str, studio: Studio) -> palette.Image:
+        try:
+            return smaller(self.run.get(f"masks/{mask}/front.png"), _FRONT_PX)
+        except (ObjectMissing, OSError):
+            return _on_wall(self.sit(studio, mask), _FRONT_PX)
+
+
+def hog_witness(picture: NDArray[np.uint8]) -> Mark:
+    """dlib's HOG detector on one picture of the film itself: uint8 (S, S, 3)."""
+    found = hog_boxes(picture)
+    if not found:
+        return Mark(None, "HOG: no face")
+    score, (left, top, right, bottom) = found[0]
+    side = picture.shape[0]
+    return Mark((left / side, top / side, right / side, bottom / side), f"HOG {palette.signed(score)}")
+
+
+def caption(mask: Mapping[str, Any]) -> Caption:
+    """What stands beside a mask in the line-up: its margins and what the audit said."""
+    rows = [(label, palette.signed(v)) for label, v in mask["values"].items() if v is not None]
+    rows.insert(0, ("fitness", "-" if mask["fitness"] is None else palette.signed(mask["fitness"])))
+    if mask["flipped"] is not None:
+        rows.append(("folded area", f"{mask['flipped']:.0%}"))
+    audit = mask["audit"]
+    if audit:
+        count = audit["views"]
+        rows.append(("audit: HOG", f"{round(audit['hog_rate'] * count)} of {count}"))
+        if audit.get("distance_median") is not None:
+            rows.append(("audit: distance", f"{audit['distance_median']:.2f}"))
+        for name, rate in (audit.get("critics") or {}).items():
+            rows.append((f"critic: {name}", f"{round(rate * count)} of {count}"))
+    return Caption(mask["id"], tuple(rows))
+
+
+def _on_wall(sitter: Sitting, size_px: int) -> palette.Image:
+    field = max(232.0, 2.1 * sitter.reach_mm)
+    wall = palette.backdrop(size_px, size_px)
+    palette.hang(wall, sitter.shoot(Pose(-14.0, -2.0), size_px, field), (0, 0))
+    return palette.pixels(wall)
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    pass

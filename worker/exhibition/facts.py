@@ -1,0 +1,98 @@
+"""The facts of a page with the shapes and pictures that belong to them. Torch-free: ``watch`` needs it
+too.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.exhibition.inline import pack_triangles, pack_vertices, text_of
+from services.rendering.camera import CENTER_M
+from services.shape.basis import Basis, load_basis
+from services.shape.paint import bytes_of, display_colors
+from services.storage.store import ObjectMissing, Store
+from services.wire.exhibition_plan import ExhibitionPlan
+
+PICTURES_KEY = "exhibition.json"  # small pictures that an exhibition made for the page
+FILM_BYTES = 3_000_000  # a longer film stays beside the page
+
+
+def with_shapes(plan: ExhibitionPlan, run: Store, pictures: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan's facts, filled with meshes and with what the record holds: pictures, gaze maps, the film.
+
+    :param pictures: what :func:`worker.exhibition.exhibit.exhibit` keeps as ``exhibition.json``, or {}.
+    """
+    facts: dict[str, Any] = json.loads(json.dumps(plan.facts))  # a copy that nobody else holds
+    basis = load_basis(facts["asked"]["basis"])
+    facts["mesh"] = {"triangles": pack_triangles(basis.triangles), "center_m": list(CENTER_M)}
+    for mask in facts["masks"]:
+        name = mask["id"]
+        mask["mesh"] = _packed(basis, plan.genomes.get(name))
+        mask["front"] = pictures.get("fronts", {}).get(name)
+        mask["received"] = pictures.get("received", {}).get(name, [])
+        colors = gaze_colors(run, name, facts["files"], len(basis.neutral))
+        if len(basis.paint) and mask["mesh"] is not None:
+            own = display_colors(plan.genomes[name][None], basis.paint)[0]
+            mask["colors"] = text_of(bytes_of(own).tobytes())
+        mask["gaze"] = {model: text_of(found.tobytes()) for model, found in colors.items()}
+    for moment in facts["story"]:
+        moment["mesh"] = _packed(basis, plan.genomes.get(moment["id"]))
+    facts["thumbs"] = dict(pictures.get("thumbs", {}))
+    facts["film"] = _film(run)
+    return facts
+
+
+def decoded(basis: Basis, genome: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vertices float32 (V, 3) of one genome, for looking at: the decoder's sum, in numpy."""
+    weights = np.asarray(genome, np.float32)
+    flat = basis.neutral.reshape(-1).astype(np.float64)
+    up, down = np.maximum(weights, 0.0), np.maximum(-weights, 0.0)
+    genes = len(basis.gene_names)
+    flat = flat + up @ basis.positive.reshape(genes, -1) + down @ basis.negative.reshape(genes, -1)
+    return np.asarray(flat.reshape(-1, 3), np.float32)
+
+
+def _packed(basis: Basis, genome: NDArray[np.float32] | None) -> dict[str, Any] | None:
+    if genome is None or genome.shape != (len(basis.gene_names),) or not np.isfinite(genome).all():
+        return None
+    return pack_vertices(decoded(basis, genome))
+
+
+def _film(run: Store) -> dict[str, Any] | None:
+    try:
+        data = run.get("film.mp4")
+    except ObjectMissing:
+        return None
+    return {"data": text_of(data)} if len(data) <= FILM_BYTES else None
+
+
+def gaze_colors(run: Store, mask: str, files: Sequence[str], vertices: int) -> dict[str, NDArray[np.uint8]]:
+    """Colors uint8 (V, 3) by model, from ``gaze-<model>.glb`` where its mesh is the mask's own."""
+    start = f"masks/{mask}/gaze-"
+    found = {}
+    for key in files:
+        if key.startswith(start) and key.endswith(".glb"):
+            colors = _vertex_colors(run.get(key), vertices)
+            if colors is not None:
+                found[key[len(start) : -4]] = colors
+    return found
+
+
+def _vertex_colors(data: bytes, vertices: int) -> NDArray[np.uint8] | None:
+    import trimesh
+
+    try:
+        scene = trimesh.load(io.BytesIO(data), file_type="glb", process=False)
+        (mesh,) = scene.geometry.values()
+        linear = np.asarray(mesh.visual.vertex_attributes["color"], np.float64)[:, :3] / 255.0
+    except (ValueError, KeyError, AttributeError, TypeError, IndexError):
+        return None
+    # glTF's vertex colors are linear, pictures are sRGB (IEC 61966-2-1).
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.rint(encoded * 255.0).astype(np.uint8) if len(linear) == vertices else None

@@ -1,0 +1,120 @@
+"""What machines received of one mask: three held-out views, in the very pixels, and what was made of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from services.exhibition.glyphs import embedding_strip, hog_glyphs
+from services.exhibition.inline import picture_uri
+from services.recognition import catalog
+from services.recognition.dlib.alignment import POINT_NAMES
+from services.recognition.dlib.audit import AuditView, audit, landmarks
+from services.recognition.dlib.fhog import ORIENTATIONS, features
+from services.rendering.torch_renderer import TorchRenderer
+from services.rendering.views import ranges_of, sample_views
+from services.shape.decode import Decoder
+from services.storage.store import Store
+from services.wire.exhibition_plan import ExhibitionPlan
+from services.wire.objects import read_target
+
+Float = NDArray[np.float32]
+
+GRADED = ("dlib-hog", "dlib-mmod")  # whose scores the page shows
+_WHY = ("The view HOG likes most", "One in the middle", "The view HOG likes least")
+_CANDIDATES = 20
+
+
+def received(run: Store, decoder: Decoder, genome: Float, plan: ExhibitionPlan) -> list[dict[str, Any]]:
+    """Up to three views of a mask, genome float32 (d,), as JSON values for the page.
+
+    The pixels are PNG, untouched. Scores are graded: also below a threshold, where dlib itself says nothing.
+    """
+    views = sample_views(
+        ranges_of(plan.work["ranges"]), min(plan.work["held_out_views"], _CANDIDATES), plan.work["audit_seed"]
+    )
+    weights = torch.from_numpy(np.array(genome[None], np.float32))
+    rendered = TorchRenderer(decoder.triangles, decoder.vertex_faces).render(
+        decoder.decode(weights), views, decoder.landmark_indices(POINT_NAMES), decoder.colors(weights)
+    )
+    images, regions = rendered.images[0], rendered.box_px[0]
+    graded = {"dlib-hog": _graded("dlib-hog", images, regions)}
+    order = np.argsort(-graded["dlib-hog"], kind="stable")
+    picked = dict(zip(_pick(len(order)), _WHY, strict=False))
+    rows = [int(order[k]) for k in picked]
+    for label in plan.facts["asked"]["objectives"]:
+        if label["model"] in GRADED and label["model"] not in graded:
+            graded[label["model"]] = np.full(len(order), np.nan, np.float32)
+            graded[label["model"]][rows] = _graded(label["model"], images[rows], regions[rows])
+    key = plan.work["target"]
+    target = read_target(run, key) if key and run.exists(f"targets/{key}.npz") else None
+    said = audit(images[rows].numpy(), target, regions[rows].numpy())
+    shown = []
+    for row, view, why in zip(rows, said, picked.values(), strict=True):
+        pixels = images[row].numpy()
+        shown.append(
+            {
+                "why": why,
+                "yaw_deg": round(float(views.yaw_deg[row]), 1),
+                "pitch_deg": round(float(views.pitch_deg[row]), 1),
+                "size_px": int(pixels.shape[0]),
+                "pixels": picture_uri(pixels),
+                "hog": picture_uri(hog_glyphs(_orientations(images[row])), quality=80),
+                "box_px": None if view.box is None else [round(float(e), 1) for e in view.box],
+                "points_px": [] if view.box is None else _rounded(landmarks(pixels, view.box)),
+                "own_points_px": _rounded(rendered.points_px[0, row].numpy()),
+                "embedding": None if view.embedding is None else picture_uri(embedding_strip(view.embedding)),
+                "scores": _scores(graded, row, view, plan.work["thresholds"]),
+            }
+        )
+    return shown
+
+
+def _pick(count: int) -> list[int]:
+    """The first, the middle and the last of a ranking, each once."""
+    return list(dict.fromkeys([0, (count - 1) // 2, count - 1]))
+
+
+def _graded(model: str, images: torch.Tensor, regions: torch.Tensor) -> Float:
+    scores: Float = catalog.detector(model).score(images, regions).score.numpy()
+    return scores
+
+
+def _orientations(image: torch.Tensor) -> Float:
+    """The nine unsigned directions of dlib's HOG of uint8 (H, W, 3), at the picture's own size."""
+    found = features(image.float()[..., None])[..., ORIENTATIONS : ORIENTATIONS + ORIENTATIONS // 2, 0]
+    orientations: Float = found.numpy()
+    return orientations
+
+
+def _scores(
+    graded: Mapping[str, Float], row: int, view: AuditView, thresholds: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    rows = [
+        {
+            "machine": model,
+            "value": round(float(scores[row]), 4) if math.isfinite(scores[row]) else None,
+            "threshold": thresholds.get(model, 0.0),
+            "lower_is_better": False,
+        }
+        for model, scores in graded.items()
+    ]
+    if view.distance is not None:
+        rows.append(
+            {
+                "machine": "dlib-resnet, to its goal",
+                "value": round(view.distance, 4),
+                "threshold": thresholds.get("dlib-resnet", 0.6),
+                "lower_is_better": True,
+            }
+        )
+    return rows
+
+
+def _rounded(points: NDArray[Any]) -> list[list[float]]:
+    return [[round(float(x), 2), round(float(y), 2)] for x, y in points]

@@ -1,0 +1,347 @@
+"""A mask as a thing: solid, openings, checks, files, and the machines' verdict on it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from manifold3d import Manifold
+from numpy.typing import NDArray
+
+from services.errors import BadInput
+from services.printing import files
+from services.printing.catalog import BRIDGE_MM, Order
+from services.printing.checks import Check, Thickness, built, check, crossings
+from services.printing.colors import carried, glb_colors, parse_color
+from services.printing.drawing_sheet import Caption, caption_card, drawing_sheet
+from services.printing.field import VOXEL_MM
+from services.printing.fittings import add_fittings
+from services.printing.openings import Fitted, open_up
+from services.printing.solid import Wall, apart, arrays, collapsed, make_wall, redone
+from services.recognition.fitness import Objective
+from services.rendering.views import ViewRanges, sample_views
+from services.shape.basis import Basis, load_basis
+from services.shape.decode import Decoder
+from services.shape.export import write_glb
+from services.storage.store import Store
+from worker.examination.rescore import LOSS_SHARE, Rescorer, Scored, lost
+
+FORMAT = 1
+# Corners closer than a file's numbers can tell apart would fall together there, and leave holes. The larger
+# steps are for a few faces that came to cross: they often lie apart again once their neighbors have moved.
+MERGE_MM = (0.002, 0.004, 0.008)
+# Tolerances of the decimation that follow SIMPLIFY_MM where faces came to cross: nearly as many faces are
+# saved, and only the last, none, keeps them all.
+GENTLER_MM = (0.022, 0.015, 0.009, 0.004, 0.0)
+COLOR_EDGE_MM = 1.5  # a colored solid gets points this close
+OWN = "own"
+
+Float = NDArray[np.float32]
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PrintJob:
+    """One mask to print. genome: float32 (d,). notes: run, date, licence ... for the files' metadata.
+
+    objectives, targets, hashes, combine: what its fitness is made of, see Rescorer. ranges,
+    view_seed, view_count: the held-out views. color: "own" (its color genes), "#rrggbb", "gaze" or
+    "gaze:MODEL"; None: its own where it has some and the process prints in color, else the material's.
+    """
+
+    id: str
+    basis: str
+    basis_sha256: str
+    genome: Float
+    order: Order
+    objectives: tuple[Objective, ...]
+    targets: Mapping[str, Float]
+    ranges: ViewRanges
+    view_seed: int
+    view_count: int
+    notes: Mapping[str, str]
+    title: str
+    date: str
+    color: str | None = None
+    voxel_mm: float = VOXEL_MM
+    force: bool = False
+    models: Sequence[Mapping[str, Any]] = ()
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    combine: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What came of a job. files: by name, empty where checks failed and nothing was forced."""
+
+    id: str
+    checks: list[Check]
+    passed: bool
+    before: Scored
+    after: Scored
+    cause: str | None
+    files: dict[str, bytes] = field(repr=False)
+    report: dict[str, Any] = field(repr=False)
+
+
+def print_masks(
+    run: Store, jobs: Sequence[PrintJob], progress: Callable[[str, int, int], None] = lambda *_: None
+) -> list[Printed]:
+    """Print several masks; the store is read for colors only. progress: called with stage, done, total."""
+    done = []
+    for k, job in enumerate(jobs):
+        stages: list[str] = []
+
+        def tell(stage: str, k: int = k, stages: list[str] = stages) -> None:
+            for over in stages[-1:]:
+                progress(over, k + 1, len(jobs))
+            stages.append(stage)
+            progress(stage, k, len(jobs))
+
+        done.append(print_mask(run, job, tell))
+        progress(stages[-1], k + 1, len(jobs))
+    return done
+
+
+def print_mask(run: Store, job: PrintJob, progress: Progress = lambda _: None) -> Printed:
+    """Make one solid, check it, score it again and write its files into memory.
+
+    :raises BadInput: where the genome is of another basis, or the mask has no solid.
+    """
+    started = time.monotonic()
+    basis = load_basis(job.basis)
+    if basis.sha256 != job.basis_sha256 or len(job.genome) != len(basis.gene_names):
+        raise BadInput(
+            f"mask {job.id}: its genome is of another version of basis {job.basis} (sha256 "
+            f"{job.basis_sha256[:12]}..., here {basis.sha256[:12]}...); print with the one that evolved it"
+        )
+    decoder = Decoder(basis)
+    weights = torch.from_numpy(np.array(job.genome, np.float32)[None])
+    vertices = decoder.decode(weights)[0].numpy()
+    paint = _Paint(wanted_colors(run, job, decoder), decoder.colors(weights))
+    views = sample_views(job.ranges, job.view_count, job.view_seed)
+    judge = Rescorer(decoder, job.objectives, job.targets, views, job.hashes, job.combine)
+    wall = make_wall(vertices, basis.triangles, job.order, job.voxel_mm, progress=progress)
+    for gentler in (*GENTLER_MM, None):
+        progress("openings")
+        work = open_up(wall, basis.landmarks, job.order)
+        add_fittings(work, wall, job.order, _mark(job))
+        progress("checks and scores")
+        body, crossing = _merged(work.body)
+        # Decimation may let the sides of a narrow fold cross; then it is done again, more gently.
+        if not crossing or gentler is None:
+            break
+        wall = redone(wall, gentler)
+    # Two looks at one solid that know nothing of each other; both leave Python alone for long.
+    with ThreadPoolExecutor(1) as beside:
+        checking = beside.submit(check, body, job.order, built(wall, work), crossing)
+        after = _seen(judge, body, wall, vertices, paint)
+        checks, thick = checking.result()
+    passed = all(line.passed is not False for line in checks)
+    progress("what was lost")
+    before = judge.score(vertices, np.asarray(basis.triangles, np.int64), vertices, paint.evolved)
+    cause = _cause(before, after, judge, wall, vertices, paint)
+    written: dict[str, bytes] = {}
+    report = _report(job, wall, work, body, checks, thick, before, after, cause)
+    if passed or job.force:
+        progress("files")
+        written = _files(job, basis, wall, body, report, paint.printed)
+    report["seconds"] = round(time.monotonic() - started, 1)
+    written[f"{job.id}.print.json"] = (json.dumps(report, indent=1, allow_nan=False) + "\n").encode()
+    return Printed(job.id, checks, passed, before, after, cause, written, report)
+
+
+def _merged(body: Manifold) -> tuple[Manifold, int]:
+    """The body without corners that lie in one place, and how many pairs of its faces still cross."""
+    for merge_mm in MERGE_MM:
+        merged = body.simplify(merge_mm)
+        if not (crossing := crossings(merged)):
+            break
+    return merged, crossing
+
+
+def _mark(job: PrintJob) -> str | None:
+    if job.order.edition is None:
+        return None
+    number, of = job.order.edition
+    return f"{job.id}  {number}/{of}"
+
+
+@dataclass(frozen=True)
+class _Paint:
+    """printed: uint8 (V, 3), the colors of the print, or None for one. genes: float32 (1, V, 3), or None."""
+
+    printed: NDArray[np.uint8] | None
+    genes: torch.Tensor | None
+
+    @property
+    def evolved(self) -> Float | None:
+        """The colors that the search saw, float32 (V, 3)."""
+        return None if self.genes is None else np.asarray(self.genes[0].numpy(), np.float32)
+
+    def on(self, points: NDArray[np.float64], wall: Wall) -> Float | None:
+        """The print's colors at points (n, 3) of the solid, float32."""
+        if self.printed is None:
+            return None
+        return carried(points, wall.vertices, wall.triangles, self.printed).astype(np.float32) / 255.0
+
+
+def _seen(judge: Rescorer, body: Manifold, wall: Wall, mask: Float, paint: _Paint) -> Scored:
+    """Score a solid: at the mask's own size, so that the camera stands where it stood.
+
+    Maps of what a machine looks at are no colors that it was bred in: those are left out.
+    """
+    if paint.genes is not None and paint.printed is not None:
+        body = body.refine_to_length(COLOR_EDGE_MM)
+    points, triangles = arrays(body)
+    tint = None if paint.genes is None else paint.on(points, wall)
+    return judge.score((points / wall.scale).astype(np.float32), triangles, mask, tint)
+
+
+def _cause(
+    before: Scored, after: Scored, judge: Rescorer, wall: Wall, mask: Float, paint: _Paint
+) -> str | None:
+    """What cost the margin: take the openings away, then the wall, and see what comes back."""
+    names = lost(before, after)
+    if not names:
+        return None
+    plain = _seen(judge, wall.body, wall, mask, paint)
+    points = wall.sheet.points
+    tint = None if paint.genes is None else paint.on(points, wall)
+    sheet = judge.score((points / wall.scale).astype(np.float32), wall.sheet.triangles, mask, tint)
+    steps = (
+        ("openings and fittings", plain, after),
+        ("wall", sheet, plain),
+        ("smoothing" if paint.genes is None else "smoothing and color", before, sheet),
+    )
+    share = {name: sum(fuller.values[k] - poorer.values[k] for k in names) for name, fuller, poorer in steps}
+    worst = max(share, key=lambda name: share[name])
+    figures = ", ".join(f"{name} {-value:+.2f}" for name, value in share.items())
+    return f"{', '.join(names)} lost more than {LOSS_SHARE:.0%} of its margin; cause: {worst} ({figures})"
+
+
+def _report(
+    job: PrintJob,
+    wall: Wall,
+    work: Fitted,
+    body: Manifold,
+    checks: Sequence[Check],
+    thick: Thickness,
+    before: Scored,
+    after: Scored,
+    cause: str | None,
+) -> dict[str, Any]:
+    points, triangles = arrays(body)
+    order = job.order
+    volume = float(body.volume())
+    return {
+        "format": FORMAT,
+        "id": job.id,
+        "title": job.title,
+        "process": order.process.name,
+        "material": order.process.material,
+        "mount": order.mount,
+        "wall_mm": order.wall_mm,
+        "width_wanted_mm": order.width_mm,
+        "size_mm": [round(float(side), 3) for side in np.ptp(points, axis=0)],
+        "scale_mm_per_m": round(wall.scale, 3),
+        "volume_cm3": round(volume / 1000, 2),
+        "weight_g": round(volume / 1000 * order.process.density_g_cm3, 1),
+        "triangles": len(triangles),
+        "voxel_mm": job.voxel_mm,
+        "from_evolved_surface_mm": {k: round(v, 3) for k, v in asdict(wall.deviation).items()},
+        "decimation_mm": round(wall.simplify_mm, 3),
+        "mended": {k: round(v, 2) for k, v in asdict(wall.mended).items()},
+        "openings": work.notes,
+        "not_made": work.refused,
+        "openings_crumbs_mm3": round(work.crumbs_mm3, 2),
+        "bridge_mm": BRIDGE_MM,
+        "thickness": {k: None if v is None else _finite(v) for k, v in asdict(thick).items()},
+        "checks": [asdict(line) for line in checks],
+        "views": {"seed": job.view_seed, "count": job.view_count},
+        "before": asdict(before),
+        "after": asdict(after),
+        "warning": cause,
+        "licence": job.notes.get("LicenseTerms", ""),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return round(float(value), 3) if np.isfinite(value) else None
+
+
+def _files(
+    job: PrintJob,
+    basis: Basis,
+    wall: Wall,
+    body: Manifold,
+    report: dict[str, Any],
+    vertex_colors: NDArray[np.uint8] | None,
+) -> dict[str, bytes]:
+    color = _one_color(job)
+    colors = None
+    if vertex_colors is not None:
+        body = body.refine_to_length(COLOR_EDGE_MM)
+        colors = carried(arrays(body)[0], wall.vertices, wall.triangles, vertex_colors)
+    own, triangles = arrays(body)
+    own = apart(own, triangles)
+    points = own - own.min(axis=0)
+    triangles = collapsed(points, triangles)
+    part = files.Part(job.id, points, triangles, color, colors, job.notes)
+    name = job.id
+    meters = (own / 1000).astype(np.float32)
+    extras = {"mask": name, "basis": basis.id, "units": "m", **job.notes}
+    glb_paint = colors if colors is not None else files.point_colors(part)
+    made = {
+        f"{name}.3mf": files.three_mf(part),
+        f"{name}.stl": files.stl(part),
+        f"{name}.obj": files.obj(part, f"{name}.mtl"),
+        f"{name}.mtl": files.mtl(part),
+        f"{name}.ply": files.ply(part),
+        f"{name}.glb": write_glb(meters, triangles, np.array(glb_paint), name, extras),
+        f"{name}.sheet.pdf": drawing_sheet(body, report, color),
+        f"{name}.caption.pdf": caption_card(
+            Caption(job.title, job.date, name, report, [dict(m) for m in job.models])
+        ),
+    }
+    report["files"] = {key: len(data) for key, data in made.items()}
+    return made
+
+
+def _one_color(job: PrintJob) -> tuple[int, int, int]:
+    """The color of the whole, where the solid has no other."""
+    if job.color is None or job.color == OWN or job.color.partition(":")[0] == "gaze":
+        return job.order.process.color_srgb
+    return parse_color(job.color)
+
+
+def wanted_colors(run: Store, job: PrintJob, decoder: Decoder) -> NDArray[np.uint8] | None:
+    """Colors of the mask's vertices, uint8 (V, 3), as the print is to have them; None: one color for all.
+
+    :raises BadInput: where the mask has no such colors.
+    """
+    own = decoder.paint_bytes(torch.from_numpy(np.array(job.genome, np.float32)[None]))
+    if job.color == OWN and own is None:
+        raise BadInput(
+            f"mask {job.id}: --color own: it has no color genes; evolve with [mask] color = true, or take "
+            "--color '#rrggbb'"
+        )
+    if own is not None and (job.color == OWN or (job.color is None and job.order.process.name == "color")):
+        return np.asarray(own[0], np.uint8)
+    kind, _, model = (job.color or "").partition(":")
+    if kind != "gaze":
+        return None
+    found = [k for k in run.list(f"masks/{job.id}/gaze-{model}") if k.endswith(".glb")]
+    if not found or (model and f"masks/{job.id}/gaze-{model}.glb" not in found):
+        raise BadInput(
+            f"mask {job.id}: there is no gaze map {f'of {model} ' if model else ''}in the run "
+            "(masks/<id>/gaze-<model>.glb); make one first, or take --color '#rrggbb'"
+        )
+    key = f"masks/{job.id}/gaze-{model}.glb" if model else found[0]
+    return glb_colors(run.get(key), len(decoder.basis.neutral), f"{run.url}/{key}")
