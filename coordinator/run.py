@@ -24,7 +24,7 @@ from coordinator.search.breeding import KEY, Breeding, read_breeding
 from coordinator.search.elites import Ranked
 from coordinator.search.evolution import Evolution, Watcher
 from coordinator.search.island import Float
-from coordinator.search.optimizers.gauss_newton import GaussNewton
+from coordinator.search.optimizers import OPTIMIZERS, Need
 from coordinator.spec.machines import machines
 from coordinator.spec.objectives import ObjectiveSpec
 from coordinator.spec.spec import Spec
@@ -40,7 +40,7 @@ from services.wire.objects import write_target
 from services.wire.pin import ANY, pin
 from services.wire.plan import Measure, Plan, make_plan
 
-PACKAGES = ("datamask", "torch", "numpy", "cmaes", "ribs", "dlib-bin", "opencv-python-headless")
+PACKAGES = ("datamask", "torch", "numpy", "ribs", "dlib-bin", "opencv-python-headless")
 
 
 def objectives_of(spec: Spec, targets: Sequence[str | None]) -> tuple[Objective, ...]:
@@ -81,7 +81,7 @@ def plan_of(spec: Spec, objectives: Sequence[Objective]) -> Plan:
     return replace(
         plan,
         runtimes=plan.runtimes if spec.run.exact else {},
-        residuals=GaussNewton.name in spec.search.optimizers,
+        residuals=any(Need.REFERENCE in OPTIMIZERS[name].needs for name in spec.search.optimizers),
         half=spec.run.precision == "half",
     )
 

@@ -13,8 +13,17 @@ from dataclasses import fields
 from typing import Annotated, Any, Literal, Self, get_args
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from coordinator.search.optimizers import OPTIMIZERS, Need
 from coordinator.search.pareto import known_aims
 from coordinator.spec.diversity import ArchiveSpec, BreedSpec, ParetoSpec
 from coordinator.spec.machines import unacknowledged
@@ -35,9 +44,22 @@ from services.shape.catalog import DEFAULT_BASIS, basis_info
 from services.shape.paint import SUFFIX, is_painted
 
 Range = tuple[float, float]
-OptimizerName = Literal[
-    "sep-cma", "genetic", "random", "cma", "snes", "de", "map-elites", "nsga2", "gauss-newton"
-]
+# What a spec lacks for an optimizer, and how to mend it.
+_MISSING = {
+    Need.ARCHIVE: "an archive; add [archive] with on = true",
+    Need.REFERENCE: "a face to come near: an objective of kind 'identity' or 'composite' with "
+    'combine = "centroid"',
+    Need.AIMS: 'aims to trade; add [pareto] with aims = ["fitness", "abstraction"]',
+}
+
+
+def _known_optimizer(name: str) -> str:
+    if name not in OPTIMIZERS:
+        raise ValueError(f"expected one of: {', '.join(map(repr, OPTIMIZERS))}")
+    return name
+
+
+OptimizerName = Annotated[str, AfterValidator(_known_optimizer)]
 
 
 class MaskSpec(Table):
@@ -245,15 +267,15 @@ class Spec(Table):
                 f"[migration] count = {self.migration.count} must be smaller than "
                 f"[search] population = {self.search.population}"
             )
-        if "map-elites" in self.search.optimizers and (self.archive is None or not self.archive.on):
-            raise ValueError(
-                '[search] optimizers holds "map-elites", which needs an archive; add [archive] with on = true'
-            )
-        if "gauss-newton" in self.search.optimizers and not any(o.single_reference for o in self.objective):
-            raise ValueError(
-                '[search] optimizers holds "gauss-newton", which needs a face to come near: an objective of '
-                "kind 'identity' or 'composite' with combine = \"centroid\""
-            )
+        has = {
+            Need.ARCHIVE: self.archive is not None and self.archive.on,
+            Need.REFERENCE: any(o.single_reference for o in self.objective),
+            Need.AIMS: self.pareto is not None,
+        }
+        for name in self.search.optimizers:
+            for need in OPTIMIZERS[name].needs:
+                if not has[need]:
+                    raise ValueError(f'[search] optimizers holds "{name}", which needs {_MISSING[need]}')
         self._check_aims()
         if self.breed is not None and len(self.breed.pin) > self.elites.count:
             raise ValueError(
@@ -282,11 +304,6 @@ class Spec(Table):
 
     def _check_aims(self) -> None:
         if self.pareto is None:
-            if "nsga2" in self.search.optimizers:
-                raise ValueError(
-                    '[search] optimizers holds "nsga2", which needs aims to trade; add [pareto] with '
-                    'aims = ["fitness", "abstraction"]'
-                )
             return
         known = known_aims(labels_of((o.kind, o.model) for o in self.objective))
         for aim in self.pareto.aims:

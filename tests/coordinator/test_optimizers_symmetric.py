@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from coordinator.search.optimizers import make_optimizer
-from coordinator.search.optimizers.symmetric import FADING
+from coordinator.search.optimizers.mirror import FADING
 from services.shape.catalog import DEFAULT_BASIS
 from services.shape.symmetry import Symmetry, symmetry
 from services.storage.codec import decode, encode

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from coordinator.search.grid import Grid
-from coordinator.search.optimizers.base import AskTell, Optimizer, Setup
+from coordinator.search.optimizers.base import AskTell, Need, Optimizer, Setup
 from coordinator.search.optimizers.cma import Cma
 from coordinator.search.optimizers.de import De
 from coordinator.search.optimizers.gauss_newton import GaussNewton
@@ -23,16 +22,14 @@ from coordinator.search.optimizers.nsga2 import Nsga2
 from coordinator.search.optimizers.random_search import RandomSearch
 from coordinator.search.optimizers.sep_cma import SepCma
 from coordinator.search.optimizers.snes import Snes
-from coordinator.search.optimizers.symmetric import Symmetric
 from services.errors import BadInput
 from services.shape.symmetry import Symmetry
 
-__all__ = ["OPTIMIZERS", "Optimizer", "Setup", "make_optimizer"]
+__all__ = ["OPTIMIZERS", "Need", "Optimizer", "Setup", "make_optimizer"]
 
-OPTIMIZERS: dict[str, Callable[[Setup, np.random.SeedSequence], AskTell]] = {
+OPTIMIZERS: dict[str, type[AskTell]] = {
     kind.name: kind for kind in (SepCma, Genetic, RandomSearch, Cma, Snes, De, MapElites, Nsga2, GaussNewton)
 }
-_ALL_KINDS_OF_MASKS = (RandomSearch, MapElites, Nsga2)
 
 
 def make_optimizer(
@@ -65,8 +62,8 @@ def make_optimizer(
         keep: (m, dimension) masks that the first generation holds besides, as they are.
         grid: the cells of an archive; map-elites needs it.
         aims: how many aims are told beside fitness; nsga2 weighs them.
-        symmetry: where it is given, left and right change alike; the optimizers that look for many kinds of
-            masks (`random`, `map-elites`, `nsga2`) move all genes none the less.
+        symmetry: where it is given, left and right change alike; optimizers that look for many kinds of masks
+            (:attr:`AskTell.moves_all_genes`) move all genes none the less.
 
     Raises:
         BadInput: there is no optimizer of that name.
@@ -89,6 +86,6 @@ def make_optimizer(
         aims=aims,
     )
     kind = OPTIMIZERS[name]
-    if symmetry is None or kind in _ALL_KINDS_OF_MASKS:
-        return kind(setup, seed)
-    return Symmetric(lambda folded: kind(folded, seed), setup, symmetry, seed)
+    if symmetry is not None and not kind.moves_all_genes:
+        setup = setup.mirrored(symmetry, seed)
+    return kind(setup, seed)

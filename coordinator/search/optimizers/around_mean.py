@@ -1,16 +1,14 @@
-"""What searches share that draw around a mean, and what both kinds of CMA-ES share besides."""
+"""What searches share that draw around a mean."""
 
 from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from coordinator.search.optimizers.base import AskTell, Doubles, Floats, Ints, State, ranking
+from coordinator.search.optimizers.base import AskTell, Doubles, Floats, Ints
 
 
 class AroundMean(AskTell):
@@ -57,39 +55,3 @@ class AroundMean(AskTell):
         # A migrant that is close enough stays as it is, to the bit.
         genomes[n - len(migrants) :] = np.where(shares < 1, mean + shares * (migrants - mean), migrants)
         return genomes, np.full((n, 2), -1, np.int64)
-
-
-class CmaFamily(AroundMean):
-    """`cmaes` moves the mean; ``_cma`` is that library's object, made by the class itself."""
-
-    _cma: Any
-
-    @property
-    def mean(self) -> Doubles:
-        """(d,) the distribution's mean."""
-        mean: Doubles = self._cma._mean.copy()
-        return mean
-
-    def _update(self, genomes: Floats, fitness: Doubles) -> None:
-        """The library's update; the step size grows within RR-7748's limit, exp(1), for migrants' sake."""
-        cma, before = self._cma, self._cma._sigma
-        # The update uses ranks alone. Places in the ranking keep -inf and ties out of it.
-        cma.tell([(genomes[row].astype(np.float64), place) for place, row in enumerate(ranking(fitness))])
-        cma._sigma = float(min(cma._sigma, before * math.e))
-
-    def _own_state(self) -> State:
-        cma = self._cma
-        return {
-            "mean": cma._mean.copy(),
-            "sigma": np.array(cma._sigma, np.float64),
-            "path": cma._pc.copy(),
-            "path_sigma": cma._p_sigma.copy(),
-        }
-
-    def _own_restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        cma = self._cma
-        cma._g = self._generation
-        cma._mean = np.array(state["mean"], np.float64)
-        cma._sigma = float(state["sigma"])
-        cma._pc = np.array(state["path"], np.float64)
-        cma._p_sigma = np.array(state["path_sigma"], np.float64)

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coordinator.search.grid import Grid
+from coordinator.search.optimizers.mirror import FADING, Mirror
 from coordinator.search.optimizers.random_state import generator, pack, unpack
 from services.recognition.fitness import Residuals
+from services.shape.symmetry import Symmetry
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
 State = dict[str, NDArray[Any]]
 _Array = TypeVar("_Array", bound=NDArray[Any])
+
+
+class Need(Enum):
+    """What the spec of a run must have for an optimizer."""
+
+    ARCHIVE = "archive"
+    AIMS = "aims"
+    REFERENCE = "reference"
 
 
 class Optimizer(Protocol):
@@ -42,7 +53,7 @@ class Optimizer(Protocol):
 
     @property
     def mean(self) -> Doubles | None:
-        """(d,) the mean of the distribution that genomes are drawn from, or None where there is none.
+        """The mean of the distribution that moved genes are drawn from, or None where there is none.
 
         Then it is the first genome of every generation itself, and only `gauss-newton` learns from it. What
         the best draws have in common is mostly a better mask than the luckiest of them; pycma, too, calls its
@@ -123,6 +134,7 @@ class Setup:
     first: (m, d) masks that are in the first generation as they are, whatever the algorithm.
     grid: the cells of an archive, for optimizers that keep one.
     aims: how many aims are told beside fitness, for optimizers that weigh several.
+    mirror: where left and right change alike; then everything above is of free genes, see :meth:`mirrored`.
     """
 
     dimension: int
@@ -136,6 +148,7 @@ class Setup:
     first: Floats
     grid: Grid | None = None
     aims: int = 0
+    mirror: Mirror | None = None
 
     @classmethod
     def checked(
@@ -196,6 +209,29 @@ class Setup:
         apart = self.parents.astype(np.float64).std(axis=0)
         return np.asarray(np.maximum(apart, self.sigma / 2), np.float64)
 
+    def mirrored(self, symmetry: Symmetry, seed: np.random.SeedSequence) -> Setup:
+        """The setup of a search that moves the free genes alone.
+
+        The asymmetry of its noise comes from a child of the seed.
+        """
+        own, other = symmetry.free, symmetry.twin[symmetry.free]
+        start = self.noise(generator(seed, 1), 1)[0] if self.center is None else self.center
+        fading = FADING if self.center is None else 1.0
+        asymmetry = start - symmetry.unfolded(symmetry.folded(start))
+        mirror = Mirror(symmetry, self.low, self.high, self.first, asymmetry, fading)
+        return replace(
+            self,
+            dimension=len(own),
+            center=None if self.center is None else symmetry.folded(self.center),
+            # What two independent genes have in common varies less than either of them.
+            spread=np.where(own == other, 1.0, np.sqrt(0.5)) * self.spread[own],
+            low=np.maximum(self.low[own], self.low[other]),
+            high=np.minimum(self.high[own], self.high[other]),
+            parents=mirror.fold(self.parents),
+            first=mirror.fold(self.first),
+            mirror=mirror,
+        )
+
     def clipped(self, genomes: NDArray[np.floating[Any]]) -> Floats:
         """Genomes (..., d) as float32 within the bounds."""
         return np.clip(genomes.astype(np.float32), self.low, self.high)
@@ -209,15 +245,17 @@ class AskTell(abc.ABC):
     """The order of ask and tell, the migrants in waiting, the random state. Algorithms fill in the rest."""
 
     name: ClassVar[str]
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    moves_all_genes: ClassVar[bool] = False  # looks for many kinds of masks: symmetry is nothing to it
     samples_distribution: ClassVar[bool] = False
     learns_from_mean: ClassVar[bool] = False  # whether `_learn` is given the mean's row too
     varying: ClassVar[tuple[str, ...]] = ()  # arrays of `_own_state` whose shapes change with time
 
     def __init__(self, setup: Setup, seed: np.random.SeedSequence) -> None:
-        self._setup = setup
+        self._setup, self._mirror = setup, setup.mirror
         self._rng = generator(seed)
         self._generation = 0
-        self._asked: Floats | None = None
+        self._asked: tuple[Floats, Floats] | None = None  # the genomes, and the genes of them that it moves
         self._aims: Doubles = np.zeros((setup.population_size, setup.aims))  # of the generation last told
         self._residuals = Residuals(np.zeros((setup.population_size, 0)), np.zeros(setup.population_size))
         self._waiting: Floats = np.empty((0, setup.dimension), np.float32)
@@ -230,7 +268,7 @@ class AskTell(abc.ABC):
 
     @property
     def dimension(self) -> int:
-        """Genes of a genome."""
+        """Genes that the search moves."""
         return self._setup.dimension
 
     @property
@@ -284,8 +322,14 @@ class AskTell(abc.ABC):
         if self._generation == 0:
             genomes[self.first_rows] = self._setup.first
         self._last_parents, self._last_migrants = frozen(parents), frozen(migrants)
-        self._asked = frozen(self._setup.clipped(genomes))
-        return self._asked
+        moved = frozen(self._setup.clipped(genomes))
+        whole = moved
+        if self._mirror is not None:
+            whole = self._mirror.unfold(moved, self._generation)
+            if self._generation == 0:
+                whole[self.first_rows] = self._mirror.first
+        self._asked = frozen(whole), moved
+        return whole
 
     def tell(
         self,
@@ -296,7 +340,8 @@ class AskTell(abc.ABC):
     ) -> None:
         if self._asked is None:
             raise ValueError(f"tell: generation {self._generation} has not been asked for; call ask first")
-        check_told(self._asked, genomes)
+        asked, moved = self._asked
+        _check_told(asked, genomes)
         values = np.array(fitness, dtype=np.float64)
         if values.shape != (self.population_size,):
             raise ValueError(f"fitness: expected shape ({self.population_size},), got {values.shape}")
@@ -313,14 +358,17 @@ class AskTell(abc.ABC):
             )
         self._aims, self._residuals = told, missed
         skipped = 0 if self.learns_from_mean else self.lead
-        self._learn(self._asked[skipped:], values[skipped:])
+        self._learn(moved[skipped:], values[skipped:])
         self._generation += 1
         self._asked = None
         self._waiting = self._waiting[:0]
 
     def inject(self, genomes: Floats) -> None:
         self._must_be_closed("inject")
-        given = migrants_of(genomes, self.dimension)
+        dimension = self.dimension if self._mirror is None else len(self._mirror.asymmetry)
+        given = np.asarray(genomes, dtype=np.float32)
+        if given.ndim != 2 or given.shape[1] != dimension:
+            raise ValueError(f"genomes: expected shape (k, {dimension}), got {given.shape}")
         if not np.all(np.isfinite(given)):
             raise ValueError("genomes: a migrant holds a number that is not finite; send only scored genomes")
         count = len(self._waiting) + len(given)
@@ -329,7 +377,8 @@ class AskTell(abc.ABC):
                 f"genomes: {count} migrants for one generation, but a population of {self.population_size} "
                 f"takes {self.migrant_capacity}; lower migration.count or raise search.population"
             )
-        self._waiting = np.concatenate([self._waiting, self._setup.clipped(given)])
+        moved = given if self._mirror is None else self._mirror.fold(given)
+        self._waiting = np.concatenate([self._waiting, self._setup.clipped(moved)])
 
     def state(self) -> State:
         self._must_be_closed("state")
@@ -339,6 +388,7 @@ class AskTell(abc.ABC):
             "generation": np.array(self._generation, np.int64),
             "rng": pack(self._rng),
             "waiting": self._waiting.copy(),
+            **({} if self._mirror is None else {"asymmetry": self._mirror.asymmetry.copy()}),
             **self._own_state(),
         }
 
@@ -369,6 +419,8 @@ class AskTell(abc.ABC):
         self._generation = int(state["generation"])
         self._rng = unpack(state["rng"])
         self._waiting = np.array(state["waiting"], np.float32)
+        if self._mirror is not None:
+            self._mirror = replace(self._mirror, asymmetry=np.array(state["asymmetry"], np.float64))
         self._own_restore(state)
 
     def _must_be_closed(self, call: str) -> None:
@@ -401,7 +453,7 @@ def ranking(fitness: Doubles) -> Ints:
     return np.argsort(-fitness, kind="stable")
 
 
-def check_told(asked: Floats, genomes: Floats) -> None:
+def _check_told(asked: Floats, genomes: Floats) -> None:
     """Raise ValueError, naming the row, where `genomes` are not those that were asked."""
     given = np.asarray(genomes)
     if given.shape != asked.shape:
@@ -411,14 +463,6 @@ def check_told(asked: Floats, genomes: Floats) -> None:
         raise ValueError(
             f"genomes: row {different[0]} is not what ask gave; tell the rows as they are, in order"
         )
-
-
-def migrants_of(genomes: Floats, dimension: int) -> Floats:
-    """Migrants (k, dimension) as float32; ValueError for another shape."""
-    given = np.asarray(genomes, dtype=np.float32)
-    if given.ndim != 2 or given.shape[1] != dimension:
-        raise ValueError(f"genomes: expected shape (k, {dimension}), got {given.shape}")
-    return given
 
 
 def frozen(array: _Array) -> _Array:

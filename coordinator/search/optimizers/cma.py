@@ -1,22 +1,23 @@
 """CMA-ES with its full covariance matrix: learns which genes move together.
 
-Hansen, "The CMA Evolution Strategy: A Tutorial", arXiv 1604.00772. The update is `cmaes.CMA.tell`; sampling
-is done here, for the reasons that stand in :mod:`coordinator.search.optimizers.sep_cma`.
+Hansen, "The CMA Evolution Strategy: A Tutorial", arXiv 1604.00772, with its negative weights.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.search.optimizers.around_mean import CmaFamily
 from coordinator.search.optimizers.base import Doubles, Floats, Ints, Setup, State
+from coordinator.search.optimizers.cma_family import CmaFamily, Rates, damping
 
 # The smallest and the largest step in any direction, as shares of the first one.
 _SMALLEST_STEP, _LARGEST_STEP = 1e-3, 1e3
+_TINY = 1e-8  # a variance that rounding has made negative, and what keeps a division from zero
 
 
 class Cma(CmaFamily):
@@ -31,45 +32,94 @@ class Cma(CmaFamily):
     name: ClassVar[str] = "cma"
 
     def __init__(self, setup: Setup, seed: np.random.SeedSequence) -> None:
-        from cmaes import CMA  # here, for it takes half a second
-
         super().__init__(setup, seed)
-        self._cma = CMA(
-            mean=self._first_mean(),
-            sigma=setup.sigma,
-            population_size=self.draws,
-        )
+        self._covariance = np.eye(setup.dimension)
         if len(setup.parents) > 1:  # as far apart as the masks to breed from
-            self._cma._C = np.diag((setup.deviations / setup.sigma) ** 2)
+            self._covariance = np.diag((setup.deviations / setup.sigma) ** 2)
+        self._axes: Doubles = np.eye(setup.dimension)
+        self._lengths: Doubles = np.ones(setup.dimension)
 
-    def _axes(self) -> tuple[Doubles, Doubles]:
-        """The distribution's axes as columns (d, d), and its standard deviation along each (d,)."""
-        cma = self._cma
-        axes, lengths = cma._eigen_decomposition()
-        shortest = _SMALLEST_STEP * self._setup.sigma / cma._sigma
+    def _chosen_rates(self) -> Rates:
+        n, d = self.draws, self.dimension
+        half = n // 2
+        raw = np.array([math.log((n + 1) / 2) - math.log(rank + 1) for rank in range(n)])  # eq. 49
+        mu_eff = (np.sum(raw[:half]) ** 2) / np.sum(raw[:half] ** 2)
+        mu_eff_minus = (np.sum(raw[half:]) ** 2) / np.sum(raw[half:] ** 2)
+        c_one = 2 / ((d + 1.3) ** 2 + mu_eff)  # eq. 57
+        c_mu = min(
+            1 - c_one - _TINY, 2 * (mu_eff - 2 + 1 / mu_eff) / ((d + 2) ** 2 + 2 * mu_eff / 2)
+        )  # eq. 58
+        # eq. 50 to 52: how much the negative weights may add up to
+        negative = min(
+            1 + c_one / c_mu, 1 + (2 * mu_eff_minus) / (mu_eff + 2), (1 - c_one - c_mu) / (d * c_mu)
+        )
+        weights = np.where(
+            raw >= 0,
+            1 / np.sum(raw[raw > 0]) * raw,
+            negative / np.sum(np.abs(raw[raw < 0])) * raw,
+        )  # eq. 53
+        c_sigma = (mu_eff + 2) / (d + mu_eff + 5)  # eq. 55
+        c_path = (4 + mu_eff / d) / (d + 4 + 2 * mu_eff / d)  # eq. 56
+        return Rates(weights, mu_eff, c_one, c_mu, c_path, c_sigma, damping(mu_eff, d, c_sigma))
+
+    @property
+    def axes(self) -> Doubles:
+        """(d, d) the axes of the distribution that the generation was drawn from, as columns."""
+        return self._axes.copy()
+
+    @property
+    def deviations(self) -> Doubles:
+        """(d,) its standard deviation along each axis."""
+        deviations: Doubles = self._sigma * self._lengths
+        return deviations
+
+    def _decompose(self) -> None:
+        """Axes of the covariance and lengths along them, none shorter than the smallest step."""
+        covariance = (self._covariance + self._covariance.T) / 2
+        squares, axes = np.linalg.eigh(covariance)
+        lengths = np.sqrt(np.where(squares < 0, _TINY, squares))
+        self._covariance = np.dot(np.dot(axes, np.diag(lengths**2)), axes.T)
+        shortest = _SMALLEST_STEP * self._setup.sigma / self._sigma
         if lengths.min() < shortest:
             lengths = np.maximum(lengths, shortest)
-            cma._D, cma._C = lengths, (axes * lengths**2) @ axes.T
-        deviations: Doubles = cma._sigma * lengths
-        return axes, deviations
+            self._covariance = (axes * lengths**2) @ axes.T
+        self._axes, self._lengths = axes, lengths
 
     def _propose(self, migrants: Floats) -> tuple[Doubles, Ints]:
-        mean = self.mean
-        axes, deviations = self._axes()
+        self._decompose()
+        mean, axes, deviations = self._mean, self._axes, self.deviations
         draws = self._rng.standard_normal((self.population_size, self.dimension))
         genomes = mean + (draws * deviations) @ axes.T
         return self._with_migrants(genomes, migrants, ((migrants - mean) @ axes) / deviations)
 
+    def _root(self) -> Doubles:
+        """C^-1/2, (d, d)."""
+        root: Doubles = self._axes.dot(np.diag(1 / self._lengths)).dot(self._axes.T)
+        return root
+
+    def _whitened(self, step: Doubles) -> Doubles:
+        whitened: Doubles = self._root().dot(step)
+        return whitened
+
+    def _learn_shape(self, steps: Doubles, kept: float) -> None:
+        rates = self._rates
+        squares = np.linalg.norm(self._root().dot(steps.T), axis=0) ** 2
+        weights = rates.weights * np.where(
+            rates.weights >= 0, 1, self.dimension / (squares + _TINY)
+        )  # eq. 46
+        ranked = np.sum(weights.reshape(-1, 1, 1) * np.einsum("...i,...j->...ij", steps, steps), axis=0)
+        self._covariance = (
+            kept * self._covariance + rates.c_one * np.outer(self._path, self._path) + rates.c_mu * ranked
+        )  # eq. 47
+
     def _learn(self, genomes: Floats, fitness: Doubles) -> None:
-        self._update(genomes, fitness)
-        cma, first = self._cma, self._setup.sigma
-        cma._sigma = max(min(cma._sigma, _LARGEST_STEP * first), _SMALLEST_STEP * first)
+        super()._learn(genomes, fitness)
+        first = self._setup.sigma
+        self._sigma = max(min(self._sigma, _LARGEST_STEP * first), _SMALLEST_STEP * first)
 
     def _own_state(self) -> State:
-        return {**super()._own_state(), "covariance": self._cma._C.copy()}
+        return {**super()._own_state(), "covariance": self._covariance.copy()}
 
     def _own_restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         super()._own_restore(state)
-        cma = self._cma
-        cma._C = np.array(state["covariance"], np.float64)
-        cma._B = cma._D = None
+        self._covariance = np.array(state["covariance"], np.float64)

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.search.optimizers.around_mean import AroundMean
-from coordinator.search.optimizers.base import Doubles, Floats, Ints, Setup, State
+from coordinator.search.optimizers.base import Doubles, Floats, Ints, Need, Setup, State
 
 LENGTHS = (0.5, 1.0, 2.0)  # of the steps that are tried, in radii of the trust region
 # What becomes of the radius where the mean stays, or moves by a shorter, a whole or a longer step.
@@ -132,6 +132,7 @@ class GaussNewton(AroundMean):
     """
 
     name: ClassVar[str] = "gauss-newton"
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.REFERENCE})
     learns_from_mean: ClassVar[bool] = True
     varying: ClassVar[tuple[str, ...]] = ("estimate", "probes", "steps", "answers", "when")
 

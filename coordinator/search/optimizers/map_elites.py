@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.search.optimizers.base import AskTell, Doubles, Floats, Ints, Setup, State
+from coordinator.search.optimizers.base import AskTell, Doubles, Floats, Ints, Need, Setup, State
 
 if TYPE_CHECKING:
     from ribs.archives import GridArchive
@@ -38,6 +38,8 @@ class MapElites(AskTell):
     """
 
     name: ClassVar[str] = "map-elites"
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.ARCHIVE})
+    moves_all_genes: ClassVar[bool] = True
 
     def __init__(self, setup: Setup, seed: np.random.SeedSequence) -> None:
         super().__init__(setup, seed)

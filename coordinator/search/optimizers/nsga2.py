@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.search import pareto
-from coordinator.search.optimizers.base import Doubles, Floats, Ints, Setup, State
+from coordinator.search.optimizers.base import Doubles, Floats, Ints, Need, Setup, State
 from coordinator.search.optimizers.genetic import Genetic
 
 
@@ -25,6 +25,8 @@ class Nsga2(Genetic):
     """
 
     name: ClassVar[str] = "nsga2"
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.AIMS})
+    moves_all_genes: ClassVar[bool] = True
     tournament: ClassVar[int] = 2
 
     def __init__(self, setup: Setup, seed: np.random.SeedSequence) -> None:

@@ -15,6 +15,7 @@ class RandomSearch(AskTell):
     """Learns nothing. Migrants are scored once, as the last rows, and then forgotten like all others."""
 
     name: ClassVar[str] = "random"
+    moves_all_genes: ClassVar[bool] = True
 
     def _propose(self, migrants: Floats) -> tuple[Doubles, Ints]:
         genomes = self._setup.noise(self._rng, self.population_size)

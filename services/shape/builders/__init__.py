@@ -1,0 +1,1 @@
+"""Makes the basis files anew from their sources. Nothing here runs when masks are evolved."""
