@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import threading
 import traceback
+from collections import ChainMap, OrderedDict
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import TypeVar
 
 import torch
 
 from services.storage.store import ObjectMissing, Store
 from services.wire.objects import batch_key, read_target, record_failure, scores_key
-from services.wire.pin import IMAGES, Refused
+from services.wire.pin import IMAGES, Refused, join
 from services.wire.plan import Batch, Plan, check_id, decode_batch
 from worker.fingerprint import fingerprint, pick_device
 from worker.passes import pass_images
 from worker.scorer import Scorer
+
+SCORERS_KEPT = 4  # plans whose networks stay in memory; runs that take turns seldom have more
+JOINED_KEPT = 64  # runs whose pins are remembered
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -28,14 +36,18 @@ class Summary:
 
 
 class Evaluator:
-    """Scores batches of any run, keeping the networks of the last plan in memory. Several threads may ask.
+    """Scores batches of any run. Several threads may ask.
+
+    The networks of the last SCORERS_KEPT plans stay in memory, each once however many plans name it, so that
+    runs may take turns.
 
     :param device: torch device; None picks CUDA where it is there.
     """
 
     def __init__(self, device: str | None = None) -> None:
         self.device = pick_device() if device is None else device
-        self._scorer: tuple[tuple[str, int], Scorer] | None = None
+        self._scorers: OrderedDict[tuple[str, int], Scorer] = OrderedDict()
+        self._joined: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._loading = threading.Lock()
 
     @cached_property
@@ -46,6 +58,19 @@ class Evaluator:
     def fingerprint(self) -> dict[str, str]:
         """See :func:`worker.fingerprint.fingerprint`."""
         return fingerprint(self.device)
+
+    def join(self, run: Store, session: str = "") -> int:
+        """Score for a run, see :func:`services.wire.pin.join`.
+
+        :param session: what a coordinator calls one of its lives. While it is the same the run cannot be
+            another one of the same name, and its pin is not read again; empty: it is.
+        """
+        key = run.url, session
+        if session and key in self._joined:
+            return self._joined[key]
+        images = join(run, self.fingerprint(), self.images)
+        _keep(self._joined, key, images, JOINED_KEPT)
+        return images
 
     def evaluate(self, run: Store, batch: str, images: int | None = None) -> Summary:
         """Score ``batches/<batch>`` into ``scores/<batch>``, so many pictures a pass (None: as many as fit).
@@ -66,7 +91,10 @@ class Evaluator:
         scorer = self._scorer_for(work.plan, run, self.images if images is None else images)
         try:
             scores = scorer.score(work)
-        except (MemoryError, OSError, torch.OutOfMemoryError):
+        except (MemoryError, torch.OutOfMemoryError):
+            self._forget()  # other plans' networks may take the room
+            raise
+        except OSError:
             raise
         except Exception:
             record_failure(run, batch, traceback.format_exc())
@@ -85,12 +113,27 @@ class Evaluator:
             )
         key = plan.digest(), images
         with self._loading:
-            if self._scorer is None or self._scorer[0] != key:
+            scorer = self._scorers.get(key)
+            if scorer is None:
                 targets = {
                     m.target: read_target(run, m.target) for m in plan.measures if m.target is not None
                 }
-                self._scorer = (key, Scorer(plan, targets, self.device, images))
-            return self._scorer[1]
+                loaded = ChainMap(*(kept.machines for kept in self._scorers.values()))
+                scorer = Scorer(plan, targets, self.device, images, loaded)
+            _keep(self._scorers, key, scorer, SCORERS_KEPT)
+            return scorer
+
+    def _forget(self) -> None:
+        with self._loading:
+            self._scorers.clear()
+
+
+def _keep(kept: OrderedDict[Key, Value], key: Key, value: Value, most: int) -> None:
+    """Put a value last, and let go of the first ones where there are too many."""
+    kept[key] = value
+    kept.move_to_end(key)
+    while len(kept) > most:
+        kept.popitem(last=False)
 
 
 def _views(batch: Batch) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -32,10 +33,21 @@ from worker.passes import masks_a_pass, pass_images, passes_of
 HALF_TOLERANCE = 0.05
 PROBE_HEADS, PROBE_VIEWS, PROBE_SPREAD = 8, 2, np.float32(0.4)
 
+Machine = TypeVar("Machine")
+
 # Where this detector sees the mask, its box and dlib's landmarks straighten the face for dlib's recognizer,
 # just as dlib does; elsewhere, and in runs without it, the mask's own landmarks do. A detector that finds
 # landmarks itself (SCRFD) does the same for the recognizers that align by those.
 ALIGNING = "dlib-hog"
+
+
+class Loaded(NamedTuple):
+    """What a loaded machine is: a model, the SHA-256 of its file, where it computes, and in 16 bits or 32."""
+
+    name: str
+    sha256: str
+    device: str
+    half: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,10 +83,11 @@ class Landmarks:
 
 
 class Scorer:
-    """Scores batches of one plan. Loads basis and networks once.
+    """Scores batches of one plan. Loads basis and networks once; ``machines`` are those that it uses.
 
     :param targets: references by target key: embeddings float32 (photos, d), or a filter float32 (1, S, S).
     :param images: pictures a pass, see passes.py; None: as many as the device likes.
+    :param loaded: machines of other scorers, to use where the plan names the same instead of loading them.
     :raises Refused: if basis, models or the libraries that they run in are not those that the plan names.
     :raises CorruptData: if a weights file is damaged.
     """
@@ -85,9 +98,12 @@ class Scorer:
         targets: Mapping[str, NDArray[np.float32]] | None = None,
         device: str = "cpu",
         images: int | None = None,
+        loaded: Mapping[Loaded, Any] | None = None,
     ) -> None:
         self.plan = plan
         self.device = device
+        self.machines: dict[Loaded, Any] = {}
+        self._loaded: Mapping[Loaded, Any] = {} if loaded is None else loaded
         self.images = pass_images(device) if images is None else images
         basis = load_basis(plan.basis)
         if basis.sha256 != plan.basis_sha256:
@@ -112,7 +128,7 @@ class Scorer:
         self.renderer = TorchRenderer(self.decoder.triangles, self.decoder.vertex_faces, device)
         self._lanes = Lanes(device)
         self._latest: tuple[tuple[int, int], Views] | None = None
-        self._load(plan, device)
+        self._load(plan)
         self._targets = {
             measure: torch.from_numpy(np.array(_target(targets, measure.target))).to(device)
             for measure in plan.measures
@@ -125,37 +141,65 @@ class Scorer:
         }
         if plan.half:
             self._halve()
+        self._loaded = {}  # whoever has them may let go of them
 
-    def _load(self, plan: Plan, device: str) -> None:
+    def _load(self, plan: Plan) -> None:
         kinds: dict[str, set[str]] = {}
         for measure in plan.measures:
             kinds.setdefault(measure.kind, set()).add(measure.model)
         hashes = plan.models
         detect, correlate = kinds.pop("detect", set()), kinds.pop("correlate", set())
         recognize = sorted(set[str]().union(*kinds.values()))
-        self._detectors = {n: catalog.detector(n, device, hashes[n]) for n in sorted(detect)}
-        self._recognizers = {n: catalog.recognizer(n, device, hashes[n]) for n in recognize}
-        self._correlators = {n: catalog.correlator(n, device, hashes[n]) for n in sorted(correlate)}
+        self._detectors = {n: self._machine(catalog.detector, n) for n in sorted(detect)}
+        self._recognizers = {n: self._machine(catalog.recognizer, n) for n in recognize}
+        self._correlators = {n: self._machine(catalog.correlator, n) for n in sorted(correlate)}
         self._points = Landmarks(self.decoder, (*self._recognizers.values(), *self._correlators.values()))
         by_dlib = any(r.points == alignment.POINT_NAMES for r in self._recognizers.values())
-        self._predictor = LandmarkPredictor(device) if by_dlib and ALIGNING in self._detectors else None
+        self._predictor = self._landmarks() if by_dlib and ALIGNING in self._detectors else None
         self._thresholds = {n: catalog.model_info(n, hashes[n]).threshold for n in self._detectors}
+
+    def _machine(self, load: Callable[[str, str, str], Machine], name: str, half: bool = False) -> Machine:
+        """A machine of the plan that is loaded already, or is now."""
+        sha256 = self.plan.models[name]
+
+        def made() -> Machine:
+            machine = load(name, self.device, sha256)
+            if half:
+                machine.halve()  # type: ignore[attr-defined]
+            return machine
+
+        return self._once(Loaded(name, sha256, self.device, half), made)
+
+    def _landmarks(self) -> LandmarkPredictor:
+        name = LandmarkPredictor.name
+        key = Loaded(name, catalog.model_info(name).sha256, self.device)
+        return self._once(key, lambda: LandmarkPredictor(self.device))
+
+    def _once(self, key: Loaded, make: Callable[[], Machine]) -> Machine:
+        if key not in self.machines:
+            self.machines[key] = self._loaded[key] if key in self._loaded else make()
+        machine: Machine = self.machines[key]
+        return machine
 
     def _halve(self) -> None:
         """Compute in half precision where a network can, and make sure that it says the same.
 
         :raises Refused: where it does not.
         """
-        machines = {n: m for n, m in (self._detectors | self._recognizers).items() if isinstance(m, Halves)}
+        names = [n for n, m in (self._detectors | self._recognizers).items() if isinstance(m, Halves)]
         rng = np.random.default_rng(0)
         genes = len(self.decoder.basis.gene_names)
         heads = PROBE_SPREAD * rng.standard_normal((PROBE_HEADS, genes), dtype=np.float32)
         views = sample_views(self.plan.ranges, PROBE_VIEWS, seed=0)
         full = self._pass(heads, views)
-        for machine in machines.values():
-            machine.halve()
+        for name in names:
+            del self.machines[Loaded(name, self.plan.models[name], self.device)]
+            if name in self._detectors:
+                self._detectors[name] = self._machine(catalog.detector, name, half=True)
+            else:
+                self._recognizers[name] = self._machine(catalog.recognizer, name, half=True)
         half = self._pass(heads, views)
-        for name in machines:
+        for name in names:
             if name in self._detectors:
                 apart = (full.detections[name] - half.detections[name]).abs().max()
             else:

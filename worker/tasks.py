@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from celery import shared_task
 
 from services.storage.store import Store
-from services.wire import pin
 from services.wire.beats import Heartbeat
 from services.wire.bells import Bell
 from services.wire.messages import REALIZE, SCORE
@@ -18,7 +18,7 @@ from worker.serve import serve
 @shared_task(name=SCORE, base=WorkTask, bind=True)  # type: ignore[untyped-decorator]
 def score(self: Any, **message: Any) -> dict[str, Any]:
     """Score one batch."""
-    return serve(self, message, _scored)
+    return serve(self, message, partial(_scored, str(message.get("session", ""))))
 
 
 @shared_task(name=REALIZE, base=WorkTask, bind=True)  # type: ignore[untyped-decorator]
@@ -27,12 +27,11 @@ def realize(self: Any, **message: Any) -> dict[str, Any]:
     return serve(self, message, _realized)
 
 
-def _scored(run: Store, batch: str, heart: Heartbeat) -> Bell:
+def _scored(session: str, run: Store, batch: str, heart: Heartbeat) -> Bell:
     from worker.evaluate import shared_evaluator
 
     evaluator = shared_evaluator()
-    images = pin.join(run, evaluator.fingerprint(), evaluator.images)
-    summary = evaluator.evaluate(run, batch, images)
+    summary = evaluator.evaluate(run, batch, evaluator.join(run, session))
     return Bell(batch, summary.outcome, summary.views)  # type: ignore[arg-type]
 
 

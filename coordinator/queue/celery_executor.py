@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -74,6 +75,7 @@ class CeleryExecutor:
         self._run = run
         self._store_url = open_store(store_url).url
         self._name = run_name
+        self._session = secrets.token_hex(8)
         self._resend_s, self._trouble_s = resend_s, trouble_s
         self._check_owner = check_owner
         self._line = Doorbell(broker_url, self._work("0" * 40), patience_s, self._hurry)
@@ -239,6 +241,8 @@ class CeleryExecutor:
             )
         sent = {batch: out for batch, out in self._out.items() if out.due is not None}
         beating = self._beating(list(sent))
+        if beating:  # whoever is at a job of hours answers in time
+            self._heard_at = now
         for batch, out in sent.items():
             if batch in beating:
                 out.beaten = True
@@ -337,7 +341,7 @@ class CeleryExecutor:
     # -- names
 
     def _work(self, batch: str) -> Work:
-        return Work(self._store_url, self._name, batch)
+        return Work(self._store_url, self._name, batch, self._session)
 
     def _stems(self, prefix: str) -> set[str]:
         return {key.removeprefix(prefix) for key in self._run.list(prefix)}

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from services.storage.store import Store
-from services.wire.pin import join
 
 if TYPE_CHECKING:
     from worker.evaluate import Evaluator
@@ -138,7 +137,7 @@ class LocalExecutor:
 
     def join(self) -> None:
         """See Executor.join."""
-        self._images = join(self._run, self._evaluator.fingerprint(), self._evaluator.images)
+        self._images = self._evaluator.join(self._run)
 
     def close(self) -> None:
         """Let go of what waits; what is being scored is finished first, for it may be writing."""

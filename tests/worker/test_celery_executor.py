@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 import time
 
@@ -57,13 +58,17 @@ def queued(server):
 
 def test_a_message_holds_ids_only_and_reads_well(executor, redis_server, place):
     executor().submit(A, "island 3, generation 41, batch 2/4")
-    (message,) = queued(redis_server)
+    executor().submit(A, "island 3, generation 41, batch 2/4")
+    message, other = (json.loads(base64.b64decode(m["body"]))[1] for m in queued(redis_server))
+    assert message["session"] != other["session"]  # a coordinator's next life may find another run
+    message = queued(redis_server)[0]
     assert message["headers"]["task"] == "masks.score"
     assert message["headers"]["argsrepr"] == "run portrait-001, island 3, generation 41, batch 2/4"
     assert message["content-type"] == "application/json"
     args, kwargs, _ = json.loads(base64.b64decode(message["body"]))
     assert args == []
-    assert kwargs == {"v": 1, "store": place[0].url, "run": "portrait-001", "batch": A}
+    assert re.fullmatch("[0-9a-f]{16}", kwargs.pop("session"))
+    assert kwargs == {"v": 2, "store": place[0].url, "run": "portrait-001", "batch": A}
 
 
 def test_a_bell_with_scores_finishes_the_batch(executor, redis_server, place):
@@ -245,6 +250,35 @@ def test_a_person_is_told_which_workers_are_missing(executor, redis_server, monk
     (said,) = [r.getMessage() for r in caplog.records if "no worker listens" in r.getMessage()]
     assert "masks.realize" in said  # told once
     assert "datamask worker --broker redis://127.0.0.1" in said
+
+
+def test_silence_is_told_unless_a_job_beats(executor, redis_server, place, monkeypatch, caplog):
+    """A worker that makes pictures for minutes has not fallen silent."""
+    monkeypatch.setattr(celery_executor, "LOOK_S", 0.0)
+    monkeypatch.setattr(celery_executor, "RESEND_S", 0.1)
+    monkeypatch.setattr(celery_executor, "BEAT_TTL_S", 0.1)  # so soon is a job that beats looked at again
+    scorers = executor(resend_s=0.1)
+
+    def told():
+        return [r.getMessage() for r in caplog.records if "no worker has answered" in r.getMessage()]
+
+    with redis_server.client() as client:
+        crew = Presence(client, "somebody", 1, [SCORE, REALIZE])
+        crew.start()
+        while not present(client, REALIZE):
+            time.sleep(0.01)
+        client.set(beat_key(Work(place[0].url, "portrait-001", A)), "masks 1/4", ex=60)
+        scorers.realize(A, "pictures and audits")
+        scorers.submit(B, "behind it")
+        for _ in range(4):
+            scorers._step()
+        assert not told()
+        assert scorers.traffic().resent >= 1  # what is behind it was overdue meanwhile
+        client.delete(beat_key(Work(place[0].url, "portrait-001", A)))
+        for _ in range(3):
+            scorers._step()
+        assert told()
+        crew.stop()
 
 
 def test_a_slow_batch_that_beats_is_not_sent_again(executor, redis_server, place, monkeypatch):

@@ -16,7 +16,13 @@ from services.wire.app import HARD_LIMIT_S, make_app
 from services.wire.bells import Bell, bell_list, connect, decode_bell, redacted
 from services.wire.messages import REALIZE, SCORE, Work, decode_work
 
-GOOD = {"v": 1, "store": "file:///runs", "run": "portrait-001", "batch": "0123456789abcdef" * 2 + "01234567"}
+GOOD = {
+    "v": 2,
+    "store": "file:///runs",
+    "run": "portrait-001",
+    "batch": "0123456789abcdef" * 2 + "01234567",
+    "session": "0a",
+}
 URL = "redis://127.0.0.1:6379/0"
 
 
@@ -28,8 +34,8 @@ def test_a_message_comes_back_as_it_was_sent():
 @pytest.mark.parametrize(
     "change",
     [
-        {"v": 2},
-        {"v": "1"},
+        {"v": 1},
+        {"v": "2"},
         {"v": True},
         {"batch": "../../etc/passwd"},
         {"batch": GOOD["batch"].upper()},
@@ -45,6 +51,8 @@ def test_a_message_comes_back_as_it_was_sent():
         {"store": "file:///runs\n"},
         {"store": "s3://"},
         {"store": None},
+        {"session": "../x"},
+        {"session": "a" * 33},
         {"extra": 1},
     ],
 )
