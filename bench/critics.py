@@ -22,9 +22,9 @@ from services.recognition.statistics.calibration import RENDERS, calibration_of
 from services.recognition.statistics.rates import matches
 from services.rendering.views import ViewRanges, sample_views
 from services.storage.store import Store
-from worker.examination.ask import Testimony, Witnesses
 from worker.examination.identify import DETECTOR, Gallery, rendered_people
 from worker.examination.match_rates import likeness, person_pairs
+from worker.examination.panel import Answers, Panel
 from worker.examination.targets import embed_photos
 from worker.examination.verify import RANDOM_SPREAD
 
@@ -36,7 +36,7 @@ Home = tuple[str, ViewRanges]  # basis and views of a run: what other people are
 class _Bench:
     """The critics of one basis, and other people as they see them."""
 
-    witnesses: Witnesses
+    panel: Panel
     people: Mapping[str, Gallery]
 
 
@@ -65,25 +65,25 @@ class Critics:
         matches nobody.
         """
         home = run.spec.mask.basis, run.spec.views.ranges()
-        witnesses = self._bench(home).witnesses
+        panel = self._bench(home).panel
         asked = [name for name in self.names if name not in {o.model for o in run.spec.objective}]
         drawn = sample_views(home[1], views, seed)
         found: dict[str, list[float]] = {}
         for elite in run.elites:
             genomes = np.repeat(np.asarray(elite.genome, np.float32)[None], views, axis=0)
-            testimony = witnesses.testify(witnesses.look(genomes, drawn))
+            answers = panel.ask(panel.look(genomes, drawn))
             for name in asked:
-                for figure, value in self._of(name, testimony, home, person).items():
+                for figure, value in self._of(name, answers, home, person).items():
                     found.setdefault(f"{name}: {figure}", []).append(value)
         return {figure: float(np.nanmean(values)) for figure, values in found.items()}
 
-    def _of(self, name: str, testimony: Testimony, home: Home, person: str | None) -> dict[str, float]:
+    def _of(self, name: str, answers: Answers, home: Home, person: str | None) -> dict[str, float]:
         """What one machine says of one elite."""
-        if name in testimony.detected:
-            return {"sees a face": float(testimony.detected[name].mean())}
-        if person is None or name not in testimony.embeddings:
+        if name in answers.detected:
+            return {"sees a face": float(answers.detected[name].mean())}
+        if person is None or name not in answers.embeddings:
             return {}
-        info, embeddings = model_info(name), testimony.embeddings[name]
+        info, embeddings = model_info(name), answers.embeddings[name]
         similarity = info.measure == "similarity"
 
         def scores(whom: str) -> Float:
@@ -132,10 +132,10 @@ class Critics:
     def _bench(self, home: Home) -> _Bench:
         if home not in self._benches:
             basis, ranges = home
-            witnesses = Witnesses(basis, list(dict.fromkeys([*self.names, DETECTOR])), {}, "cpu")
+            panel = Panel(basis, list(dict.fromkeys([*self.names, DETECTOR])), {}, "cpu")
             people: Mapping[str, Gallery] = {}
-            if witnesses.recognizers and self._faces:
-                recognizers = list(witnesses.recognizers)
-                people = rendered_people(witnesses, recognizers, basis, RANDOM_SPREAD, ranges, 0, self._count)
-            self._benches[home] = _Bench(witnesses, people)
+            if panel.recognizers and self._faces:
+                recognizers = list(panel.recognizers)
+                people = rendered_people(panel, recognizers, basis, RANDOM_SPREAD, ranges, 0, self._count)
+            self._benches[home] = _Bench(panel, people)
         return self._benches[home]

@@ -19,12 +19,11 @@ from bench.stopwatch import Spread, seconds_of
 from bench.workload import Workload
 from coordinator.queue.executor import AT_ONCE
 from services.recognition import catalog
-from services.recognition.correlate import Correlator
-from services.recognition.recognize import Recognizer
 from services.wire.plan import Batch, Measure, make_plan
 from worker.examination.targets import build_filter
+from worker.eye import Eye
 from worker.lanes import Lanes
-from worker.scorer import Landmarks, Scorer
+from worker.scorer import Scorer
 
 DETECTORS = ("dlib-hog", "dlib-mmod")
 RECOGNIZERS = ("dlib-resnet", "lbp", "eigenfaces")
@@ -58,16 +57,11 @@ class EveryModel:
         self._batches: list[Batch] = [replace(batch, plan=plan) for batch in workload.batches]
         self._scorer = Scorer(plan, targets, device)
         self._lanes = Lanes(device)
-        self._detectors = [catalog.detector(name, device) for name in DETECTORS]
-        self._recognizers: list[Recognizer] = [catalog.recognizer(name, device) for name in RECOGNIZERS]
-        self._correlators: list[tuple[Correlator, torch.Tensor]] = [
-            (catalog.correlator(name, device), torch.from_numpy(targets[name][0]).to(device))
-            for name in CORRELATORS
-        ]
-        machines: list[Recognizer | Correlator] = [*self._recognizers, *(c for c, _ in self._correlators)]
-        self._points = Landmarks(self._scorer.decoder, machines)
+        self._machines = self._scorer.machines
+        self._templates = {name: torch.from_numpy(targets[name][0]).to(device) for name in CORRELATORS}
+        self._eye = Eye(basis, self._machines.aligned, device)
         pieces = pieces_of(workload, self._scorer.images)
-        self._ready = [self._rendered(piece, workload, device) for piece in pieces]
+        self._ready = [self._rendered(piece, workload) for piece in pieces]
 
     def score(self) -> None:
         """From genomes to scores, as the local executor does it."""
@@ -84,22 +78,21 @@ class EveryModel:
         return sum(len(piece.images) for piece in self._ready)
 
     @torch.inference_mode()
-    def _rendered(
-        self, genomes: np.ndarray[Any, np.dtype[np.float32]], workload: Workload, device: str
-    ) -> _Ready:
-        vertices = self._scorer.decoder.decode(torch.from_numpy(genomes).to(device))
-        rendered = self._scorer.renderer.render(vertices, workload.views, self._points.vertices)
+    def _rendered(self, genomes: np.ndarray[Any, np.dtype[np.float32]], workload: Workload) -> _Ready:
+        _, rendered = self._eye.every(genomes, workload.views)
         flat = (rendered.images, rendered.box_px, rendered.points_px)
         return _Ready(*(part.flatten(0, 1).clone() for part in flat))
 
     @torch.inference_mode()
     def _answers(self, piece: _Ready) -> None:
-        for detector in self._detectors:
+        machines = self._machines
+        for detector in machines.detectors.values():
             detector.score(piece.images, piece.regions)
-        for recognizer in self._recognizers:
-            recognizer.embed(piece.images, self._points.of(recognizer, piece.points))
-        for correlator, target in self._correlators:
-            correlator.score(piece.images, self._points.of(correlator, piece.points), target)
+        for recognizer in machines.recognizers.values():
+            recognizer.embed(piece.images, self._eye.points_of(recognizer, piece.points))
+        for name, correlator in machines.correlators.items():
+            own = self._eye.points_of(correlator, piece.points)
+            correlator.score(piece.images, own, self._templates[name])
 
 
 def every_model(workload: Workload, rounds: int, device: str = "cpu") -> dict[str, Any]:

@@ -18,9 +18,10 @@ from services.recognition.dlib.landmarks import LandmarkPredictor
 from services.recognition.dlib.mmod import MmodDetector
 from services.recognition.dlib.resnet import DlibResNet
 from services.wire.plan import Scores
+from worker.eye import dlib_points
 from worker.lanes import Lanes
 from worker.passes import masks_a_pass, passes_of
-from worker.scorer import Scorer, dlib_points
+from worker.scorer import Scorer
 
 STAGES = ("decode", "render", "hog", "mmod", "align", "resnet")
 
@@ -44,7 +45,7 @@ class InnerLoop:
         self.workload = workload
         self.device = device
         self._scorer = Scorer(workload.plan, device=device)
-        self._landmarks = self._scorer.decoder.landmark_indices(POINT_NAMES)
+        self._landmarks = self._scorer.eye.decoder.landmark_indices(POINT_NAMES)
         self._hog = HogDetector(device)
         self._mmod = MmodDetector(device)
         self._predictor = LandmarkPredictor(device)
@@ -83,9 +84,9 @@ class InnerLoop:
     @torch.inference_mode()
     def _stages(self, genomes: NDArray[np.float32], watch: Stopwatch) -> Ready:
         with watch.stage("decode"):
-            vertices = self._scorer.decoder.decode(torch.from_numpy(genomes).to(self.device))
+            vertices = self._scorer.eye.decoder.decode(torch.from_numpy(genomes).to(self.device))
         with watch.stage("render"):
-            rendered = self._scorer.renderer.render(vertices, self.workload.views, self._landmarks)
+            rendered = self._scorer.eye.renderer.render(vertices, self.workload.views, self._landmarks)
         images, regions = rendered.images.flatten(0, 1), rendered.box_px.flatten(0, 1)
         with watch.stage("hog"):
             face = self._hog.score(images, regions)
@@ -101,13 +102,13 @@ class InnerLoop:
     def vertices(self) -> NDArray[np.float32]:
         """Vertices float32 (masks, V, 3) in meters, as scored."""
         genomes = np.concatenate([batch.genomes for batch in self.workload.batches])
-        decoded = self._scorer.decoder.decode(torch.from_numpy(genomes).to(self.device))
+        decoded = self._scorer.eye.decoder.decode(torch.from_numpy(genomes).to(self.device))
         return np.asarray(decoded.cpu().numpy(), dtype=np.float32)
 
     @property
     def triangles(self) -> NDArray[np.int64]:
         """Corner indices int64 (T, 3)."""
-        return np.asarray(self._scorer.decoder.triangles.cpu().numpy())
+        return np.asarray(self._scorer.eye.decoder.triangles.cpu().numpy())
 
 
 def pieces_of(workload: Workload, images: int) -> list[NDArray[np.float32]]:

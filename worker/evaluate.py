@@ -118,7 +118,7 @@ class Evaluator:
                 targets = {
                     m.target: read_target(run, m.target) for m in plan.measures if m.target is not None
                 }
-                loaded = ChainMap(*(kept.machines for kept in self._scorers.values()))
+                loaded = ChainMap(*(kept.machines.held for kept in self._scorers.values()))
                 scorer = Scorer(plan, targets, self.device, images, loaded)
             _keep(self._scorers, key, scorer, SCORERS_KEPT)
             return scorer

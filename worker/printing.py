@@ -126,7 +126,7 @@ def print_mask(run: Store, job: PrintJob, progress: Progress = lambda _: None) -
     vertices = decoder.decode(weights)[0].numpy()
     paint = _Paint(wanted_colors(run, job, decoder), decoder.colors(weights))
     views = sample_views(job.ranges, job.view_count, job.view_seed)
-    judge = Rescorer(decoder, job.objectives, job.targets, views, job.hashes, job.combine)
+    judge = Rescorer(basis, job.objectives, job.targets, views, job.hashes, job.combine)
     wall = make_wall(vertices, basis.triangles, job.order, job.voxel_mm, progress=progress)
     for gentler in (*GENTLER_MM, None):
         progress("openings")

@@ -8,7 +8,6 @@ import pytest
 from services.recognition.fitness import Objective
 from services.rendering.views import ViewRanges, sample_views
 from services.shape.basis import load_basis
-from services.shape.decode import Decoder
 from services.wire.plan import Batch, Measure, make_plan
 from worker.examination.rescore import Rescorer
 from worker.scorer import Scorer
@@ -29,7 +28,7 @@ def test_several_references_are_combined_as_in_the_search():
         Objective("identity", MODEL, 1.0, 0.0, "all", "distance", 1.0, "mean-min", number=k + 1)
         for k in range(len(ways))
     )
-    judge = Rescorer(Decoder(BASIS), objectives, {"all": people}, sample_views(ranges, 3, 5), {}, ways)
+    judge = Rescorer(BASIS, objectives, {"all": people}, sample_views(ranges, 3, 5), {}, ways)
     vertices = np.asarray(BASIS.neutral, np.float32)
     said = judge.score(vertices, np.asarray(BASIS.triangles, np.int64), vertices)
     distances = raw[:, 0]

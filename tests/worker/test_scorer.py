@@ -203,8 +203,8 @@ def test_a_detected_face_gets_the_audits_distance() -> None:
     scorer = Scorer(plan, {"t": target})
     scores = scorer.score(Batch(plan, genomes, 11, 3))
     views = sample_views(plan.ranges, 3, 11)
-    vertices = scorer.decoder.decode(torch.from_numpy(genomes))
-    rendered = scorer.renderer.render(vertices, views, scorer.decoder.landmark_indices(["nose_tip"]))
+    vertices = scorer.eye.decoder.decode(torch.from_numpy(genomes))
+    rendered = scorer.eye.renderer.render(vertices, views, scorer.eye.decoder.landmark_indices(["nose_tip"]))
     seen = audit(rendered.images.flatten(0, 1).numpy(), target, rendered.box_px.flatten(0, 1).numpy())
     detected = [k for k, view in enumerate(seen) if view.detected]
     assert len(detected) >= 6

@@ -17,9 +17,9 @@ from services.recognition.statistics.calibration import PERSON, RENDERS, Calibra
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
 from services.storage import open_store
-from worker.examination.ask import AUDIT, Witnesses
 from worker.examination.identify import Gallery, identify
 from worker.examination.match_rates import cuts_of, gap, likeness, matched, matched_row, person_pairs
+from worker.examination.panel import AUDIT, Panel
 from worker.examination.photographs import photo_entries
 from worker.examination.stills import stills
 from worker.examination.targets import build_filter, embed_photos
@@ -241,12 +241,12 @@ def test_what_cannot_be_verified_is_refused_before_anything_is_written(tmp_path)
 
 
 def test_nothing_is_embedded_where_nothing_was_seen():
-    witnesses = Witnesses(BASIS, ["dlib-resnet"], {}, "cpu")
+    panel = Panel(BASIS, ["dlib-resnet"], {}, "cpu")
     gray = torch.full((3, 160, 160, 3), 120, dtype=torch.uint8)
     pictures = type("P", (), {})()
     pictures.images, pictures.box_px = gray, torch.tensor([[0.0, 0.0, 160.0, 160.0]]).repeat(3, 1)
     pictures.points_px = torch.full((3, 5, 2), 80.0)
-    said = witnesses.testify(pictures)
+    said = panel.ask(pictures)
     assert not said.detected[AUDIT].any()
     assert np.isnan(said.embeddings["dlib-resnet"]).all()
     assert np.isnan(said.embeddings[AUDIT]).all()

@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from services.recognition.classical.eigenfaces import COMPONENTS, face_space
 from services.recognition.classical.gray import small_chips
 from services.recognition.template import POINT_NAMES
-from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import ViewRanges, sample_views
-from services.shape.basis import load_basis
-from services.shape.decode import Decoder
+from services.shape.catalog import basis_info
+from worker.eye import Eye
 
 BASIS = "makehuman-mask-1"
 HEADS = 400
@@ -32,17 +31,12 @@ SEED = 1991
 
 def faces(heads: int = HEADS, views: int = VIEWS, seed: int = SEED) -> NDArray[np.float32]:
     """Aligned gray faces float32 (heads * views, 3136): genes N(0, 0.4), each head under views of its own."""
-    basis = load_basis(BASIS)
-    decoder = Decoder(basis)
-    renderer = TorchRenderer(decoder.triangles, decoder.vertex_faces)
-    points = decoder.landmark_indices(POINT_NAMES)
+    eye = Eye(BASIS, points=POINT_NAMES)
     random = np.random.Generator(np.random.PCG64(seed))
     found = []
     for head in range(heads):
-        genes = random.normal(0, SPREAD, (1, len(basis.gene_names))).astype(np.float32)
-        rendered = renderer.render(
-            decoder.decode(torch.from_numpy(genes)), sample_views(ViewRanges(), views, seed + head), points
-        )
+        genes = random.normal(0, SPREAD, (1, len(eye.basis.gene_names))).astype(np.float32)
+        _, rendered = eye.every(genes, sample_views(ViewRanges(), views, seed + head))
         found.append(small_chips(rendered.images[0], rendered.points_px[0]).flatten(1).numpy())
     return np.concatenate(found)
 
@@ -61,7 +55,7 @@ def main() -> None:
     made_from = {
         "data": "mean and principal axes of aligned gray renders of random heads: nobody's face",
         "script": "python -m worker.examination.build_eigenfaces",
-        "basis": {"id": BASIS, "sha256": load_basis(BASIS).sha256},
+        "basis": {"id": BASIS, "sha256": basis_info(BASIS).sha256},
         "heads": HEADS,
         "views_of_each": VIEWS,
         "spread": SPREAD,

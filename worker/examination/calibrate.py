@@ -40,7 +40,7 @@ from worker.examination.distances import (
     concatenated,
 )
 from worker.examination.targets import embed_photos
-from worker.straighten import IN_WORDS
+from worker.eye import ALIGNED_BY
 
 PACKAGES = ("datamask", "torch", "numpy", "scipy", "dlib-bin")
 
@@ -103,7 +103,7 @@ def calibrate(
         "versions": installed_versions(PACKAGES),
     }
     return Calibration(
-        model, info.sha256, info.measure == "similarity", IN_WORDS, probe, tuple(sets), provenance
+        model, info.sha256, info.measure == "similarity", ALIGNED_BY, probe, tuple(sets), provenance
     ), left_out
 
 

@@ -19,13 +19,10 @@ from numpy.typing import NDArray
 from services.recognition import catalog
 from services.recognition.classical.lbp import chi_square
 from services.recognition.model import Comparison
-from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import ViewRanges, Views, frontal_view, sample_views
-from services.shape.basis import load_basis
-from services.shape.decode import Decoder
+from worker.eye import Eye, Straightener
 from worker.lanes import Lanes
 from worker.passes import parts
-from worker.straighten import Straightener
 
 PAIRS = 240  # impostor pairs of a block
 GENUINE = 24  # genuine pairs of a block
@@ -75,17 +72,15 @@ class Sampler:
     def __init__(self, population: Population, device: str = "cpu", lanes: int | None = None) -> None:
         self.population = population
         self._device = device
-        self._decoder = Decoder(load_basis(population.basis), device)
-        self._renderer = TorchRenderer(self._decoder.triangles, self._decoder.vertex_faces, device)
         self.comparison: Comparison = catalog.model_info(population.model).comparison
         self._recognizer = catalog.recognizer(population.model, device)
-        self._landmarks = self._decoder.landmark_indices(self._recognizer.points)
+        self._eye = Eye(population.basis, [self._recognizer], device)
         self._straightener = Straightener(device)
         self._lanes = Lanes(device, lanes)
 
     def block(self, number: int) -> Block:
         """Block ``number``, the same on every machine but for the last bits of its distances."""
-        genomes, views = draw(self.population, number, len(self._decoder.basis.gene_names))
+        genomes, views = draw(self.population, number, len(self._eye.basis.gene_names))
         embeddings, detected = self._embed(genomes, views)
         people, again = embeddings[: 2 * PAIRS], embeddings[2 * PAIRS :]
         return Block(
@@ -96,7 +91,7 @@ class Sampler:
 
     def people(self, count: int) -> Float:
         """Embeddings float32 (count, d) of people who are in no block, each under a view of its own."""
-        genes = len(self._decoder.basis.gene_names)
+        genes = len(self._eye.basis.gene_names)
         blocks = range(-(-count // (2 * PAIRS)))
         drawn = [draw(self.population, APART + number, genes) for number in blocks]
         seen = [
@@ -107,7 +102,7 @@ class Sampler:
 
     def probe(self) -> Float:
         """The neutral head's embedding from the front, float32 (d,): it tells whether two samplers agree."""
-        neutral = np.zeros((1, len(self._decoder.basis.gene_names)), np.float32)
+        neutral = np.zeros((1, len(self._eye.basis.gene_names)), np.float32)
         seen = self._see(neutral, frontal_view(self.population.ranges.size_px))[0]
         return np.asarray(seen[0], np.float32)
 
@@ -120,14 +115,9 @@ class Sampler:
 
     @torch.inference_mode()
     def _see(self, genomes: Float, views: Views) -> tuple[Float, NDArray[np.bool_]]:
-        weights = torch.from_numpy(genomes).to(self._device)
-        vertices, colors = self._decoder.decode(weights), self._decoder.colors(weights)
-        rendered = self._renderer.render_each(vertices, views, self._landmarks, colors)
-        images = rendered.images[:, 0]
-        points, seen = self._straightener.find(
-            self._recognizer.points, images, rendered.box_px[:, 0], rendered.points_px[:, 0]
-        )
-        return self._recognizer.embed(images, points).cpu().numpy(), seen.cpu().numpy()
+        pictures = self._eye.each(genomes, views)
+        points, seen = self._straightener.find(self._recognizer.points, pictures)
+        return self._recognizer.embed(pictures.images, points).cpu().numpy(), seen.cpu().numpy()
 
 
 def draw(population: Population, number: int, genes: int) -> tuple[Float, Views]:

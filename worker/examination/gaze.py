@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,14 +19,13 @@ from services.recognition.dlib.resnet import DlibResNet
 from services.recognition.model import ModelInfo
 from services.recognition.statistics.calibration import file_name
 from services.rendering.sensor import linear_to_srgb
-from services.rendering.torch_renderer import TorchRenderer, backgrounds
+from services.rendering.torch_renderer import backgrounds
 from services.rendering.views import Views, frontal_view, sample_views
 from services.shape.basis import Basis, load_basis
-from services.shape.decode import Decoder
 from services.shape.export import write_glb
 from services.storage.store import Store
 from worker.examination.verify import Claim
-from worker.straighten import Straightener
+from worker.eye import Eye, Pictures, Straightener
 
 FORMAT = 1
 OCCLUSION, GRADIENT = "occlusion", "gradient"
@@ -63,35 +62,32 @@ def look(
             "use --method occlusion"
         )
     basis = load_basis(claim.basis)
-    seer = _Seer(basis, info, claim, views)
+    gaze = _Gaze(basis, info, claim, views)
     found = []
     for k, (name, genome) in enumerate(claim.elites):
-        found.append(_one(run, seer, name, genome, method))
+        found.append(_one(run, gaze, name, genome, method))
         if progress is not None:
             progress("masks", k + 1, len(claim.elites))
     return found
 
 
-class _Seer:
+class _Gaze:
     """One machine, ready to be shown pictures of masks."""
 
     def __init__(self, basis: Basis, info: ModelInfo, claim: Claim, views: int) -> None:
         self.basis, self.info = basis, info
-        self.decoder = Decoder(basis)
-        self.renderer = TorchRenderer(self.decoder.triangles, self.decoder.vertex_faces)
         self.views: Views = sample_views(claim.ranges, views, claim.seed)
         self.regions = attribution.surface_regions(basis.neutral, basis.triangles)
         self.background = _background(self.views)
         self.target = claim.targets.get(info.name)
         sha256 = claim.hashes.get(info.name)
-        names: Sequence[str] = ("nose_tip",)
         if info.kind == "recognize":
             self.recognizer = catalog.recognizer(info.name, sha256=sha256)
-            names = self.recognizer.points
+            self.eye = Eye(basis, [self.recognizer])
             self.straightener = Straightener()
         else:
             self.detector = catalog.detector(info.name, sha256=sha256)
-        self.landmarks = self.decoder.landmark_indices(names)
+            self.eye = Eye(basis)
 
     def score_of(self, points: torch.Tensor, box: torch.Tensor, images: torch.Tensor) -> attribution.Score:
         """The score of pictures of the views, whatever is painted over in them."""
@@ -114,48 +110,46 @@ class _Seer:
         return self.recognizer.center(self.recognizer.embed(images, points))
 
 
-def _one(run: Store, seer: _Seer, name: str, genome: Float, method: str) -> dict[str, Any]:
-    weights = torch.from_numpy(genome[None].astype(np.float32))
-    vertices = seer.decoder.decode(weights)
-    rendered = seer.renderer.render(vertices, seer.views, seer.landmarks, seer.decoder.colors(weights))
+def _one(run: Store, gaze: _Gaze, name: str, genome: Float, method: str) -> dict[str, Any]:
+    vertices, rendered = gaze.eye.every(genome[None], gaze.views)
     images, points, box = rendered.images[0], rendered.points_px[0], rendered.box_px[0]
-    if seer.info.kind == "recognize":  # straightened once, before anything is painted over
-        points, _ = seer.straightener.find(seer.recognizer.points, images, box, points)
-    triangle_map = seer.renderer.triangle_map(vertices, seer.views)[0]
-    score = seer.score_of(points, box, images)
+    if gaze.info.kind == "recognize":  # straightened once, before anything is painted over
+        points, _ = gaze.straightener.find(gaze.recognizer.points, Pictures(images, points, box))
+    triangle_map = gaze.eye.renderer.triangle_map(vertices, gaze.views)[0]
+    score = gaze.score_of(points, box, images)
     with torch.inference_mode():
         if method == OCCLUSION:
-            share = attribution.occlusion(images, triangle_map, seer.background, seer.regions, score)
+            share = attribution.occlusion(images, triangle_map, gaze.background, gaze.regions, score)
         else:
-            pixels = _gradient(seer, images, points, box)
-            share = attribution.on_regions(pixels, triangle_map, seer.regions)
-        checked = _checked(seer, images, triangle_map, share, score)
+            pixels = _gradient(gaze, images, points, box)
+            share = attribution.on_regions(pixels, triangle_map, gaze.regions)
+        checked = _checked(gaze, images, triangle_map, share, score)
     facts = {
         "format": FORMAT,
         "mask": name,
-        "model": seer.info.name,
+        "model": gaze.info.name,
         "method": method,
-        "views": len(seer.views),
+        "views": len(gaze.views),
         "score": float(score(images).mean()),
         "shares": [round(float(x), 6) for x in share],
         "deletion": checked,
     }
-    _write(run, seer, name, vertices[0].numpy(), share, facts)
+    _write(run, gaze, name, vertices[0].numpy(), share, facts)
     return facts
 
 
-def _gradient(seer: _Seer, images: torch.Tensor, points: torch.Tensor, box: torch.Tensor) -> torch.Tensor:
-    if seer.info.name == "dlib-mmod":
+def _gradient(gaze: _Gaze, images: torch.Tensor, points: torch.Tensor, box: torch.Tensor) -> torch.Tensor:
+    if gaze.info.name == "dlib-mmod":
         with torch.inference_mode(False):  # tensors made in inference mode have no way back
             detector = MmodDetector()
             return attribution.gradient_times_input(
-                images.clone(), seer.background.clone(), lambda x: detector.score_float(x, box.clone())
+                images.clone(), gaze.background.clone(), lambda x: detector.score_float(x, box.clone())
             )
     size = images.shape[1]
-    reference = seer.reference(points, images)
+    reference = gaze.reference(points, images)
     with torch.inference_mode(False):
         cut = chips(images, points).clone()
-        behind = chips(seer.background, points).clone()
+        behind = chips(gaze.background, points).clone()
         middle, network = reference.clone(), DlibResNet()
         share = attribution.gradient_times_input(
             cut, behind, lambda x: -(network.embed_float(x) - middle).square().sum(-1).sqrt()
@@ -170,16 +164,16 @@ def _gradient(seer: _Seer, images: torch.Tensor, points: torch.Tensor, box: torc
 
 
 def _checked(
-    seer: _Seer, images: torch.Tensor, triangle_map: torch.Tensor, share: Float, score: attribution.Score
+    gaze: _Gaze, images: torch.Tensor, triangle_map: torch.Tensor, share: Float, score: attribution.Score
 ) -> dict[str, Any]:
     """What the score loses without the top tenth of the regions that can be seen, and without random ones."""
-    visible = np.unique(seer.regions[triangle_map[triangle_map >= 0].numpy()])
+    visible = np.unique(gaze.regions[triangle_map[triangle_map >= 0].numpy()])
     top = visible[attribution.top_regions(share[visible])]
     rng = np.random.default_rng(len(visible))
     tries = [rng.choice(visible, len(top), replace=False) for _ in range(RANDOM_TRIES)]
 
     def lost(gone: NDArray[np.int64]) -> float:
-        return attribution.deletion(images, triangle_map, seer.background, seer.regions, gone, score)
+        return attribution.deletion(images, triangle_map, gaze.background, gaze.regions, gone, score)
 
     return {"regions": len(top), "top": lost(top), "random": [lost(gone) for gone in tries]}
 
@@ -192,17 +186,17 @@ def _background(views: Views) -> torch.Tensor:
     return level[:, :, None, None].expand(-1, -1, size, 3).contiguous()
 
 
-def _write(run: Store, seer: _Seer, name: str, vertices: Float, share: Float, facts: dict[str, Any]) -> None:
-    triangles = seer.basis.triangles
-    colors = attribution.heat_colors(attribution.on_vertices(share, seer.regions, triangles, len(vertices)))
-    stem = f"masks/{name}/gaze-{file_name(seer.info.name)}"
+def _write(run: Store, gaze: _Gaze, name: str, vertices: Float, share: Float, facts: dict[str, Any]) -> None:
+    triangles = gaze.basis.triangles
+    colors = attribution.heat_colors(attribution.on_vertices(share, gaze.regions, triangles, len(vertices)))
+    stem = f"masks/{name}/gaze-{file_name(gaze.info.name)}"
     run.put(f"{stem}.json", (json.dumps(facts, indent=1, allow_nan=False) + "\n").encode())
-    extras = {"mask": name, "basis": seer.basis.id, "units": "m", "model": seer.info.name, "colors": "gaze"}
+    extras = {"mask": name, "basis": gaze.basis.id, "units": "m", "model": gaze.info.name, "colors": "gaze"}
     run.put(f"{stem}.glb", write_glb(vertices, triangles, colors, name=name, extras=extras))
-    run.put(f"{stem}.png", png(_picture(seer, vertices, colors)))
+    run.put(f"{stem}.png", png(_picture(gaze, vertices, colors)))
 
 
-def _picture(seer: _Seer, vertices: Float, colors: NDArray[np.uint8], size: int = 420) -> NDArray[np.uint8]:
+def _picture(gaze: _Gaze, vertices: Float, colors: NDArray[np.uint8], size: int = 420) -> NDArray[np.uint8]:
     """The colored mask from the left, from the front and from the right: uint8 (size, 3 * size, 3)."""
     plain = frontal_view(size)
     three = plain.take(np.zeros(3, np.int64))
@@ -218,5 +212,5 @@ def _picture(seer: _Seer, vertices: Float, colors: NDArray[np.uint8], size: int 
     )
     points = torch.from_numpy(vertices[None].copy())
     tint = torch.from_numpy(colors[None].astype(np.float32) / 255.0)
-    shown = seer.renderer.render(points, turned, seer.landmarks, tint).images[0].numpy()
+    shown = gaze.eye.renderer.render(points, turned, gaze.eye.landmarks, tint).images[0].numpy()
     return np.concatenate(list(shown), axis=1)

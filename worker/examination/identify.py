@@ -19,8 +19,8 @@ from services.recognition.statistics.identification import (
     rank_of,
 )
 from services.rendering.views import ViewRanges
-from worker.examination.ask import Float, Witnesses
 from worker.examination.distances import APART, PAIRS, Population, compared, draw
+from worker.examination.panel import Float, Panel
 
 DETECTOR = "dlib-hog"  # only whom it sees is enrolled, or searched for
 STRANGERS = 200  # people who are in no gallery, to search for
@@ -37,7 +37,7 @@ class Gallery:
 
 
 def rendered_people(
-    witnesses: Witnesses,
+    panel: Panel,
     models: Sequence[str],
     basis: str,
     spread: float,
@@ -54,8 +54,8 @@ def rendered_people(
     with how many there are.
     """
     population = Population(models[0], basis, spread, ranges, seed)
-    detector = witnesses.detectors[DETECTOR]
-    genes = len(witnesses.decoder.basis.gene_names)
+    detector = panel.detectors[DETECTOR]
+    genes = len(panel.eye.basis.gene_names)
     found: dict[str, list[Float]] = {model: [] for model in models}
     drawn = have = number = 0
     while have < count and drawn < 10 * count:
@@ -63,10 +63,10 @@ def rendered_people(
         # No more than are likely to be needed: rendering is what takes the time.
         likely = 2 * PAIRS if not drawn else round((count - have) * drawn / max(have, 1)) + 24
         most = min(2 * PAIRS, likely, max(48, 2 * (count - have)))
-        pictures = witnesses.look(genomes[:most], views.take(slice(most)))
-        seen = witnesses.scores(detector, pictures) > witnesses.infos[DETECTOR].threshold
+        pictures = panel.look(genomes[:most], views.take(slice(most)))
+        seen = panel.scores(detector, pictures) > panel.infos[DETECTOR].threshold
         for model, parts in found.items():
-            parts.append(witnesses.embed(witnesses.recognizers[model], pictures, seen)[seen])
+            parts.append(panel.embed(panel.recognizers[model], pictures, seen)[seen])
         drawn, have, number = drawn + most, have + int(seen.sum()), number + 1
         if progress is not None:
             progress(min(have, count))

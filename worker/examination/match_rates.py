@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from services.recognition.model import Comparison, ModelInfo, is_similarity
 from services.recognition.statistics.calibration import MIXED, PERSON, RENDERS, Calibration, PairSet, set_of
 from services.recognition.statistics.rates import matches, wilson_rate
-from worker.examination.ask import Float
 from worker.examination.distances import compared
+from worker.examination.panel import Float
 
 
 @dataclass(frozen=True)

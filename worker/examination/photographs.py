@@ -15,9 +15,9 @@ from services.errors import BadInput
 from services.recognition.dlib.audit import audit, embed_photo
 from services.recognition.photos import read_photo
 from services.recognition.statistics.rates import wilson_rate
-from worker.examination.ask import Float, Witnesses
 from worker.examination.distances import compared
 from worker.examination.match_rates import Cuts, matched
+from worker.examination.panel import Float, Panel
 
 SIDE_PX = 800  # photographs are shrunk to this longer side: a mask fills most of its picture
 
@@ -39,7 +39,7 @@ def photo_entries(paths: Sequence[Path]) -> tuple[list[Float], list[str], list[s
 
 def printed_rows(
     photos: Mapping[str, Sequence[Path]],
-    witnesses: Witnesses,
+    panel: Panel,
     critics: Sequence[str],
     target: Float | None,
     cuts: Cuts,
@@ -53,7 +53,7 @@ def printed_rows(
     rows = []
     done, total = 0, sum(len(paths) for paths in photos.values())
     for mask, paths in photos.items():
-        seen: dict[str, list[bool]] = {"audit": [], **{c: [] for c in critics if c in witnesses.detectors}}
+        seen: dict[str, list[bool]] = {"audit": [], **{c: [] for c in critics if c in panel.detectors}}
         embeddings = np.full((len(paths), 128), np.nan, np.float32)
         left_out = []
         for k, path in enumerate(paths):
@@ -68,8 +68,8 @@ def printed_rows(
             seen["audit"].append(view.detected)
             for name in seen:
                 if name != "audit":
-                    score = witnesses.detectors[name].score(torch.from_numpy(picture[None].copy())).score
-                    seen[name].append(bool(score[0] > witnesses.infos[name].threshold))
+                    score = panel.detectors[name].score(torch.from_numpy(picture[None].copy())).score
+                    seen[name].append(bool(score[0] > panel.infos[name].threshold))
             report("photographs", done := done + 1, total)
         count = len(seen["audit"])
         row: dict[str, Any] = {"mask": mask, "photographs": count, "left_out": left_out, "detected": {}}

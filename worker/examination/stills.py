@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import sample_views
-from services.shape.basis import load_basis
-from services.shape.decode import Decoder
 from worker.examination.verify import Claim, subjects_of
+from worker.eye import Eye
 
 SIDE_PX = 640
 
@@ -37,13 +34,9 @@ def stills(claim: Claim, each: int, seed: int, size_px: int = SIDE_PX) -> list[S
     ranges = replace(claim.ranges, size_px=size_px)
     views = sample_views(ranges, each, seed)
     views = views.take(np.random.default_rng(seed).permutation(each))
-    decoder = Decoder(load_basis(claim.basis))
-    renderer = TorchRenderer(decoder.triangles, decoder.vertex_faces)
-    nose = decoder.landmark_indices(["nose_tip"])
+    eye = Eye(claim.basis)
     found = []
     for subject in subjects_of(replace(claim, seed=seed), each):
-        weights = torch.from_numpy(np.ascontiguousarray(subject.genomes))
-        rendered = renderer.render_each(decoder.decode(weights), views, nose, decoder.colors(weights))
-        pictures = rendered.images[:, 0].numpy()
+        pictures = eye.each(subject.genomes, views).images.numpy()
         found += [Still(subject.name, subject.kind, picture) for picture in pictures]
     return found

@@ -14,10 +14,8 @@ from services.recognition.correlate import Correlator
 from services.recognition.dlib.audit import embed_photo, find_face
 from services.recognition.layout import from_dlib
 from services.recognition.recognize import Recognizer
-from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import ViewRanges, sample_views
-from services.shape.basis import load_basis
-from services.shape.decode import Decoder
+from worker.eye import Eye
 
 DLIB = "dlib-resnet"
 # Under which the neutral head is seen for a filter: from all sides of a front, in an even light.
@@ -62,14 +60,10 @@ def build_filter(paths: Sequence[Path], model: str, basis: str) -> NDArray[np.fl
 
 def neutral_views(basis: str, machine: Correlator) -> tuple[torch.Tensor, torch.Tensor]:
     """Pictures uint8 (9, S, S, 3) of the neutral head and a machine's landmarks float32 (9, k, 2)."""
-    loaded = load_basis(basis)
-    decoder = Decoder(loaded)
-    renderer = TorchRenderer(decoder.triangles, decoder.vertex_faces)
-    rendered = renderer.render(
-        torch.from_numpy(loaded.neutral[None].copy()),
-        sample_views(REFERENCE_RANGES, REFERENCE_VIEWS, 0),
-        decoder.landmark_indices(machine.points),
-    )
+    eye = Eye(basis, [machine])
+    neutral = np.zeros((1, len(eye.basis.gene_names)), np.float32)
+    views = sample_views(REFERENCE_RANGES, REFERENCE_VIEWS, 0)
+    rendered = eye.renderer.render(eye.vertices(neutral), views, eye.landmarks)
     return rendered.images[0], rendered.points_px[0]
 
 

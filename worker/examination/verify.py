@@ -21,10 +21,10 @@ from services.recognition.statistics.identification import spread_of
 from services.recognition.statistics.plots import identification_plot, verification_plot
 from services.rendering.views import ViewRanges, Views, frontal_view, sample_views
 from services.storage.store import Store
-from worker.examination.ask import AUDIT, Float, Testimony, Witnesses
 from worker.examination.blocks import same_probe
 from worker.examination.identify import DETECTOR, STRANGERS, Gallery, identify, rendered_people, with_entries
 from worker.examination.match_rates import Cuts, cuts_of, detected_row, gap, matched_row, person_pairs
+from worker.examination.panel import AUDIT, Answers, Float, Panel
 from worker.examination.photographs import photo_entries, printed_rows
 
 FORMAT = 1
@@ -91,23 +91,23 @@ def verify(
     report = progress or _silent
     _check(claim, views, gallery)
     names = dict.fromkeys([*claim.fitted, *claim.critics, DETECTOR, *([RESNET] if gallery else [])])
-    witnesses = Witnesses(claim.basis, list(names), claim.hashes, device, claim.filters)
-    calibrations = {n: calibration_of(run, n) for n in [*witnesses.recognizers, RESNET]}
+    panel = Panel(claim.basis, list(names), claim.hashes, device, claim.filters)
+    calibrations = {n: calibration_of(run, n) for n in [*panel.recognizers, RESNET]}
     near = spread_of(np.stack([genome for _, genome in claim.elites]))
-    people = _gallery(claim, witnesses, gallery, report) if gallery else {}
+    people = _gallery(claim, panel, gallery, report) if gallery else {}
     cuts = {
         n: cuts_of(model_info(n), c, bool(claim.targets), near, _person(claim, n, people.get(n)))
         for n, c in calibrations.items()
     }
-    warnings = _stale(witnesses, calibrations, cuts)
+    warnings = _stale(panel, calibrations, cuts)
     drawn = _views(claim, views)
     subjects = subjects_of(claim, views)
     rows: list[dict[str, Any]] = []
-    heard: dict[str, Testimony] = {}
+    heard: dict[str, Answers] = {}
     for k, subject in enumerate(subjects):
-        testimony = witnesses.testify(witnesses.look(subject.genomes, drawn))
-        heard[subject.name] = testimony
-        rows += _rows(claim, witnesses, subject, testimony, cuts)
+        answers = panel.ask(panel.look(subject.genomes, drawn))
+        heard[subject.name] = answers
+        rows += _rows(claim, panel, subject, answers, cuts)
         report("subjects", k + 1, len(subjects))
     found: dict[str, Any] = {
         "format": FORMAT,
@@ -116,7 +116,7 @@ def verify(
         "question": "target" if claim.targets else "itself",
         "fitted": list(claim.fitted),
         "critics": list(claim.critics),
-        "calibration": {name: asdict(cut) for name, cut in cuts.items() if name in witnesses.recognizers},
+        "calibration": {name: asdict(cut) for name, cut in cuts.items() if name in panel.recognizers},
         "warnings": warnings,
         "gap": gap(rows),
         "rows": rows,
@@ -126,11 +126,11 @@ def verify(
     }
     if gallery:
         found["identification"] = _identified(
-            claim, witnesses, heard, people[RESNET], gallery_photos, calibrations, report
+            claim, panel, heard, people[RESNET], gallery_photos, calibrations, report
         )
     if photos:
         target = claim.targets.get(RESNET)
-        found["photographs"] = printed_rows(photos, witnesses, claim.critics, target, cuts[RESNET], report)
+        found["photographs"] = printed_rows(photos, panel, claim.critics, target, cuts[RESNET], report)
     return _write(run, found)
 
 
@@ -177,36 +177,36 @@ def subjects_of(claim: Claim, views: int) -> list[Subject]:
 
 def _rows(
     claim: Claim,
-    witnesses: Witnesses,
+    panel: Panel,
     subject: Subject,
-    testimony: Testimony,
+    answers: Answers,
     cuts: Mapping[str, Cuts],
 ) -> list[dict[str, Any]]:
     rows = []
     sides = {**dict.fromkeys(claim.fitted, "fitted"), AUDIT: AUDIT, **dict.fromkeys(claim.critics, "critic")}
     for machine, side in sides.items():
         head = {"subject": subject.name, "kind": subject.kind, "machine": machine, "side": side}
-        if machine in testimony.detected:
-            rows.append({**head, **detected_row(testimony.detected[machine])})
-        if machine in testimony.alike:
-            rows.append({**head, **detected_row(testimony.alike[machine], "correlate")})
-        if machine in testimony.embeddings:
+        if machine in answers.detected:
+            rows.append({**head, **detected_row(answers.detected[machine])})
+        if machine in answers.alike:
+            rows.append({**head, **detected_row(answers.alike[machine], "correlate")})
+        if machine in answers.embeddings:
             model = RESNET if machine == AUDIT else machine
             target = claim.targets.get(model)
             if claim.targets and target is None:
                 continue  # this critic has no reference of the person: give verify --target PHOTO
-            embeddings, comparison = testimony.embeddings[machine], model_info(model).comparison
+            embeddings, comparison = answers.embeddings[machine], model_info(model).comparison
             rows.append({**head, **matched_row(embeddings, target, comparison, cuts[model])})
     return rows
 
 
 def _stale(
-    witnesses: Witnesses, calibrations: Mapping[str, Calibration | None], cuts: Mapping[str, Cuts]
+    panel: Panel, calibrations: Mapping[str, Calibration | None], cuts: Mapping[str, Cuts]
 ) -> list[str]:
     """A line for each calibration that was made with another alignment or other weights, or is wanted."""
     warnings = []
-    genes = len(witnesses.decoder.basis.gene_names)
-    for name, machine in witnesses.recognizers.items():
+    genes = len(panel.eye.basis.gene_names)
+    for name, machine in panel.recognizers.items():
         calibration = calibrations.get(name)
         if calibration is None:
             if not cuts[name].pairs:
@@ -215,8 +215,8 @@ def _stale(
                 )
             continue
         size = calibration.provenance.get("views", {}).get("size_px", 160)
-        picture = witnesses.look(np.zeros((1, genes), np.float32), frontal_view(int(size)))
-        probe = witnesses.embed(machine, picture, np.ones(1, np.bool_))[0]
+        picture = panel.look(np.zeros((1, genes), np.float32), frontal_view(int(size)))
+        probe = panel.embed(machine, picture, np.ones(1, np.bool_))[0]
         if not same_probe(calibration.probe, probe):
             warnings.append(
                 f"{name}: its calibration was made with another alignment or version; make it anew with: "
@@ -225,23 +225,23 @@ def _stale(
     return warnings
 
 
-def _gallery(claim: Claim, witnesses: Witnesses, count: int, report: Progress) -> dict[str, Gallery]:
+def _gallery(claim: Claim, panel: Panel, count: int, report: Progress) -> dict[str, Gallery]:
     """Other people, as each recognizer sees them that knows the claim's person, and dlib's for the search."""
     report("gallery", 0, count)
-    models = dict.fromkeys([RESNET, *(n for n in witnesses.recognizers if n in claim.targets)])
-    return _people(claim, witnesses, list(models), count, 0, lambda have: report("gallery", have, count))
+    models = dict.fromkeys([RESNET, *(n for n in panel.recognizers if n in claim.targets)])
+    return _people(claim, panel, list(models), count, 0, lambda have: report("gallery", have, count))
 
 
 def _people(
     claim: Claim,
-    witnesses: Witnesses,
+    panel: Panel,
     models: Sequence[str],
     count: int,
     first: int,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Gallery]:
     spread, ranges, seed = RANDOM_SPREAD, claim.ranges, claim.seed
-    return rendered_people(witnesses, models, claim.basis, spread, ranges, seed, count, first, progress)
+    return rendered_people(panel, models, claim.basis, spread, ranges, seed, count, first, progress)
 
 
 def _person(claim: Claim, model: str, others: Gallery | None) -> PairSet | None:
@@ -256,8 +256,8 @@ def _person(claim: Claim, model: str, others: Gallery | None) -> PairSet | None:
 
 def _identified(
     claim: Claim,
-    witnesses: Witnesses,
-    heard: Mapping[str, Testimony],
+    panel: Panel,
+    heard: Mapping[str, Answers],
     gallery: Gallery,
     photos: Sequence[Path],
     calibrations: Mapping[str, Calibration | None],
@@ -268,7 +268,7 @@ def _identified(
     if pairs is None or not pairs.thresholds:
         return None
     report("search", 0, 3)
-    strangers = _people(claim, witnesses, [RESNET], min(STRANGERS, len(gallery.entries)), 1_000_000)[RESNET]
+    strangers = _people(claim, panel, [RESNET], min(STRANGERS, len(gallery.entries)), 1_000_000)[RESNET]
     report("search", 1, 3)
     embeddings, entries, left_out = photo_entries(photos)
     gallery = with_entries(gallery, embeddings, entries)

@@ -26,15 +26,15 @@ from services.exhibition.lineup import Caption, lineup
 from services.exhibition.movie import Mark, morph, mp4, turntable, webp
 from services.exhibition.page import page
 from services.exhibition.studio import Pose, Sitting, Studio, dressed, one_thread
+from services.recognition.dlib.alignment import POINT_NAMES
 from services.recognition.dlib.audit import hog_boxes
 from services.rendering.rig import COLOR, material_named
-from services.shape.basis import load_basis
-from services.shape.decode import Decoder
 from services.storage.store import ObjectMissing, Store
 from services.wire.exhibition_plan import ExhibitionPlan
 from worker.exhibition.facts import PICTURES_KEY, gaze_colors, with_shapes
 from worker.exhibition.machine_views import received
 from worker.exhibition.pack import hang_pack
+from worker.eye import Eye
 
 Float = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
@@ -96,8 +96,8 @@ class _Hall:
 
     def __init__(self, run: Store, plan: ExhibitionPlan, options: Options) -> None:
         self.run, self.plan, self.facts, self.options = run, plan, plan.facts, options
-        self.basis = load_basis(self.facts["asked"]["basis"])
-        self.decoder = Decoder(self.basis)
+        self.eye = Eye(self.facts["asked"]["basis"], points=POINT_NAMES)
+        self.basis, self.decoder = self.eye.basis, self.eye.decoder
         self.masks: list[Mapping[str, Any]] = list(self.facts["masks"])
 
     @cached_property
@@ -203,7 +203,7 @@ class _Hall:
 
     def decode(self, genomes: Float) -> Float:
         """Vertices float32 (n, V, 3)."""
-        decoded: Float = self.decoder.decode(torch.from_numpy(np.array(genomes, np.float32))).numpy()
+        decoded: Float = self.eye.vertices(genomes).numpy()
         return decoded
 
     def paint(self, genomes: Float) -> NDArray[np.uint8] | None:
@@ -283,7 +283,7 @@ class _Hall:
         seen = {}
         chosen = self.masks[:MOST_RECEIVED]
         for k, mask in enumerate(chosen):
-            seen[mask["id"]] = received(self.run, self.decoder, self.genome(mask["id"]), self.plan)
+            seen[mask["id"]] = received(self.run, self.eye, self.genome(mask["id"]), self.plan)
             tell("machines", k + 1, len(chosen))
         return {"format": 1, "thumbs": thumbs, "fronts": fronts, "received": seen}
 

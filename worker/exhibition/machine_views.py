@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 from services.exhibition.glyphs import embedding_strip, hog_glyphs
 from services.exhibition.inline import picture_uri
 from services.recognition import catalog
-from services.recognition.dlib.alignment import POINT_NAMES
 from services.recognition.dlib.audit import AuditView, audit, landmarks
 from services.recognition.dlib.fhog import ORIENTATIONS, features
-from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import ranges_of, sample_views
-from services.shape.decode import Decoder
 from services.storage.store import Store
 from services.wire.exhibition_plan import ExhibitionPlan
 from services.wire.objects import read_target
+from worker.eye import Eye
 
 Float = NDArray[np.float32]
 
@@ -30,18 +28,17 @@ _WHY = ("The view HOG likes most", "One in the middle", "The view HOG likes leas
 _CANDIDATES = 20
 
 
-def received(run: Store, decoder: Decoder, genome: Float, plan: ExhibitionPlan) -> list[dict[str, Any]]:
+def received(run: Store, eye: Eye, genome: Float, plan: ExhibitionPlan) -> list[dict[str, Any]]:
     """Up to three views of a mask, genome float32 (d,), as JSON values for the page.
+
+    :param eye: with dlib's landmarks (alignment.POINT_NAMES) as its points.
 
     The pixels are PNG, untouched. Scores are graded: also below a threshold, where dlib itself says nothing.
     """
     views = sample_views(
         ranges_of(plan.work["ranges"]), min(plan.work["held_out_views"], _CANDIDATES), plan.work["audit_seed"]
     )
-    weights = torch.from_numpy(np.array(genome[None], np.float32))
-    rendered = TorchRenderer(decoder.triangles, decoder.vertex_faces).render(
-        decoder.decode(weights), views, decoder.landmark_indices(POINT_NAMES), decoder.colors(weights)
-    )
+    _, rendered = eye.every(genome[None], views)
     images, regions = rendered.images[0], rendered.box_px[0]
     graded = {"dlib-hog": _graded("dlib-hog", images, regions)}
     order = np.argsort(-graded["dlib-hog"], kind="stable")

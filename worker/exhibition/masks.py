@@ -23,13 +23,13 @@ from services.exhibition.studio import Sitting, Studio, dressed, one_by_one, one
 from services.exhibition.views_sheet import Seen, contact_sheet
 from services.recognition import catalog
 from services.recognition.dlib.audit import AuditView, audit
-from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import ViewRanges, Views, sample_views
-from services.shape.basis import Basis, load_basis
+from services.shape.basis import Basis
 from services.shape.decode import Decoder
 from services.shape.export import write_glb
 from services.storage.store import Store
 from services.wire.jobs import AuditReport, EliteMask, StoryFrame, check_masks
+from worker.eye import Eye
 
 GENOME_FORMAT = 1
 AUDIT_FORMAT = 1
@@ -68,12 +68,10 @@ def realize(
     machines = {name: _critic(name, (hashes or {}).get(name)) for name in critics}
     with one_thread(), ThreadPoolExecutor(1) as auditor:
         try:
-            plan = _Exhibition(run, Decoder(load_basis(basis)), elites, story)
+            eye = Eye(basis)
+            plan = _Exhibition(run, eye.decoder, elites, story)
             views = sample_views(ranges, audit_views, audit_seed)
-            audits = [
-                auditor.submit(_audited, run, plan.decoder, elite, points, views, target, machines)
-                for elite, points in zip(elites, plan.vertices, strict=True)
-            ]
+            audits = [auditor.submit(_audited, run, eye, elite, views, target, machines) for elite in elites]
             plan.hang_masks(progress or _silent)
             plan.hang_pictures(progress or _silent)
             reports = []
@@ -210,17 +208,13 @@ def _write_mask(run: Store, decoder: Decoder, elite: EliteMask, points: Float, f
 
 def _audited(
     run: Store,
-    decoder: Decoder,
+    eye: Eye,
     elite: EliteMask,
-    points: Float,
     views: Views,
     target: Float | None,
     critics: Mapping[str, Critic],
 ) -> AuditReport:
-    renderer = TorchRenderer(decoder.triangles, decoder.vertex_faces)
-    none = torch.zeros(0, dtype=torch.int64)
-    colors = decoder.colors(torch.from_numpy(np.array(elite.genome[None], np.float32)))
-    rendered = renderer.render(torch.from_numpy(points[None].copy()), views, none, colors)
+    _, rendered = eye.every(elite.genome[None], views)
     images, regions = rendered.images[0].numpy(), rendered.box_px[0].numpy()
     seen = audit(images, target, regions)
     said = {name: critic(images, regions) for name, critic in critics.items()}

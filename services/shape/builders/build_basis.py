@@ -21,7 +21,7 @@ import numpy as np
 
 from services.errors import BadInput, DatamaskError
 from services.shape.basis_file import FORMAT, STEP_M, PackedBasis, pack, quantize
-from services.shape.build import cut, makehuman
+from services.shape.builders import cut, makehuman
 from services.shape.builders.cut import Blend, FloatArray, IntArray
 from services.shape.builders.genes import signed_genes
 

@@ -7,7 +7,7 @@ import pytest
 
 from services.errors import BadInput, Unavailable
 from services.shape.basis_file import STEP_M, pack, quantize
-from services.shape.build import cut, makehuman
+from services.shape.builders import cut, makehuman
 from services.shape.builders.build_basis import build, main
 from services.shape.builders.genes import Gene, signed_genes
 from services.shape.catalog import DEFAULT_BASIS, basis_info, packed_basis

@@ -1,47 +1,32 @@
-"""Machines that are asked about masks after the search: pictures of subjects, and what each machine says."""
+"""Machines that are asked about masks after the search, and what each of them says."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from services.recognition import catalog
-from services.recognition.correlate import Correlator
 from services.recognition.detect import Detector
 from services.recognition.dlib.audit import AuditView, audit
-from services.recognition.model import ModelInfo
 from services.recognition.recognize import Recognizer
-from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import Views
-from services.shape.basis import load_basis
-from services.shape.decode import Decoder
 from worker.examination.targets import build_filter
+from worker.eye import Eye, Pictures, Straightener
 from worker.lanes import Lanes
+from worker.machines import Machines
 from worker.passes import parts
-from worker.scorer import Landmarks
-from worker.straighten import Straightener
 
 Float = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 
-AUDIT = "audit"  # the name under which dlib's own whole pipeline testifies
+AUDIT = "audit"  # the name under which dlib's own whole pipeline answers
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """n pictures. images: uint8 (n, S, S, 3); points_px: float32 (n, p, 2); box_px: float32 (n, 4)."""
-
-    images: torch.Tensor
-    points_px: torch.Tensor
-    box_px: torch.Tensor
-
-
-@dataclass(frozen=True)
-class Testimony:
+class Answers:
     """What every machine says of one subject's n pictures.
 
     audited: dlib's whole own pipeline. detected: bool (n,) by detector, the audit among them. embeddings:
@@ -56,7 +41,7 @@ class Testimony:
     alike: Mapping[str, Bool]
 
 
-class Witnesses:
+class Panel:
     """The machines of one verification, loaded once.
 
     :param filters: what correlation filters compare with, float32 (1, S, S) by model; none: the neutral head.
@@ -72,36 +57,23 @@ class Witnesses:
         filters: Mapping[str, Float] | None = None,
     ) -> None:
         self.device = device
-        self.infos: dict[str, ModelInfo] = {n: catalog.model_info(n, hashes.get(n)) for n in names}
-        self.decoder = Decoder(load_basis(basis), device)
-        self.renderer = TorchRenderer(self.decoder.triangles, self.decoder.vertex_faces, device)
-        self.detectors: dict[str, Detector] = {
-            n: catalog.detector(n, device, hashes.get(n)) for n, i in self.infos.items() if i.kind == "detect"
-        }
-        self.recognizers: dict[str, Recognizer] = {
-            n: catalog.recognizer(n, device, hashes.get(n))
-            for n, i in self.infos.items()
-            if i.kind == "recognize"
-        }
-        self.correlators: dict[str, tuple[Correlator, torch.Tensor]] = {}
-        for name in (n for n, i in self.infos.items() if i.kind == "correlate"):
+        self.machines = Machines(names, hashes, device)
+        self.infos = self.machines.infos
+        self.detectors, self.recognizers = self.machines.detectors, self.machines.recognizers
+        self.templates: dict[str, torch.Tensor] = {}
+        for name in self.machines.correlators:
             template = (filters or {}).get(name)
             template = build_filter([], name, basis) if template is None else template
-            machine = catalog.correlator(name, device, hashes.get(name))
-            self.correlators[name] = machine, torch.from_numpy(np.array(template[0])).to(device)
-        aligned: list[Recognizer | Correlator] = [*self.recognizers.values()]
-        self._points = Landmarks(self.decoder, [*aligned, *(c for c, _ in self.correlators.values())])
+            self.templates[name] = torch.from_numpy(np.array(template[0])).to(device)
+        self.eye = Eye(basis, self.machines.aligned, device)
         self._straightener = Straightener(device)
         self._lanes = Lanes(device)
 
     def look(self, genomes: Float, views: Views) -> Pictures:
         """Mask k under view k, for genomes float32 (n, d) and n views."""
-        seen = self._lanes.map(
-            lambda part: self._render(genomes[part], views.take(part)), parts(len(genomes), self.device)
-        )
-        return Pictures(*(torch.cat(tensors) for tensors in zip(*seen, strict=True)))
+        return self.eye.each_in_lanes(genomes, views, self._lanes)
 
-    def testify(self, pictures: Pictures) -> Testimony:
+    def ask(self, pictures: Pictures) -> Answers:
         """Every machine's answers; the recognizers see only what the audit detected."""
         audited = audit(pictures.images.cpu().numpy(), None, pictures.box_px.cpu().numpy())
         seen = np.array([view.detected for view in audited], np.bool_)
@@ -109,12 +81,12 @@ class Witnesses:
         for name, detector in self.detectors.items():
             detected[name] = self.scores(detector, pictures) > self.infos[name].threshold
         embeddings = {name: self.embed(r, pictures, seen) for name, r in self.recognizers.items()}
-        alike = {name: seen & self.answers(name, pictures) for name in self.correlators}
+        alike = {name: seen & self.answers(name, pictures) for name in self.templates}
         own = np.full((len(seen), 128), np.nan, np.float32)
         for k, view in enumerate(audited):
             if view.embedding is not None:
                 own[k] = view.embedding
-        return Testimony(audited, detected, {AUDIT: own, **embeddings}, alike)
+        return Answers(audited, detected, {AUDIT: own, **embeddings}, alike)
 
     def scores(self, detector: Detector, pictures: Pictures) -> Float:
         """A detector's scores float32 (n,) of the pictures, over the mask."""
@@ -126,10 +98,10 @@ class Witnesses:
 
     def answers(self, name: str, pictures: Pictures) -> Bool:
         """Whether each picture (n,) answers to a correlation filter beyond its threshold."""
-        machine, template = self.correlators[name]
+        machine, template = self.machines.correlators[name], self.templates[name]
 
         def ask(part: slice) -> torch.Tensor:
-            own = self._points.of(machine, pictures.points_px[part])
+            own = self.eye.points_of(machine, pictures.points_px[part])
             return machine.score(pictures.images[part], own, template)
 
         return np.asarray(self._in_parts(ask, len(pictures.images)) > self.infos[name].threshold, np.bool_)
@@ -138,12 +110,12 @@ class Witnesses:
         """Embeddings float32 (n, d) of the pictures that are ``seen`` (n,); nan in the others' place."""
         found = np.full((len(seen), machine.size), np.nan, np.float32)
         where = torch.from_numpy(np.flatnonzero(seen)).to(pictures.images.device)
-        images, points, boxes = (t[where] for t in (pictures.images, pictures.points_px, pictures.box_px))
+        shown = pictures.take(where)
+        shown = replace(shown, points_px=self.eye.points_of(machine, shown.points_px))
 
         def ask(part: slice) -> torch.Tensor:
-            own = self._points.of(machine, points[part])
-            straight, _ = self._straightener.find(machine.points, images[part], boxes[part], own)
-            return machine.embed(images[part], straight)
+            straight, _ = self._straightener.find(machine.points, shown.take(part))
+            return machine.embed(shown.images[part], straight)
 
         if len(where):
             found[seen] = self._in_parts(ask, len(where))
@@ -152,10 +124,3 @@ class Witnesses:
     def _in_parts(self, ask: Callable[[slice], torch.Tensor], count: int) -> Float:
         answers = [answer.cpu().numpy() for answer in self._lanes.map(ask, parts(count, self.device))]
         return np.asarray(np.concatenate(answers), np.float32)
-
-    @torch.inference_mode()
-    def _render(self, genomes: Float, views: Views) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        weights = torch.from_numpy(np.ascontiguousarray(genomes)).to(self.device)
-        vertices, colors = self.decoder.decode(weights), self.decoder.colors(weights)
-        rendered = self.renderer.render_each(vertices, views, self._points.vertices, colors)
-        return rendered.images[:, 0], rendered.points_px[:, 0], rendered.box_px[:, 0]
