@@ -53,7 +53,7 @@ class EveryModel:
             *(Measure("identity", name, name) for name in RECOGNIZERS),
             *(Measure("correlate", name, name) for name in CORRELATORS),
         )
-        plan = make_plan(basis, measures, workload.plan.ranges, workload.plan.slice_size)
+        plan = make_plan(basis, measures, workload.plan.ranges)
         self._batches: list[Batch] = [replace(batch, plan=plan) for batch in workload.batches]
         self._scorer = Scorer(plan, targets, device)
         self._lanes = Lanes(device)

@@ -41,14 +41,14 @@ def make_workload(
     """``mask_count`` masks under the spec's views, so many a batch (0: as many as in the spec)."""
     spec = load_spec(spec_path)
     plan = plan_of(spec, objectives_of(spec, [None] * len(spec.objective)))
-    plan = replace(plan, slice_size=batch or plan.slice_size, half=half)
+    plan, size = replace(plan, half=half), batch or spec.search.batch_size
     genes = len(basis_info(plan.basis).gene_names)
     rng = np.random.default_rng(seed)
     spread = np.resize(SPREADS, mask_count)[:, None]
     genomes = (rng.normal(size=(mask_count, genes)) * spread).astype(np.float32)
     number = view_seed(seed, 0)
     batches = tuple(
-        Batch(plan, genomes[start : start + plan.slice_size], number, spec.views.count)
-        for start in range(0, mask_count, plan.slice_size)
+        Batch(plan, genomes[start : start + size], number, spec.views.count)
+        for start in range(0, mask_count, size)
     )
     return Workload(plan, batches, sample_views(plan.ranges, spec.views.count, number))

@@ -76,7 +76,7 @@ def plan_of(spec: Spec, objectives: Sequence[Objective]) -> Plan:
         Measure(o.kind, o.model, o.target, said.combine)
         for o, said in zip(objectives, spec.objective, strict=True)
     )
-    plan = make_plan(spec.mask.basis, measures, spec.views.ranges(), spec.search.slice_size)
+    plan = make_plan(spec.mask.basis, measures, spec.views.ranges())
     # A run that promises no bits takes every version.
     return replace(
         plan,

@@ -163,7 +163,7 @@ class Evolution:
             place.states[place.request.epoch] = place.request.state
 
     def _submit(self, place: Place, request: NeedScores) -> None:
-        size = self.plan.slice_size
+        size = self.spec.search.batch_size
         starts = range(0, len(request.genomes), size)
         pending = _Pending(request.view_count, request.genomes, [], set())
         place.pending = pending
@@ -191,7 +191,7 @@ class Evolution:
                 extra={"batch": finished.batch},
             )
         for watcher in self._watchers:
-            watcher.batch_done(finished, self.plan.slice_size)
+            watcher.batch_done(finished, self.spec.search.batch_size)
         for place in places:
             pending = place.pending
             if pending is None:
@@ -209,7 +209,7 @@ class Evolution:
 
     def _collect(self, pending: _Pending) -> Scores:
         parts = []
-        size = self.plan.slice_size
+        size = self.spec.search.batch_size
         for k, batch in enumerate(pending.batches):
             count = len(pending.genomes[k * size : (k + 1) * size])
             if batch in self.set_aside:

@@ -104,7 +104,7 @@ class SearchSpec(Table):
     patience: Annotated[int, Field(ge=0)] = 0  # epochs without a better mask until a new start; 0: none
 
     @property
-    def slice_size(self) -> int:
+    def batch_size(self) -> int:
         """Genomes in one batch."""
         return self.batch or self.population
 

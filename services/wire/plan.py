@@ -43,7 +43,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Plan:
-    """How genomes of a run are scored. ``slice_size``: genomes that a batch is padded to.
+    """How genomes of a run are scored.
 
     runtimes: versions of libraries that the bits of these models depend on, besides torch and numpy.
     residuals: whether scores tell, besides how far a face is from its target, which way. half: whether
@@ -55,7 +55,6 @@ class Plan:
     models: Mapping[str, str]
     measures: tuple[Measure, ...]
     ranges: ViewRanges
-    slice_size: int
     runtimes: Mapping[str, str] = field(default_factory=dict)
     residuals: bool = False
     half: bool = False
@@ -72,7 +71,6 @@ class Plan:
             "models": dict(sorted(self.models.items())),
             "measures": [asdict(m) for m in self.measures],
             "ranges": {f.name: _listed(getattr(self.ranges, f.name)) for f in fields(self.ranges)},
-            "slice_size": self.slice_size,
             **({"runtimes": dict(sorted(self.runtimes.items()))} if self.runtimes else {}),
             **({"residuals": True} if self.residuals else {}),
             **({"half": True} if self.half else {}),
@@ -88,7 +86,6 @@ class Plan:
                 models={str(k): str(v) for k, v in meta["models"].items()},
                 measures=tuple(Measure(**m) for m in meta["measures"]),
                 ranges=ranges_of(meta["ranges"]),
-                slice_size=int(meta["slice_size"]),
                 runtimes={str(k): str(v) for k, v in meta.get("runtimes", {}).items()},
                 residuals=bool(meta.get("residuals", False)),
                 half=bool(meta.get("half", False)),
@@ -99,7 +96,7 @@ class Plan:
             ) from None
 
 
-def make_plan(basis: str, measures: tuple[Measure, ...], ranges: ViewRanges, slice_size: int) -> Plan:
+def make_plan(basis: str, measures: tuple[Measure, ...], ranges: ViewRanges) -> Plan:
     """A plan with the hashes of the basis and models as the catalogs pin them.
 
     :raises Unavailable: where a model's file or a library that it runs in is not here.
@@ -111,7 +108,6 @@ def make_plan(basis: str, measures: tuple[Measure, ...], ranges: ViewRanges, sli
         models={name: info.sha256 for name, info in infos.items()},
         measures=measures,
         ranges=ranges,
-        slice_size=slice_size,
         runtimes=runtimes(infos.values()),
     )
 

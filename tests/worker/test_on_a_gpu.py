@@ -34,7 +34,7 @@ def gpu() -> Iterator[Traffic]:
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    return make_plan(BASIS, MEASURES, ViewRanges(jpeg_quality=(60.0, 90.0)), 4)
+    return make_plan(BASIS, MEASURES, ViewRanges(jpeg_quality=(60.0, 90.0)))
 
 
 def batch_of(plan: Plan, masks: int) -> Batch:

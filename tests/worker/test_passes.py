@@ -36,7 +36,7 @@ NETWORKS = (Measure("detect", "dlib-mmod"), Measure("consistent", "dlib-resnet")
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    return make_plan("makehuman-mask-1", NETWORKS, ViewRanges(), 4)
+    return make_plan("makehuman-mask-1", NETWORKS, ViewRanges())
 
 
 def heads(count: int) -> np.ndarray:

@@ -22,7 +22,7 @@ def test_several_references_are_combined_as_in_the_search():
     genome = np.zeros((1, len(BASIS.gene_names)), np.float32)
     measures = tuple(Measure("identity", MODEL, "all", way) for way in ways)
     ranges = ViewRanges()
-    plan = make_plan(BASIS.id, measures, ranges, 1)
+    plan = make_plan(BASIS.id, measures, ranges)
     raw = Scorer(plan, {"all": people}).score(Batch(plan, genome, 5, 3)).raw
     objectives = tuple(
         Objective("identity", MODEL, 1.0, 0.0, "all", "distance", 1.0, "mean-min", number=k + 1)

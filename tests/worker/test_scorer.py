@@ -43,7 +43,7 @@ MEASURES = (
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    return make_plan("makehuman-mask-1", MEASURES, ViewRanges(), 4)
+    return make_plan("makehuman-mask-1", MEASURES, ViewRanges())
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,10 @@ def genomes() -> np.ndarray:
     genomes = np.random.default_rng(0).normal(0, 1.2, (4, GENES)).astype(np.float32)
     genomes[0] = 0
     return genomes
+
+
+def test_a_plan_of_an_earlier_version_is_read(plan: Plan) -> None:
+    assert Plan.from_meta({**plan.meta(), "slice_size": 4}, "plan") == plan
 
 
 def test_machines_see_the_neutral_head_and_not_noise(plan: Plan, scorer: Scorer, genomes: np.ndarray) -> None:
@@ -90,7 +94,7 @@ def test_a_genome_that_is_not_finite_gets_a_status_and_the_others_their_scores(
 def test_identity_is_the_distance_to_the_target(genomes: np.ndarray, tmp_path: Path) -> None:
     target = np.random.default_rng(1).normal(0, 0.1, (1, 128)).astype(np.float32)
     key = write_target(open_store(tmp_path, write=True), target)
-    plan = make_plan("makehuman-mask-1", (Measure("identity", "dlib-resnet", key),), ViewRanges(), 4)
+    plan = make_plan("makehuman-mask-1", (Measure("identity", "dlib-resnet", key),), ViewRanges())
     near = Scorer(plan, {key: target}).score(Batch(plan, genomes[:1], 5, 2)).raw
     far = Scorer(plan, {key: target + 1}).score(Batch(plan, genomes[:1], 5, 2)).raw
     assert 0 < near.max() < far.min()
@@ -102,7 +106,7 @@ def test_residuals_lead_to_the_target(genomes: np.ndarray, tmp_path: Path) -> No
     target = np.random.default_rng(1).normal(0, 0.1, (1, 128)).astype(np.float32)
     key = write_target(open_store(tmp_path, write=True), target)
     measures = (Measure("detect", "dlib-hog"), Measure("identity", "dlib-resnet", key))
-    plain = make_plan("makehuman-mask-1", measures, ViewRanges(), 4)
+    plain = make_plan("makehuman-mask-1", measures, ViewRanges())
     plan = replace(plain, residuals=True)
     assert plan.digest() != plain.digest()
     batch = Batch(plan, genomes, 5, 1)
@@ -199,7 +203,7 @@ def test_a_detected_face_gets_the_audits_distance() -> None:
     genomes = np.random.default_rng(2).normal(0, 0.3, (4, GENES)).astype(np.float32)
     target = np.random.default_rng(3).normal(0, 0.12, (1, 128)).astype(np.float32)
     measures = (Measure("identity", "dlib-resnet", "t"), Measure("detect", "dlib-hog"))
-    plan = make_plan("makehuman-mask-1", measures, ViewRanges(), 4)
+    plan = make_plan("makehuman-mask-1", measures, ViewRanges())
     scorer = Scorer(plan, {"t": target})
     scores = scorer.score(Batch(plan, genomes, 11, 3))
     views = sample_views(plan.ranges, 3, 11)

@@ -17,9 +17,10 @@ from services.storage.store import Store, open_store
 from services.wire import pin
 from services.wire.objects import batch_key, scores_key, write_target
 from services.wire.plan import Batch, Measure, Plan, batch_id, make_plan
-from worker import evaluate, scorer
+from worker import evaluate, machines
 from worker.evaluate import Evaluator
-from worker.scorer import LandmarkPredictor, Scorer
+from worker.machines import LandmarkPredictor
+from worker.scorer import Scorer
 
 BASIS = "makehuman-mask-1"
 GENES = len(basis_info(BASIS).gene_names)
@@ -41,7 +42,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
             super().__init__(*given)
 
     monkeypatch.setattr(catalog, "_build", counting)
-    monkeypatch.setattr(scorer, "LandmarkPredictor", Counted)
+    monkeypatch.setattr(machines, "LandmarkPredictor", Counted)
     return counted
 
 
@@ -55,7 +56,7 @@ def runs_of(folder: Path, targets: Sequence[int]) -> list[tuple[Store, Plan]]:
             Measure("detect", "dlib-hog"),
             Measure("identity", "dlib-resnet", write_target(run, person)),
         )
-        runs.append((run, make_plan(BASIS, measures, ViewRanges(), 2)))
+        runs.append((run, make_plan(BASIS, measures, ViewRanges())))
     return runs
 
 
@@ -99,16 +100,16 @@ def test_more_runs_than_are_kept_load_no_network_again(
 def test_another_network_is_another_machine(tmp_path: Path, loads: Counter[str]) -> None:
     """A half network is not taken for a full one, nor the other way round, and neither is changed."""
     measures = (Measure("detect", "dlib-mmod"), Measure("consistent", "dlib-resnet"))
-    plan = make_plan(BASIS, measures, ViewRanges(), 2)
+    plan = make_plan(BASIS, measures, ViewRanges())
     batch = Batch(plan, np.random.default_rng(3).normal(0, 0.3, (2, GENES)).astype(np.float32), 5, 2)
     half = Plan(**{**vars(plan), "half": True})
     full = Scorer(plan)
     before = full.score(batch).raw
-    halved = Scorer(half, loaded=full.machines)
+    halved = Scorer(half, loaded=full.machines.held)
     assert loads == {"dlib-mmod": 2, "dlib-resnet": 2}
-    assert not set(full.machines.values()) & set(halved.machines.values())
+    assert not set(full.machines.held.values()) & set(halved.machines.held.values())
     np.testing.assert_array_equal(full.score(batch).raw, before)
-    both = {**full.machines, **halved.machines}
+    both = {**full.machines.held, **halved.machines.held}
     np.testing.assert_array_equal(Scorer(plan, loaded=both).score(batch).raw, before)
     again = Scorer(half, loaded=both)
     np.testing.assert_array_equal(again.score(batch).raw, halved.score(batch).raw)
