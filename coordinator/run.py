@@ -27,8 +27,9 @@ from coordinator.search.island import Float
 from coordinator.search.optimizers import OPTIMIZERS, Need
 from coordinator.spec.machines import machines
 from coordinator.spec.objectives import ObjectiveSpec
-from coordinator.spec.spec import Spec
+from coordinator.spec.spec import Spec, plain
 from coordinator.spec.spec_file import differences
+from coordinator.spec.tables import completed
 from services.errors import BadInput, Unavailable
 from services.recognition.catalog import model_info
 from services.recognition.fitness import Objective
@@ -233,7 +234,7 @@ def _readable(paths: Sequence[Path]) -> Sequence[Path]:
 def _same_spec(record: Record, table: dict[str, Any], spec: Spec, *, photos: bool) -> None:
     old = record.spec_table()
     old.pop("versions", None)
-    lines = differences(old, table)
+    lines = differences(plain(completed(old, Spec)), table)
     if photos and not lines and record.store.exists("manifest.json"):
         here = [photo_path(i) for o in spec.objective for i in o.images]
         if all(path.is_file() for path in here):

@@ -35,7 +35,7 @@ from coordinator.spec.objectives import (
     is_photographed,
     labels_of,
 )
-from coordinator.spec.tables import Table
+from coordinator.spec.tables import Before, Table
 from services.errors import BadInput
 from services.recognition.catalog import model_info
 from services.rendering.presets import PRESETS, PresetName
@@ -99,7 +99,7 @@ class SearchSpec(Table):
     optimizers: list[OptimizerName] = Field(default=["sep-cma", "genetic"], min_length=1)
     sigma: Annotated[float, Field(gt=0, le=5)] = 0.5  # first step size of CMA, in gene units
     # Left and right change alike, and noise's asymmetry fades. See Spec for what it is where nothing is said.
-    symmetric: bool = True
+    symmetric: Annotated[bool, Before(False)] = True
     batch: Annotated[int, Field(ge=0, le=4096)] = 0  # genomes a batch; 0: the whole generation
     patience: Annotated[int, Field(ge=0)] = 0  # epochs without a better mask until a new start; 0: none
 
@@ -146,8 +146,7 @@ class ViewsSpec(BaseModel):
     def _fill(cls, data: Any) -> Any:
         if isinstance(data, Mapping):
             preset = PRESETS.get(str(data.get("preset")), {})
-            usual = {name: list(preset.get(name, _range_field(name))) for name in RANGE_NAMES}
-            return {**usual, **data}
+            return {**cls.usual(), **{name: list(preset[name]) for name in preset}, **data}
         return data
 
     @model_validator(mode="after")
@@ -169,6 +168,11 @@ class ViewsSpec(BaseModel):
             )
         self.ranges()
         return self
+
+    @staticmethod
+    def usual() -> dict[str, list[float]]:
+        """The range of every quantity where nothing is said of it."""
+        return {name: list(_range_field(name)) for name in RANGE_NAMES}
 
     @property
     def least(self) -> int:
@@ -351,18 +355,19 @@ class Spec(Table):
 
     def table(self) -> dict[str, Any]:
         """The whole spec as plain TOML values, every default filled in (None is left out)."""
-        return _plain(self.model_dump(mode="python"))  # type: ignore[no-any-return]
+        return plain(self.model_dump(mode="python"))  # type: ignore[no-any-return]
 
     def toml(self) -> str:
         """The whole spec as TOML text."""
         return tomli_w.dumps(self.table())
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Values as TOML has them: lists for tuples, and nothing where there is None."""
     if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items() if v is not None}
+        return {k: plain(v) for k, v in value.items() if v is not None}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return value
 
 

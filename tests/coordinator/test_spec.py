@@ -6,11 +6,14 @@ import datetime
 import re
 import tomllib
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
-from coordinator.spec.spec import Spec, parse_spec
+from coordinator.spec.objectives import ObjectiveSpec
+from coordinator.spec.spec import SearchSpec, Spec, parse_spec, plain
 from coordinator.spec.spec_file import differences, load_spec
+from coordinator.spec.tables import Before, completed
 from services.errors import BadInput
 
 ROOT = Path(__file__).parents[2]
@@ -138,6 +141,29 @@ def test_differences_name_the_key_and_both_values() -> None:
         "a.c: 2 -> 3",
         "d: None -> 4",
     ]
+
+
+def test_a_key_that_a_recorded_spec_lacks_stands_for_what_was_done_before_it_existed() -> None:
+    class LaterSearch(SearchSpec):
+        pace: Annotated[str, Before("steady")] = "hurried"
+
+    class LaterObjective(ObjectiveSpec):
+        patient: bool = False
+
+    class Later(Spec):
+        search: LaterSearch = LaterSearch()
+        objective: list[LaterObjective]
+        mood: str = "calm"
+
+    recorded = parse_spec(tomllib.loads(DETECT), "test").table()
+    now = completed(recorded, Later)
+    assert (now["search"]["pace"], now["objective"][0]["patient"], now["mood"]) == ("steady", False, "calm")
+    assert completed(now, Later) == now
+    assert plain(completed(recorded, Spec)) == recorded
+    older = {key: value for key, value in recorded.items() if key not in ("run", "store")}
+    older["search"] = {key: value for key, value in recorded["search"].items() if key != "symmetric"}
+    older["views"] = {key: value for key, value in recorded["views"].items() if key != "jpeg_quality"}
+    assert differences(plain(completed(older, Spec)), recorded) == ["search.symmetric: False -> True"]
 
 
 def test_any_face_is_sought_left_and_right_alike_and_a_given_one_is_not() -> None:
