@@ -24,6 +24,7 @@ from coordinator.spec.spec import Spec
 from services.errors import CorruptData, DatamaskError
 from services.recognition.catalog import model_info
 from services.recognition.fitness import Objective
+from services.recognition.kinds import IDENTITY
 from services.shape.catalog import basis_info
 from services.storage.store import ObjectMissing
 from services.wire.exhibition_plan import ExhibitionPlan
@@ -164,9 +165,7 @@ def exhibit_elites(
         ranges=spec.views.ranges(),
         audit_seed=audit_seed(spec.seed),
         audit_views=spec.verify.views,
-        target=next(
-            (o.target for o in objectives if o.kind == "identity" and o.model == "dlib-resnet"), None
-        ),
+        target=next((o.target for o in objectives if o.known is IDENTITY and o.model == "dlib-resnet"), None),
         critics=tuple(critics),
         research_only=tuple(name for name in spec.model_names if infos[name].research_only),
     )

@@ -177,7 +177,7 @@ def open_run(spec: Spec, record: Record, *, resume: bool, heritage: Heritage | N
 
 def _references(spec: Spec, objective: ObjectiveSpec, paths: Sequence[Path], url: str) -> Float | None:
     """What an objective's target is, as numbers; None where it has none."""
-    if objective.kind in ("detect", "consistent"):
+    if not objective.known.reference:
         return None
     try:
         from worker.examination.targets import (  # networks: only where there is a target
@@ -192,7 +192,7 @@ def _references(spec: Spec, objective: ObjectiveSpec, paths: Sequence[Path], url
         ) from None
     made: Float = (
         build_filter(paths, objective.model, spec.mask.basis)
-        if objective.kind == "correlate"
+        if objective.known.machine == "correlate"
         else embed_photos(paths, objective.model)
     )
     return made

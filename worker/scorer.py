@@ -14,6 +14,7 @@ from services.errors import CorruptData
 from services.recognition import catalog, template
 from services.recognition.detect import Detections
 from services.recognition.dlib import alignment
+from services.recognition.kinds import KINDS
 from services.recognition.model import ModelInfo
 from services.recognition.recognize import Recognizer, normalized
 from services.rendering.views import Views, sample_views
@@ -102,7 +103,7 @@ class Scorer:
         self._references = {
             measure: references(self.machines.recognizers[measure.model], measure, target)
             for measure, target in self._targets.items()
-            if measure.kind != "correlate"
+            if KINDS[measure.kind].machine == "recognize"
         }
         if plan.half:
             self._halve()
@@ -163,7 +164,7 @@ class Scorer:
         }
         correlations = {}
         for measure, target in self._targets.items():
-            if measure.kind == "correlate":
+            if KINDS[measure.kind].machine == "correlate":
                 machine = self.machines.correlators[measure.model]
                 answers = machine.score(images, where[machine.points], target[0])
                 correlations[f"{measure.target}"] = answers.view(m, v)
@@ -194,9 +195,10 @@ class Scorer:
         between = torch.full((n,), torch.nan)
         residuals: dict[int, NDArray[np.float32]] = {}
         for k, measure in enumerate(self.plan.measures):
-            if measure.kind == "detect":
+            kind = KINDS[measure.kind]
+            if kind.machine == "detect":
                 values = torch.cat([p.detections[measure.model] for p in passes])[:n]
-            elif measure.kind == "correlate":
+            elif kind.machine == "correlate":
                 values = torch.cat([p.correlations[f"{measure.target}"] for p in passes])[:n]
             else:
                 machine = self.machines.recognizers[measure.model]
@@ -242,7 +244,7 @@ def references(machine: Recognizer, measure: Measure, target: torch.Tensor) -> l
     """What a face is compared with, one by one."""
     if measure.combine != "centroid":
         return list(target)
-    return [machine.between(target) if measure.kind == "composite" else machine.center(target)]
+    return [machine.between(target) if KINDS[measure.kind].images == "people" else machine.center(target)]
 
 
 def _target(targets: Mapping[str, NDArray[np.float32]] | None, key: str) -> NDArray[np.float32]:

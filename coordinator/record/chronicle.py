@@ -28,6 +28,7 @@ from coordinator.search.seeds import audit_seed
 from coordinator.search.topology import sources
 from coordinator.spec.objectives import recorded_labels
 from services.errors import BadInput, CorruptData
+from services.recognition.kinds import IDENTITY
 from services.rendering.views import ViewRanges
 from services.shape.character import UNITS
 from services.storage.store import ObjectMissing, Store
@@ -101,7 +102,7 @@ class Chronicle:
         targets = [
             entry.get("target")
             for said, entry in zip(spec["objective"], manifest.get("objectives", ()), strict=False)
-            if said["kind"] == "identity" and said["model"] == "dlib-resnet"
+            if said["kind"] == IDENTITY.name and said["model"] == "dlib-resnet"
         ]
         return {
             "ranges": views,
@@ -147,7 +148,9 @@ class Chronicle:
             "masks_scored": len(rows.ids),
             "views_scored": rows.views,
             "asked": {
-                "aim": "identity" if any(o["kind"] == "identity" for o in spec["objective"]) else "archetype",
+                "aim": "identity"
+                if any(o["kind"] == IDENTITY.name for o in spec["objective"])
+                else "archetype",
                 "start": spec["mask"]["start"],
                 "basis": spec["mask"]["basis"],
                 "islands": islands,

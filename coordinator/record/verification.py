@@ -16,6 +16,7 @@ from coordinator.search.seeds import verify_seed
 from coordinator.spec.spec import Spec, parse_spec
 from services.errors import BadInput
 from services.recognition.catalog import model_info
+from services.recognition.kinds import IDENTITY
 from services.recognition.photos import photo_folder
 from services.wire.objects import read_target
 
@@ -71,10 +72,12 @@ def claim_of(
     references: dict[str, list[NDArray[np.float32]]] = {}
     filters: dict[str, NDArray[np.float32]] = {}
     for objective, entry in zip(spec.objective, manifest["objectives"], strict=True):
-        if objective.kind == "identity" and entry["target"] is not None:
+        if entry["target"] is None:
+            continue
+        if objective.known is IDENTITY:
             found = read_target(record.store, entry["target"])
             references.setdefault(objective.model, []).append(found)
-        elif objective.kind == "correlate" and entry["target"] is not None:
+        elif objective.known.machine == "correlate":
             filters[objective.model] = read_target(record.store, entry["target"])
     if targets:
         if not references:

@@ -51,9 +51,8 @@ def machines(spec: Spec) -> dict[str, ModelInfo]:
         critic under two names.
     """
     infos = {name: described(spec, name, needed=True) for name in spec.model_names}
-    needs = {"detect": "detect", "correlate": "correlate"}
     for objective in spec.objective:
-        info, wanted = infos[objective.model], needs.get(objective.kind, "recognize")
+        info, wanted = infos[objective.model], objective.known.machine
         if info.kind != wanted:
             raise BadInput(
                 f"model {info.name!r} is a {info.kind} model; kind '{objective.kind}' needs one to {wanted}"

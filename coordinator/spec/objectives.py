@@ -7,22 +7,22 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from coordinator.spec.tables import Table
 from services.recognition.catalog import families, model_info
 from services.recognition.fitness import label_of
+from services.recognition.kinds import KINDS, ObjectiveKind
 
-ObjectiveKind = Literal["detect", "consistent", "identity", "composite", "correlate"]
+
+def _known_kind(name: str) -> str:
+    if name not in KINDS:
+        raise ValueError(f"expected one of: {', '.join(map(repr, KINDS))}")
+    return name
+
+
+KindName = Annotated[str, AfterValidator(_known_kind)]
 Text = Annotated[str, Field(min_length=1)]
-
-_NEEDS = {
-    "detect": "detect",
-    "consistent": "recognize",
-    "identity": "recognize",
-    "composite": "recognize",
-    "correlate": "correlate",
-}
 
 
 def labels_of(objectives: Iterable[tuple[str, str]]) -> list[str]:
@@ -42,7 +42,7 @@ def recorded_labels(spec: Mapping[str, Any]) -> list[str]:
 
 def is_photographed(kind: object, images: object) -> bool:
     """Whether an objective of this kind, with these images, is about real people's faces."""
-    return bool(images) or kind in ("identity", "composite")
+    return bool(images) or (isinstance(kind, str) and kind in KINDS and KINDS[kind].portrays)
 
 
 class ObjectiveSpec(Table):
@@ -59,7 +59,7 @@ class ObjectiveSpec(Table):
     ``consistent`` only).
     """
 
-    kind: ObjectiveKind
+    kind: KindName
     model: str
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
     threshold: float | None = None  # None: the catalog's
@@ -75,6 +75,11 @@ class ObjectiveSpec(Table):
     gate: bool | None = None
 
     @property
+    def known(self) -> ObjectiveKind:
+        """What the table of kinds says of its kind."""
+        return KINDS[self.kind]
+
+    @property
     def photographed(self) -> bool:
         """Whether it is about real people's faces."""
         return is_photographed(self.kind, self.images)
@@ -82,24 +87,25 @@ class ObjectiveSpec(Table):
     @property
     def single_reference(self) -> bool:
         """Whether a recognizer compares masks with one embedding, so that it can tell which way they miss."""
-        return self.kind in ("identity", "composite") and self.combine == "centroid"
+        return self.known.portrays and self.combine == "centroid"
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         info = model_info(self.model, needed=False)
-        wanted = _NEEDS[self.kind]
+        wanted, images = self.known.machine, self.known.images
         if info.kind not in (wanted, "unknown"):
             raise ValueError(
                 f"model '{self.model}' is a {info.kind} model; kind '{self.kind}' needs one to {wanted}"
             )
         if "objective" not in info.roles:
             raise ValueError(f"model '{self.model}' is a critic: it may stand under [verify] critics only")
-        if self.kind == "identity" and not self.images:
-            raise ValueError("kind 'identity' needs images = [\"photo.jpg\"] (or --target PHOTO)")
-        if self.kind == "composite" and len(self.images) < 2:
-            raise ValueError("kind 'composite' needs images of two people or more, one of each")
-        if self.kind in ("detect", "consistent") and self.images:
-            raise ValueError(f"kind '{self.kind}' takes no images; 'identity', 'composite', 'correlate' do")
+        if images == "person" and not self.images:
+            raise ValueError(f"kind '{self.kind}' needs images = [\"photo.jpg\"] (or --target PHOTO)")
+        if images == "people" and len(self.images) < 2:
+            raise ValueError(f"kind '{self.kind}' needs images of two people or more, one of each")
+        if images == "none" and self.images:
+            others = ", ".join(f"'{kind.name}'" for kind in KINDS.values() if kind.images != "none")
+            raise ValueError(f"kind '{self.kind}' takes no images; {others} do")
         if self.far is not None and wanted != "recognize":
             raise ValueError(f"far is a false accept rate of a recognizer; kind '{self.kind}' has none")
         if self.calibration is not None and self.far is None:
@@ -108,17 +114,17 @@ class ObjectiveSpec(Table):
         return self
 
     def _check_combination(self) -> None:
-        allowed = {"identity": ("centroid", "best"), "composite": ("centroid", "worst")}
-        if self.combine not in allowed.get(self.kind, ("centroid",)):
-            words = " or ".join(allowed.get(self.kind, ("none",)))
+        if self.combine not in self.known.combine:
+            words = " or ".join(self.known.combine if len(self.known.combine) > 1 else ("none",))
             raise ValueError(f"combine = '{self.combine}': kind '{self.kind}' takes {words}")
-        if self.kind == "detect" and self.gate is not None:
-            raise ValueError("kind 'detect' takes no gate: detectors are what opens it")
-        if isinstance(self.subject, list) and self.kind != "composite":
+        if self.known.gates and self.gate is not None:
+            raise ValueError(f"kind '{self.kind}' takes no gate: detectors are what opens it")
+        several = self.known.images == "people"
+        if isinstance(self.subject, list) and not several:
             raise ValueError(f"kind '{self.kind}' is about one subject, not a list of them")
         if self.subject is not None and not self.images:
             raise ValueError("subject says whose photos the images are, and there are none")
-        if self.kind == "composite" and self.subject is not None and len(self.subjects) != len(self.images):
+        if several and self.subject is not None and len(self.subjects) != len(self.images):
             raise ValueError(
                 f"subject lists {len(self.subjects)} people for {len(self.images)} images; expected one each"
             )

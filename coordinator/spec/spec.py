@@ -291,11 +291,12 @@ class Spec(Table):
                 raise ValueError(
                     f"'{critic}' is an objective and a critic; a critic must take no part in the search"
                 )
-        if self.views.least < 2 and any(o.kind == "consistent" for o in self.objective):
+        across = [o.kind for o in self.objective if o.known.across_views]
+        if self.views.least < 2 and across:
             key = "count" if self.views.first is None else "first"
-            raise ValueError(f"[views] {key} must be 2 or more for an objective of kind 'consistent'")
-        if sum(o.kind == "consistent" for o in self.objective) > 1:
-            raise ValueError("only one objective may be of kind 'consistent'")
+            raise ValueError(f"[views] {key} must be 2 or more for an objective of kind '{across[0]}'")
+        if len(across) > 1:
+            raise ValueError(f"only one objective may be of kind '{across[0]}'")
         for name in self.models:
             if not name.startswith("onnx:") or name not in self.model_names:
                 raise ValueError(f"[models.'{name}'] is not an onnx: file among the objectives and critics")
@@ -328,16 +329,17 @@ class Spec(Table):
         for objective in self.objective:
             if not objective.photographed:
                 continue
-            expected = len(objective.images) if objective.kind == "composite" else 1
+            several = objective.known.images == "people"
+            expected = len(objective.images) if several else 1
             if len(people) > 1 and not objective.subject:
                 raise ValueError(
                     f"[consent] lists {len(people)} subjects: say whose face '{objective.kind}' "
                     "is about, subject = ..."
                 )
-            if len(people) < expected and objective.kind == "composite":
+            if len(people) < expected and several:
                 raise ValueError(
-                    f"kind 'composite' is about {expected} people and [consent] covers {len(people)}; list "
-                    "them all: subject = [...]"
+                    f"kind '{objective.kind}' is about {expected} people and [consent] covers {len(people)}; "
+                    "list them all: subject = [...]"
                 )
             for person in objective.subjects:
                 if person not in people:

@@ -12,6 +12,7 @@ from coordinator.spec.calibrated import calibrated
 from coordinator.spec.spec import Spec, parse_spec
 from services.errors import BadInput
 from services.recognition import files
+from services.recognition.kinds import IDENTITY, KINDS
 
 
 def load_spec(
@@ -70,7 +71,7 @@ def _take_targets(data: dict[str, Any], targets: Sequence[str], path: Path) -> N
     if not isinstance(objectives, list):
         return
     photographed = [o for o in objectives if isinstance(o, dict) and "images" in o]
-    identity = [o for o in objectives if isinstance(o, dict) and o.get("kind") == "identity"]
+    identity = [o for o in objectives if isinstance(o, dict) and o.get("kind") == IDENTITY.name]
     if targets:
         if not identity:
             raise BadInput(f'{path}: --target needs an [[objective]] of kind "identity" in the spec')
@@ -118,7 +119,8 @@ def _take_calibrations(data: dict[str, Any], path: Path) -> None:
         far = objective.get("far") if isinstance(objective, dict) else None
         if not isinstance(far, (int, float)) or not isinstance(objective.get("model"), str):
             continue
-        if objective.get("kind") in ("detect", "correlate"):  # the spec refuses those
+        kind = KINDS.get(str(objective.get("kind")))
+        if kind is None or kind.machine != "recognize":  # the spec refuses those
             continue
         for key in ("threshold", "scale"):
             if key in objective:

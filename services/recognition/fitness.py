@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from services.recognition.kinds import DETECT, KINDS, ObjectiveKind
 from services.recognition.margins import DISTANCE_UNIT, Aggregate, margin, value_over_views
 from services.recognition.model import Measure
 
@@ -21,7 +22,7 @@ CONSISTENT_FLOOR = -3.0  # what a gated objective is worth where no detector see
 
 def label_of(kind: str, model: str, number: int) -> str:
     """Short name of an objective for tables and columns. number: of several of this kind and model."""
-    name = model if kind == "detect" else f"{kind}:{model}"
+    name = model if kind == DETECT.name else f"{kind}:{model}"
     return name if number == 1 else f"{name}#{number}"
 
 
@@ -29,7 +30,7 @@ def label_of(kind: str, model: str, number: int) -> str:
 class Objective:
     """One objective as scoring and fitness need it: no photographs, no names of people.
 
-    kind: ``detect``, ``consistent``, ``identity``, ``composite`` or ``correlate``. threshold: in the model's
+    kind: a name of :data:`services.recognition.kinds.KINDS`. threshold: in the model's
     own units. target: key of the reference embeddings in the run's store, where there are any.
     measure, scale: how the model's answers read, see ModelInfo; None is what dlib's have: a score in steps of
     1 for a detector, a distance in steps of 0.1 for a recognizer. aggregate, k, q: from views to one value,
@@ -51,6 +52,13 @@ class Objective:
     number: int = 1
 
     @property
+    def known(self) -> ObjectiveKind:
+        """What the table of kinds says of its kind. :raises ValueError: for a kind that is not in it."""
+        if self.kind not in KINDS:
+            raise ValueError(f"kind: unknown objective kind {self.kind!r}")
+        return KINDS[self.kind]
+
+    @property
     def label(self) -> str:
         """Short name for tables and columns."""
         return label_of(self.kind, self.model, self.number)
@@ -58,12 +66,12 @@ class Objective:
     @property
     def gated(self) -> bool:
         """Whether detection gates it."""
-        return self.kind == "consistent" if self.gate is None else self.gate
+        return self.known.gated if self.gate is None else self.gate
 
     @property
     def reading(self) -> tuple[Measure, float]:
         """The measure and the scale of its margins."""
-        measure = self.measure or ("score" if self.kind in ("detect", "correlate") else "distance")
+        measure = self.measure or ("distance" if self.known.machine == "recognize" else "score")
         usual = DISTANCE_UNIT if measure in ("distance", "similarity") else 1.0
         return measure, usual if self.scale is None else self.scale
 
@@ -106,13 +114,11 @@ def consistency_margin(
 def margins(objective: Objective, raw: Float, between: Float | None = None) -> Float:
     """Margins float32 (n, v) of one objective from its raw scores float32 (n, v)."""
     measure, scale = objective.reading
-    if objective.kind == "consistent":
-        if between is None:
-            raise ValueError("between: 'consistent' needs the distances to other masks")
-        return consistency_margin(raw, between, objective.threshold, measure, scale)
-    if objective.kind in ("detect", "identity", "composite", "correlate"):
+    if not objective.known.across_views:
         return margin(raw, objective.threshold, measure, scale)
-    raise ValueError(f"kind: unknown objective kind {objective.kind!r}")
+    if between is None:
+        raise ValueError(f"between: {objective.kind!r} needs the distances to other masks")
+    return consistency_margin(raw, between, objective.threshold, measure, scale)
 
 
 @dataclass(frozen=True)
@@ -137,7 +143,7 @@ def fitness(
     values = [
         value_over_views(m, o.aggregate, o.k, o.q) for o, m in zip(objectives, all_margins, strict=True)
     ]
-    opening = gate([v for o, v in zip(objectives, values, strict=True) if o.kind == "detect"])
+    opening = gate([v for o, v in zip(objectives, values, strict=True) if o.known.gates])
     for k, objective in enumerate(objectives):
         if objective.gated:
             bounded = np.maximum(values[k], CONSISTENT_FLOOR)

@@ -80,9 +80,9 @@ class Rescorer:
         embeddings = {n: r.embed(images, where[r.points]) for n, r in machines.recognizers.items()}
         raw = []
         for objective in self._objectives:
-            if objective.kind == "detect":
+            if objective.known.machine == "detect":
                 answers = scores[objective.model]
-            elif objective.kind == "correlate":
+            elif objective.known.machine == "correlate":
                 correlator = machines.correlators[objective.model]
                 template = self._targets[f"{objective.target}"][0]
                 answers = correlator.score(images, where[correlator.points], template)
