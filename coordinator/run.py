@@ -33,6 +33,7 @@ from coordinator.spec.tables import completed
 from services.errors import BadInput, Unavailable
 from services.recognition.catalog import model_info
 from services.recognition.fitness import Objective
+from services.recognition.photos import photo_bytes
 from services.shape.catalog import basis_info
 from services.storage.store import Store
 from services.versions import installed_versions
@@ -159,7 +160,7 @@ def open_run(spec: Spec, record: Record, *, resume: bool, heritage: Heritage | N
         targets, photos = list(heritage.targets), list(heritage.photos_sha256)
     for objective in spec.objective if heritage is None else ():
         paths = [photo_path(image) for image in objective.images]
-        photos += [hashlib.sha256(path.read_bytes()).hexdigest() for path in _readable(paths)]
+        photos += [hashlib.sha256(photo_bytes(path)).hexdigest() for path in paths]
         targets.append(_references(spec, objective, paths, record.url))
     if not record.exists():
         versions = {"python": platform.python_version(), **installed_versions(PACKAGES)}
@@ -215,20 +216,11 @@ def photo_path(image: str) -> Path:
         found = importlib.util.find_spec("skimage")
         if found is None or found.origin is None:
             raise BadInput(f"{image}: scikit-image is not installed; pip install scikit-image")
-        return Path(found.origin).parent / "data" / f"{image.removeprefix('skimage:')}.png"
+        path = Path(found.origin).parent / "data" / f"{image.removeprefix('skimage:')}.png"
+        if not path.is_file():
+            raise BadInput(f"{image}: scikit-image ships no such picture; skimage:astronaut is one")
+        return path
     return Path(image)
-
-
-def _readable(paths: Sequence[Path]) -> Sequence[Path]:
-    for path in paths:
-        try:
-            with path.open("rb") as file:
-                file.read(1)
-        except OSError as error:
-            raise BadInput(
-                f"{path}: the photo cannot be read ({error.strerror}); give a JPEG or PNG file"
-            ) from None
-    return paths
 
 
 def _same_spec(record: Record, table: dict[str, Any], spec: Spec, *, photos: bool) -> None:
@@ -238,7 +230,7 @@ def _same_spec(record: Record, table: dict[str, Any], spec: Spec, *, photos: boo
     if photos and not lines and record.store.exists("manifest.json"):
         here = [photo_path(i) for o in spec.objective for i in o.images]
         if all(path.is_file() for path in here):
-            now = [hashlib.sha256(path.read_bytes()).hexdigest() for path in here]
+            now = [hashlib.sha256(photo_bytes(path)).hexdigest() for path in here]
             if now != record.manifest()["photos_sha256"]:
                 lines = ["objective.images: the photos are not the ones the run was started with"]
     if lines:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support import s3_server as s3_server_support
+
+# How many inputs a property test tries, unless it says so itself. By default a few, the same ones every time,
+# so that no test fails by chance; DATAMASK_FUZZ=10000 (`make fuzz`) tries that many new ones for each test.
+# Time limits hold nothing here, for a test may share its core with anything.
+_COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("ci", max_examples=60, derandomize=True, **_COMMON)
+if "DATAMASK_FUZZ" in os.environ:
+    settings.register_profile(
+        "thorough", max_examples=int(os.environ["DATAMASK_FUZZ"]), print_blob=True, **_COMMON
+    )
+settings.load_profile("thorough" if "DATAMASK_FUZZ" in os.environ else "ci")
 
 
 @pytest.fixture(scope="session")

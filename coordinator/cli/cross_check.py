@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
@@ -18,7 +20,9 @@ from coordinator.record.manual import import_answers, write_test
 from coordinator.record.verification import Verified, claim_of
 from coordinator.spec.spec import Spec
 from services.errors import BadInput
+from services.recognition.photos import read_photo
 
+REFERENCE_PX = 1600  # a photo's longer side, where one is sent: well within what Rekognition takes
 MOST_STILLS = 20  # of each subject, in a test that a person goes through
 
 
@@ -115,10 +119,12 @@ def _reference(spec: Spec, targets: Sequence[Path]) -> bytes | None:
         raise BadInput("--target: this run has no identity objective, so nobody to compare with")
     if not targets:
         return None
-    try:
-        return targets[0].read_bytes()
-    except OSError as error:
-        raise BadInput(f"{targets[0]}: the photo cannot be read ({error.strerror})") from None
+    # The pixels alone: what else the file says, where it was taken, say, is not sent.
+    photo = Image.fromarray(read_photo(targets[0]))
+    photo.thumbnail((REFERENCE_PX, REFERENCE_PX))
+    file = io.BytesIO()
+    photo.save(file, "JPEG", quality=95)
+    return file.getvalue()
 
 
 def _print_aws(found: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -94,12 +94,15 @@ def verify(
     if as_json:
         print(json.dumps(found, indent=1))
         return
-    show_verification(Console(), found)
+    show_verification(Console(), found, people)
     print(f"{store.url}/verify/verify.json")
 
 
-def show_verification(console: Console, found: Mapping[str, Any]) -> None:
-    """Print what a verification found, the gap between fitted models and critics first."""
+def show_verification(console: Console, found: Mapping[str, Any], people: Sequence[Path] = ()) -> None:
+    """Print what a verification found, the gap between fitted models and critics first.
+
+    :param people: the photos of the gallery, whose numbers alone stand in ``found``.
+    """
     for line in gap_lines(found):
         console.print(line, highlight=False, soft_wrap=True, style="bold")
     for warning in found["warnings"]:
@@ -109,6 +112,10 @@ def show_verification(console: Console, found: Mapping[str, Any]) -> None:
     _matches(console, found)
     if found["identification"] is not None:
         _identification(console, found["identification"])
+        numbers = {f"photo {k + 1}": path for k, path in enumerate(people)}
+        for line in found["identification"].get("left_out", ()):
+            number, _, why = line.partition(": ")
+            _left_out(console, f"{numbers.get(number, number)}: {why}")
     for row in found["photographs"] or []:
         _photographs(console, row)
     console.print(found["note"], highlight=False, soft_wrap=True)
@@ -202,5 +209,9 @@ def _photographs(console: Console, row: Mapping[str, Any]) -> None:
     if "match" in row and row["match"]["matches"]:
         line += "; matches " + ", ".join(f"{m['name']} {shown(m['rate'])}" for m in row["match"]["matches"])
     console.print(line, highlight=False, soft_wrap=True, markup=False)
-    for left_out in row["left_out"]:
-        console.print(f"left out: {left_out}", style="yellow", soft_wrap=True, markup=False)
+    for line in row["left_out"]:
+        _left_out(console, line)
+
+
+def _left_out(console: Console, line: str) -> None:
+    console.print(f"left out: {line}", style="yellow", soft_wrap=True, markup=False, highlight=False)

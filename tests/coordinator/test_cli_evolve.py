@@ -33,6 +33,7 @@ ranking_views = 1
 kind = "detect"
 model = "dlib-hog"
 """
+DAMAGED_AVIF = Path(__file__).parents[1] / "data" / "pictures" / "item-is-missing.avif"
 FACE = TINY.replace('"detect"', '"identity"').replace("dlib-hog", "dlib-resnet")
 
 
@@ -86,6 +87,8 @@ def test_missing_malformed_and_unknown(datamask, tmp_path: Path) -> None:
     [
         (b"not a picture", ["face.png", "read"]),
         (None, ["face.png"]),
+        (DAMAGED_AVIF.read_bytes(), ["face.png", "cannot be read", "JPEG or PNG"]),
+        (b"\0\0\0\x18ftypheic" + bytes(99), ["face.png", "HEIC", "JPEG or PNG"]),
         ("gray", ["face.png", "no face"]),
         ("two", ["face.png", "faces"]),
     ],
@@ -105,7 +108,14 @@ def test_photos_that_cannot_be_used(datamask, tmp_path: Path, content: object, w
         "evolve", spec(tmp_path, FACE), "--target", path, "--consent", "me, for a test", "--run", "r"
     )
     refused(outcome, *words)
-    assert not (tmp_path / "runs" / "r" / "run.toml").exists()
+    assert not (tmp_path / "runs" / "r").exists()
+
+
+def test_a_picture_that_scikit_image_does_not_ship(datamask, tmp_path: Path) -> None:
+    path = spec(tmp_path, FACE + 'images = ["skimage:nobody"]\n')
+    outcome = datamask("evolve", path, "--consent", "me")
+    refused(outcome, "skimage:nobody", "skimage:astronaut")
+    assert "site-packages" not in outcome.err
 
 
 def test_identity_without_consent(datamask, tmp_path: Path) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import datetime
 import io
+from pathlib import Path
 
 import boto3
 import numpy as np
 import pytest
 import typer
 from botocore.stub import ANY, Stubber
+from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
 from coordinator.cli.calibrate import calibrate, show_calibration
-from coordinator.cli.cross_check import check_consent
+from coordinator.cli.cross_check import _reference, check_consent
 from coordinator.cli.gaze import gaze
 from coordinator.cli.verify import gap_lines, show_verification, verify
 from coordinator.record.record import Record, checkpoint_key
@@ -150,6 +152,18 @@ def test_rekognition_is_asked_about_all_and_its_answers_are_kept(tmp_path):
     assert len(said["raw"]) == 12
 
 
+def test_of_a_photo_its_pixels_alone_are_sent(tmp_path):
+    told = Image.Exif()
+    told[274], told[0x8825] = 6, {1: "N", 2: (46.0, 30.0, 0.0)}  # turned, and taken somewhere
+    Image.new("RGB", (2000, 1000)).save(tmp_path / "me.jpg", exif=told)
+    sent = _reference(parse_spec(PERSON, "test"), [tmp_path / "me.jpg"])
+    with Image.open(io.BytesIO(sent)) as opened:
+        assert (opened.format, opened.size, dict(opened.getexif())) == ("JPEG", (800, 1600), {})
+    (tmp_path / "me.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(BadInput, match=r"me\.heic: HEIC"):
+        _reference(parse_spec(PERSON, "test"), [tmp_path / "me.heic"])
+
+
 def printed(show, *arguments):
     out = io.StringIO()
     show(Console(file=out, width=140), *arguments)
@@ -159,6 +173,9 @@ def printed(show, *arguments):
 def test_a_verification_says_the_gap_first():
     rate = {"hits": 9, "trials": 10, "share": 0.9, "low": 0.6, "high": 0.98}
     head = {"subject": MASK, "kind": "elite", "machine": "dlib-hog", "side": "fitted"}
+    told = {"size": 3, "rate": rate}
+    further = {"fpir": 0.5, "size": 52_000_000, "formula": "1 - (1 - FAR)^n"}
+    search = {"far": 0.01, "strangers": [told], "masks": [told], "extrapolated": further}
     found = {
         "views": 10,
         "question": "itself",
@@ -178,13 +195,14 @@ def test_a_verification_says_the_gap_first():
             },
         ],
         "calibration": {"dlib-resnet": {"pairs": ""}},
-        "identification": None,
+        "identification": {"enrolled": 3, "rates": [search], "left_out": ["photo 2: HEIC is not read"]},
         "photographs": [
             {"mask": MASK, "photographs": 3, "left_out": ["a.jpg: bad"], "detected": {"audit": rate}}
         ],
         "note": "simulated match rates",
     }
-    text = printed(show_verification, found)
+    text = printed(show_verification, found, [Path("people/a.jpg"), Path("people/b.heic")])
+    assert "left out: people/b.heic: HEIC is not read" in text
     assert text.splitlines()[0].startswith("Fitted models see a face in 90%")
     assert "+30 points" in text.splitlines()[0]
     assert "no critic was asked" in gap_lines(found)[1]

@@ -116,11 +116,16 @@ def test_photos_make_sets_of_their_own_and_bad_ones_are_left_out(quick, tmp_path
         face.save(photos / person / "1.png")
     face.resize((240, 240)).save(photos / "ann" / "2.png")
     (photos / "bob" / "broken.jpg").write_bytes(b"no picture")
+    (photos / "bob" / "apple.heic").write_bytes(b"\0\0\0\x18ftypheic")
     Image.new("RGB", (200, 200)).save(photos / "bob" / "empty.png")
     found, left_out = run(open_store(tmp_path / "out"), photos=photo_folder(photos))
     kinds = {s.kind: (s.impostor_pairs, s.genuine_pairs) for s in found.sets}
     assert kinds == {"render-render": (8, 4), "render-photo": (2, 0), "photo-photo": (1, 1)}
-    assert sorted(Path(line.split(": ")[0]).name for line in left_out) == ["broken.jpg", "empty.png"]
+    assert sorted(Path(line.split(": ")[0]).name for line in left_out) == [
+        "apple.heic",
+        "broken.jpg",
+        "empty.png",
+    ]
     assert found.provenance["people"] == 2
     assert not any("ann" in str(value) for value in found.provenance.values())
     (photos / "none").mkdir()

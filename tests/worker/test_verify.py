@@ -61,6 +61,7 @@ def found(tmp_path_factory):
     Image.fromarray(skimage.data.astronaut()[0:260, 100:360]).save(folder / "face.png")
     Image.new("RGB", (300, 300)).save(folder / "dark.png")
     (folder / "broken.jpg").write_bytes(b"no picture")
+    Image.new("RGB", (900, 10)).save(folder / "thin.png")  # which dlib-mmod would refuse
     photos = {MASK: sorted(folder.iterdir())}
     return run, verify(run, claim(), VIEWS, 10, photos, [folder / "face.png", folder / "dark.png"])
 
@@ -146,8 +147,9 @@ def test_photographs_of_the_object_are_judged_apart(found):
     (row,) = said["photographs"]
     assert (row["mask"], row["photographs"]) == (MASK, 2)
     assert row["detected"]["audit"]["hits"] == 1
-    assert len(row["left_out"]) == 1
-    assert "broken.jpg" in row["left_out"][0]
+    broken, thin = row["left_out"]
+    assert "broken.jpg" in broken
+    assert "thin.png: 900 x 10 pixels" in thin
 
 
 def test_a_target_is_matched_view_by_view_and_the_most_alike_reference_counts():

@@ -20,6 +20,7 @@ from worker.examination.match_rates import Cuts, matched
 from worker.examination.panel import Float, Panel
 
 SIDE_PX = 800  # photographs are shrunk to this longer side: a mask fills most of its picture
+LEAST_PX = 20  # of the shorter side then: detectors look for faces of more, and some refuse less
 
 
 def photo_entries(paths: Sequence[Path]) -> tuple[list[Float], list[str], list[str]]:
@@ -84,8 +85,13 @@ def printed_rows(
 
 def _shrunk(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
     pixels = read_photo(path)
-    shrink = SIDE_PX / max(pixels.shape[:2])
-    if shrink >= 1:
+    height, width = pixels.shape[:2]
+    shrink = min(1.0, SIDE_PX / max(width, height))
+    size = (round(width * shrink), round(height * shrink))
+    if min(size) < LEAST_PX:
+        raise BadInput(
+            f"{path}: {width} x {height} pixels can show no face; take a photo that shows the mask"
+        )
+    if shrink == 1.0:
         return pixels
-    size = (max(1, round(pixels.shape[1] * shrink)), max(1, round(pixels.shape[0] * shrink)))
     return np.ascontiguousarray(np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)))

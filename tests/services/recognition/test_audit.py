@@ -6,6 +6,7 @@ from typing import Any
 import dlib
 import numpy as np
 import pytest
+import tifffile
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -116,6 +117,41 @@ def test_turned_photo_is_read_by_its_exif_orientation(tmp_path: Path, astronaut:
     Image.fromarray(np.rot90(astronaut).copy()).save(path, exif=exif, quality=95)
     _, box = audit.embed_photo(path)
     assert box[0] < 222 < box[2]
+
+
+@pytest.mark.parametrize(
+    ("values", "options"),
+    [
+        (lambda face: face.mean(axis=2).astype("u2") * 257, {}),
+        (lambda face: face.mean(axis=2).astype("u2") * 16, {}),  # twelve bits in sixteen
+        (lambda face: 65535 - face.mean(axis=2).astype("u2"), {"photometric": "miniswhite"}),
+        (lambda face: (face.mean(axis=2) * 2**24).astype("u4"), {}),
+        (lambda face: (face.mean(axis=2) * 2**23 - 2**30).astype("i4"), {}),
+        (lambda face: (face.mean(axis=2) / 255).astype("f4"), {}),
+        (lambda face: face.astype("u2") * 4, {"photometric": "rgb"}),
+    ],
+)
+def test_a_face_is_found_in_any_depth(tmp_path: Path, face: Pixels, values: Any, options: Any) -> None:
+    tifffile.imwrite(tmp_path / "deep.tif", values(face), **options)
+    _, (left, top, right, bottom) = audit.embed_photo(tmp_path / "deep.tif")
+    assert left < 122 < right
+    assert top < 122 < bottom
+
+
+def test_who_is_wholly_transparent_is_not_there(tmp_path: Path, face: Pixels) -> None:
+    two = np.concatenate([face, face], axis=1)
+    there = np.full(two.shape[:2], 255, np.uint8)
+    there[:, face.shape[1] :] = 0
+    _, box = audit.embed_photo(saved(tmp_path, np.dstack([two, there])))
+    assert box[2] < face.shape[1]
+    with pytest.raises(BadInput, match="no face found"):
+        audit.embed_photo(saved(tmp_path, np.dstack([two, there * 0])))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 900), (900, 1), (3, 5)])
+def test_the_smallest_pictures_show_no_face(tmp_path: Path, shape: tuple[int, int]) -> None:
+    with pytest.raises(BadInput, match="no face found"):
+        audit.embed_photo(saved(tmp_path, np.full((*shape, 3), 90, np.uint8)))
 
 
 @pytest.mark.parametrize(
