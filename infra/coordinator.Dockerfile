@@ -20,7 +20,7 @@ COPY worker worker
 COPY coordinator coordinator
 RUN /opt/tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
  && /opt/datamask/bin/pip install --no-deps /dist/*.whl
-COPY infra/make_bucket.py infra/answers.py /opt/datamask/infra/
+COPY infra/guard.sh infra/answers.py infra/make_bucket.py infra/coordinate.py /opt/datamask/infra/
 
 FROM build AS build-flower
 RUN python3 infra/image_requirements.py flower > wanted.txt \

@@ -22,8 +22,19 @@ quietly() {
     fi
 }
 
+# make_way FILE...: remove the empty folders that an engine makes where it looks for files that are not there yet.
+make_way() {
+    for file in "$@"; do
+        if [ -d "$file" ] && ! rmdir "$file" 2>/dev/null; then
+            echo "$file: a folder with something in it, expected a file or nothing; move it away" >&2
+            exit 1
+        fi
+    done
+}
+
 # keep FILE: standard input into FILE, in one piece, unless there is one.
 keep() {
+    make_way "$folder/$1"
     if [ -s "$folder/$1" ]; then
         cat >/dev/null
     else
@@ -66,6 +77,8 @@ EOF
 if [ $# -gt 0 ]; then
     worker="$folder/worker"
     mkdir -p "$worker"
+    make_way "$folder/ca.key" "$folder/ca.pem" "$folder/tls_key" "$folder/tls_certificate" \
+        "$worker/ca" "$worker/s3_credentials" "$worker/broker_url"
     names=""
     for name in "$@"; do
         case "$name" in

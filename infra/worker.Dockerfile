@@ -26,7 +26,7 @@ COPY worker worker
 COPY coordinator coordinator
 RUN /opt/tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
  && /opt/datamask/bin/pip install --no-deps /dist/*.whl
-COPY infra/answers.py /opt/datamask/infra/
+COPY infra/guard.sh infra/answers.py /opt/datamask/infra/
 
 FROM debian:12.15-slim AS worker
 # EGL and Mesa draw the elites' pictures without a screen; pyrender imports a viewer that nobody opens, which wants
@@ -39,9 +39,10 @@ RUN apt-get update \
  && useradd --uid 10001 --user-group --create-home datamask
 COPY --from=build /opt/datamask /opt/datamask
 # Threads that spin while they wait cost many times what they save as soon as another process wants the cores.
-# The compose files give a worker no disk to write to but /tmp: there numba keeps the renderer's machine code.
+# The compose files give a worker no disk to write to but /tmp: there numba keeps the renderer's machine code, and
+# Mesa its shaders; without a place it warns in the log.
 ENV PATH=/opt/datamask/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 OMP_WAIT_POLICY=passive \
-    NUMBA_CACHE_DIR=/tmp/numba
+    NUMBA_CACHE_DIR=/tmp/numba XDG_CACHE_HOME=/tmp/cache
 WORKDIR /home/datamask
 USER 10001:10001
 CMD ["datamask", "worker"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,6 +32,14 @@ def watch(
     wait: Annotated[
         bool, typer.Option("--wait", help="Listen also before there is a run, and show it once it begins.")
     ] = False,
+    refusal: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="DATAMASK_REFUSAL",
+            help="File that says why the coordinator refuses the run, where it does; the page shows it.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Serve the report page from a run's record while it grows, until stopped. It only reads.
 
@@ -46,7 +55,7 @@ def watch(
     record = Record(open_store(run))
     if not wait:
         record.spec_table()
-    with serve(record, host, port, word) as server:
+    with serve(record, host, port, word, refusal) as server:
         console = Console(stderr=True)
         console.print(
             f"Watching {record.url}; Ctrl-C ends it.", highlight=False, markup=False, soft_wrap=True

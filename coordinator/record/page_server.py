@@ -19,6 +19,7 @@ import time
 import urllib.parse
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from coordinator.record.chronicle import Chronicle
@@ -35,6 +36,7 @@ HEALTH_PATH = "/healthz"
 _AGAIN_S = 10  # so often a visitor's browser asks for a run that has not begun
 _STALE_S = 30.0
 _LEAST_TOKEN = 8
+_MOST_REFUSAL = 2000  # characters
 _TYPES = {
     "png": "image/png",
     "webp": "image/webp",
@@ -49,10 +51,14 @@ _TYPES = {
 
 
 class Newest:
-    """The facts of the page, made anew when the record has moved on."""
+    """The facts of the page, made anew when the record has moved on.
 
-    def __init__(self, record: Record) -> None:
+    :param refusal: file that holds a coordinator's words while it refuses the run; see :func:`serve`.
+    """
+
+    def __init__(self, record: Record, refusal: Path | None = None) -> None:
         self.record = record
+        self._refusal = refusal
         self._chronicle = Chronicle(record)
         self._lock = threading.Lock()
         self._begun = False
@@ -68,6 +74,8 @@ class Newest:
             sign = self._signs()
             if sign != self._sign or time.monotonic() - self._made > _STALE_S:
                 self._facts = with_shapes(self._chronicle.plan(), self.record.store, self._pictures())
+                if (words := self.refusal()) is not None:
+                    self._facts["refusal"] = words
                 self._text = json_text(self._facts).encode()
                 self._tag = f'"{hashlib.sha256(self._text).hexdigest()[:32]}"'
                 self._sign, self._made = sign, time.monotonic()
@@ -79,10 +87,20 @@ class Newest:
             self._begun = self.record.exists()
         return self._begun
 
+    def refusal(self) -> str | None:
+        """Why the coordinator does not begin the run, or go on with it; None where it does."""
+        if self._refusal is None:
+            return None
+        try:
+            return self._refusal.read_text("utf-8", "replace").strip()[:_MOST_REFUSAL] or None
+        except OSError:  # there is none
+            return None
+
     def _signs(self) -> tuple[Any, ...]:
         """What moves when there is something new to show; cheap to ask for."""
         store = self.record.store
-        return (store.read_tagged("HEAD"), store.exists(PICTURES_KEY), store.exists("report.html"))
+        pages = (store.exists(PICTURES_KEY), store.exists("report.html"))
+        return (store.read_tagged("HEAD"), *pages, self.refusal())
 
     def _pictures(self) -> dict[str, Any]:
         try:
@@ -97,8 +115,8 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, record: Record, host: str, port: int, token: str | None) -> None:
-        self.newest = Newest(record)
+    def __init__(self, record: Record, host: str, port: int, token: str | None, refusal: Path | None) -> None:
+        self.newest = Newest(record, refusal)
         self.token = token
         super().__init__((host, port), _Handler)
 
@@ -109,9 +127,10 @@ class Server(ThreadingHTTPServer):
         return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
-def serve(record: Record, host: str, port: int, token: str | None) -> Server:
+def serve(record: Record, host: str, port: int, token: str | None, refusal: Path | None = None) -> Server:
     """A server that is bound and waits for ``serve_forever``.
 
+    :param refusal: a file; what is in it, if anything, is why the coordinator refuses the run, and is shown.
     :raises BadInput: if the address cannot be had, or reaches beyond this machine without a token.
     """
     if not _loopback(host) and token is None:
@@ -122,7 +141,7 @@ def serve(record: Record, host: str, port: int, token: str | None) -> Server:
     if token is not None and (len(token) < _LEAST_TOKEN or not token.isascii() or not token.isprintable()):
         raise BadInput(f"--token: expected at least {_LEAST_TOKEN} plain letters or digits")
     try:
-        return Server(record, host, port, token)
+        return Server(record, host, port, token, refusal)
     except (OSError, OverflowError) as error:
         raise BadInput(
             f"--host {host} --port {port}: cannot listen there ({error}); give another --port"
@@ -213,9 +232,14 @@ class _Handler(BaseHTTPRequestHandler):
         return urllib.parse.unquote(jar[COOKIE].value) if COOKIE in jar else ""
 
     def _not_yet(self) -> None:
-        words = f"This run has not begun yet. Its page comes by itself: look again every {_AGAIN_S} s.\n"
+        refusal = self.server.newest.refusal()
+        if refusal is None:
+            words = "This run has not begun yet."
+        else:
+            words = f"The coordinator has refused this run:\n\n{refusal}\n\nMend it and start it again."
+        words += f" The page comes by itself: look again every {_AGAIN_S} s.\n"
         again = {"Retry-After": f"{_AGAIN_S}", "Refresh": f"{_AGAIN_S}"}
-        self._send(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", words.encode(), again)
+        self._send(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", words.encode(), again)
 
     def _nothing(self) -> None:
         self._send(HTTPStatus.NOT_FOUND, "text/plain", b"This run has no such file.\n")

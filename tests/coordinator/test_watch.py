@@ -104,7 +104,8 @@ def test_a_name_that_points_to_loopback_is_turned_away(served):
 
 def test_a_run_that_has_not_begun_is_waited_for(tmp_path):
     store = open_store(tmp_path / "run", write=True)
-    server = serve(Record(store), "127.0.0.1", 0, TOKEN)
+    refusal = tmp_path / "refusal"
+    server = serve(Record(store), "127.0.0.1", 0, TOKEN, refusal)
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
     def ask(path, **headers):
@@ -120,9 +121,20 @@ def test_a_run_that_has_not_begun_is_waited_for(tmp_path):
         status, headers, body = ask("/", **visitor)
         assert (status, headers["Refresh"]) == (503, "10")
         assert body.startswith(b"This run has not begun yet.")
+        refusal.write_text("datamask: /specs/dütze.toml: no such spec file\n")
+        status, headers, body = ask("/", **visitor)
+        assert (status, headers["Refresh"]) == (503, "10")
+        assert "refused this run:\n\ndatamask: /specs/dütze.toml: no such spec file\n" in body.decode()
+        assert ask("/")[0] == 401
+        refusal.unlink()
         runs.grow(tmp_path / "run", until=0)
         status, _, body = ask("/data.json", **visitor)
         assert (status, json.loads(body)["masks"]) == (200, [])
+        assert "refusal" not in json.loads(body)
+        refusal.write_text("datamask: cannot resume with another spec\n")
+        assert json.loads(ask("/data.json", **visitor)[2])["refusal"].endswith(
+            "cannot resume with another spec"
+        )
     finally:
         server.shutdown()
         server.server_close()

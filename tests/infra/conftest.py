@@ -93,11 +93,13 @@ class Played:
     """A run that coordinator, worker and all the rest have brought to its end.
 
     code: the coordinator's. early: what the watch service said before the run began: status and text.
+    refused: exit code of a coordinator that was given no such spec, and what the watch service said then.
     """
 
     stage: Stage
     code: int
     early: tuple[int, str]
+    refused: tuple[int, tuple[int, str]]
 
 
 @pytest.fixture(scope="session")
@@ -139,6 +141,13 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
         for service in ("prometheus", "flower", "watch", "worker-cpu"):
             stage.wait_healthy(service)
         early = watched(stage)
+        right = stage.model["services"]["coordinator"]["command"]
+        wrong = [word.replace("tiny.toml", "wrong.toml") for word in right]
+        stage.model["services"]["coordinator"]["command"] = wrong
+        stage.up("coordinator")
+        refused = stage.wait_end("coordinator"), watched(stage)
+        del stage.running["coordinator"]
+        stage.model["services"]["coordinator"]["command"] = right
         stage.up("coordinator")
         stage.wait_healthy("coordinator")
-        yield Played(stage, stage.wait_end("coordinator", timeout_s=400), early)
+        yield Played(stage, stage.wait_end("coordinator", timeout_s=400), early, refused)

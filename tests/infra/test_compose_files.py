@@ -20,8 +20,9 @@ TLS = "infra/docker-compose.tls.yml"
 WORKER = "infra/docker-compose.worker.yml"
 PROFILES = ("cpu", "gpu")
 ADDRESS = {"DATAMASK_ADDRESS": "192.0.2.10"}
-# Ends by itself, and whoever waits for it waits for its exit code.
-WITHOUT_HEALTH_CHECK = {"bucket"}
+# End by themselves, and whoever waits for them waits for their exit codes.
+WITHOUT_HEALTH_CHECK = {"bucket", "check"}
+GUARD = ["sh", "/opt/datamask/infra/guard.sh", "/run/secrets"]
 FILES = {"main": (MAIN,), "tls": (MAIN, TLS), "worker": (WORKER,)}
 
 
@@ -63,6 +64,26 @@ def test_no_password_is_in_a_command_or_an_environment(model: dict[str, Any]) ->
             if re.search("password|secret|token|broker|credentials", key, re.IGNORECASE):
                 assert value.startswith("/run/secrets/"), f"{name}: {key}"
         assert "requirepass" not in json.dumps(service.get("command"))
+
+
+def test_whoever_has_secrets_looks_at_them_first(model: dict[str, Any]) -> None:
+    for name, service in services(model):
+        guarded = (service.get("entrypoint") or [])[:3] == GUARD
+        assert guarded is bool(service.get("secrets")), name
+        mounted = {v["target"]: v["source"] for v in service.get("volumes", ()) if v["type"] == "bind"}
+        if guarded and "build" not in service and not service["image"].startswith("datamask/"):
+            assert mounted[GUARD[1]] == str(ROOT / "infra" / "guard.sh"), name
+    if "check" in model["services"]:
+        checked = {s["source"] for s in model["services"]["check"]["secrets"]}
+        assert checked == set(model["secrets"])
+
+
+def test_what_up_waits_for_is_started_once(model: dict[str, Any]) -> None:
+    """Were it started again whenever it fails, `up` would wait for ever."""
+    for name, service in services(model):
+        for needed, how in (service.get("depends_on") or {}).items():
+            if how["condition"] == "service_completed_successfully":
+                assert model["services"][needed]["restart"] == "no", f"{name} needs {needed}"
 
 
 def test_every_service_has_a_health_check_or_a_reason(model: dict[str, Any]) -> None:

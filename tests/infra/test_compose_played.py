@@ -24,7 +24,7 @@ from tests.support.needs import need
 pytestmark = pytest.mark.slow  # real programs, started one after the other
 
 DASHBOARD = ROOT / "infra" / "grafana" / "dashboards" / "datamask.json"
-SERVICES = {"redis", "s3", "bucket", "coordinator", "worker-cpu", "flower", "watch", "prometheus"}
+SERVICES = {"check", "redis", "s3", "bucket", "coordinator", "worker-cpu", "flower", "watch", "prometheus"}
 # Grafana's server is in no registry that the tests reach; what we give it is checked below.
 NOT_PLAYED = {"grafana"}
 BROWSER = [
@@ -61,7 +61,7 @@ def test_every_service_is_started(played: Played) -> None:
     assert set(played.stage.running) == SERVICES
     assert set(played.stage.model["services"]) == SERVICES | NOT_PLAYED
     ended = {name: p.poll() for name, p in played.stage.running.items() if p.poll() is not None}
-    assert ended == {"bucket": 0, "coordinator": 0}, played.stage.log("coordinator")[-3000:]
+    assert ended == {"check": 0, "bucket": 0, "coordinator": 0}, played.stage.log("coordinator")[-3000:]
 
 
 def test_the_coordinator_had_no_torch(played: Played) -> None:
@@ -76,7 +76,7 @@ def test_the_coordinator_had_no_torch(played: Played) -> None:
 
 
 def test_whoever_is_up_is_healthy(played: Played) -> None:
-    for service in SERVICES - {"bucket", "coordinator"}:
+    for service in SERVICES - {"check", "bucket", "coordinator"}:
         assert played.stage.healthy(service), service
 
 
@@ -99,6 +99,14 @@ def test_a_coordinator_that_is_started_again_has_nothing_to_do(played: Played) -
     played.stage.up("coordinator")
     assert played.stage.wait_end("coordinator") == 0
     assert played.stage.log("coordinator")[log:] == f"s3://datamask/runs/{RUN}\n"
+
+
+def test_a_wrong_spec_ends_the_coordinator_and_the_page_says_so(played: Played) -> None:
+    code, (status, words) = played.refused
+    assert (code, status) == (0, 503)
+    assert "wrong.toml: no such spec file" in words
+    status, words = watched(played.stage, "/data.json")
+    assert "refusal" not in json.loads(words)
 
 
 def test_the_page_is_watched_from_before_the_run_to_its_end(played: Played) -> None:

@@ -145,6 +145,27 @@ def test_the_bare_install_knows_every_instruction() -> None:
         assert set(stages) & set(module.TRIALS)
 
 
+def test_mesa_has_a_place_for_its_shaders(tmp_path: Path) -> None:
+    """A worker's only disk is /tmp; without a place Mesa warns in every child's log."""
+    text = (ROOT / "infra" / "worker.Dockerfile").read_text()
+    (variable, place), *_ = re.findall(r"(XDG_CACHE_HOME)=(\S+)", text)
+    assert place.startswith("/tmp/")
+    draw = "from services.rendering.opengl import available; import sys; sys.exit(available())"
+
+    def drawn(cache: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), variable: cache}
+        words = [sys.executable, "-c", draw]
+        return subprocess.run(
+            words, env=environment, capture_output=True, text=True, check=False, timeout=120
+        )
+
+    nowhere = drawn("/proc/none")
+    if "OpenGL without a display is missing" in nowhere.stderr or "shader cache" not in nowhere.stderr:
+        pytest.skip("no Mesa here")
+    done = drawn(str(tmp_path / place.strip("/").replace("/", "-")))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 # -- the bucket
 
 

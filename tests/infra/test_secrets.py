@@ -6,10 +6,13 @@ import configparser
 import hashlib
 import json
 import os
+import re
 import stat
 import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import pytest
 
 from tests.infra.conftest import make_secrets
 from tests.support.compose import ROOT
@@ -57,6 +60,47 @@ def test_what_is_there_is_kept_and_what_is_not_is_new(tmp_path: Path) -> None:
     assert all(other[name] != text for name, text in first.items())
 
 
+def run_secrets(folder: Path, *names: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(ROOT / "infra" / "secrets.sh"), *names],
+        env={**os.environ, "DATAMASK_SECRETS": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_empty_folders_in_place_of_secrets_make_way(tmp_path: Path) -> None:
+    """Some engines make them where they look for a file that is not there yet."""
+    expected = set(read(make_secrets(tmp_path / "other")))
+    for name in expected:
+        (tmp_path / "secrets" / name).mkdir(parents=True)
+    done = run_secrets(tmp_path / "secrets")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert set(read(tmp_path / "secrets")) == expected
+    assert all(read(tmp_path / "secrets").values())
+
+
+@pytest.mark.parametrize("name", ["redis_users", "grafana_password"])
+def test_a_folder_with_something_in_it_is_refused(tmp_path: Path, name: str) -> None:
+    kept = tmp_path / "secrets" / name / "kept"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("somebody's")
+    done = run_secrets(tmp_path / "secrets")
+    assert done.returncode == 1
+    assert re.fullmatch(rf"\S+/{name}: a folder with something in it, .*\n", done.stderr)
+    assert kept.read_text() == "somebody's"
+
+
+def test_folders_in_place_of_certificates_make_way(tmp_path: Path) -> None:
+    need("openssl")
+    for name in ("tls_key", "tls_certificate", "ca.pem", "worker/ca", "worker/broker_url"):
+        (tmp_path / "secrets" / name).mkdir(parents=True)
+    assert run_secrets(tmp_path / "secrets", "192.0.2.10").returncode == 0
+    assert "PRIVATE KEY" in (tmp_path / "secrets" / "tls_key").read_text()
+    assert set(read(tmp_path / "secrets" / "worker")) == {"broker_url", "s3_credentials", "ca"}
+
+
 def test_a_certificate_for_other_hosts(tmp_path: Path) -> None:
     need("openssl")
     folder = make_secrets(tmp_path / "secrets", "main.example.org", "192.0.2.10")
@@ -77,22 +121,17 @@ def test_a_certificate_for_other_hosts(tmp_path: Path) -> None:
     assert stat.S_IMODE((folder / "ca.key").stat().st_mode) == 0o600
 
 
-def test_shellcheck_has_nothing_to_say() -> None:
+@pytest.mark.parametrize("name", ["secrets.sh", "guard.sh"])
+def test_shellcheck_has_nothing_to_say(name: str) -> None:
     need("shellcheck")
     done = subprocess.run(
-        ["shellcheck", str(ROOT / "infra" / "secrets.sh")], capture_output=True, text=True, check=False
+        ["shellcheck", str(ROOT / "infra" / name)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
 
 
 def test_a_failure_of_openssl_is_told(tmp_path: Path) -> None:
     need("openssl")
-    done = subprocess.run(
-        [str(ROOT / "infra" / "secrets.sh"), "not a name, really"],
-        env={**os.environ, "DATAMASK_SECRETS": str(tmp_path / "secrets")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_secrets(tmp_path / "secrets", "not a name, really")
     assert done.returncode != 0
     assert done.stderr

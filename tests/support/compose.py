@@ -237,7 +237,7 @@ class Stage:
     def _mounts(self, service: str) -> dict[str, Path]:
         """Where each path of the container lies here."""
         spec = self._service(service)
-        found = {IN_IMAGE: ROOT / "infra"}
+        found = {IN_IMAGE: ROOT / "infra", "/run/secrets": self.folder / "secrets"}
         for mount in spec.get("volumes", ()):
             if mount["type"] == "volume":
                 found[mount["target"]] = self._volume(mount["source"])
@@ -279,6 +279,7 @@ class Stage:
         if staged.exists():
             return
         if source.is_dir():
+            staged.mkdir(parents=True)
             for path in sorted(p for p in source.rglob("*") if p.is_file()):
                 self._stage(service, path, staged / path.relative_to(source), own_ports=own_ports)
             return
@@ -299,13 +300,20 @@ def _moved(text: str, mounts: Mapping[str, Path]) -> str:
 
 
 def _command(argv: Sequence[str]) -> list[str]:
-    """The same with the programs of this machine; ours run from the checkout."""
+    """The same with the programs of this machine; ours run from the checkout.
+
+    A command may begin with programs that start the next one: ``sh guard.sh FOLDER weed ...``.
+    """
     ours = {
         "datamask": [sys.executable, "-m", "coordinator.cli"],
         "celery": [sys.executable, "-m", "celery"],
         "python": [sys.executable],
     }
-    return [*(ours.get(argv[0]) or [program(argv[0])]), *argv[1:]]
+    words = []
+    for word in argv:
+        known = word == argv[0] or word in HOW_TO_GET
+        words += ours.get(word) or ([program(word)] if known else [word])
+    return words
 
 
 @contextlib.contextmanager

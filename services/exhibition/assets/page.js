@@ -42,6 +42,7 @@
     $("state").textContent = facts.state === "done"
       ? `${many(facts.generations, "generation")} on ${many(asked.islands, "island")}, ${many(facts.masks_scored, "mask")} looked at.`
       : `Still growing: generation ${facts.generation} of ${facts.generations}, ${many(facts.masks_scored, "mask")} looked at so far.`;
+    if (facts.refusal) $("state").textContent += ` The coordinator has refused to go on: ${facts.refusal}`;
     if (!facts.masks.length) {
       $("mask-name").textContent = "No mask yet";
       $("mask-facts").textContent = "Masks appear with the first checkpoint.";
