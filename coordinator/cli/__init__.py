@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import signal
 import sys
@@ -22,6 +23,7 @@ from coordinator.cli.models import models
 from coordinator.cli.print import print_
 from coordinator.cli.pull import pull
 from coordinator.cli.show import show
+from coordinator.cli.terminal import prepare
 from coordinator.cli.verify import verify
 from coordinator.cli.watch import watch
 from coordinator.cli.worker import worker
@@ -33,7 +35,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = (
@@ -41,13 +43,15 @@ COMMANDS = (
     *(models, calibrate, doctor, worker),
 )
 for command in COMMANDS:
-    app.command(command.__name__.rstrip("_"))(command)
+    purpose = (inspect.getdoc(command) or "").partition("\n\n")[0]
+    app.command(command.__name__.rstrip("_"), short_help=purpose)(command)
 
 INTERRUPTED = 130
 
 
 def main() -> NoReturn:
     """Run the command line; every error that a user can cause is one line and an exit code."""
+    prepare()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     signal.signal(signal.SIGTERM, _terminate)
     errors = Console(stderr=True, soft_wrap=True, highlight=False)

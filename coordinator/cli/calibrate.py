@@ -10,8 +10,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
 
+from coordinator.cli.layout import print_table
+from coordinator.cli.terminal import print_json
 from coordinator.record.record import Record
 from coordinator.spec.spec import parse_spec
 from services.recognition.photos import photo_folder
@@ -82,7 +83,7 @@ def calibrate(
         if record is not None:
             record.store.put(f"calibration/{key}", data)
     if as_json:
-        print(json.dumps(json.loads(made.encoded()), indent=1))
+        print_json(json.loads(made.encoded()))
         return
     show_calibration(Console(), made)
     print(f"{place.url}/{name}.json")
@@ -114,12 +115,9 @@ def _bars(console: Console) -> Bars:
 def show_calibration(console: Console, calibration: Calibration) -> None:
     """Print the thresholds as a table, and what was refused."""
     word = "similarity" if calibration.similarity else "distance"
-    table = Table(title=f"{calibration.model}: {word} at a false accept rate", title_justify="left")
-    for name in ("pairs", "FAR", "threshold", "95% interval", "FAR < f for certain", "FRR there"):
-        table.add_column(name, justify="left" if name == "pairs" else "right", no_wrap=name == "pairs")
-    for pairs in calibration.sets:
-        _rows(table, pairs)
-    console.print(table)
+    header = ["pairs", "FAR", "threshold", "95% interval", "FAR < f for certain", "FRR there"]
+    rows = [row for pairs in calibration.sets for row in (*_rows(pairs), [])]
+    print_table(console, f"{calibration.model}: {word} at a false accept rate", header, rows)
     for pairs in calibration.sets:
         for refused in pairs.refused:
             console.print(
@@ -131,23 +129,26 @@ def show_calibration(console: Console, calibration: Calibration) -> None:
             )
 
 
-def _rows(table: Table, pairs: PairSet) -> None:
+def _rows(pairs: PairSet) -> list[list[str]]:
     title = pairs.title.replace(", ", "\n")
     name = f"{title}\n{pairs.impostor_pairs} + {pairs.genuine_pairs}"
+    rows = []
     for threshold in pairs.thresholds:
-        table.add_row(name, f"{threshold.far:g}", *_cells(threshold))
+        rows.append([name, f"{threshold.far:g}", *_cells(threshold)])
         name = ""
     if pairs.published is not None:
         frr = pairs.published.frr
-        table.add_row(
-            name,
-            f"{pairs.published.far.share:.3g}",
-            f"{pairs.published.threshold:g} (published)",
-            "",
-            "",
-            "-" if frr is None else f"{frr.share:.1%}",
+        rows.append(
+            [
+                name,
+                f"{pairs.published.far.share:.3g}",
+                f"{pairs.published.threshold:g} (published)",
+                "",
+                "",
+                "-" if frr is None else f"{frr.share:.1%}",
+            ]
         )
-    table.add_section()
+    return rows
 
 
 def _cells(threshold: Threshold) -> list[str]:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from rich.console import Console
-from rich.table import Table
 
+from coordinator.cli.layout import print_table
 from coordinator.cli.progress import plain_steps
 from coordinator.cli.report import shown_rate
+from coordinator.cli.terminal import print_json
 from coordinator.record.manual import import_answers, write_test
 from coordinator.record.verification import Verified, claim_of
 from coordinator.spec.spec import Spec
@@ -54,15 +54,11 @@ def take_answers(run: Verified, path: Path, tester: str, date: str, service: str
     version = importlib.metadata.version("datamask")
     found = import_answers(run.record.store, path, tester, when, service, version)
     if as_json:
-        print(json.dumps(found, indent=1, ensure_ascii=False))
+        print_json(found)
         return
     title = f"{found['service']}, {found['date']}: {found['answered']} of {found['of']} pictures"
-    table = Table(title=title, title_justify="left")
-    for name in ("", "a face", "somebody named"):
-        table.add_column(name, justify="right" if name else "left")
-    for row in found["rates"]:
-        table.add_row(row["of"], shown_rate(row["face"]), shown_rate(row["named"]))
-    Console().print(table)
+    rows = [[row["of"], shown_rate(row["face"]), shown_rate(row["named"])] for row in found["rates"]]
+    print_table(Console(), title, ["", "a face", "somebody named"], rows)
 
 
 def ask_aws(
@@ -95,7 +91,7 @@ def ask_aws(
             steps,
         )
     if as_json:
-        print(json.dumps(found, indent=1))
+        print_json(found)
         return
     _print_aws(found)
 
@@ -129,10 +125,6 @@ def _reference(spec: Spec, targets: Sequence[Path]) -> bytes | None:
 
 def _print_aws(found: Mapping[str, Any]) -> None:
     title = f"Amazon Rekognition ({found['api_version']}), {found['date']}: {found['calls']} calls"
-    table = Table(title=title, title_justify="left")
     asked = "the person" if found["question"] == "target" else "another view of itself"
-    for name in ("", "a face", f"taken for {asked}"):
-        table.add_column(name, justify="right" if name else "left")
-    for row in found["rates"]:
-        table.add_row(row["subject"], shown_rate(row["face"]), shown_rate(row["match"]))
-    Console().print(table)
+    rows = [[row["subject"], shown_rate(row["face"]), shown_rate(row["match"])] for row in found["rates"]]
+    print_table(Console(), title, ["", "a face", f"taken for {asked}"], rows)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import json
 import os
 import platform
 import re
@@ -17,8 +16,10 @@ from typing import Annotated, Literal
 import redis
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
+from coordinator.cli.layout import print_table
+from coordinator.cli.terminal import print_json
 from services.errors import BadInput, CorruptData, DatamaskError, Unavailable
 from services.recognition.catalog import installed, locate, models, verify
 from services.shape.catalog import basis_ids, basis_info
@@ -63,7 +64,7 @@ def doctor(
     checks = list(examine(store, broker))
     healthy = all(check.state != "missing" for check in checks)
     if as_json:
-        print(json.dumps({"healthy": healthy, "checks": [asdict(c) for c in checks]}, indent=1))
+        print_json({"healthy": healthy, "checks": [asdict(c) for c in checks]})
     else:
         _print(Console(), checks)
     if not healthy:
@@ -248,18 +249,12 @@ def check_insightface() -> Check:
 
 def _print(console: Console, checks: list[Check]) -> None:
     styles = {"ok": "green", "optional": "yellow", "missing": "red"}
-    table = Table(title="datamask doctor", title_justify="left")
-    for name in ("part", "state", "found"):
-        table.add_column(name)
-    for check in checks:
-        table.add_row(check.name, f"[{styles[check.state]}]{check.state}[/]", _plain(check.found))
-    console.print(table)
+    rows: list[list[str | Text]] = [
+        [check.name, Text(check.state, styles[check.state]), check.found] for check in checks
+    ]
+    print_table(console, "datamask doctor", ["part", "state", "found"], rows, left=(0, 1), prose=(2,))
     for check in checks:
         if check.mend:
             console.print(f"{check.name}: {check.mend}", markup=False, highlight=False, soft_wrap=True)
     if os.environ.get("PYOPENGL_PLATFORM") not in (None, "egl"):
         console.print(f"PYOPENGL_PLATFORM is {os.environ['PYOPENGL_PLATFORM']}", markup=False)
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")

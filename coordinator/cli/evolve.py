@@ -75,7 +75,7 @@ def evolve(
     """Evolve masks from noise until the machines of the SPEC accept them.
 
     Writes the run (spec, checkpoints, every evaluation, elites with meshes and pictures) under STORE/RUN and
-    prints its URL as the last line. Interrupted runs go on with --resume, to the same checkpoints byte for byte.
+    prints its URL as the last line. Interrupted runs go on with --resume, to the same checkpoints.
 
     Example: datamask evolve examples/archetype.toml --seed 3 --set search.generations=40
     """

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from coordinator.cli.layout import print_table
 from coordinator.cli.progress import plain_steps
 from coordinator.record.record import Record
 from coordinator.record.verification import claim_of, open_verified
@@ -50,19 +50,18 @@ def gaze(
     from worker.examination.gaze import look
 
     store = opened.record.store
-    table = Table(title="Score lost by covering a tenth of the regions", title_justify="left")
-    for name in ("mask", "model", "score", "the map's tenth", "a random tenth"):
-        table.add_column(name, justify="left" if name in ("mask", "model") else "right")
+    rows = []
     for name in dict.fromkeys(model or claim.fitted):
         with plain_steps(Console(stderr=True)) as steps:
             found = look(store, claim, name, method.value, views, steps)
         for facts in found:
             checked = facts["deletion"]
             mean = sum(checked["random"]) / len(checked["random"])
-            table.add_row(
-                facts["mask"], name, f"{facts['score']:.2f}", f"{checked['top']:.2f}", f"{mean:.2f}"
+            rows.append(
+                [facts["mask"], name, f"{facts['score']:.2f}", f"{checked['top']:.2f}", f"{mean:.2f}"]
             )
-    Console().print(table)
+    header = ["mask", "model", "score", "the map's tenth", "a random tenth"]
+    print_table(Console(), "Score lost by covering a tenth of the regions", header, rows, left=(0, 1))
     for facts_of in claim.elites:
         for name in dict.fromkeys(model or claim.fitted):
             print(f"{store.url}/masks/{facts_of[0]}/gaze-{file_name(name)}.png")

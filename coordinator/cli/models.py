@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from coordinator.cli.layout import print_table
+from coordinator.cli.terminal import print_json
 from services.errors import CorruptData, Unavailable
 from services.recognition.catalog import ModelInfo, families, found, installed, locate, verify
 from services.recognition.catalog import models as catalog
@@ -27,23 +27,23 @@ def models(
     """
     entries = [describe(info) for info in (*catalog(), *found())]
     if as_json:
-        print(json.dumps(entries, indent=1, ensure_ascii=False))
+        print_json(entries)
         return
     console = Console()
-    table = Table(title="Detectors and recognizers", title_justify="left", show_lines=True)
-    for name in ("model", "roles", "installed", "threshold", "sha256"):
-        table.add_column(name, justify="right" if name == "threshold" else "left", no_wrap=True)
-    table.add_column("licence")
+    rows: list[list[str]] = []
     for entry in entries:
-        table.add_row(
-            f"{entry['name']}\n[dim]{entry['kind']}[/dim]",
+        asked = entry["threshold"] is not None and entry["kind"] != "landmarks"
+        row = [
+            f"{entry['name']}\n{entry['kind']}",
             "\n".join(entry["roles"]),
             entry["installed"],
-            "-" if entry["kind"] == "landmarks" or entry["threshold"] is None else f"{entry['threshold']:g}",
+            f"{entry['threshold']:g}" if asked else "-",
             entry["sha256"][:8],
-            entry["licence"] + ("\n[bold]must be acknowledged[/bold]" if entry["research_only"] else ""),
-        )
-    console.print(table)
+            entry["licence"] + ("\nmust be acknowledged" if entry["research_only"] else ""),
+        ]
+        rows += [[], row] if rows else [row]
+    header = ["model", "roles", "here", "threshold", "sha256", "licence"]
+    print_table(console, "Detectors and recognizers", header, rows, left=(0, 1, 2, 4), prose=(5,))
     for entry in entries:
         if entry["installed"] != "yes":
             console.print(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +15,11 @@ import pyarrow.parquet as pq
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
+from coordinator.cli.layout import print_table
 from coordinator.cli.progress import plain_steps
+from coordinator.cli.terminal import print_json
 from coordinator.record.record import Record, checkpoint_key
 from coordinator.run import objectives_of
 from coordinator.search.elites import choose_elites, decode_ranked
@@ -103,7 +103,7 @@ def print_(
     if count > 1:
         written.append(_pack(record, folder, printed))
     if as_json:
-        print(json.dumps([p.report for p in printed], indent=1))
+        print_json([p.report for p in printed])
     else:
         for p in printed:
             show(Console(), p)
@@ -297,24 +297,17 @@ def _save(path: Path, data: bytes) -> None:
 def show(console: Console, printed: Printed) -> None:
     """The table of checks and the machines' verdict before and after."""
     report = printed.report
-    table = Table(title=f"{printed.id}: {report['process']}, {report['material']}", title_justify="left")
-    table.add_column("check", no_wrap=True)
-    table.add_column("figure", overflow="fold")
-    table.add_column("", no_wrap=True)
-    for line in printed.checks:
-        verdict = {True: "[green]ok[/]", False: "[red]failed[/]", None: ""}[line.passed]
-        table.add_row(line.name, escape(line.figure), verdict)
-    console.print(table)
-    scores = Table(title="The machines, on held-out views", title_justify="left")
-    for title in ("", "mask", "solid"):
-        scores.add_column(title, justify="left" if not title else "right")
+    verdicts = {True: Text("ok", "green"), False: Text("failed", "red"), None: Text()}
+    checks = [(line.name, line.figure, verdicts[line.passed]) for line in printed.checks]
+    title = f"{printed.id}: {report['process']}, {report['material']}"
+    print_table(console, title, ["check", "figure", ""], checks, left=(0, 2), prose=(1,))
     before, after = printed.before, printed.after
-    scores.add_row("fitness", f"{before.fitness:+.2f}", f"{after.fitness:+.2f}")
+    scores = [["fitness", f"{before.fitness:+.2f}", f"{after.fitness:+.2f}"]]
     for label, value in before.values.items():
-        scores.add_row(escape(label), f"{value:+.2f}", f"{after.values[label]:+.2f}")
+        scores.append([label, f"{value:+.2f}", f"{after.values[label]:+.2f}"])
     for name, share in before.accepted.items():
-        scores.add_row(f"{name} accepts", f"{share:.0%}", f"{after.accepted[name]:.0%}")
-    console.print(scores)
+        scores.append([f"{name} accepts", f"{share:.0%}", f"{after.accepted[name]:.0%}"])
+    print_table(console, "The machines, on held-out views", ["", "mask", "solid"], scores)
     far = report["from_evolved_surface_mm"]
     console.print(
         f"{report['size_mm'][0]:.1f} x {report['size_mm'][1]:.1f} x {report['size_mm'][2]:.1f} mm, "

@@ -14,7 +14,9 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.text import Text
 
+from coordinator.cli.layout import fitting
 from coordinator.queue.executor import Finished
 from coordinator.search.elites import Ranked
 from coordinator.search.evolution import Evolution
@@ -93,33 +95,36 @@ class Progress:
         )
 
     def _view(self) -> Group:
-        table = Table(box=None, padding=(0, 2, 0, 0))
-        for title in (
-            "island",
-            "generation",
-            "best",
-            "median",
-            *(o.label.replace(":", "\n") for o in self._objectives),
-        ):
-            table.add_column(title, justify="right")
+        header = ["island", "generation", "best", "median", *(o.label for o in self._objectives)]
+        rows: list[list[str | Text]] = []
         for island, generation in sorted(self._latest.items())[:MOST_ROWS]:
             result = generation.result
             best = int(np.argmax(result.fitness))
-            table.add_row(
-                f"{island}",
-                f"{generation.number + 1}/{self._spec.search.generations}",
-                _signed(float(result.fitness[best])),
-                _signed(float(np.median(result.fitness))),
-                *(_signed(float(v)) for v in result.values[best]),
+            rows.append(
+                [
+                    f"{island}",
+                    f"{generation.number + 1}/{self._spec.search.generations}",
+                    _signed(float(result.fitness[best])),
+                    _signed(float(np.median(result.fitness))),
+                    *(_signed(float(v)) for v in result.values[best]),
+                ]
             )
         if len(self._latest) > MOST_ROWS:
-            table.add_row("…", f"{len(self._latest) - MOST_ROWS} more")
-        return Group(table, self._bars)
+            rows.append(["…", f"{len(self._latest) - MOST_ROWS} more", *[""] * (len(header) - 2)])
+        for columns in (len(header), 4):  # where not all fit: without the objectives
+            shown = [row[:columns] for row in rows]
+            table = fitting(self._console, header[:columns], shown, left=(), empty=_borderless)
+            if table is not None:
+                return Group(table, self._bars)
+        return Group(self._bars)
 
 
-def _signed(value: float) -> str:
-    color = "green" if value > 0 else "default"
-    return f"[{color}]{value:+.2f}[/]"
+def _borderless() -> Table:
+    return Table(box=None, padding=(0, 2, 0, 0))
+
+
+def _signed(value: float) -> Text:
+    return Text(f"{value:+.2f}", "green" if value > 0 else "")
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from coordinator.cli.layout import print_table
 from coordinator.search.evolution import Evolution
 from coordinator.spec.spec import Spec
 from services.recognition.fitness import Objective
@@ -26,24 +26,18 @@ def summary(
     by_id = {report.id: report for report in reports}
     # Recognizers and filters are asked by datamask verify; the audit at a run's end asks detectors.
     critics = [c for c in spec.verify.critics if all(c in report.critics for report in reports)]
-    table = Table(title=f"Elites of {spec.name} (seed {spec.seed})", title_justify="left")
-    table.add_column("mask", no_wrap=True)
-    table.add_column("fitness", justify="right", overflow="fold")
-    for objective in objectives:
-        table.add_column(objective.label.replace(":", "\n"), justify="right", overflow="fold")
-    table.add_column("audit:\nHOG sees it", justify="right", overflow="fold")
-    for critic in critics:
-        table.add_column(f"critic:\n{critic}", justify="right", overflow="fold")
-    if spec.identity:
-        table.add_column("audit:\ndistance", justify="right", overflow="fold")
+    header = ["mask", "fitness", *(objective.label for objective in objectives), "audit: HOG sees it"]
+    header += [f"critic: {critic}" for critic in critics]
+    header += ["audit: distance"] if spec.identity else []
+    rows = []
     for mask in evolution.elites():
         report = by_id[mask.id]
         row = [mask.id, f"{mask.fitness:+.2f}", *(f"{v:+.2f}" for v in mask.values), f"{report.hog_rate:.0%}"]
         row += [f"{report.critics[critic]:.0%}" for critic in critics]
         if spec.identity:
             row.append("-" if report.distance_median is None else f"{report.distance_median:.2f}")
-        table.add_row(*row)
-    console.print(table)
+        rows.append(row)
+    print_table(console, f"Elites of {spec.name} (seed {spec.seed})", header, rows)
     seconds = time.monotonic() - evolution.started
     console.print(
         f"{evolution.scored_views} views scored in {seconds:.0f} s. "
@@ -59,6 +53,8 @@ def summary(
     console.print(
         f"Look at {page}lineup.png, composite.png and masks/ in {evolution.record.url}",
         highlight=False,
+        markup=False,
+        soft_wrap=True,
     )
 
 

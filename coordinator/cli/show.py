@@ -12,9 +12,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from coordinator.cli.layout import print_table
+from coordinator.cli.terminal import print_json
 from coordinator.record.evaluations import read_rows, views_of
 from coordinator.record.record import BEAT_EVERY_S, Head, Record, checkpoint_key
 from coordinator.search.archive import coverage, grid_of, read_archive
@@ -39,7 +39,7 @@ def show(
     """
     facts = read_run(Record(open_store(run)))
     if as_json:
-        print(json.dumps(facts, indent=1, ensure_ascii=False))
+        print_json(facts)
     else:
         _print(Console(), facts)
 
@@ -219,25 +219,31 @@ def _print(console: Console, facts: dict[str, Any]) -> None:
             soft_wrap=True,
         )
         console.print(failure["traceback"].rstrip(), style="dim", markup=False, highlight=False)
-    islands = Table(title="Best of each island", title_justify="left")
-    elites = Table(title="Elites, on the ranking views", title_justify="left")
-    for table, first in ((islands, "island"), (elites, "mask")):
-        table.add_column(first, no_wrap=True)
-        for name in ("fitness", *facts["objectives"]):
-            table.add_column(escape(name.replace(":", "\n")), justify="right", overflow="fold")
-    islands.add_column("mask", no_wrap=True)
-    for entry in facts["islands"]:
-        values = [_shown(entry["values"].get(o)) for o in facts["objectives"]]
-        islands.add_row(str(entry["island"]), _shown(entry["fitness"]), *values, entry["best"] or "-")
-    console.print(islands)
-    audited = any(entry["audit"] for entry in facts["elites"])
-    if audited:
-        elites.add_column("audit:\nHOG sees it", justify="right")
-    for entry in facts["elites"]:
-        row = [entry["id"], _shown(entry["fitness"]), *(_shown(v) for v in entry["values"].values())]
-        elites.add_row(*row, *([_audit_shown(entry["audit"])] if audited else []))
+    objectives = facts["objectives"]
+    rows = [
+        [
+            str(entry["island"]),
+            _shown(entry["fitness"]),
+            *(_shown(entry["values"].get(o)) for o in objectives),
+            entry["best"] or "-",
+        ]
+        for entry in facts["islands"]
+    ]
+    header = ["island", "fitness", *objectives, "mask"]
+    print_table(console, "Best of each island", header, rows, left=(0, len(header) - 1))
     if facts["elites"]:
-        console.print(elites)
+        audited = any(entry["audit"] for entry in facts["elites"])
+        rows = [
+            [
+                entry["id"],
+                _shown(entry["fitness"]),
+                *(_shown(v) for v in entry["values"].values()),
+                *([_audit_shown(entry["audit"])] if audited else []),
+            ]
+            for entry in facts["elites"]
+        ]
+        header = ["mask", "fitness", *objectives, *(["audit: HOG sees it"] if audited else [])]
+        print_table(console, "Elites, on the ranking views", header, rows)
     archive = facts["archive"]
     if archive:
         console.print(

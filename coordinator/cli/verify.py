@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from coordinator.cli.cross_check import ask_aws, give_test, take_answers
+from coordinator.cli.layout import print_table
 from coordinator.cli.progress import plain_steps
 from coordinator.cli.report import shown_rate as shown
+from coordinator.cli.terminal import print_json
 from coordinator.record.record import Record
 from coordinator.record.verification import claim_of, open_verified, printed_photos
 from services.recognition.photos import photo_folder
 from services.storage.store import open_store
-
-WIDEST = 6  # machines in one table
 
 
 def verify(
@@ -92,7 +90,7 @@ def verify(
     with plain_steps(Console(stderr=True)) as steps:
         found = check(store, claim, views, gallery, printed, people, steps)
     if as_json:
-        print(json.dumps(found, indent=1))
+        print_json(found)
         return
     show_verification(Console(), found, people)
     print(f"{store.url}/verify/verify.json")
@@ -146,14 +144,12 @@ def _yes_or_no(console: Console, found: Mapping[str, Any], what: str, title: str
     if not rows:
         return
     machines = list(dict.fromkeys((r["machine"], r["side"]) for r in rows))
-    table = Table(title=f"{title} in {found['views']} held-out views", title_justify="left")
-    table.add_column("", overflow="fold")
-    for machine, side in machines[:WIDEST]:
-        table.add_column(machine if machine == side else f"{machine}\n({side})", justify="right")
+    header = ["", *(machine if machine == side else f"{machine} ({side})" for machine, side in machines)]
+    told = []
     for subject in dict.fromkeys(r["subject"] for r in rows):
         own = {r["machine"]: r["rate"] for r in rows if r["subject"] == subject}
-        table.add_row(subject, *(shown(own.get(machine)) for machine, _ in machines[:WIDEST]))
-    console.print(table)
+        told.append([subject, *(shown(own.get(machine)) for machine, _ in machines)])
+    print_table(console, f"{title} in {found['views']} held-out views", header, told)
 
 
 def _matches(console: Console, found: Mapping[str, Any]) -> None:
@@ -161,41 +157,34 @@ def _matches(console: Console, found: Mapping[str, Any]) -> None:
     asked = "the person" if found["question"] == "target" else "another view of itself"
     for machine in dict.fromkeys(r["machine"] for r in rows):
         own = [r for r in rows if r["machine"] == machine]
-        table = Table(title=f"{machine} ({own[0]['side']}): taken for {asked}", title_justify="left")
-        table.add_column("", overflow="fold")
-        table.add_column("median", justify="right")
-        for cut in own[0]["matches"]:
-            table.add_column(f"{cut['name']}\n({cut['threshold']:.3f})", justify="right")
+        cuts = [f"{cut['name']} ({cut['threshold']:.3f})" for cut in own[0]["matches"]]
+        told = []
         for row in own:
             median = "-" if row["median"] is None else f"{row['median']:.2f}"
-            table.add_row(row["subject"], median, *(shown(m["rate"]) for m in row["matches"]))
-        console.print(table)
-    for name, cuts in found["calibration"].items():
-        on = cuts["pairs"] or "nothing: run datamask calibrate"
+            told.append([row["subject"], median, *(shown(m["rate"]) for m in row["matches"])])
+        title = f"{machine} ({own[0]['side']}): taken for {asked}"
+        print_table(console, title, ["", "median", *cuts], told)
+    for name, calibrated in found["calibration"].items():
+        on = calibrated["pairs"] or "nothing: run datamask calibrate"
         console.print(f"{name}: thresholds calibrated on {on}", highlight=False, soft_wrap=True)
 
 
 def _identification(console: Console, found: Mapping[str, Any]) -> None:
-    table = Table(
-        title=f"Searched among {found['enrolled']} people: searches that return somebody they should not",
-        title_justify="left",
-    )
-    table.add_column("gallery", justify="right")
+    title = f"Searched among {found['enrolled']} people: searches that return somebody they should not"
+    header, told = ["gallery"], []
     for rate in found["rates"]:
-        table.add_column(f"strangers\nFAR {rate['far']:g}", justify="right")
-        table.add_column(f"masks\nFAR {rate['far']:g}", justify="right")
+        header += [f"{who} FAR {rate['far']:g}" for who in ("strangers", "masks")]
     for k, size in enumerate(p["size"] for p in found["rates"][0]["strangers"]):
         cells = [
             shown(rate[who][k]["rate"]) if k < len(rate[who]) else "-"
             for rate in found["rates"]
             for who in ("strangers", "masks")
         ]
-        table.add_row(f"{size:,}", *cells)
+        told.append([f"{size:,}", *cells])
     far = [rate["extrapolated"] for rate in found["rates"]]
     cells = [cell for e in far for cell in (f"{e['fpir']:.0%}", "")]
-    table.add_section()
-    table.add_row(f"{far[0]['size']:,}\nextrapolated", *cells)
-    console.print(table)
+    told += [[], [f"{far[0]['size']:,} extrapolated", *cells]]
+    print_table(console, title, header, told, left=())
     console.print(
         f"The last line is an extrapolation, not a measurement: {far[0]['formula']}.",
         highlight=False,

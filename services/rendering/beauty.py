@@ -123,7 +123,7 @@ def _soft_shadow_shaders() -> dict[str, str]:
     """
     folder = Path(load_pyrender().__file__ or "").parent / "shaders"
     kinds = {".vert", ".frag", ".geom"}
-    shaders = {path.name: path.read_text() for path in folder.iterdir() if path.suffix in kinds}
+    shaders = {path.name: path.read_text("utf-8") for path in folder.iterdir() if path.suffix in kinds}
     text = shaders["mesh.frag"]
     for old, new in (
         (

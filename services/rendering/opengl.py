@@ -61,7 +61,7 @@ def offscreen(size_px: int, shaders: Mapping[str, str] | None = None) -> Iterato
     with tempfile.TemporaryDirectory(prefix="datamask-glsl-") as folder:
         if shaders is not None:
             for name, text in shaders.items():
-                Path(folder, name).write_text(text)
+                Path(folder, name).write_text(text, encoding="utf-8")
             cache_type = type(renderer._renderer._program_cache)
             renderer._renderer._program_cache = cache_type(shader_dir=folder)
         try:

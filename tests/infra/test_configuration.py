@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
+import tomllib
+from importlib import metadata
 from itertools import combinations
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
+from packaging.markers import Environment, default_environment
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from tests.support.compose import ROOT, program
@@ -23,6 +28,7 @@ from tests.support.s3_server import S3Server, running_s3
 
 GRAFANA = ROOT / "infra" / "grafana"
 DASHBOARD = json.loads((GRAFANA / "dashboards" / "datamask.json").read_text())
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PIXELS = {"torch", "opencv-python-headless", "pyrender"}
 
 
@@ -83,37 +89,142 @@ def requirements(image: str) -> list[str]:
     return done.stdout.split("\n")[:-1]
 
 
-def closure(lines: list[str]) -> set[str]:
-    """Names of all that pip would install for the requirements, as the installed versions tell."""
-    found: set[str] = set()
-    todo = [Requirement(line) for line in lines]
-    while todo:
-        requirement = todo.pop()
-        name = canonicalize_name(requirement.name)
-        if name in found:
+def module(name: str) -> ModuleType:
+    """A script of infra/, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "infra" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[name] = loaded  # dataclasses look their module up
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def under(python: str) -> Environment:
+    """The marker variables of another Python on this machine."""
+    short = ".".join(python.split(".")[:2])
+    return {
+        **default_environment(),
+        "python_full_version": python,
+        "python_version": short,
+        "implementation_version": python,
+    }
+
+
+def closure(lines: list[str], python: str) -> list[Requirement]:
+    """All that pip would install for the requirements under a Python, as the installed packages tell."""
+    wanted = [Requirement(line) for line in lines]
+    wanted = [w for w in wanted if w.marker is None or w.marker.evaluate(under(python))]
+    return [needed for needed, _ in module("complete").closure(wanted, under(python))]
+
+
+def names(lines: list[str]) -> set[str]:
+    here = platform.python_version()
+    return {canonicalize_name(needed.name) for needed in closure(lines, here)}
+
+
+def locked(python: str) -> dict[str, str]:
+    """Version by package that requirements.lock names for a Python."""
+    found = {}
+    for line in (ROOT / "requirements.lock").read_text().splitlines():
+        if line.startswith("#"):
             continue
-        found.add(name)
-        for line in importlib.metadata.requires(name) or ():
-            needed = Requirement(line)
-            marks = [{"extra": extra} for extra in requirement.extras] or [{"extra": ""}]
-            if needed.marker is None or any(needed.marker.evaluate(mark) for mark in marks):
-                todo.append(needed)
+        pin = Requirement(line)
+        if pin.marker is None or pin.marker.evaluate(under(python)):
+            (only,) = pin.specifier
+            assert only.operator == "=="
+            found[canonicalize_name(pin.name)] = only.version
     return found
 
 
-@pytest.mark.parametrize("image", ["coordinator", "flower", "worker"])
-def test_every_version_in_an_image_is_locked(image: str) -> None:
-    lock = (ROOT / "requirements.lock").read_text().split()
-    locked = {canonicalize_name(line.partition("==")[0]) for line in lock}
-    wanted = closure([line for line in requirements(image) if not line.startswith("torch")])
-    assert wanted <= locked
-    assert "celery" in wanted
+def of_project(*extras: str) -> list[str]:
+    """What pyproject.toml requires, with extras."""
+    found: list[str] = list(PROJECT["project"]["dependencies"])
+    for extra in extras:
+        found += PROJECT["project"]["optional-dependencies"][extra]
+    return found
+
+
+# Below 3.11.3 redis needs async-timeout: Debian 12's Python is 3.11.2.
+@pytest.mark.parametrize("python", ["3.11.0", "3.11.2", "3.11.9", "3.12.1", "3.13.0", "3.14.0"])
+@pytest.mark.parametrize("who", ["coordinator", "flower", "worker", "make setup"])
+def test_every_version_is_locked_under_every_python(who: str, python: str) -> None:
+    lines = of_project("dev", "flower") if who == "make setup" else requirements(who)
+    lock = locked(python)
+    needed = closure(lines, python)
+    assert {"celery", "redis"} <= {n.name for n in needed}
+    assert ("async-timeout" in {n.name for n in needed}) == (python in ("3.11.0", "3.11.2"))
+    for requirement in needed:
+        name = canonicalize_name(requirement.name)
+        assert name in lock, f"requirements.lock lacks {requirement} under Python {python}"
+        assert requirement.specifier.contains(lock[name], prereleases=True), requirement
+
+
+def test_the_lock_speaks_of_the_pythons_that_the_project_supports() -> None:
+    oldest, newest = SpecifierSet(PROJECT["project"]["requires-python"])
+    bounds = {b.operator: b.version for b in (oldest, newest)}
+    (environment,) = PROJECT["tool"]["uv"]["environments"]
+    assert f"python_version < '{bounds['<']}'" in environment
+    assert f"--python-version {bounds['>=']} " in (ROOT / "infra" / "lock.sh").read_text()
+
+
+@pytest.mark.parametrize(
+    ("version", "fits"), [((3, 10, 13), 0), ((3, 11, 0), 1), ((3, 14, 9), 1), ((3, 15, 0), 0)]
+)
+def test_a_python_that_is_too_old_or_too_new_is_refused(
+    version: tuple[int, int, int],
+    fits: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    supported = module("supported")
+    monkeypatch.setattr(sys, "version_info", version)
+    assert supported.main() == 1 - fits
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 - fits
+    assert fits or "needs Python 3.11 to 3.14" in said
+
+
+def test_torch_is_locked_without_what_only_some_builds_of_it_need() -> None:
+    (told,) = PROJECT["tool"]["uv"]["dependency-metadata"]
+    assert told["version"] == locked("3.11.2")["torch"]
+    assert metadata.version("torch").partition("+")[0] == told["version"]
+    real = [Requirement(line) for line in metadata.requires("torch") or ()]
+    everywhere = [r for r in real if r.marker is None or "extra" not in str(r.marker)]
+    cuda = ("nvidia", "cuda", "triton")
+    assert {str(r) for r in everywhere if not r.name.startswith(cuda)} == {
+        str(Requirement(line)) for line in told["requires-dist"]
+    }
+    assert not [name for name in locked("3.11.2") if name.startswith(cuda)]
+
+
+def test_contenders_do_not_pin_what_the_lock_pins() -> None:
+    lines = (ROOT / "infra" / "contenders.txt").read_text().splitlines()
+    pinned = {canonicalize_name(Requirement(line).name) for line in lines if not line.startswith("#")}
+    assert "pymoo" in pinned
+    assert not pinned & set(locked("3.11.2"))
+
+
+def test_what_is_installed_is_complete() -> None:
+    complete = module("complete")
+    assert list(complete.faults_of([Requirement(line) for line in of_project("dev", "flower")])) == []
+
+
+def test_a_package_that_lacks_or_does_not_fit_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    complete = module("complete")
+    wanted = [Requirement("no-such-package>=1"), Requirement("numpy<1"), Requirement("opencv-python")]
+    faults = list(complete.faults_of(wanted))
+    assert len(faults) == 2
+    assert "no-such-package>=1, which is not installed" in " ".join(faults)
+    assert f"numpy<1, and {metadata.version('numpy')} is installed" in " ".join(faults)
+    assert complete.main(["dev"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_the_coordinator_has_no_torch() -> None:
-    assert not closure(requirements("coordinator")) & PIXELS
-    assert "flower" not in closure(requirements("coordinator"))
-    assert "flower" in closure(requirements("flower"))
+    assert not names(requirements("coordinator")) & PIXELS
+    assert "flower" not in names(requirements("coordinator"))
+    assert "flower" in names(requirements("flower"))
     assert {Requirement(line).name for line in requirements("worker")} > PIXELS
 
 
@@ -130,19 +241,14 @@ def test_what_the_dockerfiles_copy_reaches_the_builder() -> None:
 
 def test_the_bare_install_knows_every_instruction() -> None:
     """infra/bare_install.py is not run here: it takes minutes and fills a Debian root."""
-    spec = importlib.util.spec_from_file_location("bare_install", ROOT / "infra" / "bare_install.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["bare_install"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
+    bare_install = module("bare_install")
     known = {"FROM", "RUN", "ENV", "ARG", "WORKDIR", "USER", "COPY", "CMD"}
     for dockerfile in (ROOT / "infra").glob("*.Dockerfile"):
-        steps = list(module.instructions(dockerfile.read_text()))
+        steps = list(bare_install.instructions(dockerfile.read_text()))
         assert {word for word, _ in steps} <= known
         assert not [rest for _, rest in steps if "\\\n" in rest or rest.startswith("#")]
         stages = [rest.partition(" AS ")[2] for word, rest in steps if word == "FROM"]
-        assert set(stages) & set(module.TRIALS)
+        assert set(stages) & set(bare_install.TRIALS)
 
 
 def test_mesa_has_a_place_for_its_shaders(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from worker.examination.photographs import photo_entries
 from worker.examination.stills import stills
 from worker.examination.targets import build_filter, embed_photos
 from worker.examination.verify import Claim, verify
+from worker.eye import Pictures
 
 BASIS = "makehuman-mask-1"
 GENES = len(basis_info(BASIS).gene_names)
@@ -245,10 +246,8 @@ def test_what_cannot_be_verified_is_refused_before_anything_is_written(tmp_path)
 def test_nothing_is_embedded_where_nothing_was_seen():
     panel = Panel(BASIS, ["dlib-resnet"], {}, "cpu")
     gray = torch.full((3, 160, 160, 3), 120, dtype=torch.uint8)
-    pictures = type("P", (), {})()
-    pictures.images, pictures.box_px = gray, torch.tensor([[0.0, 0.0, 160.0, 160.0]]).repeat(3, 1)
-    pictures.points_px = torch.full((3, 5, 2), 80.0)
-    said = panel.ask(pictures)
+    boxes = torch.tensor([[0.0, 0.0, 160.0, 160.0]]).repeat(3, 1)
+    said = panel.ask(Pictures(gray, torch.full((3, 5, 2), 80.0), boxes))
     assert not said.detected[AUDIT].any()
     assert np.isnan(said.embeddings["dlib-resnet"]).all()
     assert np.isnan(said.embeddings[AUDIT]).all()
