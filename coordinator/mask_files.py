@@ -14,14 +14,14 @@ import pyarrow.compute as pc
 
 from coordinator.queue.executor import Executor, Finished, Progress
 from coordinator.record.chronicle import Chronicle
-from coordinator.record.evaluations import read_genomes, read_rows
+from coordinator.record.evaluations import no_elite, read_genomes, read_rows
 from coordinator.record.record import Record
 from coordinator.search.elites import Ranked
 from coordinator.search.island import Generation
 from coordinator.search.seeds import audit_seed
 from coordinator.spec.machines import machines
 from coordinator.spec.spec import Spec
-from services.errors import CorruptData, DatamaskError
+from services.errors import BadInput, CorruptData, DatamaskError
 from services.recognition.catalog import model_info
 from services.recognition.fitness import Objective
 from services.recognition.kinds import IDENTITY
@@ -153,8 +153,11 @@ def exhibit_elites(
 ) -> list[AuditReport]:
     """Have the elites' files, the run's pictures and the audits made, and wait for them.
 
-    :raises DatamaskError: if every attempt failed; what went wrong is under ``failures/``.
+    :raises BadInput: where there is none. :raises DatamaskError: if every attempt failed; what went wrong is
+        under ``failures/``.
     """
+    if not elites:
+        raise BadInput(no_elite(record))
     labels = [o.label for o in objectives]
     masks = tuple(as_mask(mask, labels) for mask in elites)
     infos = machines(spec)
@@ -256,7 +259,7 @@ def story_of(record: Record, elites: Sequence[Ranked]) -> tuple[StoryFrame, ...]
     best: dict[int, tuple[float, str]] = {}
     for row in own.to_pylist():
         held = best.get(row["generation"])
-        if held is None or row["fitness"] > held[0]:
+        if math.isfinite(row["fitness"]) and (held is None or row["fitness"] > held[0]):
             best[row["generation"]] = (row["fitness"], row["id"])
     generations = sorted(best)
     picked = sorted({generations[round(k)] for k in np.linspace(0, len(generations) - 1, FRAMES)})

@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 import traceback
 from collections import ChainMap, OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TypeVar
 
+import numpy as np
 import torch
 
 from services.storage.store import ObjectMissing, Store
 from services.wire.objects import batch_key, read_target, record_failure, scores_key
 from services.wire.pin import IMAGES, Refused, join
 from services.wire.plan import Batch, Plan, check_id, decode_batch
+from worker.fault import is_machines
 from worker.fingerprint import fingerprint, pick_device
 from worker.passes import pass_images
 from worker.scorer import Scorer
@@ -75,9 +77,9 @@ class Evaluator:
     def evaluate(self, run: Store, batch: str, images: int | None = None) -> Summary:
         """Score ``batches/<batch>`` into ``scores/<batch>``, so many pictures a pass (None: as many as fit).
 
-        A batch that is gone or has scores already is left alone. An exception of the scoring itself is
-        written under ``failures/<batch>/``; faults of the infrastructure (store, memory, missing weights) are
-        raised and do not count against the batch.
+        A batch that is gone or has scores already is left alone. What fails on this batch and not on plain
+        masks is its own fault, and written under ``failures/<batch>/``. Everything else is a fault of the
+        machine or the infrastructure: it is raised, and counts against no batch.
         """
         if run.exists(scores_key(batch)):
             return Summary(batch, "known")
@@ -91,12 +93,11 @@ class Evaluator:
         scorer = self._scorer_for(work.plan, run, self.images if images is None else images)
         try:
             scores = scorer.score(work)
-        except (MemoryError, torch.OutOfMemoryError):
-            self._forget()  # other plans' networks may take the room
-            raise
-        except OSError:
-            raise
-        except Exception:
+        except Exception as error:
+            if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+                self._forget()  # other plans' networks may take the room
+            if is_machines(error) or not _scores_plain_masks(scorer, work):
+                raise
             record_failure(run, batch, traceback.format_exc())
             return Summary(batch, "failed")
         run.create(
@@ -134,6 +135,16 @@ def _keep(kept: OrderedDict[Key, Value], key: Key, value: Value, most: int) -> N
     kept.move_to_end(key)
     while len(kept) > most:
         kept.popitem(last=False)
+
+
+def _scores_plain_masks(scorer: Scorer, batch: Batch) -> bool:
+    """Whether as many masks of weights 0 can be scored under the same views: then it is not the machine."""
+    plain = np.zeros((len(batch.genomes), len(scorer.eye.basis.gene_names)), np.float32)
+    try:
+        scorer.score(replace(batch, genomes=plain))
+    except Exception:
+        return False
+    return True
 
 
 def _views(batch: Batch) -> int:

@@ -22,6 +22,7 @@ from services.wire.bells import Bell, bell_list, connect, ring, run_digest
 from services.wire.messages import Work, decode_work
 from services.wire.objects import record_failure
 from worker import metrics
+from worker.fault import said
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class WorkRequest(Request):  # type: ignore[misc]
 
 
 class WorkTask(Task):  # type: ignore[misc]
-    """Base of the tasks: a task that hangs or breaks is a failure of its batch, with its traceback."""
+    """Base of the tasks: one that hangs is a failure of its batch, one that breaks is trouble."""
 
     abstract = True
     Request = WorkRequest
@@ -94,15 +95,17 @@ class WorkTask(Task):  # type: ignore[misc]
     def on_failure(
         self, exc: Exception, task_id: str, args: Any, kwargs: Mapping[str, Any], einfo: Any
     ) -> None:
-        """Record it and ring; celery calls this where the time limit is over and where a body raised."""
-        trace = str(einfo)
-        if isinstance(exc, TimeLimitExceeded):
-            trace = f"not done after {self.app.conf.task_time_limit} s; its process was killed"
-        metrics.count("failed", 0, 0.0)
+        """Say so and ring; celery calls this where the time limit is over and where a body raised."""
+        hung = isinstance(exc, TimeLimitExceeded)
+        metrics.count("failed" if hung else "trouble", 0, 0.0)
         try:
             work = decode_work(kwargs)
-            record_failure(open_store(work.store).sub(work.run), work.batch, trace)
-            ring(client_of(self.app.conf.broker_url), bell_list(work), Bell(work.batch, "failed"))
+            bell = Bell(work.batch, "trouble", detail=said(exc))
+            if hung:
+                reason = f"not done after {self.app.conf.task_time_limit} s; its process was killed"
+                record_failure(open_store(work.store).sub(work.run), work.batch, reason)
+                bell = Bell(work.batch, "failed")
+            ring(client_of(self.app.conf.broker_url), bell_list(work), bell)
         except (DatamaskError, redis.RedisError, OSError) as error:
             log.error("a failed task cannot be recorded (%s); it will be sent again", error)
 

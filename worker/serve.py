@@ -19,6 +19,7 @@ from services.wire.beats import Heartbeat
 from services.wire.bells import Bell, bell_list, ring
 from services.wire.messages import Work, decode_work
 from services.wire.objects import MAX_ATTEMPTS, attempts, batch_key, record_failure
+from worker.fault import said
 from worker.hooks import MAX_DEATHS, client_of, deaths, deaths_key
 
 log = logging.getLogger(__name__)
@@ -74,9 +75,12 @@ def attended(work: Work, attend: Attend, heart: Heartbeat) -> Bell:
     try:
         return attend(open_store(work.store).sub(work.run), work.batch, heart)
     except pin.Refused as error:
-        return Bell(work.batch, "refused", detail=_line(error))
-    except (DatamaskError, MemoryError, OSError, ImportError) as error:
-        return Bell(work.batch, "trouble", detail=_line(error))
+        return Bell(work.batch, "refused", detail=said(error))
+    except Exception as error:
+        # What is a batch's own fault, whoever attends to it has written down already.
+        if not isinstance(error, DatamaskError):
+            log.error("batch %s: trouble", work.batch, exc_info=error)
+        return Bell(work.batch, "trouble", detail=said(error))
 
 
 def set_aside(work: Work) -> Bell:
@@ -86,7 +90,7 @@ def set_aside(work: Work) -> Bell:
         while run.exists(batch_key(work.batch)) and attempts(run, work.batch) < MAX_ATTEMPTS:
             record_failure(run, work.batch, f"the process that worked on it died {MAX_DEATHS} times in a row")
     except (DatamaskError, OSError) as error:
-        return Bell(work.batch, "trouble", detail=_line(error))
+        return Bell(work.batch, "trouble", detail=said(error))
     return Bell(work.batch, "failed")
 
 
@@ -95,7 +99,3 @@ def allowed(store_url: str) -> None:
     own = os.environ.get(STORE_VARIABLE)
     if own and open_store(own).url.rstrip("/") != store_url.rstrip("/"):
         raise BadInput(f"store {store_url}: this worker serves {own} only ({STORE_VARIABLE})")
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(f"{error}".split())[:500] or type(error).__name__

@@ -28,6 +28,7 @@ from coordinator.cli.verify import verify
 from coordinator.cli.watch import watch
 from coordinator.cli.worker import worker
 from services.errors import BadInput, DatamaskError
+from worker.fault import said
 
 app = typer.Typer(
     name="datamask",
@@ -62,11 +63,16 @@ def main() -> NoReturn:
         sys.exit(2)
     except DatamaskError as error:
         errors.print(f"datamask: {error}", markup=False, style="red")
+        for note in getattr(error, "__notes__", ()):
+            errors.print(note, markup=False, style="yellow")
         sys.exit(1)
     except MemoryError:
         errors.print(
             "datamask: out of memory; lower [search] population, [views] count or size_px", style="red"
         )
+        sys.exit(1)
+    except (OSError, ImportError) as error:
+        errors.print(f"datamask: {said(error)}", markup=False, style="red")
         sys.exit(1)
     except KeyboardInterrupt:
         errors.print("datamask: interrupted", style="yellow")

@@ -28,14 +28,16 @@ from coordinator.cli.progress import Progress, plain_steps
 from coordinator.cli.prometheus import Metrics
 from coordinator.cli.report import summary
 from coordinator.queue.executor import Executor, LocalExecutor
-from coordinator.record.record import Record
+from coordinator.record.record import Fenced, Record
 from coordinator.run import Heritage, evolve_run, finish_run, free_name, open_run
 from coordinator.search.evolution import Watcher
 from coordinator.spec.spec import Spec
 from coordinator.spec.spec_file import load_spec
+from services.errors import BadInput, DatamaskError
 from services.logs import setup as setup_logs
 from services.storage.store import open_store
 from services.wire.bells import find_broker
+from worker.fault import one_line
 from worker.metrics import serve
 
 
@@ -127,7 +129,8 @@ def drive(
                 words = f"It has no page yet; make it with: datamask exhibit {record.url}"
                 console.print(words, highlight=False, markup=False, soft_wrap=True)
         else:
-            scorers = stack.enter_context(closing(_executor(executor, record, store, name, broker)))
+            with one_line():
+                scorers = stack.enter_context(closing(_executor(executor, record, store, name, broker)))
             metrics = Metrics(name, opened.objectives, scorers)
             if metrics_port is not None:
                 serve(metrics_port, metrics.registry)
@@ -146,6 +149,12 @@ def drive(
         words = f"\ninterrupted; nothing that was committed is lost. Go on with:\n  {command}"
         console.print(words, style="yellow", soft_wrap=True, markup=False)
         raise typer.Exit(130) from None
+    except DatamaskError as error:
+        if not isinstance(error, (BadInput, Fenced)):
+            error.add_note(
+                f"Nothing that was committed is lost. When that is mended, go on with:\n  {command}"
+            )
+        raise
     finally:
         stack.close()
         record.close()

@@ -11,7 +11,9 @@ from rich.console import Console
 
 from coordinator.cli.progress import plain_steps
 from coordinator.record.chronicle import Chronicle
+from coordinator.record.evaluations import no_elite
 from coordinator.record.record import Record
+from services.errors import BadInput
 from services.storage.store import open_store
 
 
@@ -70,8 +72,10 @@ def exhibit(
 
     Example: datamask exhibit runs/archetype-001 --lineup-width 8192 --pack exhibition
     """
-    store = open_store(run)
-    plan = Chronicle(Record(store)).plan(ids=mask or ())
+    record = Record(open_store(run))
+    plan = Chronicle(record).plan(ids=mask or ())
+    if not plan.facts["masks"]:
+        raise BadInput(no_elite(record))
     console = Console(stderr=True)
     if plan.facts["state"] != "done":
         console.print(
@@ -92,7 +96,7 @@ def exhibit(
         pack=pack,
     )
     with plain_steps(console) as steps:
-        hang(store, plan, options, steps)
+        hang(record.store, plan, options, steps)
     if pack is not None:
         console.print(f"Exhibition pack: {pack}", highlight=False, markup=False)
-    print(f"{store.url}/report.html")
+    print(f"{record.url}/report.html")

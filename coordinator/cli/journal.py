@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+import numpy as np
+
 from coordinator.queue.executor import Finished
 from coordinator.search.elites import Ranked
 from coordinator.search.island import Generation
@@ -27,9 +29,11 @@ class Journal:
 
     def generation_done(self, generation: Generation) -> None:
         """An island told its optimizer."""
+        known = generation.result.fitness[np.isfinite(generation.result.fitness)]
         log.info(
-            "island %d, generation %d: best %+.3f",
-            *(generation.island, generation.number, float(generation.result.fitness.max())),
+            "island %d, generation %d: %s",
+            *(generation.island, generation.number),
+            f"best {known.max():+.3f}" if len(known) else "not scored",
             extra={"run": self._run, "island": generation.island, "generation": generation.number},
         )
 

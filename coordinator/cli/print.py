@@ -20,6 +20,7 @@ from rich.text import Text
 from coordinator.cli.layout import print_table
 from coordinator.cli.progress import plain_steps
 from coordinator.cli.terminal import print_json
+from coordinator.record.evaluations import no_elite
 from coordinator.record.record import Record, checkpoint_key
 from coordinator.run import objectives_of
 from coordinator.search.elites import choose_elites, decode_ranked
@@ -149,7 +150,7 @@ def _choose(record: Record, spec: Spec, mask: str | None, count: int) -> list[tu
     if mask is None:
         elites = choose_elites(ranked, spec.elites.count)
         if not elites:
-            raise BadInput(f"{record.url}: no elite yet; evolve at least to the first checkpoint")
+            raise BadInput(no_elite(record))
         if count > len(elites):
             raise BadInput(f"--count {count}: the run has {len(elites)} elites")
         return [

@@ -100,12 +100,13 @@ class Progress:
         for island, generation in sorted(self._latest.items())[:MOST_ROWS]:
             result = generation.result
             best = int(np.argmax(result.fitness))
+            known = result.fitness[np.isfinite(result.fitness)]
             rows.append(
                 [
                     f"{island}",
                     f"{generation.number + 1}/{self._spec.search.generations}",
                     _signed(float(result.fitness[best])),
-                    _signed(float(np.median(result.fitness))),
+                    _signed(float(np.median(known)) if len(known) else np.nan),
                     *(_signed(float(v)) for v in result.values[best]),
                 ]
             )
@@ -124,6 +125,8 @@ def _borderless() -> Table:
 
 
 def _signed(value: float) -> Text:
+    if not np.isfinite(value):  # not scored
+        return Text("-")
     return Text(f"{value:+.2f}", "green" if value > 0 else "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -69,7 +70,9 @@ class Metrics(Collector):
         ):
             gauge = GaugeMetricFamily(name, help_text, labels=["run", "island"])
             for island, latest in islands:
-                gauge.add_metric([self._run, str(island)], getattr(latest, field))
+                value = getattr(latest, field)
+                if math.isfinite(value):  # nan: nothing of that generation could be scored
+                    gauge.add_metric([self._run, str(island)], value)
             yield gauge
         margins = GaugeMetricFamily(
             "datamask_objective_margin",

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from coordinator.cli.layout import print_table
 from coordinator.cli.terminal import print_json
-from coordinator.record.evaluations import read_rows, views_of
+from coordinator.record.evaluations import measured, read_rows, unscored, views_of
 from coordinator.record.record import BEAT_EVERY_S, Head, Record, checkpoint_key
 from coordinator.search.archive import coverage, grid_of, read_archive
 from coordinator.search.elites import choose_elites, decode_ranked
@@ -23,7 +23,7 @@ from coordinator.search.pareto import aims_of, front
 from coordinator.spec.objectives import recorded_labels
 from services.errors import CorruptData
 from services.storage.store import ObjectMissing, Store, open_store
-from services.wire.objects import MAX_ATTEMPTS
+from services.wire.objects import MAX_ATTEMPTS, failure_trace, newest
 
 
 def show(
@@ -58,9 +58,10 @@ def read_run(record: Record) -> dict[str, Any]:
         raise CorruptData(
             f"{record.url}/run.toml: it lacks {error}; restore it from a copy of the run"
         ) from None
-    columns = ["island", "generation", "id", "fitness", *(f"value {o}" for o in objectives)]
+    columns = ["island", "generation", "id", "fitness", "status", *(f"value {o}" for o in objectives)]
     table = read_rows(record, [*columns, f"scores {objectives[0]}"])
-    rows: list[dict[str, Any]] = table.select(columns).to_pylist() if table is not None else []
+    every: list[dict[str, Any]] = table.select(columns).to_pylist() if table is not None else []
+    rows = [row for row in every if row["status"] == "ok"]
     return {
         "run": record.url,
         "name": name,
@@ -71,7 +72,8 @@ def read_run(record: Record) -> dict[str, Any]:
         "checkpoint": head.epoch if head.parts else None,
         "objectives": objectives,
         "masks_scored": len(rows),
-        "views_scored": views_of(table, objectives[0]),
+        "not_scored": dict(Counter(row["status"] for row in every if row["status"] != "ok")),
+        "views_scored": views_of(None if table is None else measured(table), objectives[0]),
         "set_aside": _set_aside(record.store),
         "failures": _failures(record.store),
         "islands": [_island(rows, k, objectives) for k in range(search["islands"])],
@@ -108,7 +110,7 @@ def _front(record: Record, spec: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _set_aside(store: Store) -> list[str]:
-    """Batches that failed too often; their genomes have the worst fitness."""
+    """Batches that failed too often; their masks were not scored."""
     failures = Counter(key.split("/")[1] for key in store.list("failures/"))
     return sorted(batch for batch, count in failures.items() if count >= MAX_ATTEMPTS)
 
@@ -119,17 +121,9 @@ def _failures(store: Store) -> list[dict[str, Any]]:
     for key in store.list("failures/"):
         by_batch.setdefault(key.split("/")[1], []).append(key)
     return [
-        {"batch": batch, "attempts": len(keys), "traceback": _traceback(store, keys)}
+        {"batch": batch, "attempts": len(keys), "traceback": failure_trace(store, newest(keys))}
         for batch, keys in sorted(by_batch.items())
     ]
-
-
-def _traceback(store: Store, keys: list[str]) -> str:
-    newest = max(keys, key=lambda key: (len(key), key))  # .../2.json, .../10.json
-    try:
-        return str(json.loads(store.get(newest))["traceback"])
-    except (ObjectMissing, ValueError, KeyError, TypeError):
-        return f"{newest} cannot be read"
 
 
 def _island(rows: list[dict[str, Any]], island: int, objectives: list[str]) -> dict[str, Any]:
@@ -211,6 +205,14 @@ def _print(console: Console, facts: dict[str, Any]) -> None:
         highlight=False,
         markup=False,
     )
+    if facts["not_scored"]:
+        console.print(
+            f"{sum(facts['not_scored'].values())} masks were not scored: {unscored(facts['not_scored'])}",
+            style="yellow",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     for failure in facts["failures"]:
         fate = "was set aside" if failure["batch"] in facts["set_aside"] else "was tried again"
         console.print(
@@ -264,7 +266,7 @@ def _print(console: Console, facts: dict[str, Any]) -> None:
             markup=False,
             soft_wrap=True,
         )
-    if not facts["elites"] and facts["state"] != "done":
+    if facts["checkpoint"] is None and facts["state"] != "done":
         console.print("no checkpoint yet; elites appear with the first one")
     console.print(facts["run"], markup=False, highlight=False, soft_wrap=True)
 

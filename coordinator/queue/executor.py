@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from services.storage.store import Store
+from worker.fault import one_line
 
 if TYPE_CHECKING:
     from worker.evaluate import Evaluator
@@ -52,7 +53,11 @@ class Executor(Protocol):
         ...
 
     def wait(self) -> Finished:
-        """Block until one of the submitted batches has its scores, or was given up."""
+        """Block until one of the submitted batches has its scores, or was given up.
+
+        :raises DatamaskError: where the machine or the infrastructure is at fault, which counts against no
+            batch.
+        """
         ...
 
     def realize(self, job: str, label: str, progress: Progress | None = None) -> None:
@@ -117,14 +122,16 @@ class LocalExecutor:
         from services.wire.objects import MAX_ATTEMPTS, attempts
 
         while attempts(self._run, batch) < MAX_ATTEMPTS:
-            summary = self._evaluator.evaluate(self._run, batch, self._images)
+            with one_line():
+                summary = self._evaluator.evaluate(self._run, batch, self._images)
             if summary.outcome in ("scored", "known"):
                 return Finished(batch, summary.views)
         return Finished(batch, failed=True)
 
     def realize(self, job: str, label: str, progress: Progress | None = None) -> None:
         """Do the job now. An error is not hidden: there is no other worker that could do better."""
-        summary = self._realize_job(self._run, job, progress)
+        with one_line():
+            summary = self._realize_job(self._run, job, progress)
         self._realized[job] = Finished(job, failed=summary.outcome not in ("scored", "known"))
 
     def realized(self, job: str, *, wait: bool = False) -> Finished | None:
@@ -137,7 +144,8 @@ class LocalExecutor:
 
     def join(self) -> None:
         """See Executor.join."""
-        self._images = self._evaluator.join(self._run)
+        with one_line():
+            self._images = self._evaluator.join(self._run)
 
     def close(self) -> None:
         """Let go of what waits; what is being scored is finished first, for it may be writing."""

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from coordinator.record.evaluations import views_of
+from coordinator.record.evaluations import measured, views_of
 from coordinator.record.lineage import Ancestor, Birth, Births, family_tree, moves
 from coordinator.record.record import Head, Record, checkpoint_key
 from coordinator.search.archive import Kept, coverage, grid_of, read_archive
@@ -145,7 +145,7 @@ class Chronicle:
             "state": "done" if head.done else "growing",
             "generation": head.generation(spec),
             "generations": search["generations"],
-            "masks_scored": len(rows.ids),
+            "masks_scored": int(rows.scored.sum()),
             "views_scored": rows.views,
             "asked": {
                 "aim": "identity"
@@ -194,13 +194,19 @@ class _Rows:
         self.island = self._column("island", np.int64)
         self.generation = self._column("generation", np.int64)
         self.fitness = self._column("fitness", np.float64)
-        self.values = {label: self._column(f"value {label}", np.float64) for label in labels}
-        self.views = views_of(table, labels[0]) if labels else 0
+        statuses: list[str] = empty if table is None else table["status"].to_pylist()
+        self.scored = np.array([status == "ok" for status in statuses], np.bool_)
+        self.values = {label: self._value(label) for label in labels}
+        self.views = views_of(measured(table), labels[0]) if labels and table is not None else 0
 
     def _column(self, name: str, dtype: type) -> NDArray[Any]:
         if self._table is None:
             return np.zeros(0, dtype)
         return np.asarray(self._table[name].to_numpy(), dtype)
+
+    def _value(self, label: str) -> NDArray[np.float64]:
+        # Earlier versions wrote numbers for masks that were never scored, too.
+        return np.where(self.scored, self._column(f"value {label}", np.float64), np.nan)
 
     def births(self) -> Births:
         """Every row as a birth."""
@@ -274,6 +280,8 @@ def _as_ranked(rows: _Rows, name: str) -> Ranked:
         raise BadInput(
             f"no mask {name!r} among {len(rows.ids)} recorded ones{hint if len(hint) < 200 else ''}"
         )
+    if not rows.scored[row]:
+        raise BadInput(f"mask {name}: it was never scored, so there is nothing to show; choose another")
     values = np.array([rows.values[label][row] for label in rows.labels], np.float32)
     return Ranked(
         name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,10 +15,42 @@ from numpy.typing import NDArray
 
 from coordinator.record.record import Record
 from services.recognition.fitness import Objective
+from services.wire.plan import MEASURED, STATUS_NAMES
+
+_WHY = {
+    "failed": "{count} lie in batches that failed, see datamask show",
+    "invisible": (
+        "{count} are out of the picture in some view, lower [mask] spread or limit, or widen [views] field_mm"
+    ),
+    "not-finite": "{count} have weights that are no numbers, please report the spec",
+}
+
+
+def unscored(statuses: Mapping[str, int]) -> str:
+    """Why masks could not be scored and what to do, from how many have which status."""
+    return "; ".join(words.format(count=statuses[s]) for s, words in _WHY.items() if statuses.get(s))
+
+
+def no_elite(record: Record) -> str:
+    """One line: why a run has no elite."""
+    table = read_rows(record, ["status"])
+    if table is None:
+        return f"{record.url}: no checkpoint yet, so there is no elite; evolve longer"
+    statuses = Counter(table["status"].to_pylist())
+    if not statuses["ok"]:
+        return f"{record.url}: there is no elite, for no mask could be scored: {unscored(statuses)}"
+    return (
+        f"{record.url}: there is no elite: {statuses['ok']} masks were scored, but the best of them are "
+        "vetoed, or out of the picture in some view of the ranking"
+    )
 
 
 def schema(objectives: Sequence[Objective]) -> pa.Schema:
-    """Columns of the table; each objective has a ``value`` and its per-view ``scores``."""
+    """Columns of the table; each objective has a ``value`` and its per-view ``scores``.
+
+    A mask whose ``status`` is not ``ok`` was not scored: its fitness is -inf, its values are nan. One that no
+    machine has seen (``failed``, ``not-finite``) has null for scores, and nan for ``flipped``, too.
+    """
     columns = [
         ("id", pa.string()),
         ("island", pa.int32()),
@@ -54,6 +87,11 @@ def read_rows(record: Record, columns: Sequence[str] | None = None) -> pa.Table 
     ]
     tables = list(tables)
     return pa.concat_tables(tables) if tables else None
+
+
+def measured(table: pa.Table) -> pa.Table:
+    """The rows of masks that machines have seen; earlier versions wrote scores for the others, too."""
+    return table.filter(pc.is_in(table["status"], value_set=pa.array([STATUS_NAMES[s] for s in MEASURED])))
 
 
 def views_of(table: pa.Table | None, label: str) -> int:

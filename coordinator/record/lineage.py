@@ -9,6 +9,7 @@ says so. Migrants that came in on the way branch off.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -58,7 +59,7 @@ class Ancestor:
 
 
 class Births:
-    """Every mask of a run by id, and the fittest of each generation of each island."""
+    """Every mask of a run by id, and the fittest of each generation of each island, where any was scored."""
 
     def __init__(self, births: Iterable[Birth]) -> None:
         self.by_id: dict[str, Birth] = {}
@@ -68,7 +69,7 @@ class Births:
             self.by_id[birth.id] = birth
             place = (birth.island, birth.generation)
             held = self.fittest.get(place)
-            if held is None or birth.fitness > held.fitness:
+            if math.isfinite(birth.fitness) and (held is None or birth.fitness > held.fitness):
                 self.fittest[place] = birth
             if origin(birth) is not None:
                 self.arrivals.setdefault(birth.island, []).append(birth)
@@ -119,8 +120,11 @@ def _before(births: Births, birth: Birth) -> tuple[Birth, str] | None:
         return max(parents, key=lambda p: (p.fitness, p.id)), "bred"
     for parent in birth.parents:
         if match := _DISTRIBUTION.fullmatch(parent):
-            stand_in = births.fittest.get((int(match[1]), int(match[2])))
-            return None if stand_in is None else (_of_distribution(stand_in), "drawn")
+            island, newest = int(match[1]), int(match[2])
+            for generation in range(newest, -1, -1):  # of one that could not be scored there is no fittest
+                if (stand_in := births.fittest.get((island, generation))) is not None:
+                    return _of_distribution(stand_in), "drawn"
+            return None
     return None
 
 

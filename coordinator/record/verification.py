@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from coordinator.record.evaluations import no_elite
 from coordinator.record.record import Record, checkpoint_key
 from coordinator.search.elites import Ranked, choose_elites, decode_ranked
 from coordinator.search.seeds import verify_seed
@@ -43,9 +44,11 @@ def open_verified(record: Record) -> Verified:
     spec = parse_spec(table, f"{record.url}/run.toml")
     head = record.head()
     key = checkpoint_key(head.epoch, "elites")
-    if key not in head.parts:
-        raise BadInput(f"{record.url}: no checkpoint yet, so there is no elite to verify; evolve longer")
-    ranked = decode_ranked(record.part(key, head.parts[key]), f"{record.url}/{key}")
+    ranked = (
+        decode_ranked(record.part(key, head.parts[key]), f"{record.url}/{key}") if key in head.parts else []
+    )
+    if not ranked:
+        raise BadInput(no_elite(record))
     return Verified(record, spec, tuple(choose_elites(ranked, spec.elites.count)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -11,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from coordinator.queue.executor import Executor, Finished
-from coordinator.record.evaluations import encode_rows
+from coordinator.record.evaluations import encode_rows, unscored
 from coordinator.record.record import Record, checkpoint_key, evaluations_key
 from coordinator.search.archive import PART, Archive
 from coordinator.search.breeding import Breeding
@@ -26,13 +27,23 @@ from coordinator.search.island import (
     NeedMigrants,
     NeedScores,
     Request,
+    ranking_after,
 )
 from coordinator.search.topology import sources
 from coordinator.spec.spec import Spec
-from services.errors import CorruptData
+from services.errors import BadInput, CorruptData, DatamaskError
 from services.recognition.fitness import Objective
-from services.wire.objects import batch_key, scores_key
-from services.wire.plan import Batch, Plan, Scores, batch_id, decode_scores, failed_scores, joined_scores
+from services.wire.objects import MAX_ATTEMPTS, batch_key, failure_prefix, last_words, scores_key
+from services.wire.plan import (
+    STATUS_NAMES,
+    Batch,
+    Plan,
+    Scores,
+    batch_id,
+    decode_scores,
+    failed_scores,
+    joined_scores,
+)
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +68,7 @@ class Watcher(Protocol):
 class _Pending:
     """One request for scores: its batches in order, and those still out."""
 
+    moment: str
     plan_views: int
     genomes: Float
     batches: list[str]
@@ -103,6 +115,10 @@ class Evolution:
         self._committed = 0  # epochs
         self._waiting: dict[str, list[Place]] = {}
         self._covered: dict[int, list[str]] = {}
+        # By moment and island: whether any of its batches was scored; None where it had nothing to score.
+        self._fates: dict[str, dict[int, bool | None]] = {}
+        self._held: list[tuple[Place, _Pending]] = []  # every batch failed: they wait for others' fates
+        self._gave_up: set[str] = set()  # batches that an earlier start set aside
         self.best: list[Ranked] = []
         self.set_aside: list[str] = []
         self.scored_views = 0
@@ -139,7 +155,13 @@ class Evolution:
         return self.record.part(key, sha256)
 
     def run(self) -> None:
-        """Evolve until every island has lived its generations. An exception adds no checkpoint."""
+        """Evolve until every island has lived its generations. An exception adds no checkpoint.
+
+        :raises DatamaskError: where every batch of a generation failed; :raises BadInput: where no mask of an
+            epoch could be scored, nor one before.
+        """
+        failures = Counter(key.split("/")[1] for key in self.record.store.list("failures/"))
+        self._gave_up = {batch for batch, count in failures.items() if count >= MAX_ATTEMPTS}
         for place in self.places:
             self._advance(place, None)
         self._settle()
@@ -159,25 +181,29 @@ class Evolution:
             return
         if isinstance(place.request, NeedScores):
             self._submit(place, place.request)
+        elif isinstance(place.request, NeedMigrants):
+            ranking = self._fates.setdefault(ranking_after(place.request.epoch), {})
+            ranking.setdefault(place.island.index, None)
         elif isinstance(place.request, AtCheckpoint):
             place.states[place.request.epoch] = place.request.state
 
     def _submit(self, place: Place, request: NeedScores) -> None:
         size = self.spec.search.batch_size
-        starts = range(0, len(request.genomes), size)
-        pending = _Pending(request.view_count, request.genomes, [], set())
-        place.pending = pending
-        for number, start in enumerate(starts, 1):
-            genomes = request.genomes[start : start + size]
-            data = Batch(self.plan, genomes, request.view_seed, request.view_count).encoded()
-            batch = batch_id(data)
-            pending.batches.append(batch)
-            pending.out.add(batch)
+        label = f"island {place.island.index}, {request.label}"
+        objects = [
+            Batch(self.plan, genomes, request.view_seed, request.view_count).encoded()
+            for genomes in (request.genomes[k : k + size] for k in range(0, len(request.genomes), size))
+        ]
+        batches = [batch_id(data) for data in objects]
+        if self._gave_up.issuperset(batches):  # it may be what stopped the run: that was to be mended
+            self.record.remove([key for b in batches for key in self.record.store.list(failure_prefix(b))])
+        place.pending = _Pending(request.label, request.view_count, request.genomes, batches, set(batches))
+        for number, (batch, data) in enumerate(zip(batches, objects, strict=True), 1):
             self._covered.setdefault(place.island.epoch, []).append(batch)
             waiting = self._waiting.setdefault(batch, [])
             waiting.append(place)
             if len(waiting) == 1:
-                self._executor.submit(batch, f"{request.label}, batch {number}/{len(starts)}", data)
+                self._executor.submit(batch, f"{label}, batch {number}/{len(batches)}", data)
 
     def _arrived(self, finished: Finished) -> None:
         places = self._waiting.pop(finished.batch, [])
@@ -185,7 +211,7 @@ class Evolution:
         if finished.failed:
             self.set_aside.append(finished.batch)
             log.warning(
-                "batch %s failed too often and is set aside; its genomes get the worst fitness, see "
+                "batch %s failed too often and is set aside; its masks count as not scored, see "
                 "datamask show %s",
                 *(finished.batch, self.record.url),
                 extra={"batch": finished.batch},
@@ -201,11 +227,40 @@ class Evolution:
                 pending.data[finished.batch] = finished.data
             if not pending.out:
                 place.pending = None
-                before = len(place.island.history)
-                self._advance(place, self._collect(pending))
-                for generation in place.island.history[before:]:
-                    for watcher in self._watchers:
-                        watcher.generation_done(generation)
+                scored = not set(pending.batches).issubset(self.set_aside)
+                self._fates.setdefault(pending.moment, {})[place.island.index] = scored
+                if scored:
+                    self._answer(place, pending)
+                else:
+                    self._held.append((place, pending))
+
+    def _answer(self, place: Place, pending: _Pending) -> None:
+        before = len(place.island.history)
+        self._advance(place, self._collect(pending))
+        for generation in place.island.history[before:]:
+            for watcher in self._watchers:
+                watcher.generation_done(generation)
+
+    def _let_go(self) -> bool:
+        """Let islands go on of which every batch failed, as soon as another one's was scored.
+
+        :raises DatamaskError: where none was, on any island: then it is not these masks.
+        """
+        held, self._held = self._held, []
+        for place, pending in held:
+            fates = self._fates[pending.moment]
+            if True in fates.values():
+                self._answer(place, pending)
+            elif len(fates) == len(self.places):
+                url, words = self.record.url, last_words(self.record.store, pending.batches[-1])
+                raise DatamaskError(
+                    f"{url}: every batch of {pending.moment} failed; the last one said: {words}; see "
+                    f"datamask show {url}"
+                )
+            else:
+                self._held.append((place, pending))
+        self._fates = {m: fates for m, fates in self._fates.items() if len(fates) < len(self.places)}
+        return len(self._held) < len(held)
 
     def _collect(self, pending: _Pending) -> Scores:
         parts = []
@@ -226,7 +281,8 @@ class Evolution:
         """Advance every island that waits for nothing but others, until none does."""
         moved = True
         while moved:
-            moved = self._commit_ready()
+            moved = self._let_go()
+            moved = self._commit_ready() or moved
             for place in self.places:
                 request = place.request
                 if isinstance(request, NeedMigrants):
@@ -261,6 +317,7 @@ class Evolution:
             return False
         parts, rows = {}, []
         last = min((epoch + 1) * self.spec.migration.every, self.spec.search.generations)
+        self._stop_if_none_scored(epoch, last)
         for place in self.places:
             island = place.island
             parts[checkpoint_key(epoch, f"i{island.index:02d}")] = place.states.pop(epoch)
@@ -288,6 +345,15 @@ class Evolution:
         for watcher in self._watchers:
             watcher.epoch_done(epoch, self.elites())
         return True
+
+    def _stop_if_none_scored(self, epoch: int, last: int) -> None:
+        """:raises BadInput: where no mask was scored, in this epoch or before."""
+        every = [g for place in self.places for g in place.island.history if g.number < last]
+        if not self.best and not any(generation.scored.any() for generation in every):
+            statuses = Counter(STATUS_NAMES[status] for g in every for status in g.scores.status)
+            raise BadInput(
+                f"{self.record.url}: no mask of epoch {epoch + 1} could be scored: {unscored(statuses)}"
+            )
 
     def _archived(self, generation: Generation) -> None:
         if self.archive is not None:

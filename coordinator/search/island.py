@@ -24,14 +24,17 @@ from coordinator.spec.spec import Spec
 from services.recognition.fitness import Fitness, Objective, fitness, weighted_residuals
 from services.shape.symmetry import symmetry
 from services.storage.codec import decode, encode
-from services.wire.plan import OK, STATUS_NAMES, Scores
+from services.wire.plan import MEASURED, OK, STATUS_NAMES, Scores
 
 Float = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class NeedScores:
-    """Genomes float32 (n, d) to be scored under ``view_count`` views from ``view_seed``."""
+    """Genomes float32 (n, d) to be scored under ``view_count`` views from ``view_seed``.
+
+    label: the moment of the island's life, such as "generation 12"; all islands have the same ones.
+    """
 
     genomes: Float
     view_seed: int
@@ -93,10 +96,16 @@ class Generation:
         """Mask ids."""
         return [mask_id(self.island, self.number, k) for k in range(len(self.genomes))]
 
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """Which of them could be scored, bool (n,)."""
+        return np.asarray(self.scores.status == OK)
+
     def rows(self, basis: str, objectives: Sequence[Objective]) -> list[dict[str, Any]]:
-        """Rows for the evaluations table."""
+        """Rows for the evaluations table: what was not measured has no number there."""
         rows = []
         for k, name in enumerate(self.ids):
+            measured = self.scores.status[k] in MEASURED
             row: dict[str, Any] = {
                 "id": name,
                 "island": self.island,
@@ -106,13 +115,18 @@ class Generation:
                 "basis": basis,
                 "fitness": float(self.result.fitness[k]),
                 "status": STATUS_NAMES[self.scores.status[k]],
-                "flipped": float(self.scores.flipped[k]),
+                "flipped": float(self.scores.flipped[k]) if measured else np.nan,
             }
             for j, objective in enumerate(objectives):
                 row[f"value {objective.label}"] = float(self.result.values[k, j])
-                row[f"scores {objective.label}"] = self.scores.raw[j, k]
+                row[f"scores {objective.label}"] = self.scores.raw[j, k] if measured else None
             rows.append(row)
         return rows
+
+
+def ranking_after(epoch: int) -> str:
+    """The moment in which an epoch's best masks are scored again, to be ranked."""
+    return f"ranking after epoch {epoch}"
 
 
 def mask_id(island: int, generation: int, index: int) -> str:
@@ -226,8 +240,8 @@ class Island:
         number = self.generation
         genomes = self.optimizer.ask()
         parents = self._parents(number)
-        label = f"island {self.index}, generation {number}"
         views = self.spec.views.at(self._accepted)
+        label = f"generation {number}"
         scores = yield NeedScores(genomes, view_seed(self.spec.seed, number), views, label)
         result = self._judged(genomes, scores)
         residuals = weighted_residuals(self.objectives, result, scores.residuals)
@@ -290,7 +304,7 @@ class Island:
             self.emigrants[self.epoch], self.ranked[self.epoch] = Emigrants.none(self.dimension), []
             return
         genomes = np.stack([entry[3] for entry in best])
-        label = f"island {self.index}, ranking after epoch {self.epoch}"
+        label = ranking_after(self.epoch)
         scores = yield NeedScores(
             genomes, ranking_seed(self.spec.seed), self.spec.elites.ranking_views, label
         )

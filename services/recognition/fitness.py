@@ -123,7 +123,10 @@ def margins(objective: Objective, raw: Float, between: Float | None = None) -> F
 
 @dataclass(frozen=True)
 class Fitness:
-    """Of n genomes, float32: fitness (n,), values (n, objectives), margins (n, objectives, v)."""
+    """Of n genomes, float32: fitness (n,), values (n, objectives), margins (n, objectives, v).
+
+    A genome that could not be scored has fitness -inf, and nan for all the rest.
+    """
 
     fitness: Float
     values: Float
@@ -133,7 +136,7 @@ class Fitness:
 def fitness(
     objectives: Sequence[Objective], raw: Sequence[Float], between: Float, scored: NDArray[np.bool_]
 ) -> Fitness:
-    """Weighted mean of the objectives' values; genomes that could not be scored get ``-inf``.
+    """Weighted mean of the objectives' values, for genomes that could be scored.
 
     :param raw: for each objective its raw scores float32 (n, v).
     :param between: float32 (n,), see :func:`consistency_margin`.
@@ -151,11 +154,9 @@ def fitness(
     weights = np.array([o.weight for o in objectives], np.float32)
     stacked = np.stack(values, axis=1).astype(np.float32)
     total = (stacked * (weights / weights.sum())).sum(axis=1, dtype=np.float32)
-    return Fitness(
-        fitness=np.where(scored, total, np.float32(-np.inf)).astype(np.float32),
-        values=stacked,
-        margins=np.stack(all_margins, axis=1).astype(np.float32),
-    )
+    each = np.stack(all_margins, axis=1).astype(np.float32)
+    total[~scored], stacked[~scored], each[~scored] = -np.inf, np.nan, np.nan
+    return Fitness(total, stacked, each)
 
 
 # A distance D counts linearly; D^2 / (2 D0) falls as steeply at D0, here a little inside of the threshold.

@@ -141,7 +141,7 @@ class Job:
 def check_masks(masks: Sequence[EliteMask]) -> None:
     """:raises BadInput: where there is no mask, or an id is there twice or cannot be a name in a store."""
     if not masks:
-        raise BadInput("there is no elite to realize: no mask of this run could be scored; evolve longer")
+        raise BadInput("there is no elite to realize")
     seen = set()
     for mask in masks:
         check_key(f"masks/{mask.id}/genome.json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,26 @@ def record_failure(run: Store, batch: str, trace: str) -> None:
 def attempts(run: Store, batch: str) -> int:
     """How often scoring this batch has failed."""
     return len(run.list(failure_prefix(batch)))
+
+
+def last_words(run: Store, batch: str) -> str:
+    """What the newest failed attempt at a batch ended with, as one line."""
+    keys = run.list(failure_prefix(batch))
+    trace = failure_trace(run, newest(keys)) if keys else ""
+    return (trace.strip().splitlines() or ["nothing"])[-1][:500]
+
+
+def newest(keys: Sequence[str]) -> str:
+    """Of the keys of a batch's failed attempts the last."""
+    return max(keys, key=lambda key: (len(key), key))  # .../2.json, .../10.json
+
+
+def failure_trace(run: Store, key: str) -> str:
+    """The traceback of one failed attempt."""
+    try:
+        return str(json.loads(run.get(key))["traceback"])
+    except (ObjectMissing, ValueError, KeyError, TypeError):
+        return f"{key} cannot be read"
 
 
 def target_key(key: str) -> str:

@@ -25,6 +25,7 @@ FORMAT = 1
 
 OK, NOT_FINITE, INVISIBLE, FAILED = 0, 1, 2, 3
 STATUS_NAMES = ("ok", "not-finite", "invisible", "failed")
+MEASURED = (OK, INVISIBLE)  # the others' rows of scores say nothing: no machine has seen these masks
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ def decode_scores(data: bytes, where: str) -> Scores:
 
 
 def failed_scores(plan: Plan, count: int, views: int) -> Scores:
-    """Scores of a batch that was set aside: every genome has status ``failed``."""
+    """What stands for the scores of a batch that was set aside: every genome has status ``failed``."""
     return Scores(
         raw=np.zeros((len(plan.measures), count, views), np.float32),
         between=np.full(count, np.nan, np.float32),

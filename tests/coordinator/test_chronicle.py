@@ -9,6 +9,7 @@ import json
 import numpy as np
 import pytest
 
+from coordinator.mask_files import story_of
 from coordinator.record.chronicle import Chronicle
 from coordinator.record.lineage import LONGEST_LINE, Birth, Births, family_tree, moves, origin
 from coordinator.record.record import Record
@@ -41,6 +42,36 @@ def test_the_curves_are_the_runs_own_numbers(grown):
     assert facts["masks_scored"] == len(grown.rows)
     assert facts["views_scored"] == 2 * len(grown.rows)
     assert (facts["state"], facts["generation"], facts["generations"]) == ("done", 12, 12)
+
+
+def test_a_mask_that_was_not_scored_has_no_number_and_no_place_in_the_story(tmp_path):
+    lost = [(island, generation) for island in (0, 1) for generation in (3, 4)]
+    run = runs.grow(tmp_path, islands=2, generations=10, elites=4, lost=lost)
+    plan = Chronicle(run.record).plan()
+    facts = plan.facts
+    scored = [row for row in run.rows if row["status"] == "ok"]
+    assert len(scored) == len(run.rows) - 4 * 4
+    assert (facts["masks_scored"], facts["views_scored"]) == (len(scored), 2 * len(scored))
+    for island, generation in lost:
+        curves = facts["curves"]
+        told = [curves["best"], curves["median"], *curves["values"].values()]
+        assert [of[island][generation] for of in told] == [None] * 4
+    assert all(moment["fitness"] is not None for moment in facts["story"])
+    assert 4.36 not in [value for mask in facts["masks"] for value in mask["values"].values()]
+    # A line goes on through what was lost: through a parent without a number, or past a whole generation.
+    (drawn,) = [row for row in run.rows if row["id"] == "i00-g0005-000"]
+    shown = Chronicle(run.record).plan(ids=[drawn["id"], "i01-g0005-000"]).facts["masks"]
+    before = [node for node in shown[0]["lineage"] if node["child"] == drawn["id"] and node["trunk"]]
+    assert [(node["generation"], node["edge"]) for node in before] == [(2, "drawn")]
+    bred = {node["generation"]: node["fitness"] for node in shown[1]["lineage"] if node["trunk"]}
+    assert bred[4] is None
+    assert bred[0] is not None
+    with pytest.raises(BadInput, match="i00-g0003-001: it was never scored"):
+        Chronicle(run.record).plan(ids=["i00-g0003-001"])
+    for frame in story_of(run.record, run.elites):
+        assert frame.generation not in (3, 4)
+        assert frame.fitness is not None
+        assert np.isfinite(frame.fitness)
 
 
 def test_pictures_are_seen_as_the_search_saw_masks_whatever_else_views_says(tmp_path):

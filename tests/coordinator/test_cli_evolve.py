@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import sys
@@ -80,6 +81,26 @@ def test_missing_malformed_and_unknown(datamask, tmp_path: Path) -> None:
     refused(datamask("evolve", spec(tmp_path, TINY + "[veiws]")), "unknown key 'veiws'", "'views'")
     refused(datamask("evolve", spec(tmp_path), "--set", "search.population=2"), "population", "given: 2")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_fault_of_the_machine_ends_the_run_with_its_cause_and_the_way_on(
+    datamask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as machine:
+        machine.setattr("worker.scorer.Scorer._pass", broken)
+        outcome = datamask("evolve", spec(tmp_path), "--run", "r", "--set", "search.batch=2")
+    assert outcome.code == 1
+    assert "Traceback" not in outcome.err
+    (line,) = [line for line in outcome.err.splitlines() if line.startswith("datamask: ")]
+    assert "No space left on device" in line
+    assert "go on with:\n  datamask evolve" in outcome.err
+    assert "--run r --resume --set search.batch=2" in outcome.err
+    assert not (tmp_path / "runs" / "r" / "failures").exists()
+    again = ("evolve", tmp_path / "tiny.toml", "--run", "r", "--set", "search.batch=2", "--resume")
+    assert datamask(*again, "--no-pictures").code == 0
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from coordinator.cli.show import read_run, show
-from coordinator.record.evaluations import encode_rows
+from coordinator.record.evaluations import encode_rows, no_elite
 from coordinator.record.record import Record, checkpoint_key, evaluations_key
 from coordinator.search.elites import Ranked, encode_ranked
 from coordinator.spec.spec import parse_spec
@@ -168,6 +168,42 @@ def test_batches_that_were_set_aside_are_named(run):
     assert f"Traceback: [attempt {MAX_ATTEMPTS}]" in shown
     assert "was set aside" in shown
     assert "was tried again" in shown
+
+
+def test_masks_that_were_not_scored_have_no_number(run):
+    lost = [
+        {**row(1, 5, k, -np.inf), "status": status, "value consistent:dlib-resnet": value}
+        for k, (status, value) in enumerate([("failed", 4.36), ("failed", np.nan), ("invisible", 4.36)])
+    ]
+    lost[1]["scores dlib-hog"] = lost[1]["scores consistent:dlib-resnet"] = None
+    run.take_over()
+    run.commit(1, {}, {evaluations_key(1): encode_rows(lost, OBJECTIVES)})
+    run.close()
+    facts = read_run(run)
+    assert (facts["masks_scored"], facts["views_scored"]) == (4, 12 + 3)  # the invisible one was looked at
+    assert facts["not_scored"] == {"failed": 2, "invisible": 1}
+    assert facts["islands"][1]["best"] == "i01-g0002-000"
+    shown = CliRunner().invoke(app, [run.url]).stdout
+    assert "4.36" not in shown
+    assert "3 masks were not scored: 2 lie in batches that failed" in " ".join(shown.split())
+
+
+def test_an_island_of_which_nothing_was_scored_is_blank(tmp_path):
+    record = Record(open_store(tmp_path / "lost", write=True))
+    spec = parse_spec(SPEC, "test")
+    record.write_spec(spec.table(), spec.toml())
+    record.take_over()
+    rows = [{**row(0, 0, k, -np.inf), "status": "failed", "value dlib-hog": 4.36} for k in range(4)]
+    parts = {checkpoint_key(0, "elites"): encode_ranked([])}
+    record.commit(0, parts, {evaluations_key(0): encode_rows(rows, OBJECTIVES)})
+    record.close()
+    blank = {"masks_scored": 0, "best": None, "generation": None, "fitness": None, "values": {}}
+    assert read_run(record)["islands"] == [{"island": k, **blank} for k in range(2)]
+    shown = CliRunner().invoke(app, [record.url]).stdout
+    assert "4.36" not in shown
+    assert "i00-g0000-000" not in shown
+    assert "no checkpoint yet" not in shown
+    assert "no mask could be scored: 4 lie in batches that failed" in no_elite(record)
 
 
 def test_the_audit_of_an_elite_is_shown_where_there_is_one(run):

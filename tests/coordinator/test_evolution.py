@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -22,9 +23,10 @@ from coordinator.run import Opened, evolve_run, free_name, open_run
 from coordinator.search.elites import Ranked, best_of_each_island, choose_elites, decode_ranked
 from coordinator.search.evolution import Evolution
 from coordinator.spec.spec import parse_spec
-from services.errors import BadInput, CorruptData
+from services.errors import BadInput, CorruptData, DatamaskError
 from services.storage import Store, open_store
-from services.wire.objects import record_failure
+from services.wire.objects import batch_key, record_failure, scores_key
+from services.wire.plan import INVISIBLE, decode_batch, failed_scores
 from worker.evaluate import Evaluator, Summary
 
 SPEC = """
@@ -266,6 +268,112 @@ def test_a_batch_that_keeps_failing_is_set_aside_and_the_run_ends(tmp_path: Path
     )
     assert (table["status"] == "failed").sum() == 6
     assert np.isneginf(table.loc[table["status"] == "failed", "fitness"]).all()
+
+    lost = table[table["status"] == "failed"]
+    for column in ("flipped", "value dlib-hog", "value consistent:dlib-resnet", "scores dlib-hog"):
+        assert lost[column].isna().all(), column
+        assert table.loc[table["status"] == "ok", column].notna().all(), column
+    elites = evolution.elites()
+    assert elites
+    assert not {elite.id for elite in elites} & set(lost["id"])
+
+
+class Cursed(Evaluator):
+    """Fails on every batch of its generations, after so many others."""
+
+    left = 8
+
+    def evaluate(self, run: Store, batch: str, images: int | None = None) -> Summary:
+        if run.exists(scores_key(batch)):
+            return Summary(batch, "known")
+        self.left -= 1
+        if self.left < 0:
+            record_failure(run, batch, "Traceback:\n  somewhere\nValueError: of whatever kind\n")
+            return Summary(batch, "failed")
+        return super().evaluate(run, batch, images)
+
+
+@pytest.mark.parametrize(
+    ("left", "moment"), [(0, "generation 0"), (4, "ranking after epoch 0"), (8, "generation 3")]
+)
+def test_a_run_stops_where_every_batch_of_a_generation_fails_and_goes_on_once_mended(
+    reference: tuple[Opened, Evolution], evaluator: Evaluator, tmp_path: Path, left: int, moment: str
+) -> None:
+    run = opened(tmp_path)
+    cursed = Cursed("cpu")
+    cursed.left = left
+    with pytest.raises(
+        DatamaskError, match=rf"every batch of {moment} failed; .*ValueError: of whatever kind; .*show"
+    ) as caught:
+        evolved(run, LocalExecutor(run.record.store, cursed))
+    assert not isinstance(caught.value, BadInput)
+    assert run.record.store.list("failures/")
+    again = opened(tmp_path)
+    evolved(again, LocalExecutor(again.record.store, evaluator))
+    assert checkpoints(again.record.store) == checkpoints(reference[0].record.store)
+    assert not again.record.store.list("failures/")
+
+
+class Choosy(LocalExecutor):
+    """Gives up the batches whose labels match, and takes those that wait in an order of its own."""
+
+    def __init__(self, run: Store, evaluator: Evaluator, gives_up: str, seed: int) -> None:
+        super().__init__(run, evaluator)
+        self._gives_up, self._random = gives_up, random.Random(seed)
+        self._labels: dict[str, str] = {}
+
+    def submit(self, batch: str, label: str, data: bytes | None = None) -> None:
+        self._labels[batch] = label
+        super().submit(batch, label, data)
+
+    def wait(self) -> Finished:
+        self._random.shuffle(self._waiting)  # type: ignore[arg-type]
+        return super().wait()
+
+    def _score(self, batch: str) -> Finished:
+        if not re.match(self._gives_up, self._labels[batch]):
+            return super()._score(batch)
+        for _ in range(3):
+            record_failure(self._run, batch, "ValueError: not this one")
+        return Finished(batch, failed=True)
+
+
+def test_an_island_of_which_every_batch_fails_goes_on_with_the_others(
+    evaluator: Evaluator, tmp_path: Path
+) -> None:
+    seen = []
+    for seed in range(3):
+        run = opened(tmp_path, name=f"run-{seed}")
+        evolution = evolved(run, Choosy(run.record.store, evaluator, "island 1, generation [02]", seed))
+        assert len(evolution.set_aside) == 2
+        assert {elite.island for elite in evolution.elites()} == {0, 1}
+        seen.append(checkpoints(run.record.store))
+    assert seen[0] == seen[1] == seen[2]
+
+
+def test_a_ranking_that_fails_where_the_others_have_nothing_to_rank_stops_the_run(
+    evaluator: Evaluator, tmp_path: Path
+) -> None:
+    run = opened(tmp_path)
+    with pytest.raises(DatamaskError, match="every batch of ranking after epoch 0 failed"):
+        evolved(run, Choosy(run.record.store, evaluator, "island 1|.*ranking", 0))
+
+
+def test_a_run_in_which_nothing_can_be_scored_stops_and_says_why(tmp_path: Path) -> None:
+    class Blind(Evaluator):
+        """Sees no mask in the picture."""
+
+        def evaluate(self, run: Store, batch: str, images: int | None = None) -> Summary:
+            work = decode_batch(run.get(batch_key(batch)), batch)
+            unseen = failed_scores(work.plan, len(work.genomes), work.view_count)
+            unseen.status[:] = INVISIBLE
+            run.create(scores_key(batch), unseen.encoded({}))
+            return Summary(batch, "scored")
+
+    run = opened(tmp_path)
+    with pytest.raises(BadInput, match=r"no mask of epoch 1 could be scored: 24 are out of the picture"):
+        evolved(run, LocalExecutor(run.record.store, Blind("cpu")))
+    assert run.record.head().parts == {}
 
 
 def test_slices_fix_the_batch_and_change_no_detector_score(evaluator: Evaluator, tmp_path: Path) -> None:

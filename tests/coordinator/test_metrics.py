@@ -6,15 +6,18 @@ import json
 import logging
 import socket
 import urllib.request
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from coordinator.cli.journal import Journal
 from coordinator.cli.prometheus import Metrics
 from coordinator.queue.executor import Finished, Traffic
 from services.errors import BadInput, Unavailable
 from services.logs import JsonFormatter, label_facts
-from services.recognition.fitness import Objective
+from services.recognition.fitness import Fitness, Objective
 from worker.metrics import serve
 
 
@@ -45,6 +48,27 @@ def test_a_run_can_be_asked_for_its_figures():
     assert found["datamask_run_done", "portrait"] == 0
     metrics.done()
     assert scraped(port)["datamask_run_done", "portrait"] == 1
+
+
+def test_what_was_not_scored_has_no_figure(caplog):
+    def generation(*fitness):
+        given = np.array(fitness, np.float32)
+        result = Fitness(given, np.full((len(given), 1), np.nan, np.float32), np.zeros((len(given), 1, 0)))
+        return SimpleNamespace(island=0, number=7, result=result)
+
+    metrics = Metrics("portrait", [Objective("detect", "dlib-hog", 1.0, 0.0)], Still())
+    metrics.generation_done(generation(-np.inf, -np.inf))
+    found = scraped(serve(0, metrics.registry))
+    assert found["datamask_generation", "0", "portrait"] == 7
+    assert not [name for name, *_ in found if name.endswith("_fitness")]
+    with caplog.at_level(logging.INFO):
+        Journal("portrait").generation_done(generation(-np.inf, -np.inf))
+        Journal("portrait").generation_done(generation(-np.inf, 0.25))
+    assert [line.rpartition(": ")[2] for line in caplog.messages] == ["not scored", "best +0.250"]
+    metrics.generation_done(generation(-np.inf, 0.25))
+    found = scraped(serve(0, metrics.registry))
+    assert found["datamask_best_fitness", "0", "portrait"] == 0.25
+    assert found["datamask_median_fitness", "0", "portrait"] == 0.25
 
 
 def test_a_port_that_is_taken_and_a_host_that_is_none(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,11 +62,13 @@ def grow(
     population: int = 4,
     elites: int = 2,
     until: int | None = None,
+    lost: Collection[tuple[int, int]] = (),
     **more: Any,
 ) -> Grown:
     """Write a run whose masks go from noise to nearly neutral; odd islands breed, even ones draw from CMA.
 
-    until: generations that are committed; all of them, and the run is done, where it is not given.
+    until: generations that are committed; all of them, and the run is done, where it is not given. lost:
+    islands and generations whose batch failed, with the numbers that earlier versions wrote for its masks.
     """
     spec = parse_spec(spec_of(islands, generations, population, elites, **more), "test")
     record = Record(open_store(folder))
@@ -78,7 +81,8 @@ def grow(
         rng = np.random.default_rng(7)
         last = generations if until is None else until
         for epoch in range(-(-last // 5)):
-            _epoch(grown, rng, epoch, range(epoch * 5, min(last, epoch * 5 + 5)), islands, population, elites)
+            span = range(epoch * 5, min(last, epoch * 5 + 5))
+            _epoch(grown, rng, epoch, span, islands, population, elites, lost)
         if until is None:
             record.commit(-(-last // 5) - 1, {}, {}, done=True)
     finally:
@@ -94,6 +98,7 @@ def _epoch(
     islands: int,
     population: int,
     elites: int,
+    lost: Collection[tuple[int, int]],
 ) -> None:
     opened, total = grown.opened, grown.opened.spec.search.generations
     genes = len(basis_info(opened.spec.mask.basis).gene_names)
@@ -103,6 +108,9 @@ def _epoch(
             spread = 1.2 * (1.0 - 0.8 * generation / max(total - 1, 1))
             for k in range(population):
                 values = np.float32(rng.normal(-1.0 + 2.0 * generation / total, 0.2, 2))
+                failed = (island, generation) in lost
+                if failed:
+                    values = np.float32([0.0, 4.36])
                 rows.append(
                     {
                         "id": mask_id(island, generation, k),
@@ -111,8 +119,8 @@ def _epoch(
                         "parents": _parents(island, generation, k, islands, population),
                         "genome": rng.normal(0, spread, genes).astype(np.float32),
                         "basis": opened.spec.mask.basis,
-                        "fitness": float(values.mean()),
-                        "status": "ok",
+                        "fitness": -np.inf if failed else float(values.mean()),
+                        "status": "failed" if failed else "ok",
                         "flipped": 0.1,
                         "value dlib-hog": float(values[0]),
                         "value dlib-mmod": float(values[1]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from dataclasses import replace
@@ -14,6 +15,7 @@ from coordinator.queue.executor import LocalExecutor
 from coordinator.record.record import Record
 from coordinator.run import evolve_run, open_run
 from coordinator.spec.spec import parse_spec
+from services.errors import Unavailable
 from services.storage.store import open_store
 from services.wire import pin
 from services.wire.app import make_app
@@ -142,3 +144,21 @@ def test_what_workers_refuse_and_what_they_survive(redis_server, start_worker, s
         assert "torch: the run has 1.0" in heard.detail
     executor.close()
     assert worker.stop() == 0
+
+
+def test_a_worker_whose_library_is_broken_is_in_trouble_and_fails_no_batch(
+    redis_server, start_worker, store, tmp_path
+):
+    library = tmp_path / "broken" / "numba"
+    library.mkdir(parents=True)
+    library.joinpath("__init__.py").write_text("open_library = None\nopen_library.path  # as if half updated")
+    paths = [str(library.parent), *filter(None, [os.environ.get("PYTHONPATH")]), os.getcwd()]
+    start_worker(environment={"PYTHONPATH": os.pathsep.join(paths)}).wait_ready()
+
+    def on_workers(run):
+        return CeleryExecutor(run, store.url, "cluster", redis_server.url, trouble_s=1.0)
+
+    with pytest.raises(Unavailable, match=r"AttributeError at __init__\.py:2: 'NoneType'.*--resume"):
+        evolved(store, "cluster", on_workers)
+    assert store.sub("cluster").list("failures/") == []
+    assert store.sub("cluster").list("checkpoints/") == []

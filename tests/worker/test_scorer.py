@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from services.errors import CorruptData
+from coordinator.queue.executor import LocalExecutor
+from services.errors import CorruptData, Unavailable
 from services.recognition.dlib.audit import audit
 from services.recognition.recognize import euclidean_pairs
 from services.rendering.views import ViewRanges, sample_views
 from services.shape.catalog import basis_info
 from services.storage import open_store
-from services.wire.objects import attempts, batch_key, failure_key, scores_key, write_target
+from services.wire.objects import attempts, batch_key, failure_key, last_words, scores_key, write_target
 from services.wire.pin import Refused
 from services.wire.plan import (
     NOT_FINITE,
@@ -196,6 +198,60 @@ def test_a_failing_batch_leaves_its_traceback(plan: Plan, tmp_path: Path) -> Non
     assert attempts(run, batch) == 2
     assert b"Traceback" in run.get(failure_key(batch, 2))
     assert not run.exists(scores_key(batch))
+
+
+FAULTS = [
+    MemoryError(),
+    OSError(errno.ENOSPC, "No space left on device"),
+    ImportError("libGL.so.1: cannot open shared object file"),
+    RuntimeError("CUDA error: an illegal memory access was encountered"),
+    EOFError("Ran out of input"),  # of no kind that is known, but it meets plain masks as well
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+def test_a_fault_of_the_machine_counts_against_no_batch(
+    plan: Plan, genomes: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    run = open_store(tmp_path, write=True)
+    data = Batch(plan, genomes, 3, 1).encoded()
+    batch = batch_id(data)
+    run.create(batch_key(batch), data)
+    evaluator = Evaluator("cpu")
+
+    def broken(*_: object) -> None:
+        raise fault
+
+    with monkeypatch.context() as machine:
+        machine.setattr(Scorer, "_pass", broken)
+        with pytest.raises(type(fault)):
+            evaluator.evaluate(run, batch)
+        local = LocalExecutor(run, evaluator)
+        local.submit(batch, "a batch")
+        with pytest.raises(Unavailable, match=f"this machine cannot do the work .*{type(fault).__name__}"):
+            local.wait()
+        local.close()
+    assert attempts(run, batch) == 0
+    assert evaluator.evaluate(run, batch).outcome == "scored"
+
+
+def test_what_fails_on_one_genome_alone_is_its_batchs_fault(
+    plan: Plan, genomes: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = open_store(tmp_path, write=True)
+    data = Batch(plan, genomes, 3, 1).encoded()
+    batch = batch_id(data)
+    run.create(batch_key(batch), data)
+    score = Scorer.score
+
+    def fastidious(self: Scorer, batch: Batch) -> object:
+        if batch.genomes.any():
+            raise ZeroDivisionError("of these genes")
+        return score(self, batch)
+
+    monkeypatch.setattr(Scorer, "score", fastidious)
+    assert Evaluator("cpu").evaluate(run, batch).outcome == "failed"
+    assert last_words(run, batch) == "ZeroDivisionError: of these genes"
 
 
 def test_a_detected_face_gets_the_audits_distance() -> None:

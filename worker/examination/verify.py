@@ -138,7 +138,7 @@ def _check(claim: Claim, views: int, gallery: int) -> None:
     if 0 < gallery < LEAST:
         raise BadInput(f"--gallery {gallery}: expected 0 (no search) or at least {LEAST} people")
     if not claim.elites:
-        raise BadInput("there is no elite to verify: no mask of this run could be scored; evolve longer")
+        raise BadInput("there is no elite to verify")
     if views < 2 or views % 2:
         raise BadInput(f"--views {views}: expected an even number of 2 or more (views are paired)")
     for critic in claim.critics:

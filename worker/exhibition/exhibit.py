@@ -72,7 +72,7 @@ def exhibit(
     options, tell = options or Options(), progress or _silent
     if not plan.facts["masks"]:
         raise BadInput(
-            f"{run.url}: this run has no elites yet; wait for its first checkpoint, or evolve longer"
+            f"{run.url}: this run has no elites yet, so there is nothing to show; see datamask show {run.url}"
         )
     with one_thread():
         hall = _Hall(run, plan, options)

@@ -6,8 +6,6 @@ import traceback
 from collections.abc import Mapping
 from functools import lru_cache
 
-import torch
-
 from services.errors import DatamaskError
 from services.recognition.catalog import model_info
 from services.shape.basis import load_basis
@@ -20,6 +18,7 @@ from services.wire.pin import Refused
 from services.wire.plan import check_id
 from worker.evaluate import Summary
 from worker.exhibition.masks import Progress, realize, write_meshes
+from worker.fault import is_machines
 
 PAGE_MODELS = ("dlib-hog", "dlib-landmarks-5", "dlib-mmod", "dlib-resnet")  # whose words a page shows
 
@@ -44,9 +43,9 @@ def realize_job(run: Store, job: str, progress: Progress | None = None) -> Summa
     _refuse_strangers(wanted)
     try:
         reports = _made(run, wanted, progress)
-    except (DatamaskError, MemoryError, OSError, torch.OutOfMemoryError):
-        raise
-    except Exception:
+    except Exception as error:
+        if isinstance(error, DatamaskError) or is_machines(error):
+            raise
         record_failure(run, job, traceback.format_exc())
         return Summary(job, "failed")
     run.create(scores_key(job), encode_reports(reports))
