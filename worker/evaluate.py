@@ -12,11 +12,11 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from services.faults import is_machines
 from services.storage.store import ObjectMissing, Store
 from services.wire.objects import batch_key, read_target, record_failure, scores_key
 from services.wire.pin import IMAGES, Refused, join
 from services.wire.plan import Batch, Plan, check_id, decode_batch
-from worker.fault import is_machines
 from worker.fingerprint import fingerprint, pick_device
 from worker.passes import pass_images
 from worker.scorer import Scorer

@@ -12,6 +12,7 @@ from typing import Any
 import redis
 
 from services.errors import BadInput, DatamaskError
+from services.faults import said
 from services.logs import label_facts
 from services.storage.store import Store, open_store
 from services.wire import pin
@@ -19,7 +20,6 @@ from services.wire.beats import Heartbeat
 from services.wire.bells import Bell, bell_list, ring
 from services.wire.messages import Work, decode_work
 from services.wire.objects import MAX_ATTEMPTS, attempts, batch_key, record_failure
-from worker.fault import said
 from worker.hooks import MAX_DEATHS, client_of, deaths, deaths_key
 
 log = logging.getLogger(__name__)

@@ -28,7 +28,7 @@ from coordinator.cli.verify import verify
 from coordinator.cli.watch import watch
 from coordinator.cli.worker import worker
 from services.errors import BadInput, DatamaskError
-from worker.fault import said
+from services.faults import said
 
 app = typer.Typer(
     name="datamask",

@@ -34,10 +34,10 @@ from coordinator.search.evolution import Watcher
 from coordinator.spec.spec import Spec
 from coordinator.spec.spec_file import load_spec
 from services.errors import BadInput, DatamaskError
+from services.faults import one_line
 from services.logs import setup as setup_logs
 from services.storage.store import open_store
 from services.wire.bells import find_broker
-from worker.fault import one_line
 from worker.metrics import serve
 
 

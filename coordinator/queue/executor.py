@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from services.faults import one_line
 from services.storage.store import Store
-from worker.fault import one_line
 
 if TYPE_CHECKING:
     from worker.evaluate import Evaluator

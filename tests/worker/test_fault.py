@@ -8,7 +8,7 @@ import os
 import pytest
 
 from services.errors import BadInput, CorruptData, Unavailable
-from worker.fault import is_machines, one_line, said
+from services.faults import is_machines, one_line, said
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere")
 

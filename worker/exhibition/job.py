@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from services.errors import DatamaskError
+from services.faults import is_machines
 from services.recognition.catalog import model_info
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
@@ -18,7 +19,6 @@ from services.wire.pin import Refused
 from services.wire.plan import check_id
 from worker.evaluate import Summary
 from worker.exhibition.masks import Progress, realize, write_meshes
-from worker.fault import is_machines
 
 PAGE_MODELS = ("dlib-hog", "dlib-landmarks-5", "dlib-mmod", "dlib-resnet")  # whose words a page shows
 
