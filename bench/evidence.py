@@ -108,13 +108,13 @@ def evolved(store: Path, name: str) -> bool:
 def best_elite(store: Path, name: str) -> tuple[str, NDArray[np.float32], float]:
     """Id, genome and ranking fitness of a run's best elite."""
     from coordinator.record.record import Record, checkpoint_key
-    from coordinator.search.elites import decode_ranked
     from services.storage import open_store
+    from services.wire.mask import decode_masks
 
     record = Record(open_store(store).sub(name))
     head = record.head()
     key = checkpoint_key(head.epoch, "elites")
-    best = max(decode_ranked(record.part(key, head.parts[key]), key), key=lambda r: (r.fitness, r.id))
+    best = max(decode_masks(record.part(key, head.parts[key]), key), key=lambda r: (r.fitness, r.id))
     return best.id, np.array(best.genome), best.fitness
 
 

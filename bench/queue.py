@@ -27,16 +27,16 @@ from rich.table import Table
 from bench.outcome import circumstances, write
 from bench.sleeping_tasks import SLEEP_VARIABLE, TIMES_VARIABLE
 from bench.support import ROOT, support
-from coordinator.mask_files import story_of
 from coordinator.queue.celery_executor import CeleryExecutor
 from coordinator.queue.executor import Finished
+from coordinator.record.chronicle import Chronicle
 from coordinator.record.record import Record
 from coordinator.run import evolve_run, open_run
-from coordinator.search.elites import Ranked
 from coordinator.search.evolution import Evolution
 from coordinator.search.island import Generation
 from coordinator.spec.spec import parse_spec
 from services.storage.store import open_store
+from services.wire.mask import Mask
 
 FORMAT = 1
 OUT = Path(__file__).parent / "results" / "queue.json"
@@ -69,7 +69,7 @@ class _Counter:
 
     def generation_done(self, generation: Generation) -> None: ...
 
-    def epoch_done(self, epoch: int, elites: Sequence[Ranked]) -> None: ...
+    def epoch_done(self, epoch: int, elites: Sequence[Mask]) -> None: ...
 
 
 def coordinate(store: str, broker: str, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,9 +86,9 @@ def coordinate(store: str, broker: str, spec: Mapping[str, Any]) -> dict[str, An
         nonlocal began, used, waited
         began, used, waited = time.monotonic(), time.process_time(), executor.waited_s
 
-    evolution = evolve_run(opened, executor, [counter], start)
+    evolve_run(opened, executor, [counter], start)
     seconds, used = time.monotonic() - began, time.process_time() - used
-    story_of(record, evolution.elites())  # what the end of a run reads
+    Chronicle(record).plan()  # what the end of a run reads
     waited = executor.waited_s - waited
     executor.close()
     record.close()

@@ -16,12 +16,11 @@ from typing import Any
 
 import tomli_w
 
-from coordinator.mask_files import Gallery, exhibit_elites, hang
+from coordinator.mask_files import MaskFiles, exhibit_elites
 from coordinator.queue.executor import Executor
 from coordinator.record.record import Record, checkpoint_key
 from coordinator.search.archive import PART
 from coordinator.search.breeding import KEY, Breeding, read_breeding
-from coordinator.search.elites import Ranked
 from coordinator.search.evolution import Evolution, Watcher
 from coordinator.search.island import Float
 from coordinator.search.optimizers import OPTIMIZERS, Need
@@ -38,6 +37,7 @@ from services.shape.catalog import basis_info
 from services.storage.store import Store
 from services.versions import installed_versions
 from services.wire.jobs import AuditReport
+from services.wire.mask import Mask
 from services.wire.objects import write_target
 from services.wire.pin import ANY, pin
 from services.wire.plan import Measure, Plan, make_plan
@@ -300,35 +300,34 @@ def evolve_run(
         pin(record.store, ANY)
     executor.join()
     dimension = len(basis_info(spec.mask.basis).gene_names)
-    gallery = Gallery(spec, record, opened.objectives, executor)
+    files = MaskFiles(spec, record, opened.objectives, executor)
     evolution = Evolution(
-        *(spec, record, opened.plan, opened.objectives, dimension, executor, [gallery, *watchers]),
+        *(spec, record, opened.plan, opened.objectives, dimension, executor, [files, *watchers]),
         opened.breeding,
     )
     evolution.restore()
-    gallery.begin(evolution.elites())
+    files.begin(evolution.elites())
     on_start(evolution)
     evolution.run()
-    gallery.finish()
+    files.finish()
     return evolution
 
 
 def finish_run(
     opened: Opened,
-    elites: Sequence[Ranked],
+    elites: Sequence[Mask],
     executor: Executor,
     progress: Callable[[str, int, int], None] | None = None,
-) -> list[AuditReport]:
-    """Meshes, pictures and the audit of the elites; then the run is done, and its film and page are made."""
+) -> tuple[AuditReport, ...]:
+    """Files and audits of the elites, the run's pictures, film and page; then the run is done."""
     record = opened.record
-    reports = exhibit_elites(opened.spec, record, opened.objectives, executor, elites, progress)
     head = record.head()
-    record.commit(head.epoch, {}, {}, done=True)
     archive = checkpoint_key(head.epoch, PART)
     if archive in head.parts:  # a copy that is easy to find, for whoever takes the run along
         record.store.put(PART, record.part(archive, head.parts[archive]))
+    reports = exhibit_elites(opened.spec, record, opened.objectives, executor, elites, progress)
+    record.commit(head.epoch, {}, {}, done=True)
     _sweep(record)
-    hang(record, executor, progress)
     return reports
 
 

@@ -84,19 +84,20 @@ def exhibit(
             highlight=False,
         )
     from worker.exhibition.exhibit import Options
-    from worker.exhibition.exhibit import exhibit as hang
+    from worker.exhibition.exhibit import exhibit as make
 
     options = Options(
         film_px=film_px,
         boxes=film is FilmName.boxes,
         spin=True,
+        sheets=True,
         lineup_px=lineup_width,
         captions=captions,
         material=material.value,
         pack=pack,
     )
     with plain_steps(console) as steps:
-        hang(record.store, plan, options, steps)
+        make(record.store, plan, options, steps)
     if pack is not None:
         console.print(f"Exhibition pack: {pack}", highlight=False, markup=False)
     print(f"{record.url}/report.html")

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from coordinator.queue.executor import Finished
-from coordinator.search.elites import Ranked
 from coordinator.search.island import Generation
+from services.wire.mask import Mask
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Journal:
             extra={"run": self._run, "island": generation.island, "generation": generation.number},
         )
 
-    def epoch_done(self, epoch: int, elites: Sequence[Ranked]) -> None:
+    def epoch_done(self, epoch: int, elites: Sequence[Mask]) -> None:
         """A checkpoint was committed."""
         best = f", best {elites[0].id} {elites[0].fitness:+.3f}" if elites else ""
         log.info("checkpoint %d committed%s", epoch, best, extra={"run": self._run, "epoch": epoch})

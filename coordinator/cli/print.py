@@ -23,7 +23,7 @@ from coordinator.cli.terminal import print_json
 from coordinator.record.evaluations import no_elite
 from coordinator.record.record import Record, checkpoint_key
 from coordinator.run import objectives_of
-from coordinator.search.elites import choose_elites, decode_ranked
+from coordinator.search.elites import choose_elites
 from coordinator.search.seeds import audit_seed
 from coordinator.spec.spec import Spec, nearest, parse_spec
 from services.errors import BadInput, DatamaskError
@@ -31,6 +31,7 @@ from services.printing.catalog import Order, make_order
 from services.recognition.catalog import model_info
 from services.shape.catalog import basis_info
 from services.storage.store import open_store
+from services.wire.mask import decode_masks
 
 if TYPE_CHECKING:
     from worker.printing import Printed, PrintJob
@@ -146,7 +147,7 @@ def _choose(record: Record, spec: Spec, mask: str | None, count: int) -> list[tu
         raise BadInput("--mask and --count: give one of them")
     head = record.head()
     key = checkpoint_key(head.epoch, "elites")
-    ranked = decode_ranked(record.part(key, head.parts[key]), key) if key in head.parts else []
+    ranked = decode_masks(record.part(key, head.parts[key]), key) if key in head.parts else []
     if mask is None:
         elites = choose_elites(ranked, spec.elites.count)
         if not elites:

@@ -18,11 +18,11 @@ from rich.text import Text
 
 from coordinator.cli.layout import fitting
 from coordinator.queue.executor import Finished
-from coordinator.search.elites import Ranked
 from coordinator.search.evolution import Evolution
 from coordinator.search.island import Generation
 from coordinator.spec.spec import Spec
 from services.recognition.fitness import Objective
+from services.wire.mask import Mask
 
 MOST_ROWS = 16  # islands shown one by one
 
@@ -80,7 +80,7 @@ class Progress:
         if self._console.is_terminal:
             self._live.update(self._view())
 
-    def epoch_done(self, epoch: int, elites: Sequence[Ranked]) -> None:
+    def epoch_done(self, epoch: int, elites: Sequence[Mask]) -> None:
         """A plain line for logs, where there is no terminal to draw on."""
         if self._console.is_terminal or not elites or self._evolution is None:
             return

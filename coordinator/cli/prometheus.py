@@ -12,9 +12,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from coordinator.queue.executor import Executor, Finished
-from coordinator.search.elites import Ranked
 from coordinator.search.island import Generation
 from services.recognition.fitness import Objective
+from services.wire.mask import Mask
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Metrics(Collector):
         best, median = (float(fitness.max()), float(np.median(fitness))) if len(fitness) else (np.nan, np.nan)
         self._islands[generation.island] = _Latest(generation.number, best, median)
 
-    def epoch_done(self, epoch: int, elites: Sequence[Ranked]) -> None:
+    def epoch_done(self, epoch: int, elites: Sequence[Mask]) -> None:
         """Keep the margins of the best elite."""
         self._epochs += 1
         if elites:

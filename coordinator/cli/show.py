@@ -18,11 +18,12 @@ from coordinator.cli.terminal import print_json
 from coordinator.record.evaluations import measured, read_rows, unscored, views_of
 from coordinator.record.record import BEAT_EVERY_S, Head, Record, checkpoint_key
 from coordinator.search.archive import coverage, grid_of, read_archive
-from coordinator.search.elites import choose_elites, decode_ranked
+from coordinator.search.elites import choose_elites
 from coordinator.search.pareto import aims_of, front
 from coordinator.spec.objectives import recorded_labels
 from services.errors import CorruptData
 from services.storage.store import ObjectMissing, Store, open_store
+from services.wire.mask import decode_masks
 from services.wire.objects import MAX_ATTEMPTS, failure_trace, newest
 
 
@@ -143,7 +144,7 @@ def _elites(record: Record, head: Head, objectives: list[str], count: int) -> li
     key = checkpoint_key(head.epoch, "elites")
     if key not in head.parts:
         return []
-    ranked = decode_ranked(record.part(key, head.parts[key]), f"{record.url}/{key}")
+    ranked = decode_masks(record.part(key, head.parts[key]), f"{record.url}/{key}")
     return [
         {
             "id": mask.id,

@@ -6,9 +6,8 @@ Only what ``HEAD`` lists is read, so that a run that still grows can be told at 
 from __future__ import annotations
 
 import io
-import json
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -20,19 +19,21 @@ from numpy.typing import NDArray
 from coordinator.record.evaluations import measured, views_of
 from coordinator.record.lineage import Ancestor, Birth, Births, family_tree, moves
 from coordinator.record.record import Head, Record, checkpoint_key
-from coordinator.search.archive import Kept, coverage, grid_of, read_archive
-from coordinator.search.elites import Ranked, choose_elites, decode_ranked
+from coordinator.search.archive import coverage, grid_of, placed, read_archive
+from coordinator.search.elites import choose_elites
 from coordinator.search.grid import Grid
 from coordinator.search.pareto import Aims, aims_of, front, unit_of
 from coordinator.search.seeds import audit_seed
 from coordinator.search.topology import sources
 from coordinator.spec.objectives import recorded_labels
 from services.errors import BadInput, CorruptData
+from services.recognition.catalog import model_info
 from services.recognition.kinds import IDENTITY
 from services.rendering.views import ViewRanges
 from services.shape.character import UNITS
-from services.storage.store import ObjectMissing, Store
-from services.wire.exhibition_plan import ExhibitionPlan
+from services.storage.store import Store
+from services.wire.mask import Mask, decode_masks
+from services.wire.page_plan import PagePlan, audit_of, read_json, visitors_files
 
 FRAMES = 12  # moments of the film between noise and face
 MOST_MASKS = 64  # masks that a page shows; a run may keep more
@@ -50,10 +51,11 @@ class Chronicle:
         self.record = record
         self._tables: dict[str, pa.Table] = {}
 
-    def plan(self, *, ids: Sequence[str] = ()) -> ExhibitionPlan:
+    def plan(self, *, ids: Sequence[str] = (), done: bool = False) -> PagePlan:
         """The facts of the run as it is committed now, and the genomes that its pictures need.
 
-        :param ids: masks to show in place of the elites: any that were ever scored.
+        :param ids: masks to show in place of the elites: any that were ever scored. done: tell of the run as
+            of one that is done, for it is about to be.
         :raises BadInput: where there is no run, or no such mask; :raises CorruptData: if a committed object
             is gone or was changed. A run without a checkpoint has no masks yet.
         """
@@ -64,7 +66,7 @@ class Chronicle:
             rows = _Rows(table, labels)
             elites = self._elites(head, spec["elites"]["count"])
             chosen = [_as_ranked(rows, name) for name in ids] if ids else elites[:MOST_MASKS]
-            facts = self._facts(spec, head, rows, labels)
+            facts = self._facts(spec, head, rows, labels, done)
             grid = grid_of(spec)
             kept = None if grid is None else read_archive(self.record, head, grid)
         except (KeyError, TypeError, IndexError) as error:
@@ -79,7 +81,7 @@ class Chronicle:
             {"id": b.id, "generation": b.generation, "fitness": _number(b.fitness)} for b in story
         ]
         facts["migration"]["moves"] = _thin(moves(births.by_id))
-        facts["files"] = _files(self.record.store, {mask.id for mask in chosen})
+        facts["files"] = visitors_files(self.record.store, {mask.id for mask in chosen})
         genomes = {mask.id: mask.genome for mask in chosen}
         facts["archive"] = None
         if grid is not None and kept:
@@ -93,7 +95,7 @@ class Chronicle:
             genomes |= rows.genomes([mask["id"] for mask in facts["front"]["masks"]])
         wanted = {node.id for tree in trees.values() for node in tree} | {b.id for b in story}
         genomes |= rows.genomes(sorted(wanted - set(genomes)))
-        return ExhibitionPlan(facts, genomes, self._work(spec, facts["manifest"]))
+        return PagePlan(facts, genomes, self._work(spec, facts["manifest"]))
 
     def _work(self, spec: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
         names = [f.name for f in fields(ViewRanges)]
@@ -104,12 +106,18 @@ class Chronicle:
             for said, entry in zip(spec["objective"], manifest.get("objectives", ()), strict=False)
             if said["kind"] == IDENTITY.name and said["model"] == "dlib-resnet"
         ]
+        models = manifest.get("models", {})
         return {
             "ranges": views,
             "held_out_views": spec["verify"]["views"],
             "audit_seed": audit_seed(spec["seed"]),
             "target": next((target for target in targets if target), None),
-            "thresholds": {name: m.get("threshold") for name, m in manifest.get("models", {}).items()},
+            "thresholds": {name: m.get("threshold") for name, m in models.items()},
+            # Recognizers and filters are asked by datamask verify; the audit at a run's end asks detectors.
+            "critics": [
+                name for name in spec["verify"]["critics"] if model_info(name, needed=False).kind == "detect"
+            ],
+            "research_only": [name for name, m in models.items() if m.get("research_only")],
         }
 
     def _table(self, head: Head) -> pa.Table | None:
@@ -125,15 +133,15 @@ class Chronicle:
         self._tables = found
         return pa.concat_tables(list(found.values())) if found else None
 
-    def _elites(self, head: Head, count: int) -> list[Ranked]:
+    def _elites(self, head: Head, count: int) -> list[Mask]:
         key = checkpoint_key(head.epoch, "elites")
         if key not in head.parts:
             return []
-        ranked = decode_ranked(self.record.part(key, head.parts[key]), f"{self.record.url}/{key}")
+        ranked = decode_masks(self.record.part(key, head.parts[key]), f"{self.record.url}/{key}")
         return choose_elites(ranked, count)
 
     def _facts(
-        self, spec: Mapping[str, Any], head: Head, rows: _Rows, labels: Sequence[str]
+        self, spec: Mapping[str, Any], head: Head, rows: _Rows, labels: Sequence[str], done: bool
     ) -> dict[str, Any]:
         search, migration, islands = spec["search"], spec["migration"], spec["search"]["islands"]
         manifest = self.record.manifest() if self.record.store.exists("manifest.json") else {}
@@ -142,7 +150,7 @@ class Chronicle:
             "name": spec["name"],
             "run": self.record.url.rstrip("/").rpartition("/")[2],
             "seed": spec["seed"],
-            "state": "done" if head.done else "growing",
+            "state": "done" if head.done or done else "growing",
             "generation": head.generation(spec),
             "generations": search["generations"],
             "masks_scored": int(rows.scored.sum()),
@@ -179,8 +187,8 @@ class Chronicle:
             },
             "manifest": _shown(manifest),
             "versions": dict(spec.get("versions", {})),
-            "verification": _read_json(self.record.store, "verify/verify.json"),
-            "audit": _read_json(self.record.store, "audit.json"),
+            "verification": read_json(self.record.store, "verify/verify.json"),
+            "audit": read_json(self.record.store, "audit.json"),
         }
 
 
@@ -271,7 +279,7 @@ class _Rows:
         }
 
 
-def _as_ranked(rows: _Rows, name: str) -> Ranked:
+def _as_ranked(rows: _Rows, name: str) -> Mask:
     row = rows.row(name)
     if row is None:
         from coordinator.spec.spec import nearest
@@ -283,7 +291,7 @@ def _as_ranked(rows: _Rows, name: str) -> Ranked:
     if not rows.scored[row]:
         raise BadInput(f"mask {name}: it was never scored, so there is nothing to show; choose another")
     values = np.array([rows.values[label][row] for label in rows.labels], np.float32)
-    return Ranked(
+    return Mask(
         name,
         int(rows.island[row]),
         int(rows.generation[row]),
@@ -294,7 +302,7 @@ def _as_ranked(rows: _Rows, name: str) -> Ranked:
     )
 
 
-def _story(births: Births, chosen: Sequence[Ranked]) -> list[Birth]:
+def _story(births: Births, chosen: Sequence[Mask]) -> list[Birth]:
     """The best mask of some generations on the best mask's island, from the first to its own."""
     if not chosen:
         return []
@@ -308,17 +316,17 @@ def _story(births: Births, chosen: Sequence[Ranked]) -> list[Birth]:
     return [*line, own] if own is not None else line
 
 
-def _in_sight(kept: Sequence[Kept], grid: Grid) -> list[Kept]:
+def _in_sight(kept: Sequence[Mask], grid: Grid) -> list[Mask]:
     """The best mask of each cell of the first two measures, whatever it is in the third."""
-    best: dict[tuple[int, ...], Kept] = {}
+    best: dict[tuple[int, ...], Mask] = {}
     for mask in kept:
-        place = tuple(grid.place(mask.cell)[:2])
+        place = tuple(grid.place(placed(mask))[:2])
         if place not in best or mask.rank > best[place].rank:
             best[place] = mask
     return sorted(best.values(), key=lambda mask: mask.rank, reverse=True)[:MOST_KINDS]
 
 
-def _kinds(kept: Sequence[Kept], shown: Sequence[Kept], grid: Grid, labels: Sequence[str]) -> dict[str, Any]:
+def _kinds(kept: Sequence[Mask], shown: Sequence[Mask], grid: Grid, labels: Sequence[str]) -> dict[str, Any]:
     """The archive as the page and its picture take it: how full it is, and the masks in sight."""
     return {
         **coverage(kept, grid),
@@ -329,7 +337,7 @@ def _kinds(kept: Sequence[Kept], shown: Sequence[Kept], grid: Grid, labels: Sequ
         "masks": [
             {
                 "id": mask.id,
-                "place": [*grid.place(mask.cell), 0][:2],
+                "place": [*grid.place(placed(mask)), 0][:2],
                 "fitness": _number(mask.fitness),
                 "accepted": mask.accepted,
                 "measures": [_number(value) for value in mask.measures],
@@ -364,8 +372,7 @@ def _front(aims: Aims, told: NDArray[np.float64], rows: _Rows) -> dict[str, Any]
     }
 
 
-def _mask(mask: Ranked, labels: Sequence[str], tree: Sequence[Ancestor], store: Store) -> dict[str, Any]:
-    audit = _read_json(store, f"masks/{mask.id}/audit.json")
+def _mask(mask: Mask, labels: Sequence[str], tree: Sequence[Ancestor], store: Store) -> dict[str, Any]:
     return {
         "id": mask.id,
         "island": mask.island,
@@ -374,7 +381,7 @@ def _mask(mask: Ranked, labels: Sequence[str], tree: Sequence[Ancestor], store: 
         "values": {label: _number(float(v)) for label, v in zip(labels, mask.values, strict=True)},
         "flipped": _number(mask.flipped),
         "lineage": [_ancestor(node) for node in tree],
-        "audit": audit if isinstance(audit, dict) else None,
+        "audit": audit_of(store, mask.id),
     }
 
 
@@ -392,29 +399,10 @@ def _ancestor(node: Ancestor) -> dict[str, Any]:
     }
 
 
-def _files(store: Store, shown: Set[str]) -> list[str]:
-    """Keys that a visitor may want to take along; of masks those that are shown: a run may keep thousands."""
-    keys = [key for key in store.list("") if key.rpartition(".")[2].lower() in _WANTED]
-    hidden = ("batches/", "scores/", "failures/", "checkpoints/", "targets/")
-    keys = [key for key in keys if not key.startswith("masks/") or key.split("/")[1] in shown]
-    return [key for key in keys if not key.startswith(hidden) and key not in ("beat.json", "exhibition.json")]
-
-
-_WANTED = {"png", "webp", "mp4", "glb", "stl", "3mf", "obj", "ply", "parquet", "toml", "json", "csv"}
-
-
 def _shown(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What of the manifest is for visitors."""
     keys = ("started", "basis", "models", "objectives", "consent", "photos_sha256", "calibrations")
     return {key: manifest[key] for key in keys if key in manifest}
-
-
-def _read_json(store: Store, key: str) -> Any:
-    """A JSON object of the record, or None where there is none or it is damaged: a page goes without it."""
-    try:
-        return json.loads(store.get(key))
-    except (ObjectMissing, ValueError):
-        return None
 
 
 def _thin(found: Sequence[Any]) -> list[Any]:

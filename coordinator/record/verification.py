@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from coordinator.record.evaluations import no_elite
 from coordinator.record.record import Record, checkpoint_key
-from coordinator.search.elites import Ranked, choose_elites, decode_ranked
+from coordinator.search.elites import choose_elites
 from coordinator.search.seeds import verify_seed
 from coordinator.spec.spec import Spec, parse_spec
 from services.errors import BadInput
 from services.recognition.catalog import model_info
 from services.recognition.kinds import IDENTITY
 from services.recognition.photos import photo_folder
+from services.wire.mask import Mask, decode_masks
 from services.wire.objects import read_target
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Verified:
 
     record: Record
     spec: Spec
-    elites: tuple[Ranked, ...]
+    elites: tuple[Mask, ...]
 
 
 def open_verified(record: Record) -> Verified:
@@ -45,7 +46,7 @@ def open_verified(record: Record) -> Verified:
     head = record.head()
     key = checkpoint_key(head.epoch, "elites")
     ranked = (
-        decode_ranked(record.part(key, head.parts[key]), f"{record.url}/{key}") if key in head.parts else []
+        decode_masks(record.part(key, head.parts[key]), f"{record.url}/{key}") if key in head.parts else []
     )
     if not ranked:
         raise BadInput(no_elite(record))
@@ -104,7 +105,7 @@ def claim_of(
     )
 
 
-def elites_of(run: Verified, masks: Sequence[str]) -> list[Ranked]:
+def elites_of(run: Verified, masks: Sequence[str]) -> list[Mask]:
     """The elites of these ids, or all of them. :raises BadInput: for an id that is none."""
     known = {mask.id: mask for mask in run.elites}
     for name in masks:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from coordinator.record.record import Head, Record, checkpoint_key
 from coordinator.search.grid import Grid
 from services.errors import CorruptData
+from services.wire.mask import Mask
 
 Float = NDArray[np.float32]
 
@@ -27,40 +27,15 @@ FLOOR = -3.0  # a mask of this fitness or less adds nothing to the QD score
 PART = "archive.parquet"
 
 
-@dataclass(frozen=True)
-class Kept:
-    """The mask of one cell. values: of each objective, (objectives,). measures: (k,)."""
-
-    cell: int
-    id: str
-    island: int
-    generation: int
-    genome: Float
-    fitness: float
-    values: Float
-    flipped: float
-    measures: tuple[float, ...]
-
-    @property
-    def accepted(self) -> bool:
-        """Whether every objective's margin is positive, on the views of its generation."""
-        return bool((self.values > 0).all())
-
-    @property
-    def rank(self) -> tuple[bool, float]:
-        """What decides who stays in a cell."""
-        return self.accepted, self.fitness
-
-
 class Archive:
     """See the module's text. admit: "all", or "accepted" to leave a cell empty until a mask is accepted."""
 
     def __init__(self, grid: Grid, admit: str = "all") -> None:
         self.grid, self.admit = grid, admit
-        self._kept: dict[int, Kept] = {}
+        self._kept: dict[int, Mask] = {}
 
     @property
-    def kept(self) -> list[Kept]:
+    def kept(self) -> list[Mask]:
         """The masks, by cell."""
         return [self._kept[cell] for cell in sorted(self._kept)]
 
@@ -80,10 +55,11 @@ class Archive:
             return
         measures = self.grid.measure(genomes[rows])
         for row, cell, found in zip(rows.tolist(), self.grid.index(measures).tolist(), measures, strict=True):
-            mask = Kept(
-                *(cell, ids[row], island, generation, genomes[row]),
+            mask = Mask(
+                *(ids[row], island, generation, genomes[row]),
                 *(float(fitness[row]), values[row], float(flipped[row])),
-                tuple(found.tolist()),
+                cell=cell,
+                measures=tuple(found.tolist()),
             )
             held = self._kept.get(cell)
             if (mask.accepted or self.admit == "all") and (held is None or mask.rank > held.rank):
@@ -112,22 +88,30 @@ class Archive:
 
     def restore(self, data: bytes, where: str) -> None:
         """Hold what :meth:`encoded` wrote. :raises CorruptData: for damaged bytes."""
-        self._kept = {mask.cell: mask for mask in decoded(data, self.grid, where)}
+        self._kept = {placed(mask): mask for mask in decoded(data, self.grid, where)}
 
 
-def decoded(data: bytes, grid: Grid, where: str) -> list[Kept]:
+def placed(mask: Mask) -> int:
+    """The cell of a mask that an archive holds. :raises ValueError: for another one."""
+    if mask.cell is None:
+        raise ValueError(f"mask {mask.id}: no archive holds it")
+    return mask.cell
+
+
+def decoded(data: bytes, grid: Grid, where: str) -> list[Mask]:
     """The masks of an archive's bytes, by cell. :raises CorruptData: where they cannot be read."""
     try:
         table = pq.read_table(io.BytesIO(data))
         labels = [name for name in table.column_names if name.startswith("value ")]
         return [
-            Kept(
-                *(row["cell"], row["id"], row["island"], row["generation"]),
+            Mask(
+                *(row["id"], row["island"], row["generation"]),
                 np.array(row["genome"], np.float32),
                 row["fitness"],
                 np.array([row[label] for label in labels], np.float32),
                 row["flipped"],
-                tuple(row[name] for name in grid.measures),
+                cell=row["cell"],
+                measures=tuple(row[name] for name in grid.measures),
             )
             for row in table.to_pylist()
         ]
@@ -137,7 +121,7 @@ def decoded(data: bytes, grid: Grid, where: str) -> list[Kept]:
         ) from None
 
 
-def read_archive(record: Record, head: Head, grid: Grid) -> list[Kept] | None:
+def read_archive(record: Record, head: Head, grid: Grid) -> list[Mask] | None:
     """The committed archive's masks, or None where the run has none."""
     key = checkpoint_key(head.epoch, PART)
     if key not in head.parts:
@@ -158,7 +142,7 @@ def grid_of(spec: Mapping[str, Any]) -> Grid | None:
     )
 
 
-def coverage(kept: Sequence[Kept], grid: Grid) -> dict[str, Any]:
+def coverage(kept: Sequence[Mask], grid: Grid) -> dict[str, Any]:
     """How full an archive is: cells, filled, accepted, and the QD score.
 
     The QD score (Pugh, Soros and Stanley 2016, "Quality diversity", section 3) adds up the fitness over the

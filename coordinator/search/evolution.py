@@ -16,7 +16,7 @@ from coordinator.record.evaluations import encode_rows, unscored
 from coordinator.record.record import Record, checkpoint_key, evaluations_key
 from coordinator.search.archive import PART, Archive
 from coordinator.search.breeding import Breeding
-from coordinator.search.elites import Ranked, best_of_each_island, choose_elites, decode_ranked, encode_ranked
+from coordinator.search.elites import best_of_each_island, choose_elites
 from coordinator.search.island import (
     AtCheckpoint,
     Emigrants,
@@ -33,6 +33,7 @@ from coordinator.search.topology import sources
 from coordinator.spec.spec import Spec
 from services.errors import BadInput, CorruptData, DatamaskError
 from services.recognition.fitness import Objective
+from services.wire.mask import Mask, decode_masks, encode_masks
 from services.wire.objects import MAX_ATTEMPTS, batch_key, failure_prefix, last_words, scores_key
 from services.wire.plan import (
     STATUS_NAMES,
@@ -59,7 +60,7 @@ class Watcher(Protocol):
         """An island told its optimizer."""
         ...
 
-    def epoch_done(self, epoch: int, elites: Sequence[Ranked]) -> None:
+    def epoch_done(self, epoch: int, elites: Sequence[Mask]) -> None:
         """A checkpoint was committed."""
         ...
 
@@ -119,7 +120,7 @@ class Evolution:
         self._fates: dict[str, dict[int, bool | None]] = {}
         self._held: list[tuple[Place, _Pending]] = []  # every batch failed: they wait for others' fates
         self._gave_up: set[str] = set()  # batches that an earlier start set aside
-        self.best: list[Ranked] = []
+        self.best: list[Mask] = []
         self.set_aside: list[str] = []
         self.scored_views = 0
         self.started = time.monotonic()
@@ -140,7 +141,7 @@ class Evolution:
             place.island.restore(self._part(head.parts, key), f"{self.record.url}/{key}")
             place.life = place.island.life()
         key = checkpoint_key(epoch, "elites")
-        self.best = decode_ranked(self._part(head.parts, key), f"{self.record.url}/{key}")
+        self.best = decode_masks(self._part(head.parts, key), f"{self.record.url}/{key}")
         if self.archive is not None:
             key = checkpoint_key(epoch, PART)
             self.archive.restore(self._part(head.parts, key), f"{self.record.url}/{key}")
@@ -329,7 +330,7 @@ class Evolution:
             self.best += island.ranked.pop(epoch)
             island.emigrants.pop(epoch, None)
         self.best = best_of_each_island(self.best, self.spec.elites.count)
-        parts[checkpoint_key(epoch, "elites")] = encode_ranked(self.best)
+        parts[checkpoint_key(epoch, "elites")] = encode_masks(self.best)
         if self.archive is not None:
             parts[checkpoint_key(epoch, PART)] = self.archive.encoded([o.label for o in self.objectives])
         rows.sort(key=lambda row: (row["island"], row["generation"], row["id"]))
@@ -363,6 +364,6 @@ class Evolution:
                 *(result.fitness, result.values, generation.scores.flipped),
             )
 
-    def elites(self) -> list[Ranked]:
+    def elites(self) -> list[Mask]:
         """The run's elites, best first: each island's best before any island's second."""
         return choose_elites(self.best, self.spec.elites.count)

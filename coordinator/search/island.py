@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from coordinator.search import dial, pareto
 from coordinator.search.breeding import Breeding
-from coordinator.search.elites import Ranked
 from coordinator.search.optimizers import Optimizer, make_optimizer
 from coordinator.search.seeds import island_seed, migration_rng, ranking_seed, restart_seed, view_seed
 from coordinator.search.topology import migrant_rows
@@ -24,6 +23,7 @@ from coordinator.spec.spec import Spec
 from services.recognition.fitness import Fitness, Objective, fitness, weighted_residuals
 from services.shape.symmetry import symmetry
 from services.storage.codec import decode, encode
+from services.wire.mask import Mask
 from services.wire.plan import MEASURED, OK, STATUS_NAMES, Scores
 
 Float = NDArray[np.float32]
@@ -101,6 +101,18 @@ class Generation:
         """Which of them could be scored, bool (n,)."""
         return np.asarray(self.scores.status == OK)
 
+    @property
+    def scored_masks(self) -> list[Mask]:
+        """Those that have a fitness."""
+        return [
+            Mask(
+                *(name, self.island, self.number, self.genomes[k]),
+                *(float(self.result.fitness[k]), self.result.values[k], float(self.scores.flipped[k])),
+            )
+            for k, name in enumerate(self.ids)
+            if np.isfinite(self.result.fitness[k])
+        ]
+
     def rows(self, basis: str, objectives: Sequence[Objective]) -> list[dict[str, Any]]:
         """Rows for the evaluations table: what was not measured has no number there."""
         rows = []
@@ -159,7 +171,7 @@ class Island:
     epoch: int = 0
     history: list[Generation] = field(default_factory=list)
     emigrants: dict[int, Emigrants] = field(default_factory=dict)
-    ranked: dict[int, list[Ranked]] = field(default_factory=dict)
+    ranked: dict[int, list[Mask]] = field(default_factory=dict)
     restarts: int = 0
     _born: int = 0  # generation in which the present optimizer began
     _best: float = -np.inf  # fitness on the ranking views, since the last start
@@ -290,20 +302,16 @@ class Island:
     def _rank(self, recent: Sequence[Generation]) -> Generator[Request, Any, None]:
         """Score the epoch's best again on the ranking views: who may leave, who may stay as an elite."""
         wanted = max(self.spec.elites.candidates, self.spec.migration.count)
-        pool = [
-            (-float(g.result.fitness[k]), name, g.number, g.genomes[k])
-            for g in recent
-            for k, name in enumerate(g.ids)
-            if np.isfinite(g.result.fitness[k])
-        ]
-        best = sorted(pool, key=lambda entry: entry[:2])[:wanted]
+        pool = [mask for generation in recent for mask in generation.scored_masks]
+        best = sorted(pool, key=lambda mask: (-mask.fitness, mask.id))[:wanted]
         best = self._with_mean(best, pool)
-        best += [entry for entry in self._pinned(pool) if entry[1] not in {name for _, name, *_ in best}]
+        there = {mask.id for mask in best}
+        best += [mask for mask in self._pinned(pool) if mask.id not in there]
         if not best:
             self._accepted = 0.0
             self.emigrants[self.epoch], self.ranked[self.epoch] = Emigrants.none(self.dimension), []
             return
-        genomes = np.stack([entry[3] for entry in best])
+        genomes = np.stack([mask.genome for mask in best])
         label = ranking_after(self.epoch)
         scores = yield NeedScores(
             genomes, ranking_seed(self.spec.seed), self.spec.elites.ranking_views, label
@@ -312,40 +320,42 @@ class Island:
         self._accepted = float((result.margins[int(np.argmax(result.fitness))] >= 0).all(axis=0).mean())
         rng = migration_rng(self.spec.seed, self.index, self.epoch)
         migration = self.spec.migration
-        ranked = Emigrants(tuple(entry[1] for entry in best), genomes, result.fitness)
+        ranked = Emigrants(tuple(mask.id for mask in best), genomes, result.fitness)
         self.emigrants[self.epoch] = ranked.take(
             migrant_rows(genomes, result.fitness, migration.count, migration.select, rng).tolist()
         )
+        pinned = {mask.id for mask in self._pinned(best)}
         self.ranked[self.epoch] = [
-            Ranked(
-                *(name, self.index, number, genome, float(f), values, float(flipped)),
-                pinned=name in {entry[1] for entry in self._pinned(best)},
+            replace(
+                mask,
+                fitness=float(f),
+                values=values,
+                flipped=float(flipped),
+                pinned=mask.id in pinned,
             )
-            for (_, name, number, genome), f, values, flipped in zip(
+            for mask, f, values, flipped in zip(
                 best, result.fitness, result.values, scores.flipped, strict=True
             )
             if np.isfinite(f)
         ]
 
-    def _with_mean(
-        self, best: Sequence[tuple[float, str, int, Float]], pool: Sequence[tuple[float, str, int, Float]]
-    ) -> list[tuple[float, str, int, Float]]:
+    def _with_mean(self, best: Sequence[Mask], pool: Sequence[Mask]) -> list[Mask]:
         """The same with the newest mean of the optimizer's distribution among them, where it has one.
 
         One generation's views may have been kind to others. The ranking views decide.
         """
         newest = mask_id(self.index, self.generation - 1, 0)
-        mean = next((entry for entry in pool if entry[1] == newest), None)
-        if self.optimizer.mean is None or mean is None or mean in best:
+        mean = next((mask for mask in pool if mask.id == newest), None)
+        if self.optimizer.mean is None or mean is None or newest in {mask.id for mask in best}:
             return list(best)
         return [*best[:-1], mean]
 
-    def _pinned(self, pool: Sequence[tuple[float, str, int, Float]]) -> list[tuple[float, str, int, Float]]:
+    def _pinned(self, pool: Sequence[Mask]) -> list[Mask]:
         """The pinned masks of the first generation; the first island answers for all islands."""
         if self.breeding is None or self.index or not len(self.breeding.pinned):
             return []
-        first = [entry for entry in pool if entry[2] == 0]
-        return [entry for entry in first if self.breeding.is_pinned(entry[3][None])[0]]
+        first = [mask for mask in pool if mask.generation == 0]
+        return [mask for mask in first if self.breeding.is_pinned(mask.genome[None])[0]]
 
     def state(self) -> bytes:
         """Checkpoint bytes of the island just after a migration."""

@@ -11,7 +11,7 @@ from services.errors import BadInput
 from services.exhibition import palette
 from services.exhibition.lineup import shared_field_mm
 from services.exhibition.palette import Image
-from services.exhibition.studio import Pose, Sitting, one_by_one
+from services.exhibition.studio import LitMask, Pose, one_by_one
 
 _CELL_PX = 200
 _WIDEST_PX = 4000
@@ -41,7 +41,7 @@ class Axis:
 
 
 def kinds_sheet(
-    masks: Sequence[Sitting],
+    masks: Sequence[LitMask],
     places: Sequence[tuple[int, int]],
     accepted: Sequence[bool],
     across: Axis,
@@ -70,7 +70,7 @@ def kinds_sheet(
     pen = ImageDraw.Draw(page)
     for shot, (x, y), yes in zip(shots, places, accepted, strict=True):
         corner = (left + x * side, top + (up.cells - 1 - y) * side)
-        palette.hang(page, shot, corner)
+        palette.mount(page, shot, corner)
         if yes:
             inner = (corner[0] + 2, corner[1] + 2, corner[0] + side - 3, corner[1] + side - 3)
             pen.rectangle(inner, outline=palette.YES, width=1)

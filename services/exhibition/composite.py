@@ -34,7 +34,7 @@ def composite(studio: Studio, vertices: NDArray[np.float32], landmarks: NDArray[
     :raises BadInput: where there is no mask, or a vertex is not finite.
     """
     mean, aligned = mean_mask(vertices, landmarks)
-    middle, *masks = one_by_one(studio.sit, [mean, *aligned])
+    middle, *masks = one_by_one(studio.light, [mean, *aligned])
     field = shared_field_mm([middle, *masks])
     pose = Pose(0.0)
     shape, *pictures = one_by_one(lambda mask: mask.shoot(pose, _PANEL_PX, field), [middle, *masks])
@@ -47,7 +47,7 @@ def composite(studio: Studio, vertices: NDArray[np.float32], landmarks: NDArray[
     )
     for k, (shot, shadow, title, note) in enumerate(panels):
         x = margin + k * (_PANEL_PX + margin)
-        palette.hang(page, shot, (x, margin // 2), shadow)
+        palette.mount(page, shot, (x, margin // 2), shadow)
         center = x + _PANEL_PX / 2
         palette.write(page, (center, _PANEL_PX + margin + 22), title, 26, palette.TEXT, "ms")
         palette.write(page, (center, _PANEL_PX + margin + 54), note, 18, palette.QUIET, "ms")

@@ -60,7 +60,7 @@ def film_strip(
     palette.spaced(page, (margin, margin), title, 20, palette.TEXT)
     for k, (frame, shot) in enumerate(zip(frames, shots, strict=True)):
         x, y = margin + (k % columns) * _STILL_PX, margin + 40 + (k // columns) * cell
-        palette.hang(page, shot, (x, y))
+        palette.mount(page, shot, (x, y))
         center, base = x + _STILL_PX / 2, y + _STILL_PX + 26
         palette.write(page, (center, base), f"generation {frame.generation}", 18, palette.TEXT, "ms")
         if frame.fitness is not None:
@@ -86,9 +86,9 @@ def _shots(
     studio: Studio, masks: NDArray[np.float32], colors: NDArray[np.uint8] | None, size_px: int
 ) -> list[Image]:
     """Every mask from one camera that holds them all."""
-    sitters = dressed(one_by_one(studio.sit, masks), colors)
-    field = shared_field_mm(sitters)
-    return one_by_one(lambda mask: mask.shoot(POSE, size_px, field), sitters)
+    lit = dressed(one_by_one(studio.light, masks), colors)
+    field = shared_field_mm(lit)
+    return one_by_one(lambda mask: mask.shoot(POSE, size_px, field), lit)
 
 
 def _graph(page: Pillow.Image, frames: Sequence[Frame], box: tuple[int, int, int, int]) -> None:

@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from services.exhibition.lineup import shared_field_mm
 from services.exhibition.palette import Image
-from services.exhibition.studio import Sitting
+from services.exhibition.studio import LitMask
 from services.rendering.beauty import Shot, beauty_shot
 
 _SIZE_PX = 800
 
 
 def portrait(
-    mask: Sitting,
+    mask: LitMask,
     vertices: NDArray[np.float32],
     triangles: NDArray[np.int32],
     size_px: int = _SIZE_PX,

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from services.errors import BadInput
 from services.exhibition import palette
 from services.exhibition.palette import Image
-from services.exhibition.studio import Pose, Sitting
+from services.exhibition.studio import LitMask, Pose
 from services.rendering.camera import CENTER_M
 from services.rendering.rig import NYLON, Material
 
@@ -37,13 +37,13 @@ class Caption:
     rows: tuple[tuple[str, str], ...] = ()
 
 
-def shared_field_mm(masks: Sequence[Sitting]) -> float:
+def shared_field_mm(masks: Sequence[LitMask]) -> float:
     """One field of view that holds every mask, so that sizes can be compared."""
     return max([_FIELD_MM, *(2.0 * _AIR * mask.reach_mm for mask in masks)])
 
 
 def lineup(
-    masks: Sequence[Sitting],
+    masks: Sequence[LitMask],
     captions: Sequence[Caption] | None = None,
     title: str = "Line-up",
     *,
@@ -77,7 +77,7 @@ class _Scale:
 
 
 def _rows(
-    masks: Sequence[Sitting],
+    masks: Sequence[LitMask],
     captions: Sequence[Caption] | None,
     title: str,
     width_px: int | None,
@@ -98,7 +98,7 @@ def _rows(
         _ruler(page, u, (left, top), len(POSES) * _CELL, field)
         for k, pose in enumerate(POSES):
             shot = mask.shoot(pose, u(_CELL), field, material=material)
-            palette.hang(page, shot, (u(left + k * _CELL), u(top)))
+            palette.mount(page, shot, (u(left + k * _CELL), u(top)))
         if captions is not None:
             write_caption(
                 page, captions[row], (u(margin), u(top + _eye_line(field))), u(_CAPTION - 44), u.factor
@@ -109,7 +109,7 @@ def _rows(
 
 
 def _wall(
-    masks: Sequence[Sitting],
+    masks: Sequence[LitMask],
     captions: Sequence[Caption] | None,
     title: str,
     width_px: int | None,
@@ -127,7 +127,7 @@ def _wall(
     palette.spaced(page, (u(margin), u(margin)), title, u(20), palette.TEXT)
     for k, mask in enumerate(masks):
         x, y = margin + (k % columns) * _CELL, _HEAD + (k // columns) * (_CELL + foot)
-        palette.hang(page, mask.shoot(Pose(0.0), u(_CELL), field, material=material), (u(x), u(y)))
+        palette.mount(page, mask.shoot(Pose(0.0), u(_CELL), field, material=material), (u(x), u(y)))
         if captions is not None:
             middle = u(x + _CELL / 2)
             palette.write(page, (middle, u(y + _CELL + 14)), captions[k].title, u(18), palette.TEXT, "ms")

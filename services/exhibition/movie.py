@@ -22,7 +22,7 @@ from services.exhibition import palette
 from services.exhibition.film import POSE, Decode, Frame, Paint, check_frames
 from services.exhibition.lineup import shared_field_mm
 from services.exhibition.palette import Image
-from services.exhibition.studio import Pose, Sitting, Studio, one_by_one, one_thread
+from services.exhibition.studio import LitMask, Pose, Studio, one_by_one, one_thread
 
 FPS = 24
 _FOOT_PX = 56
@@ -40,7 +40,7 @@ class Mark:
 
 
 # A machine that is asked about every picture uint8 (S, S, 3) of a film.
-Witness = Callable[[Image], Mark]
+Marker = Callable[[Image], Mark]
 
 
 def morph(
@@ -50,13 +50,13 @@ def morph(
     *,
     size_px: int = 540,
     steps: int = 10,
-    witness: Witness | None = None,
+    marker: Marker | None = None,
     paint: Paint | None = None,
 ) -> Iterator[Image]:
     """The pictures uint8 (H, W, 3) of a film from the first frame to the last, seen by one steady camera.
 
     :param decode: genomes float32 (n, d) to vertices (n, V, 3). steps: pictures from one frame to the next.
-        Shapes in between were never scored: the fitness is that of the frame before. witness: its box and
+        Shapes in between were never scored: the fitness is that of the frame before. marker: its box and
         words are drawn on every picture. paint: genomes to colors; None: all in nylon.
     :raises BadInput: where there is no frame, or the size is odd or below 96.
     """
@@ -64,8 +64,8 @@ def morph(
     if size_px < 96 or size_px % 2:
         raise BadInput(f"film: a side of {size_px} pixels; expected an even number of at least 96")
     genomes = np.stack([f.genome for f in frames]).astype(np.float32)
-    sitters = one_by_one(studio.sit, decode(genomes))
-    field = shared_field_mm(sitters)
+    lit = one_by_one(studio.light, decode(genomes))
+    field = shared_field_mm(lit)
     last = len(frames) - 1
     places = [k / steps for k in range(last * steps)] + [float(last)] * round(_HOLD_S * FPS)
     between = np.stack([_between(genomes, place)[0] for place in places])
@@ -75,9 +75,9 @@ def morph(
         place = places[k]
         first = min(int(place), last)
         _, share = _between(genomes, place)
-        sitter = studio.pass_by(vertices[k], sitters[first], sitters[min(first + 1, last)], share)
-        sitter = sitter if colors is None else sitter.painted(colors[k])
-        return _page(sitter, POSE, size_px, field, _words(frames, place), witness)
+        mask_lit = studio.pass_by(vertices[k], lit[first], lit[min(first + 1, last)], share)
+        mask_lit = mask_lit if colors is None else mask_lit.painted(colors[k])
+        return _page(mask_lit, POSE, size_px, field, _words(frames, place), marker)
 
     # The hold at the end is one picture.
     moving = last * steps + 1
@@ -90,7 +90,7 @@ def morph(
 
 
 def turntable(
-    sitter: Sitting, caption: str, *, size_px: int = 540, seconds: float = 6.0, witness: Witness | None = None
+    mask_lit: LitMask, caption: str, *, size_px: int = 540, seconds: float = 6.0, marker: Marker | None = None
 ) -> Iterator[Image]:
     """A mask that swings from one profile to the other and back, for a loop: pictures uint8 (H, W, 3).
 
@@ -98,14 +98,14 @@ def turntable(
     """
     if size_px < 96 or size_px % 2:
         raise BadInput(f"turntable: a side of {size_px} pixels; expected an even number of at least 96")
-    field = shared_field_mm([sitter])
+    field = shared_field_mm([mask_lit])
     count = round(seconds * FPS)
     # There and back it comes through the same angles: each is drawn once.
     angles = np.round(82.0 * np.sin(2.0 * np.pi * np.arange(count) / count), 3)
     seen = dict.fromkeys(angles.tolist())
 
     def picture(yaw: float) -> Image:
-        return _page(sitter, Pose(yaw, -2.0), size_px, field, (caption, ""), witness)
+        return _page(mask_lit, Pose(yaw, -2.0), size_px, field, (caption, ""), marker)
 
     with one_thread(), ThreadPoolExecutor(_WORKERS) as crew:
         drawn = dict(zip(seen, crew.map(picture, seen), strict=True))
@@ -192,14 +192,14 @@ def _words(frames: Sequence[Frame], place: float) -> tuple[str, str]:
 
 
 def _page(
-    sitter: Sitting, pose: Pose, size_px: int, field: float, words: tuple[str, str], witness: Witness | None
+    mask_lit: LitMask, pose: Pose, size_px: int, field: float, words: tuple[str, str], marker: Marker | None
 ) -> Image:
     foot = max(2 * round(size_px * _FOOT_PX / 1080), 40)
     page = palette.backdrop(size_px, size_px + foot)
-    palette.hang(page, sitter.shoot(pose, size_px, field, samples=2 if size_px <= 400 else 1), (0, 0))
+    palette.mount(page, mask_lit.shoot(pose, size_px, field, samples=2 if size_px <= 400 else 1), (0, 0))
     left, right = words
-    if witness is not None:
-        mark = witness(palette.pixels(page)[:size_px])
+    if marker is not None:
+        mark = marker(palette.pixels(page)[:size_px])
         right = mark.words
         if mark.box is not None:
             box = [edge * size_px for edge in mark.box]

@@ -114,7 +114,7 @@ def _band(width: int, height: int, top: int) -> Image:
     return np.stack([(np.float32(c) * gain + noise).astype(np.uint8) for c in PANEL], axis=-1)
 
 
-def hang(page: Pillow.Image, shot: Image, at: tuple[int, int], shadow: float = 0.55) -> None:
+def mount(page: Pillow.Image, shot: Image, at: tuple[int, int], shadow: float = 0.55) -> None:
     """Put a cut-out picture uint8 (H, W, 4) on the page with the soft shadow that it throws on the wall."""
     cut = Pillow.fromarray(shot, "RGBA")
     size = shot.shape[0]

@@ -21,7 +21,7 @@ from services.errors import BadInput
 from services.exhibition import palette
 from services.exhibition.lineup import shared_field_mm
 from services.exhibition.palette import Image
-from services.exhibition.studio import Pose, Sitting
+from services.exhibition.studio import LitMask, Pose
 from services.rendering.rig import NYLON, Material
 
 PLATE_MM = 200.0
@@ -91,7 +91,7 @@ def _machines(facts: Mapping[str, Any], mask: Mapping[str, Any]) -> list[str]:
 
 
 def plate(
-    mask: Sitting, *, size_mm: float = PLATE_MM, dpi: int = PLATE_DPI, material: Material = NYLON
+    mask: LitMask, *, size_mm: float = PLATE_MM, dpi: int = PLATE_DPI, material: Material = NYLON
 ) -> Image:
     """A square picture uint8 (n, n, 3) of a mask before the wall, large enough to print at ``dpi``.
 
@@ -101,7 +101,7 @@ def plate(
     if not 64 <= side <= 8192:
         raise BadInput(f"plate: {size_mm:g} mm at {dpi} dpi are {side} pixels; expected 64 to 8192")
     wall = palette.backdrop(side, side)
-    palette.hang(
+    palette.mount(
         wall, mask.shoot(Pose(-14.0, -2.0), side, _AIR * shared_field_mm([mask]), material=material), (0, 0)
     )
     return palette.pixels(wall)

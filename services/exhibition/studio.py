@@ -66,7 +66,7 @@ class Studio:
         self._shadow_px = shadow_px
 
     @torch.inference_mode()
-    def sit(self, vertices: Vertices) -> Sitting:
+    def light(self, vertices: Vertices) -> LitMask:
         """Prepare a mask, float32 (V, 3) in meters, for any number of pictures.
 
         :raises BadInput: where a vertex is not finite.
@@ -78,21 +78,21 @@ class Studio:
         with one_thread():
             normals = torch.cat(vertex_normals(position, self._triangles, self._faces), dim=1)
             seen = _sky_seen(centered, self._triangles, self._sky, self._shadow_px)
-        return Sitting(self._triangles, centered, normals, self._sky, seen)
+        return LitMask(self._triangles, centered, normals, self._sky, seen)
 
     @torch.inference_mode()
-    def pass_by(self, vertices: Vertices, before: Sitting, after: Sitting, share: float) -> Sitting:
+    def pass_by(self, vertices: Vertices, before: LitMask, after: LitMask, share: float) -> LitMask:
         """A mask on its way between two that sat: its shadows are blended from theirs, ten times as quick."""
         centered = torch.from_numpy(np.asarray(vertices, np.float32) - np.asarray(CENTER_M, np.float32))
         position = (centered[:, :1], centered[:, 1:2], centered[:, 2:])
         with one_thread():
             normals = torch.cat(vertex_normals(position, self._triangles, self._faces), dim=1)
             seen = torch.lerp(before.seen, after.seen, share)
-        return Sitting(self._triangles, centered, normals, self._sky, seen)
+        return LitMask(self._triangles, centered, normals, self._sky, seen)
 
 
 @dataclass(frozen=True)
-class Sitting:
+class LitMask:
     """One mask in the studio: places and normals (V, 3), sky directions (K, 3), seen (V, K) from 0 to 1.
 
     colors: linear (V, 3), or None for those of the material.
@@ -105,7 +105,7 @@ class Sitting:
     seen: Tensor
     colors: Tensor | None = None
 
-    def painted(self, colors: NDArray[np.uint8]) -> Sitting:
+    def painted(self, colors: NDArray[np.uint8]) -> LitMask:
         """The same mask in colors of its own, uint8 (V, 3), sRGB. :raises BadInput: for another shape."""
         if colors.shape != tuple(self.centered.shape) or colors.dtype != np.uint8:
             raise BadInput(
@@ -343,11 +343,11 @@ def _frames(sky: Tensor) -> tuple[Tensor, Tensor]:
     return right, torch.linalg.cross(sky, right)
 
 
-def dressed(sitters: Sequence[Sitting], colors: NDArray[np.uint8] | None) -> list[Sitting]:
+def dressed(lit: Sequence[LitMask], colors: NDArray[np.uint8] | None) -> list[LitMask]:
     """The masks in colors of their own, uint8 (n, V, 3); as they are where there are none."""
     if colors is None:
-        return list(sitters)
-    return [sitter.painted(own) for sitter, own in zip(sitters, colors, strict=True)]
+        return list(lit)
+    return [mask_lit.painted(own) for mask_lit, own in zip(lit, colors, strict=True)]
 
 
 def one_by_one(task: Callable[[Item], Done], items: Iterable[Item]) -> list[Done]:

@@ -1,8 +1,7 @@
-"""What a worker must know to realize masks, and what it answers. Torch-free.
+"""What a worker must know to write masks' files and a run's pictures, and what it answers. Torch-free.
 
 A job is an object like a batch: immutable, under the hash of its content in ``batches/``, its answer beside
-the scores. So it is sent, sent again, set aside and swept as batches are. There are two kinds: masks to
-realize (:class:`Job`), and an exhibition to hang (:class:`services.wire.exhibition_plan.ExhibitionPlan`).
+the scores. So it is sent, sent again, set aside and swept as batches are.
 """
 
 from __future__ import annotations
@@ -11,42 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from services.errors import BadInput, CorruptData
-from services.rendering.views import ViewRanges, ranges_of
 from services.storage.codec import decode, encode
 from services.storage.keys import check_key
-from services.wire import exhibition_plan
-from services.wire.exhibition_plan import ExhibitionPlan
+from services.wire.mask import Mask, pack, unpack
+from services.wire.page_plan import PagePlan
 
-FORMAT = 1
+FORMAT = 2
 KIND = "realize"
-
-Float = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class EliteMask:
-    """A mask to keep. genome: float32 (d,). values: by objective. flipped: share of folded area."""
-
-    id: str
-    island: int
-    generation: int
-    genome: Float
-    fitness: float
-    values: dict[str, float]
-    flipped: float
-
-
-@dataclass(frozen=True)
-class StoryFrame:
-    """One moment of the search, for the film. genome: float32 (d,)."""
-
-    genome: Float
-    generation: int
-    fitness: float | None
+PAGE_MODELS = ("dlib-hog", "dlib-landmarks-5", "dlib-mmod", "dlib-resnet")  # whose words a page shows
+_PAGE = "page."
 
 
 @dataclass(frozen=True)
@@ -71,74 +44,41 @@ class AuditReport:
 
 
 @dataclass(frozen=True)
-class Exhibition:
-    """What a run's end adds to its masks' own files: pictures, film, audits.
-
-    story: from the first generation to the last. audit_seed, audit_views: the held-out views. target: key of
-    the reference embeddings, or None. critics: model names. research_only: models whose terms the pictures'
-    captions have to name.
-    """
-
-    story: tuple[StoryFrame, ...]
-    ranges: ViewRanges
-    audit_seed: int
-    audit_views: int
-    target: str | None
-    critics: tuple[str, ...]
-    research_only: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Job:
-    """Masks to realize, the best first. exhibition: None where their own files are all that is wanted.
+    """Masks to write the files of, the best first.
 
-    models: SHA-256 by name, as the run has them.
+    :param labels: of the run's objectives, in the order of the masks' values. models: SHA-256 by name, as the
+        run has them. page: where a run has come to its end: its masks are audited besides, and its pictures,
+        film and page are made; None: the masks' own files are all that is wanted.
     """
 
     basis: str
     basis_sha256: str
-    masks: tuple[EliteMask, ...]
+    labels: tuple[str, ...]
+    masks: tuple[Mask, ...]
     models: Mapping[str, str]
-    exhibition: Exhibition | None = None
+    page: PagePlan | None = None
 
     def encoded(self) -> bytes:
         """The immutable object for the store. :raises BadInput: as :func:`check_masks`."""
         check_masks(self.masks)
-        labels = list(self.masks[0].values)
-        arrays: dict[str, NDArray[Any]] = {
-            "genomes": np.stack([m.genome for m in self.masks]),
-            "fitness": np.array([m.fitness for m in self.masks], np.float64),
-            "flipped": np.array([m.flipped for m in self.masks], np.float64),
-            "values": np.array([[m.values[label] for label in labels] for m in self.masks], np.float64),
-        }
+        arrays, known = pack(self.masks)
         meta: dict[str, Any] = {
             "format": FORMAT,
             "kind": KIND,
             "basis": [self.basis, self.basis_sha256],
             "models": dict(sorted(self.models.items())),
-            "labels": labels,
-            "masks": [[m.id, m.island, m.generation] for m in self.masks],
-            "exhibition": None,
+            "labels": list(self.labels),
+            "masks": known,
+            "page": None,
         }
-        if (show := self.exhibition) is not None:
-            if show.story:
-                arrays["story"] = np.stack([frame.genome for frame in show.story])
-            arrays["story.fitness"] = np.array(
-                [np.nan if f.fitness is None else f.fitness for f in show.story], np.float64
-            )
-            meta["exhibition"] = {
-                "generations": [frame.generation for frame in show.story],
-                "ranges": asdict(show.ranges),
-                "audit_seed": show.audit_seed,
-                "audit_views": show.audit_views,
-                "target": show.target,
-                "critics": list(show.critics),
-                "research_only": list(show.research_only),
-            }
+        if self.page is not None:
+            shown, meta["page"] = self.page.packed()
+            arrays |= {f"{_PAGE}{name}": array for name, array in shown.items()}
         return encode(arrays, meta)
 
 
-def check_masks(masks: Sequence[EliteMask]) -> None:
+def check_masks(masks: Sequence[Mask]) -> None:
     """:raises BadInput: where there is no mask, or an id is there twice or cannot be a name in a store."""
     if not masks:
         raise BadInput("there is no elite to realize")
@@ -148,13 +88,6 @@ def check_masks(masks: Sequence[EliteMask]) -> None:
         if "/" in mask.id or mask.id in seen:
             raise BadInput(f"mask id {mask.id!r}: expected one name a mask, such as 'i03-g0041-007'")
         seen.add(mask.id)
-
-
-def decode_any(data: bytes, where: str) -> Job | ExhibitionPlan:
-    """A job of either kind. :raises CorruptData, BadInput: as :func:`decode_job`."""
-    if decode(data, where).meta.get("kind") == exhibition_plan.KIND:
-        return exhibition_plan.decode_plan(data, where)
-    return decode_job(data, where)
 
 
 def decode_job(data: bytes, where: str) -> Job:
@@ -169,59 +102,39 @@ def decode_job(data: bytes, where: str) -> Job:
             "run the same datamask version on coordinator and workers"
         )
     try:
-        rows = zip(arrays["genomes"], arrays["fitness"], arrays["values"], arrays["flipped"], strict=True)
-        masks = tuple(
-            EliteMask(
-                str(name),
-                int(island),
-                int(generation),
-                genome,
-                float(fitness),
-                dict(zip(meta["labels"], map(float, values), strict=True)),
-                float(flipped),
-            )
-            for (name, island, generation), (genome, fitness, values, flipped) in zip(
-                meta["masks"], rows, strict=True
-            )
-        )
         basis, sha256 = meta["basis"]
-        show = meta["exhibition"]
-        exhibition = None if show is None else _exhibition(show, arrays)
-        job = Job(str(basis), str(sha256), masks, dict(meta["models"]), exhibition)
+        page = None
+        if meta["page"] is not None:
+            shown = {n.removeprefix(_PAGE): array for n, array in arrays.items() if n.startswith(_PAGE)}
+            page = PagePlan.unpacked(shown, meta["page"])
+        masks = tuple(unpack(arrays, meta["masks"]))
+        job = Job(str(basis), str(sha256), tuple(meta["labels"]), masks, dict(meta["models"]), page)
         check_masks(job.masks)
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptData(f"{where}: the job cannot be read ({error!r}); remove the object") from None
     return job
 
 
-def _exhibition(show: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Exhibition:
-    story = tuple(
-        StoryFrame(arrays["story"][k], int(generation), None if np.isnan(fitness) else float(fitness))
-        for k, (generation, fitness) in enumerate(
-            zip(show["generations"], arrays["story.fitness"], strict=True)
-        )
-    )
-    return Exhibition(
-        story=story,
-        ranges=ranges_of(show["ranges"]),
-        audit_seed=int(show["audit_seed"]),
-        audit_views=int(show["audit_views"]),
-        target=show["target"],
-        critics=tuple(show["critics"]),
-        research_only=tuple(show["research_only"]),
-    )
+@dataclass(frozen=True)
+class Answer:
+    """reports: the audits, empty where nothing was to be audited. left_out: why pictures, film or page are
+    missing, or "": a run is done without them."""
+
+    reports: tuple[AuditReport, ...] = ()
+    left_out: str = ""
+
+    def encoded(self) -> bytes:
+        """The object for the store."""
+        reports = [asdict(report) for report in self.reports]
+        return encode({}, {"format": FORMAT, "kind": KIND, "reports": reports, "left_out": self.left_out})
 
 
-def encode_reports(reports: Sequence[AuditReport]) -> bytes:
-    """The answer to a job, empty where nothing was to be audited."""
-    return encode({}, {"format": FORMAT, "kind": KIND, "reports": [asdict(r) for r in reports]})
-
-
-def decode_reports(data: bytes, where: str) -> list[AuditReport]:
+def decode_answer(data: bytes, where: str) -> Answer:
     """:raises CorruptData: if it is not the answer to a job."""
     _, meta = decode(data, where)
     names = {field.name for field in fields(AuditReport)}
     try:
-        return [AuditReport(**{name: report[name] for name in names}) for report in meta["reports"]]
+        reports = tuple(AuditReport(**{name: report[name] for name in names}) for report in meta["reports"])
+        return Answer(reports, str(meta["left_out"]))
     except (KeyError, TypeError) as error:
         raise CorruptData(f"{where}: not the answer to a job ({error!r}); remove the object") from None

@@ -12,17 +12,17 @@ from PIL import Image
 from bench.critics import Critics
 from coordinator.record.record import Record
 from coordinator.record.verification import Verified
-from coordinator.search.elites import Ranked
 from coordinator.spec.spec import parse_spec
 from services.shape.catalog import basis_info
 from services.storage import open_store
+from services.wire.mask import Mask
 
 PEOPLE = 300
 
 
 def run_of(store: Path, objectives: list[dict[str, object]], genome: np.ndarray) -> Verified:
     spec = parse_spec({"objective": objectives, "views": {"yaw_deg": [-10, 10]}}, "spec")
-    elite = Ranked("i00-g0001-000", 0, 1, genome, 0.0, np.zeros(len(objectives), np.float32), 0.0)
+    elite = Mask("i00-g0001-000", 0, 1, genome, 0.0, np.zeros(len(objectives), np.float32), 0.0)
     return Verified(Record(open_store(store)), spec, (elite,))
 
 

@@ -12,13 +12,14 @@ import pytest
 from coordinator.record.record import Record
 from coordinator.run import open_run
 from coordinator.search.breeding import KEY, read_breeding
-from coordinator.search.elites import choose_elites, decode_ranked, encode_ranked
+from coordinator.search.elites import choose_elites
 from coordinator.search.heritage import bred_spec, heritage_of
 from coordinator.search.island import Island, NeedScores
 from coordinator.search.optimizers import make_optimizer
 from coordinator.spec.spec import parse_spec
 from services.errors import BadInput, CorruptData
 from services.storage.store import open_store
+from services.wire.mask import decode_masks, encode_masks
 from services.wire.plan import OK, Scores
 from tests.support.runs import grow
 
@@ -136,7 +137,7 @@ def test_a_pinned_mask_stays_and_a_vetoed_one_stays_out(parent, tmp_path):
         overrides=["elites.count=2"],
     )
     island = Island(0, opened.spec, opened.objectives, 138, heritage.breeding)
-    ranked = decode_ranked(encode_ranked(lived(island, 2)), "here")
+    ranked = decode_masks(encode_masks(lived(island, 2)), "here")
     elites = choose_elites(ranked, 2)
     pinned = [mask for mask in elites if mask.pinned]
     assert [mask.genome.tobytes() for mask in pinned] == [

@@ -9,15 +9,13 @@ import json
 import numpy as np
 import pytest
 
-from coordinator.mask_files import story_of
 from coordinator.record.chronicle import Chronicle
 from coordinator.record.lineage import LONGEST_LINE, Birth, Births, family_tree, moves, origin
 from coordinator.record.record import Record
 from services.errors import BadInput, CorruptData
 from services.rendering.views import ranges_of
 from services.storage.store import open_store
-from services.wire.exhibition_plan import ExhibitionPlan, decode_plan
-from services.wire.jobs import decode_any, encode_reports
+from services.wire.page_plan import PagePlan
 from tests.support import runs
 
 
@@ -68,10 +66,7 @@ def test_a_mask_that_was_not_scored_has_no_number_and_no_place_in_the_story(tmp_
     assert bred[0] is not None
     with pytest.raises(BadInput, match="i00-g0003-001: it was never scored"):
         Chronicle(run.record).plan(ids=["i00-g0003-001"])
-    for frame in story_of(run.record, run.elites):
-        assert frame.generation not in (3, 4)
-        assert frame.fitness is not None
-        assert np.isfinite(frame.fitness)
+    assert all(moment["generation"] not in (3, 4) for moment in facts["story"])
 
 
 def test_pictures_are_seen_as_the_search_saw_masks_whatever_else_views_says(tmp_path):
@@ -91,20 +86,10 @@ def test_it_shows_the_elites_and_travels_as_bytes(grown):
         s["id"] for s in plan.facts["story"]
     }
     assert needed <= set(plan.genomes)
-    again = decode_any(plan.encoded(), "plan")
-    assert isinstance(again, ExhibitionPlan)
+    again = PagePlan.unpacked(*plan.packed())
     assert again.facts == json.loads(json.dumps(plan.facts))
     assert again.work == plan.work
     assert all(np.array_equal(again.genomes[k], v) for k, v in plan.genomes.items())
-
-
-def test_another_object_is_no_plan(grown):
-    with pytest.raises(BadInput, match="not the plan of an exhibition"):
-        decode_plan(encode_reports([]), "here")
-    data = bytearray(Chronicle(grown.record).plan().encoded())
-    data[-3] ^= 1
-    with pytest.raises(CorruptData, match="here"):
-        decode_any(bytes(data), "here")
 
 
 def test_only_dlibs_own_network_gives_the_audit_its_target(tmp_path):

@@ -10,10 +10,10 @@ import pytest
 
 from coordinator.cli.print import check_consent, most_different, print_
 from coordinator.record.record import Record, checkpoint_key
-from coordinator.search.elites import Ranked, encode_ranked
 from coordinator.spec.spec import parse_spec
 from services.errors import BadInput
 from services.storage.store import open_store
+from services.wire.mask import Mask, encode_masks
 
 SPEC = {"objective": [{"kind": "detect", "model": "dlib-hog"}]}
 PERSON = {"subject": "A", "granted_by": "A", "purpose": "a mask", "covers": ["evolve"]}
@@ -34,8 +34,8 @@ def run(tmp_path):
     spec = parse_spec(SPEC, "test")
     record.write_spec(spec.table(), spec.toml())
     record.take_over()
-    elite = Ranked("i00-g0003-000", 0, 3, np.zeros(3, np.float32), 1.0, np.ones(1, np.float32), 0.1)
-    record.commit(0, {checkpoint_key(0, "elites"): encode_ranked([elite])}, {})
+    elite = Mask("i00-g0003-000", 0, 3, np.zeros(3, np.float32), 1.0, np.ones(1, np.float32), 0.1)
+    record.commit(0, {checkpoint_key(0, "elites"): encode_masks([elite])}, {})
     record.close()
     return tmp_path / "run"
 

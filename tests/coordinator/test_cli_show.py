@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 from coordinator.cli.show import read_run, show
 from coordinator.record.evaluations import encode_rows, no_elite
 from coordinator.record.record import Record, checkpoint_key, evaluations_key
-from coordinator.search.elites import Ranked, encode_ranked
 from coordinator.spec.spec import parse_spec
 from services.errors import BadInput, CorruptData
 from services.recognition.fitness import Objective
 from services.storage.store import open_store
+from services.wire.mask import Mask, encode_masks
 from services.wire.objects import MAX_ATTEMPTS, record_failure
 
 SPEC = {
@@ -58,7 +58,7 @@ def row(island, generation, index, fitness):
 
 def ranked(island, fitness):
     genome = np.full(3, fitness, np.float32)
-    return Ranked(
+    return Mask(
         f"i{island:02d}-g0003-000", island, 3, genome, fitness, np.array([fitness, 0.5], np.float32), 0.1
     )
 
@@ -74,7 +74,7 @@ def run(tmp_path):
     best = [ranked(0, 0.5), ranked(1, 0.25), ranked(0, 0.125)]
     record.commit(
         0,
-        {checkpoint_key(0, "elites"): encode_ranked(best)},
+        {checkpoint_key(0, "elites"): encode_masks(best)},
         {evaluations_key(0): encode_rows(rows, OBJECTIVES)},
     )
     record.close()
@@ -194,7 +194,7 @@ def test_an_island_of_which_nothing_was_scored_is_blank(tmp_path):
     record.write_spec(spec.table(), spec.toml())
     record.take_over()
     rows = [{**row(0, 0, k, -np.inf), "status": "failed", "value dlib-hog": 4.36} for k in range(4)]
-    parts = {checkpoint_key(0, "elites"): encode_ranked([])}
+    parts = {checkpoint_key(0, "elites"): encode_masks([])}
     record.commit(0, parts, {evaluations_key(0): encode_rows(rows, OBJECTIVES)})
     record.close()
     blank = {"masks_scored": 0, "best": None, "generation": None, "fitness": None, "values": {}}

@@ -21,13 +21,13 @@ from coordinator.cli.gaze import gaze
 from coordinator.cli.verify import gap_lines, show_verification, verify
 from coordinator.record.record import Record, checkpoint_key
 from coordinator.record.verification import claim_of, open_verified, printed_photos
-from coordinator.search.elites import Ranked, encode_ranked
 from coordinator.spec.spec import parse_spec
 from services.errors import BadInput
 from services.recognition.statistics.calibration import shipped
 from services.recognition.statistics.rates import wilson_rate
 from services.shape.catalog import basis_info
 from services.storage.store import open_store
+from services.wire.mask import Mask, encode_masks
 from services.wire.objects import write_target
 from worker.examination.rekognition import ask_rekognition
 
@@ -60,8 +60,8 @@ def make(path, spec=SPEC, elites=True):
     record.write_manifest({"models": {}, "objectives": [{"label": "x", "target": target}]})
     record.take_over()
     genome = np.zeros(len(basis_info("makehuman-mask-1").gene_names), np.float32)
-    mask = Ranked(MASK, 0, 1, genome, 0.5, np.zeros(1, np.float32), 0.0)
-    record.commit(0, {checkpoint_key(0, "elites"): encode_ranked([mask] if elites else [])}, {}, done=True)
+    mask = Mask(MASK, 0, 1, genome, 0.5, np.zeros(1, np.float32), 0.0)
+    record.commit(0, {checkpoint_key(0, "elites"): encode_masks([mask] if elites else [])}, {}, done=True)
     record.close()
     return record
 

@@ -20,11 +20,12 @@ import pytest
 from coordinator.queue.executor import Finished, LocalExecutor
 from coordinator.record.record import Record, checkpoint_key
 from coordinator.run import Opened, evolve_run, free_name, open_run
-from coordinator.search.elites import Ranked, best_of_each_island, choose_elites, decode_ranked
+from coordinator.search.elites import best_of_each_island, choose_elites
 from coordinator.search.evolution import Evolution
 from coordinator.spec.spec import parse_spec
 from services.errors import BadInput, CorruptData, DatamaskError
 from services.storage import Store, open_store
+from services.wire.mask import Mask, decode_masks
 from services.wire.objects import batch_key, record_failure, scores_key
 from services.wire.plan import INVISIBLE, decode_batch, failed_scores
 from worker.evaluate import Evaluator, Summary
@@ -228,13 +229,13 @@ def test_elites_are_ranked_on_one_view_set_and_come_from_every_island(
     assert {e.island for e in elites} == {0, 1}
     head = run.record.head()
     key = checkpoint_key(head.epoch, "elites")
-    kept = decode_ranked(run.record.part(key, head.parts[key]), key)
+    kept = decode_masks(run.record.part(key, head.parts[key]), key)
     assert [k.id for k in choose_elites(kept, 2)] == [e.id for e in elites]
 
 
 def test_choosing_elites_prefers_other_islands_and_drops_equals() -> None:
-    def ranked(name: str, island: int, fitness: float, gene: float) -> Ranked:
-        return Ranked(name, island, 0, np.full(2, gene, np.float32), fitness, np.zeros(1, np.float32), 0.0)
+    def ranked(name: str, island: int, fitness: float, gene: float) -> Mask:
+        return Mask(name, island, 0, np.full(2, gene, np.float32), fitness, np.zeros(1, np.float32), 0.0)
 
     masks = [ranked("a", 0, 3.0, 1), ranked("b", 0, 2.5, 2), ranked("c", 0, 2.4, 2), ranked("d", 1, 1.0, 3)]
     assert [m.id for m in best_of_each_island(masks, 2)] == ["a", "b", "d"]

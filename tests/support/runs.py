@@ -13,11 +13,11 @@ from coordinator.record.evaluations import encode_rows
 from coordinator.record.record import Record, checkpoint_key, evaluations_key
 from coordinator.run import Opened, open_run
 from coordinator.search.archive import PART, Archive
-from coordinator.search.elites import Ranked, encode_ranked
 from coordinator.search.island import mask_id
 from coordinator.spec.spec import parse_spec
 from services.shape.catalog import basis_info
 from services.storage.store import open_store
+from services.wire.mask import Mask, encode_masks
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Grown:
     record: Record
     opened: Opened
     rows: list[dict[str, Any]]
-    elites: list[Ranked]
+    elites: list[Mask]
     archive: Archive | None = None
 
 
@@ -131,7 +131,7 @@ def _epoch(
     grown.rows += rows
     best = sorted(grown.rows, key=lambda row: -row["fitness"])[:elites]
     grown.elites = [
-        Ranked(
+        Mask(
             row["id"],
             row["island"],
             row["generation"],
@@ -142,7 +142,7 @@ def _epoch(
         )
         for row in best
     ]
-    parts = {checkpoint_key(epoch, "elites"): encode_ranked(grown.elites)}
+    parts = {checkpoint_key(epoch, "elites"): encode_masks(grown.elites)}
     if grown.archive is not None:
         for row in rows:
             values = np.array([row["value dlib-hog"], row["value dlib-mmod"]], np.float32)

@@ -20,9 +20,9 @@ from services.exhibition.press import WallCaption, plate_png, wall_caption
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from services.shape.export import write_glb
-from services.wire.exhibition_plan import ExhibitionPlan
+from services.wire.page_plan import PagePlan
 from tests.support import runs
-from worker.exhibition.exhibit import Options, exhibit, hog_witness
+from worker.exhibition.exhibit import Options, exhibit, hog_mark
 from worker.exhibition.facts import decoded, with_shapes
 
 BASIS = load_basis("makehuman-mask-1")
@@ -171,7 +171,7 @@ def test_bad_input_is_one_line(tmp_path):
     with pytest.raises(BadInput, match="even"):
         exhibit(grown.record.store, plan, Options(film_px=97))
     with pytest.raises(CorruptData, match="no usable genome"):
-        exhibit(grown.record.store, ExhibitionPlan(plan.facts, {}, plan.work), Options(film_px=96))
+        exhibit(grown.record.store, PagePlan(plan.facts, {}, plan.work), Options(film_px=96))
     assert not grown.record.store.exists("report.html")
     for arguments, word in (
         (["exhibit", str(tmp_path / "nowhere")], "run.toml"),
@@ -192,5 +192,5 @@ def test_missing_pictures_are_left_out_and_the_page_still_stands(tmp_path):
 
 
 def test_the_witness_says_what_dlib_says():
-    assert hog_witness(np.full((96, 96, 3), 90, np.uint8)).box is None
+    assert hog_mark(np.full((96, 96, 3), 90, np.uint8)).box is None
     assert plate_png(np.zeros((4, 4, 3), np.uint8))[:4] == b"\x89PNG"

@@ -8,23 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from coordinator.mask_files import hang
+from coordinator.mask_files import exhibit_elites
 from coordinator.queue.executor import LocalExecutor
 from services.errors import BadInput, CorruptData
-from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
 from services.storage.store import open_store
-from services.wire.jobs import (
-    AuditReport,
-    EliteMask,
-    Exhibition,
-    Job,
-    StoryFrame,
-    decode_job,
-    decode_reports,
-    encode_reports,
-)
+from services.wire.jobs import Answer, AuditReport, Job, decode_answer, decode_job
+from services.wire.mask import Mask
 from services.wire.objects import attempts, batch_key, scores_key
+from services.wire.page_plan import PagePlan
 from services.wire.pin import Refused
 from services.wire.plan import batch_id
 from tests.support import runs
@@ -33,15 +25,16 @@ from worker.exhibition.job import realize_job
 
 BASIS = basis_info("makehuman-mask-1")
 GENES = len(BASIS.gene_names)
+LABELS = ("dlib-mmod", "dlib-hog")
 
 
 def mask(name="i00-g0002-001", genes=GENES):
     genome = np.random.default_rng(1).normal(0, 0.2, genes).astype(np.float32)
-    return EliteMask(name, 0, 2, genome, 0.41, {"dlib-mmod": float("-inf"), "dlib-hog": 0.8}, 0.03)
+    return Mask(name, 0, 2, genome, 0.41, np.array([-np.inf, 0.8], np.float32), 0.03)
 
 
 def job(*masks, **changes):
-    return replace(Job(BASIS.id, BASIS.sha256, masks or (mask(),), {}), **changes)
+    return replace(Job(BASIS.id, BASIS.sha256, LABELS, masks or (mask(),), {}), **changes)
 
 
 def put(run, wanted):
@@ -51,25 +44,26 @@ def put(run, wanted):
 
 
 def test_a_job_comes_back_as_it_was_written():
-    story = (StoryFrame(mask().genome, 0, None), StoryFrame(mask().genome, 7, 0.5))
-    show = Exhibition(story, ViewRanges(size_px=96), 3, 20, "ab", ("viola-jones",))
-    wanted = job(mask(), mask("i01-g0000-000"), models={"dlib-hog": "00"}, exhibition=show)
+    page = PagePlan({"name": "x"}, {"i00-g0000-003": mask().genome}, {"audit_seed": 3})
+    wanted = job(mask(), mask("i01-g0000-000"), models={"dlib-hog": "00"}, page=page)
     found = decode_job(wanted.encoded(), "here")
     assert found.encoded() == wanted.encoded()
     assert [m.id for m in found.masks] == ["i00-g0002-001", "i01-g0000-000"]
-    assert found.masks[0].values == mask().values
-    assert list(found.masks[0].values) == ["dlib-mmod", "dlib-hog"]  # captions keep the spec's order
-    assert found.exhibition.ranges == show.ranges
-    assert [f.fitness for f in found.exhibition.story] == [None, 0.5]
+    np.testing.assert_array_equal(found.masks[0].values, mask().values)
+    assert found.labels == LABELS  # captions keep the spec's order
+    assert (found.page.facts, found.page.work) == (page.facts, page.work)
+    np.testing.assert_array_equal(found.page.genomes["i00-g0000-003"], mask().genome)
+    assert decode_job(job().encoded(), "here").page is None
 
 
 def test_answers_come_back():
     report = AuditReport(
         "i00-g0002-001", 1, 1.0, 0.4, {"viola-jones": 1.0}, None, None, None, None, [{"a": 1}]
     )
-    assert decode_reports(encode_reports([report]), "here") == [report]
+    answer = Answer((report,), "no room for the film")
+    assert decode_answer(answer.encoded(), "here") == answer
     with pytest.raises(CorruptData, match="here"):
-        decode_reports(b"nothing", "here")
+        decode_answer(b"nothing", "here")
 
 
 def test_hostile_and_foreign_jobs_are_refused():
@@ -91,7 +85,7 @@ def test_a_job_writes_meshes_once(tmp_path):
     assert realize_job(run, name) == Summary(name, "scored")
     assert run.list("masks/") == ["masks/i00-g0002-001/genome.json", "masks/i00-g0002-001/mask.glb"]
     assert json.loads(run.get("masks/i00-g0002-001/genome.json"))["values"]["dlib-mmod"] is None
-    assert decode_reports(run.get(scores_key(name)), "here") == []
+    assert decode_answer(run.get(scores_key(name)), "here") == Answer()
     assert realize_job(run, name).outcome == "known"
     assert realize_job(run, "0" * 40).outcome == "gone"
 
@@ -107,20 +101,18 @@ def test_a_machine_with_other_parts_refuses(tmp_path):
     assert run.list("failures/") == []
 
 
-def test_an_exhibition_that_fails_leaves_the_run_done(tmp_path, caplog):
+def test_a_page_that_fails_leaves_the_run_done(tmp_path, caplog):
     grown = runs.grow(tmp_path / "run", generations=5, elites=1, islands=1)
-    run, executor = grown.record.store, LocalExecutor(grown.record.store, None)
-    before = run.get("HEAD")
-    run.put("manifest.json", json.dumps({"basis": {"sha256": "0" * 64}}).encode())
-    assert not hang(grown.record, executor)
-    run.put("manifest.json", b"{")
-    assert not hang(grown.record, executor)
-    said = [r.getMessage() for r in caplog.records]
-    assert len(said) == 2
-    assert all(line.endswith(f"datamask exhibit {run.url}") and "\n" not in line for line in said)
-    assert "the run has sha256 000" in said[0]
-    assert "manifest.json" in said[1]
-    assert run.get("HEAD") == before
+    run, opened = grown.record.store, grown.opened
+    run.create("film.mp4/in-the-way", b"")  # no film can be written: a folder has its name
+    given = (opened.spec, grown.record, opened.objectives, LocalExecutor(run, None), grown.elites)
+    (report,) = exhibit_elites(*given)
+    assert report.id == grown.elites[0].id
+    (said,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert said.endswith(f"datamask exhibit {run.url}")
+    assert "film.mp4" in said
+    assert "\n" not in said
+    assert run.exists(f"masks/{report.id}/audit.json")
     assert not run.exists("report.html")
 
 

@@ -1,6 +1,6 @@
-"""Hang a run's exhibition: film, report page, and on request line-up and pack. The body of ``masks.exhibit``.
+"""A run's sheets, film and report page, made from its record; on request a pack for a gallery.
 
-Everything is made anew from the run's record; what is not in it is left out.
+What is not in the record is left out.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,15 @@ from services.exhibition.inline import picture_uri, smaller
 from services.exhibition.lineup import Caption, lineup
 from services.exhibition.movie import Mark, morph, mp4, turntable, webp
 from services.exhibition.page import page
-from services.exhibition.studio import Pose, Sitting, Studio, dressed, one_thread
+from services.exhibition.studio import LitMask, Pose, Studio, dressed, one_thread
 from services.recognition.dlib.alignment import POINT_NAMES
 from services.recognition.dlib.audit import hog_boxes
 from services.rendering.rig import COLOR, material_named
 from services.storage.store import ObjectMissing, Store
-from services.wire.exhibition_plan import ExhibitionPlan
+from services.wire.page_plan import PagePlan
 from worker.exhibition.facts import PICTURES_KEY, gaze_colors, with_shapes
 from worker.exhibition.machine_views import received
-from worker.exhibition.pack import hang_pack
+from worker.exhibition.pack import write_pack
 from worker.eye import Eye
 
 Float = NDArray[np.float32]
@@ -46,24 +46,29 @@ _THUMB_PX, _FRONT_PX = 96, 360
 
 @dataclass(frozen=True)
 class Options:
-    """What to hang beside the page and the film.
+    """What to make beside the page and the film.
 
     film_px: side of the film. boxes: draw dlib's box and score on the film's pictures. spin: a turntable of
-    the best mask. lineup_px: width of a new line-up, or None to leave line-up and composite as they are.
-    captions, material: of that line-up. pack: folder for an exhibition pack.
+    the best mask. sheets: whether line-up, composite and strips are made anew, or left as they are.
+    lineup_px: width of the line-up, None: its natural size. captions, material: of that line-up.
+    pack: folder for an exhibition pack.
     """
 
     film_px: int = 540
     boxes: bool = False
     spin: bool = False
+    sheets: bool = False
     lineup_px: int | None = None
     captions: bool = True
     material: str = "nylon"
     pack: Path | None = None
 
 
+SHEETS_TOO = Options(sheets=True)  # what a run ends with
+
+
 def exhibit(
-    run: Store, plan: ExhibitionPlan, options: Options | None = None, progress: Progress | None = None
+    run: Store, plan: PagePlan, options: Options | None = None, progress: Progress | None = None
 ) -> list[str]:
     """Write ``film.mp4``, ``film.webp`` and ``report.html`` into a run's store; returns the keys.
 
@@ -75,9 +80,9 @@ def exhibit(
             f"{run.url}: this run has no elites yet, so there is nothing to show; see datamask show {run.url}"
         )
     with one_thread():
-        hall = _Hall(run, plan, options)
-        keys = [*hall.sheets(tell), *hall.kinds(tell), *hall.front(tell), *hall.films(tell)]
-        pictures = hall.pictures(tell)
+        maker = _Maker(run, plan, options)
+        keys = [*maker.sheets(tell), *maker.kinds(tell), *maker.front(tell), *maker.films(tell)]
+        pictures = maker.pictures(tell)
     run.put(PICTURES_KEY, json.dumps(pictures, allow_nan=False).encode())
     facts = with_shapes(plan, run, pictures)
     facts["files"] = sorted({*facts["files"], *keys})
@@ -85,16 +90,22 @@ def exhibit(
     tell("page", 1, 1)
     if options.pack is not None:
         with one_thread():
-            hang_pack(
-                options.pack, run, facts, hall.sitters, hall.vertices, material_named(options.material), tell
+            write_pack(
+                options.pack,
+                run,
+                facts,
+                maker.lit_masks,
+                maker.vertices,
+                material_named(options.material),
+                tell,
             )
     return [*keys, "report.html"]
 
 
-class _Hall:
-    """One run's masks and the studio that they sit in."""
+class _Maker:
+    """One run's masks, and the studio that shows them."""
 
-    def __init__(self, run: Store, plan: ExhibitionPlan, options: Options) -> None:
+    def __init__(self, run: Store, plan: PagePlan, options: Options) -> None:
         self.run, self.plan, self.facts, self.options = run, plan, plan.facts, options
         self.eye = Eye(self.facts["asked"]["basis"], points=POINT_NAMES)
         self.basis, self.decoder = self.eye.basis, self.eye.decoder
@@ -111,13 +122,13 @@ class _Hall:
         return np.stack([self.genome(mask["id"]) for mask in self.masks])
 
     @cached_property
-    def sitters(self) -> list[Sitting]:
+    def lit_masks(self) -> list[LitMask]:
         """The masks in the studio, in the colors that the record has for them where that was asked for."""
         studio = Studio(self.basis.triangles)
-        sitters = dressed([studio.sit(points) for points in self.vertices], self.paint(self.genomes))
+        lit = dressed([studio.light(points) for points in self.vertices], self.paint(self.genomes))
         if self.options.material != COLOR.name or len(self.basis.paint):
-            return sitters
-        return [s.painted(self._colors(mask["id"])) for s, mask in zip(sitters, self.masks, strict=True)]
+            return lit
+        return [s.painted(self._colors(mask["id"])) for s, mask in zip(lit, self.masks, strict=True)]
 
     def _colors(self, mask: str) -> NDArray[np.uint8]:
         found = gaze_colors(self.run, mask, self.facts["files"], len(self.basis.neutral))
@@ -130,35 +141,41 @@ class _Hall:
 
     def sheets(self, tell: Progress) -> list[str]:
         """Line-up, composite, before and after."""
-        options, story = self.options, self.facts["story"]
-        if options.lineup_px is None:
+        options = self.options
+        if not options.sheets:
             return []
-        captions = [caption(mask) for mask in self.masks] if options.captions else None
+        limited = self.plan.work["research_only"]
+        captions = [caption(mask, limited) for mask in self.masks] if options.captions else None
         material = material_named(options.material)
         landmarks = np.array(sorted(self.basis.landmarks.values()), np.int64)
         sheets: list[tuple[str, Callable[[], palette.Image]]] = [
             (
                 "lineup.png",
-                lambda: lineup(self.sitters, captions, width_px=options.lineup_px, material=material),
+                lambda: lineup(self.lit_masks, captions, width_px=options.lineup_px, material=material),
             ),
             (
                 "composite.png",
                 lambda: composite(Studio(self.basis.triangles), self.vertices, landmarks),
             ),
         ]
-        if len(story) > 1:
-            ends = [Frame(self.genome(s["id"]), s["generation"], s["fitness"]) for s in (story[0], story[-1])]
-            studio = Studio(self.basis.triangles)
-            sheets.append(
-                (
-                    "before-after.png",
-                    lambda: film_strip(studio, self.decode, ends, "Before and after", self.painter),
-                )
-            )
+        studio, frames = Studio(self.basis.triangles), self.frames
+        strips = [("filmstrip.png", frames, "From noise to face")]
+        if len(frames) > 1:
+            strips.append(("before-after.png", [frames[0], frames[-1]], "Before and after"))
+        sheets += [(key, partial(self._strip, studio, shown, title)) for key, shown, title in strips]
         for k, (key, make) in enumerate(sheets):
             self.run.put(key, palette.png(make()))
             tell("sheets", k + 1, len(sheets))
         return [key for key, _ in sheets]
+
+    def _strip(self, studio: Studio, frames: Sequence[Frame], title: str) -> palette.Image:
+        return film_strip(studio, self.decode, frames, title, self.painter)
+
+    @property
+    def frames(self) -> list[Frame]:
+        """The run's story: the best mask of some generations; of a run without one its best mask."""
+        story = self.facts["story"] or [{**self.masks[0], "fitness": None}]
+        return [Frame(self.genome(s["id"]), s["generation"], s["fitness"]) for s in story]
 
     def kinds(self, tell: Progress) -> list[str]:
         """The archive's masks, each at its cell."""
@@ -168,16 +185,16 @@ class _Hall:
         axes = [Axis(*(m[k] for k in ("name", "unit", "cells", "low", "high"))) for m in archive["measures"]]
         up = axes[1] if len(axes) > 1 else Axis("", "", 1, 0.0, 1.0)
         shown = archive["masks"]
-        sitters = self._seated("archive", shown, tell)
+        lit = self._seated("archive", shown, tell)
         places = [(int(mask["place"][0]), int(mask["place"][1])) for mask in shown]
         accepted = [bool(mask["accepted"]) for mask in shown]
-        self.run.put("archive.png", palette.png(kinds_sheet(sitters, places, accepted, axes[0], up)))
+        self.run.put("archive.png", palette.png(kinds_sheet(lit, places, accepted, axes[0], up)))
         return ["archive.png"]
 
     def front(self, tell: Progress) -> list[str]:
         """The masks that nobody beats in all of the run's aims, side by side."""
         front = self.facts.get("front")
-        if not front or not front["masks"] or self.options.lineup_px is None:
+        if not front or not front["masks"] or not self.options.sheets:
             return []
         captions = []
         for mask in front["masks"]:
@@ -188,18 +205,18 @@ class _Hall:
             rest = " · ".join([told[0][1], *(f"{name} {value}" for name, value in told[1:])])
             captions.append(Caption(mask["id"], ((told[0][0], rest),)))
         title = f"What {' and '.join(a['name'] for a in front['aims'])} cost each other"
-        sitters = self._seated("front", front["masks"], tell)
-        self.run.put("front.png", palette.png(lineup(sitters, captions, title)))
+        lit = self._seated("front", front["masks"], tell)
+        self.run.put("front.png", palette.png(lineup(lit, captions, title)))
         return ["front.png"]
 
-    def _seated(self, what: str, masks: Sequence[Mapping[str, Any]], tell: Progress) -> list[Sitting]:
+    def _seated(self, what: str, masks: Sequence[Mapping[str, Any]], tell: Progress) -> list[LitMask]:
         """Many masks in a plainer light, one by one."""
         studio = Studio(self.basis.triangles, directions=48, shadow_px=64)
-        sitters = []
+        lit = []
         for k, mask in enumerate(masks):
-            sitters.append(self.sit(studio, mask["id"]))
+            lit.append(self.lit(studio, mask["id"]))
             tell(what, k + 1, len(masks))
-        return sitters
+        return lit
 
     def decode(self, genomes: Float) -> Float:
         """Vertices float32 (n, V, 3)."""
@@ -210,10 +227,10 @@ class _Hall:
         """Colors uint8 (n, V, 3), or None where the basis has no color genes."""
         return self.decoder.paint_bytes(torch.from_numpy(np.array(genomes, np.float32)))
 
-    def sit(self, studio: Studio, mask: str) -> Sitting:
+    def lit(self, studio: Studio, mask: str) -> LitMask:
         """One mask in its own colors, if it has any."""
         genome = self.genome(mask)[None]
-        return dressed([studio.sit(self.decode(genome)[0])], self.paint(genome))[0]
+        return dressed([studio.light(self.decode(genome)[0])], self.paint(genome))[0]
 
     @property
     def painter(self) -> Paint | None:
@@ -233,10 +250,8 @@ class _Hall:
         """From noise to face, and the turntable."""
         options = self.options
         studio = Studio(self.basis.triangles, directions=64, shadow_px=64)
-        witness = hog_witness if options.boxes else None
-        story = self.facts["story"]
-        frames = [Frame(self.genome(s["id"]), s["generation"], s["fitness"]) for s in story]
-        frames = frames or [Frame(self.genome(self.masks[0]["id"]), self.masks[0]["generation"], None)]
+        marker = hog_mark if options.boxes else None
+        frames = self.frames
         steps = 9
         total = (len(frames) - 1) * steps + 1
         shown = []
@@ -246,7 +261,7 @@ class _Hall:
             frames,
             size_px=options.film_px,
             steps=steps,
-            witness=witness,
+            marker=marker,
             paint=self.painter,
         ):
             shown.append(picture)
@@ -257,9 +272,9 @@ class _Hall:
         keys = ["film.mp4", "film.webp"]
         if options.spin:
             best = self.masks[0]["id"]
-            sitter = self.sit(studio, best)
+            mask_lit = self.lit(studio, best)
             self.run.put(
-                "turntable.mp4", mp4(turntable(sitter, best, size_px=options.film_px, witness=witness))
+                "turntable.mp4", mp4(turntable(mask_lit, best, size_px=options.film_px, marker=marker))
             )
             keys.append("turntable.mp4")
         return keys
@@ -274,8 +289,8 @@ class _Hall:
         wanted = list(dict.fromkeys(wanted))[:MOST_THUMBS]
         thumbs = {}
         for k, name in enumerate(wanted):
-            sitter = self.sit(studio, name)
-            thumbs[name] = picture_uri(_on_wall(sitter, _THUMB_PX), quality=72)
+            mask_lit = self.lit(studio, name)
+            thumbs[name] = picture_uri(_on_wall(mask_lit, _THUMB_PX), quality=72)
             tell("ancestors", k + 1, len(wanted))
         fronts = {}
         for mask in self.masks:
@@ -291,10 +306,10 @@ class _Hall:
         try:
             return smaller(self.run.get(f"masks/{mask}/front.png"), _FRONT_PX)
         except (ObjectMissing, OSError):
-            return _on_wall(self.sit(studio, mask), _FRONT_PX)
+            return _on_wall(self.lit(studio, mask), _FRONT_PX)
 
 
-def hog_witness(picture: NDArray[np.uint8]) -> Mark:
+def hog_mark(picture: NDArray[np.uint8]) -> Mark:
     """dlib's HOG detector on one picture of the film itself: uint8 (S, S, 3)."""
     found = hog_boxes(picture)
     if not found:
@@ -304,7 +319,7 @@ def hog_witness(picture: NDArray[np.uint8]) -> Mark:
     return Mark((left / side, top / side, right / side, bottom / side), f"HOG {palette.signed(score)}")
 
 
-def caption(mask: Mapping[str, Any]) -> Caption:
+def caption(mask: Mapping[str, Any], research_only: Sequence[str] = ()) -> Caption:
     """What stands beside a mask in the line-up: its margins and what the audit said."""
     rows = [(label, palette.signed(v)) for label, v in mask["values"].items() if v is not None]
     rows.insert(0, ("fitness", "-" if mask["fitness"] is None else palette.signed(mask["fitness"])))
@@ -318,13 +333,14 @@ def caption(mask: Mapping[str, Any]) -> Caption:
             rows.append(("audit: distance", f"{audit['distance_median']:.2f}"))
         for name, rate in (audit.get("critics") or {}).items():
             rows.append((f"critic: {name}", f"{round(rate * count)} of {count}"))
+    rows += [("research only", name) for name in research_only]
     return Caption(mask["id"], tuple(rows))
 
 
-def _on_wall(sitter: Sitting, size_px: int) -> palette.Image:
-    field = max(232.0, 2.1 * sitter.reach_mm)
+def _on_wall(mask_lit: LitMask, size_px: int) -> palette.Image:
+    field = max(232.0, 2.1 * mask_lit.reach_mm)
     wall = palette.backdrop(size_px, size_px)
-    palette.hang(wall, sitter.shoot(Pose(-14.0, -2.0), size_px, field), (0, 0))
+    palette.mount(wall, mask_lit.shoot(Pose(-14.0, -2.0), size_px, field), (0, 0))
     return palette.pixels(wall)
 
 

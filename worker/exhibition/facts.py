@@ -17,13 +17,21 @@ from services.rendering.camera import CENTER_M
 from services.shape.basis import Basis, load_basis
 from services.shape.paint import bytes_of, display_colors
 from services.storage.store import ObjectMissing, Store
-from services.wire.exhibition_plan import ExhibitionPlan
+from services.wire.page_plan import PagePlan, audit_of, read_json, visitors_files
 
 PICTURES_KEY = "exhibition.json"  # small pictures that an exhibition made for the page
 FILM_BYTES = 3_000_000  # a longer film stays beside the page
 
 
-def with_shapes(plan: ExhibitionPlan, run: Store, pictures: Mapping[str, Any]) -> dict[str, Any]:
+def with_audits(run: Store, plan: PagePlan) -> PagePlan:
+    """The plan with what has come into the run since it was made: audits, and files for visitors."""
+    masks = [{**mask, "audit": audit_of(run, mask["id"])} for mask in plan.facts["masks"]]
+    files = visitors_files(run, {mask["id"] for mask in masks})
+    facts = {**plan.facts, "masks": masks, "files": files, "audit": read_json(run, "audit.json")}
+    return PagePlan(facts, plan.genomes, plan.work)
+
+
+def with_shapes(plan: PagePlan, run: Store, pictures: Mapping[str, Any]) -> dict[str, Any]:
     """The plan's facts, filled with meshes and with what the record holds: pictures, gaze maps, the film.
 
     :param pictures: what :func:`worker.exhibition.exhibit.exhibit` keeps as ``exhibition.json``, or {}.

@@ -17,8 +17,8 @@ from services.recognition.dlib.audit import AuditView, audit, landmarks
 from services.recognition.dlib.fhog import ORIENTATIONS, features
 from services.rendering.views import ranges_of, sample_views
 from services.storage.store import Store
-from services.wire.exhibition_plan import ExhibitionPlan
 from services.wire.objects import read_target
+from services.wire.page_plan import PagePlan
 from worker.eye import Eye
 
 Float = NDArray[np.float32]
@@ -28,7 +28,7 @@ _WHY = ("The view HOG likes most", "One in the middle", "The view HOG likes leas
 _CANDIDATES = 20
 
 
-def received(run: Store, eye: Eye, genome: Float, plan: ExhibitionPlan) -> list[dict[str, Any]]:
+def received(run: Store, eye: Eye, genome: Float, plan: PagePlan) -> list[dict[str, Any]]:
     """Up to three views of a mask, genome float32 (d,), as JSON values for the page.
 
     :param eye: with dlib's landmarks (alignment.POINT_NAMES) as its points.

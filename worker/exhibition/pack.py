@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from services.errors import BadInput
 from services.exhibition.page import page
 from services.exhibition.press import captions_page, plate, plate_png, press_sheet, wall_caption
-from services.exhibition.studio import Sitting
+from services.exhibition.studio import LitMask
 from services.rendering.rig import Material
 from services.storage.store import Store
 
@@ -28,11 +28,11 @@ _WHOLE = (
 )
 
 
-def hang_pack(
+def write_pack(
     folder: Path,
     run: Store,
     facts: Mapping[str, Any],
-    sitters: Sequence[Sitting],
+    lit: Sequence[LitMask],
     vertices: NDArray[np.float32],
     material: Material,
     tell: Callable[[str, int, int], None],
@@ -57,8 +57,8 @@ def hang_pack(
     write("captions.html", captions_page(captions))
     write("captions.txt", ("\n\n".join(caption.text for caption in captions) + "\n").encode())
     write("press.html", press_sheet(facts, captions))
-    for k, (mask, sitter) in enumerate(zip(masks, sitters, strict=True)):
-        write(f"plates/{mask['id']}.png", plate_png(plate(sitter, material=material)))
+    for k, (mask, mask_lit) in enumerate(zip(masks, lit, strict=True)):
+        write(f"plates/{mask['id']}.png", plate_png(plate(mask_lit, material=material)))
         tell("plates", k + 1, len(masks))
     for key in facts["files"]:
         if key in _WHOLE or (key.startswith("masks/") and key.endswith((".glb", ".stl", ".3mf"))):

@@ -85,7 +85,7 @@ def test_a_mask_behind_a_wall_is_in_its_shadow(neutral):
     wall = np.array([[-0.3, -0.3, 0.12], [0.3, -0.3, 0.12], [0.0, 0.5, 0.12]], np.float32)
     triangles = np.concatenate([BASIS.triangles, np.array([[0, 1, 2]], np.int32) + len(BASIS.neutral)])
     studio = Studio(triangles, directions=48, shadow_px=48)
-    covered = studio.sit(np.concatenate([BASIS.neutral, wall]))
+    covered = studio.light(np.concatenate([BASIS.neutral, wall]))
     nose = BASIS.landmarks["nose_tip"]
     toward = covered.sky[:, 2] > 0.9
     assert covered.seen[nose][toward].max() == 0.0
@@ -206,7 +206,7 @@ def test_a_machines_box_is_drawn_where_it_says():
         return Mark((0.25, 0.25, 0.75, 0.75), "HOG +1.00")
 
     frames = [Frame(noise(1)[0], 3, 0.5)]
-    plain, marked = (next(iter(morph(QUICK, decode, frames, size_px=96, witness=w))) for w in (None, witness))
+    plain, marked = (next(iter(morph(QUICK, decode, frames, size_px=96, marker=w))) for w in (None, witness))
     gold = (np.abs(marked.astype(int) - palette.YES).max(-1) < 8) & (plain != marked).any(-1)
     rows, columns = np.nonzero(gold[:96])
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (24, 72, 24, 72)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from coordinator.mask_files import JOBS_OUT, MASKS_A_JOB, Gallery
+from coordinator.mask_files import JOBS_OUT, MASKS_A_JOB, MaskFiles
 from coordinator.queue.executor import Finished, LocalExecutor
 from coordinator.record.record import Record
-from coordinator.search.elites import Ranked
 from coordinator.search.island import Generation
 from coordinator.spec.spec import parse_spec
 from services.recognition.fitness import Fitness, Objective
 from services.shape.catalog import basis_info
 from services.storage.store import open_store
 from services.wire.jobs import decode_job
+from services.wire.mask import Mask
 from services.wire.objects import batch_key
 from services.wire.plan import NOT_FINITE, Scores
 
@@ -45,12 +45,12 @@ def record(tmp_path):
     return Record(open_store(tmp_path, write=True))
 
 
-def gallery(record, executor, masks="elites"):
-    return Gallery(parse_spec({**SPEC, "store": {"masks": masks}}, "test"), record, OBJECTIVES, executor)
+def files(record, executor, masks="elites"):
+    return MaskFiles(parse_spec({**SPEC, "store": {"masks": masks}}, "test"), record, OBJECTIVES, executor)
 
 
 def ranked(name):
-    return Ranked(name, 0, 1, np.zeros(GENES, np.float32), 0.5, np.array([0.5], np.float32), 0.1)
+    return Mask(name, 0, 1, np.zeros(GENES, np.float32), 0.5, np.array([0.5], np.float32), 0.1)
 
 
 def generation(number, count=4):
@@ -71,7 +71,7 @@ def asked(record, executor):
 
 def test_an_elite_is_asked_for_once(record):
     executor = Slow()
-    shown = gallery(record, executor)
+    shown = files(record, executor)
     shown.begin([ranked("i00-g0000-000")])
     shown.generation_done(generation(0))
     shown.epoch_done(0, [ranked("i00-g0000-000"), ranked("i00-g0001-002")])
@@ -83,7 +83,7 @@ def test_an_elite_is_asked_for_once(record):
 
 def test_all_means_every_mask_that_could_be_scored(record):
     executor = Slow()
-    shown = gallery(record, executor, "all")
+    shown = files(record, executor, "all")
     for number in (0, 1, 2):  # the third is of the next epoch
         shown.generation_done(generation(number))
     shown.epoch_done(0, [ranked("i00-g0001-003")])
@@ -95,7 +95,7 @@ def test_all_means_every_mask_that_could_be_scored(record):
 
 def test_workers_that_are_behind_are_not_flooded(record):
     executor = Slow()
-    shown = gallery(record, executor, "all")
+    shown = files(record, executor, "all")
     shown.generation_done(generation(0, MASKS_A_JOB * (JOBS_OUT + 2)))
     shown.epoch_done(0, [])
     assert len(executor.asked) == JOBS_OUT
@@ -105,7 +105,7 @@ def test_workers_that_are_behind_are_not_flooded(record):
 
 def test_a_mask_that_cannot_be_written_does_not_stop_the_search(record, caplog):
     executor = Slow(failing=True)
-    shown = gallery(record, executor)
+    shown = files(record, executor)
     shown.epoch_done(0, [ranked("i00-g0000-000")])
     shown.finish()
     assert "could not be written" in caplog.text
@@ -113,7 +113,7 @@ def test_a_mask_that_cannot_be_written_does_not_stop_the_search(record, caplog):
 
 
 def test_on_one_machine_the_files_are_there_at_once(record):
-    shown = gallery(record, LocalExecutor(record.store, None))
+    shown = files(record, LocalExecutor(record.store, None))
     shown.epoch_done(0, [ranked("i00-g0000-000")])
     assert record.store.list("masks/") == [
         "masks/i00-g0000-000/genome.json",
