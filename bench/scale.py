@@ -120,7 +120,7 @@ class AtOnce:
     def __init__(self) -> None:
         self._done: list[Any] = []
 
-    def submit(self, batch: str, label: str, data: bytes | None = None) -> None:
+    def submit(self, batch: str, origin: Origin, data: bytes | None = None) -> None:
         """Score it now."""
         from bench.sleeping_tasks import scores_of
         from coordinator.queue.executor import Finished
@@ -135,7 +135,7 @@ class AtOnce:
         """The newest one."""
         return self._done.pop()
 
-    def realize(self, job: str, label: str, progress: Any = None) -> None:
+    def realize(self, job: str, origin: Origin, progress: Any = None) -> None:
         """Nothing is drawn."""
 
     def realized(self, job: str, *, wait: bool = False) -> Any:

@@ -29,7 +29,7 @@ TIMES_VARIABLE = "DATAMASK_BENCH_TIMES"  # a folder: each worker notes when it w
 
 
 @shared_task(name=SCORE, base=WorkTask, bind=True)  # type: ignore[untyped-decorator]
-def score(self: Any, **message: Any) -> dict[str, Any]:
+def score(self: Any, **message: Any) -> str:
     """Sleep, then write scores."""
     began = time.monotonic()
     try:
@@ -41,7 +41,7 @@ def score(self: Any, **message: Any) -> dict[str, Any]:
 
 
 @shared_task(name=REALIZE, base=WorkTask, bind=True)  # type: ignore[untyped-decorator]
-def realize(self: Any, **message: Any) -> dict[str, Any]:
+def realize(self: Any, **message: Any) -> str:
     """Say that it is done."""
     return serve(self, message, _pretended)
 

@@ -25,6 +25,7 @@ from services.shape.catalog import basis_info
 from services.storage.store import ObjectMissing
 from services.wire.jobs import PAGE_MODELS, AuditReport, Job, decode_answer
 from services.wire.mask import Mask
+from services.wire.messages import Origin
 from services.wire.objects import batch_key, failure_prefix, scores_key
 from services.wire.plan import batch_id
 
@@ -78,12 +79,12 @@ class MaskFiles:
             self._ask("last masks")
             self._collect(wait=True)
 
-    def _ask(self, label: str) -> None:
+    def _ask(self, what: str) -> None:
         while self._wanted and len(self._out) < JOBS_OUT:
             some, self._wanted = self._wanted[:MASKS_A_JOB], self._wanted[MASKS_A_JOB:]
             job = put_job(self._record, Job(*_basis(self._spec), self._labels, tuple(some), {}))
             self._out.append(job)
-            self._executor.realize(job, label)
+            self._executor.realize(job, Origin(what))
 
     def _want(self, elites: Sequence[Mask]) -> None:
         for mask in elites:
@@ -152,7 +153,7 @@ def exhibit_elites(
     name = put_job(record, job)
     # Attempts of an earlier start do not count: --resume is to try again.
     record.remove(record.store.list(failure_prefix(name)))
-    executor.realize(name, "pictures and audits", progress)
+    executor.realize(name, Origin("pictures and audits"), progress)
     done = executor.realized(name, wait=True)
     if done is None or done.failed:
         raise DatamaskError(

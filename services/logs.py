@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import sys
 import time
 from typing import Any, Literal
@@ -15,13 +14,6 @@ FORMAT_VARIABLE = "DATAMASK_LOG_FORMAT"
 LEVEL_VARIABLE = "DATAMASK_LOG_LEVEL"  # of worker to child: a spawned one inherits nothing else
 
 FACTS = ("run", "island", "generation", "batch", "epoch", "outcome", "views", "seconds")
-# What a task's label says, "run portrait, island 3, generation 41, batch 2/4", holds the facts as well.
-_LABEL = re.compile(r"\b(run|island|generation) ([^\s,]+)")
-
-
-def label_facts(label: str) -> dict[str, Any]:
-    """``run``, ``island`` and ``generation`` of a label, as far as it names them."""
-    return {k: int(v) if v.isdigit() and k != "run" else v for k, v in _LABEL.findall(label)}
 
 
 def setup_as_parent() -> None:

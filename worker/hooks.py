@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import logging
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from services.errors import DatamaskError
 from services.faults import said
 from services.storage.store import open_store
 from services.wire.bells import Bell, bell_list, connect, ring, run_digest
-from services.wire.messages import Work, decode_work
+from services.wire.messages import Work, decode_done, decode_work
 from services.wire.objects import record_failure
 from worker import metrics
 
@@ -81,7 +80,7 @@ class WorkRequest(Request):  # type: ignore[misc]
                 log.warning(
                     "batch %s: the process that worked on it died; it goes back into the queue",
                     work.batch,
-                    extra={"run": work.run, "batch": work.batch},
+                    extra=work.facts(),
                 )
         super().on_failure(exc_info, send_failed_event, return_ok)
 
@@ -112,6 +111,6 @@ class WorkTask(Task):  # type: ignore[misc]
 
 def _count(shown: Any) -> None:
     """Read a task's answer back from the text that celery makes of it."""
-    with contextlib.suppress(ValueError, SyntaxError, KeyError, TypeError):
-        answer = ast.literal_eval(str(shown))
-        metrics.count(str(answer["outcome"]), int(answer["views"]), float(answer["seconds"]))
+    done = decode_done(str(shown))
+    if done is not None:
+        metrics.count(done.outcome, done.views, done.seconds)

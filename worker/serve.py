@@ -13,12 +13,11 @@ import redis
 
 from services.errors import BadInput, DatamaskError
 from services.faults import said
-from services.logs import label_facts
 from services.storage.store import Store, open_store
 from services.wire import pin
 from services.wire.beats import Heartbeat
 from services.wire.bells import Bell, bell_list, ring
-from services.wire.messages import Work, decode_work
+from services.wire.messages import Done, Work, decode_work
 from services.wire.objects import MAX_ATTEMPTS, attempts, batch_key, record_failure
 from worker.hooks import MAX_DEATHS, client_of, deaths, deaths_key
 
@@ -30,12 +29,12 @@ TROUBLE_PAUSE_S = 2.0  # a worker that cannot score must not empty the queue in 
 Attend = Callable[[Store, str, Heartbeat], Bell]
 
 
-def serve(task: Any, message: Mapping[str, Any], attend: Attend) -> dict[str, Any]:
+def serve(task: Any, message: Mapping[str, Any], attend: Attend) -> str:
     """Do what a message asks for with this process's own parts, and ring back.
 
     A message that makes no sense is dropped with a line in the log: nobody could be rung up.
 
-    :returns: a small summary, for Flower and for the parent's figures.
+    :returns: a small summary as JSON text, for Flower and for the parent's figures.
     """
     began = time.monotonic()
     try:
@@ -43,13 +42,12 @@ def serve(task: Any, message: Mapping[str, Any], attend: Attend) -> dict[str, An
         allowed(work.store)
     except BadInput as error:
         log.error("message dropped: %s", error)
-        return {"outcome": "dropped", "views": 0, "seconds": 0.0}
+        return Done("dropped").encoded()
     client = client_of(task.app.conf.broker_url)
     with Heartbeat(client, work) as heart:
         bell = set_aside(work) if deaths(client, work) >= MAX_DEATHS else attended(work, attend, heart)
     bell = replace(bell, seconds=round(time.monotonic() - began, 3))
-    facts = {**label_facts(task.request.argsrepr or ""), "run": work.run, "batch": work.batch}
-    facts |= {"outcome": bell.outcome, "views": bell.views, "seconds": bell.seconds}
+    facts = {**work.facts(), "outcome": bell.outcome, "views": bell.views, "seconds": bell.seconds}
     try:
         client.delete(deaths_key(work))
         ring(client, bell_list(work), bell)
@@ -59,7 +57,7 @@ def serve(task: Any, message: Mapping[str, Any], attend: Attend) -> dict[str, An
             *(work.batch, bell.outcome, error),
             extra=facts,
         )
-    log.info("%s: %s, %d views", task.request.argsrepr, bell.outcome, bell.views, extra=facts)
+    log.info("run %s, %s: %s, %d views", work.run, work.origin.words, bell.outcome, bell.views, extra=facts)
     if bell.outcome in ("refused", "trouble"):
         log.error(
             "batch %s: %s: %s; the coordinator sends it again",
@@ -67,7 +65,7 @@ def serve(task: Any, message: Mapping[str, Any], attend: Attend) -> dict[str, An
             extra=facts,
         )
         time.sleep(TROUBLE_PAUSE_S)
-    return {"outcome": bell.outcome, "views": bell.views, "seconds": bell.seconds}
+    return Done(bell.outcome, bell.views, bell.seconds).encoded()
 
 
 def attended(work: Work, attend: Attend, heart: Heartbeat) -> Bell:

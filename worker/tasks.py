@@ -16,13 +16,13 @@ from worker.serve import serve
 
 
 @shared_task(name=SCORE, base=WorkTask, bind=True)  # type: ignore[untyped-decorator]
-def score(self: Any, **message: Any) -> dict[str, Any]:
+def score(self: Any, **message: Any) -> str:
     """Score one batch."""
     return serve(self, message, partial(_scored, str(message.get("session", ""))))
 
 
 @shared_task(name=REALIZE, base=WorkTask, bind=True)  # type: ignore[untyped-decorator]
-def realize(self: Any, **message: Any) -> dict[str, Any]:
+def realize(self: Any, **message: Any) -> str:
     """Write meshes, pictures and audits of masks."""
     return serve(self, message, _realized)
 

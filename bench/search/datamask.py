@@ -28,9 +28,9 @@ class _Charged:
         self._problem = problem
         self._waiting: deque[tuple[str, bytes]] = deque()
 
-    def submit(self, batch: str, label: str, data: bytes | None = None) -> None:
+    def submit(self, batch: str, origin: Origin, data: bytes | None = None) -> None:
         if data is None:
-            raise ValueError(f"{label}: expected the batch itself")
+            raise ValueError(f"{origin.words}: expected the batch itself")
         self._waiting.append((batch, data))
 
     def wait(self) -> Finished:
@@ -43,7 +43,7 @@ class _Charged:
         note(batch.genomes, problem.values(scores))
         return Finished(name, cost, data=scores.encoded({}))
 
-    def realize(self, job: str, label: str, progress: Progress | None = None) -> None:
+    def realize(self, job: str, origin: Origin, progress: Progress | None = None) -> None:
         raise NotImplementedError("a contender makes no pictures")
 
     def realized(self, job: str, *, wait: bool = False) -> Finished | None:

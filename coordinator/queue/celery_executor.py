@@ -9,17 +9,16 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from coordinator.queue.doorbell import Doorbell
 from coordinator.queue.executor import Finished, Progress, Traffic
 from coordinator.queue.pace import Pace
 from services.errors import CorruptData, Unavailable
-from services.logs import label_facts
 from services.storage.store import ObjectMissing, Store, open_store
 from services.wire.beats import BEAT_TTL_S
 from services.wire.bells import Bell
-from services.wire.messages import REALIZE, SCORE, Work
+from services.wire.messages import NOTHING_SAID, REALIZE, SCORE, Origin, Work
 from services.wire.objects import MAX_ATTEMPTS, attempts, batch_key, scores_key
 
 log = logging.getLogger(__name__)
@@ -39,14 +38,13 @@ LONELY_S = 15.0  # so long without any worker before a person is told
 class _Out:
     """A batch that is being waited for. due: when its message counts as lost; None: not sent yet."""
 
-    label: str
+    origin: Origin
     task: str = SCORE
     progress: Progress | None = None
     written: Future[bool] | None = None  # of the batch object
     due: float | None = None
     pause: float = 0.0
     beaten: bool = False  # whoever has it was heard of
-    facts: dict[str, object] = field(default_factory=dict)
 
 
 class CeleryExecutor:
@@ -96,7 +94,7 @@ class CeleryExecutor:
         self._scored = self._stems("scores/")
         self._failed = Counter(key.split("/")[1] for key in run.list("failures/"))
 
-    def submit(self, batch: str, label: str, data: bytes | None = None) -> None:
+    def submit(self, batch: str, origin: Origin, data: bytes | None = None) -> None:
         """Send the batch's id to the workers, unless a resumed run has its answer already.
 
         :raises Unavailable: if Redis stays out of reach, or the store, told here or when somebody waits.
@@ -104,7 +102,7 @@ class CeleryExecutor:
         written = None
         if data is not None:
             written = self._store_pool.submit(self._run.create, batch_key(batch), data)
-        self._begin(batch, _Out(label, written=written, facts=label_facts(label)))
+        self._begin(batch, _Out(origin, written=written))
 
     def wait(self) -> Finished:
         """Block until a batch has its scores or was given up.
@@ -117,9 +115,9 @@ class CeleryExecutor:
             self._step()
         return self._done.popleft()
 
-    def realize(self, job: str, label: str, progress: Progress | None = None) -> None:
+    def realize(self, job: str, origin: Origin, progress: Progress | None = None) -> None:
         """Send a job's id to the workers; nobody waits for it."""
-        self._begin(job, _Out(label, REALIZE, progress))
+        self._begin(job, _Out(origin, REALIZE, progress))
 
     def realized(self, job: str, *, wait: bool = False) -> Finished | None:
         """What became of a job, once; None while it is under work."""
@@ -291,7 +289,7 @@ class CeleryExecutor:
         return len(self._out) - len(self._ready)
 
     def _send(self, batch: str, out: _Out) -> None:
-        self._line.send(out.task, self._work(batch), f"run {self._name}, {out.label}")
+        self._line.send(out.task, self._work(batch, out.origin))
         out.beaten = False
         queued = max(self._under_way(), self._queued.get(out.task, 0))
         deadline = self._pace.deadline_s(queued) if out.task == SCORE else self._resend_s
@@ -340,15 +338,15 @@ class CeleryExecutor:
 
     # -- names
 
-    def _work(self, batch: str) -> Work:
-        return Work(self._store_url, self._name, batch, self._session)
+    def _work(self, batch: str, origin: Origin = NOTHING_SAID) -> Work:
+        return Work(self._store_url, self._name, batch, self._session, origin)
 
     def _stems(self, prefix: str) -> set[str]:
         return {key.removeprefix(prefix) for key in self._run.list(prefix)}
 
     def _facts(self, batch: str) -> dict[str, object]:
         out = self._out.get(batch)
-        return {"run": self._name, "batch": batch, **(out.facts if out else {})}
+        return {"run": self._name, "batch": batch, **(out.origin.facts() if out else {})}
 
 
 def _tell(progress: Progress | None, words: str) -> None:

@@ -42,11 +42,12 @@ class Doorbell:
         self.waited_s = 0.0  # in all, for the first bell: the coordinator had nothing else to do
         self._patiently(self._redis.ping)
 
-    def send(self, task: str, work: Work, label: str) -> None:
-        """Put a message into the task's queue."""
+    def send(self, task: str, work: Work) -> None:
+        """Put a message into the task's queue; what it is stands beside it in words, for Flower."""
+        words = f"run {work.run}, {work.origin.words}"
         self._patiently(
             lambda: self._app.send_task(
-                task, kwargs=work.kwargs(), queue=task, argsrepr=label, kwargsrepr="", retry=False
+                task, kwargs=work.kwargs(), queue=task, argsrepr=words, kwargsrepr="", retry=False
             )
         )
 

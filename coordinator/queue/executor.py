@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from services.faults import one_line
 from services.storage.store import Store
+from services.wire.messages import Origin
 
 if TYPE_CHECKING:
     from worker.evaluate import Evaluator
@@ -45,8 +46,8 @@ class Traffic:
 class Executor(Protocol):
     """Has batches of one run scored, and its masks realized."""
 
-    def submit(self, batch: str, label: str, data: bytes | None = None) -> None:
-        """Have ``batches/<batch>`` scored. ``label`` tells people what it is.
+    def submit(self, batch: str, origin: Origin, data: bytes | None = None) -> None:
+        """Have ``batches/<batch>`` scored. ``origin`` tells people what it is.
 
         :param data: the batch object, to be written first; None: it is in the store.
         """
@@ -60,7 +61,7 @@ class Executor(Protocol):
         """
         ...
 
-    def realize(self, job: str, label: str, progress: Progress | None = None) -> None:
+    def realize(self, job: str, origin: Origin, progress: Progress | None = None) -> None:
         """Have the masks of ``batches/<job>`` realized, beside the search. See :mod:`services.wire.jobs`."""
         ...
 
@@ -104,7 +105,7 @@ class LocalExecutor:
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="batch")
         self._realized: dict[str, Finished] = {}
 
-    def submit(self, batch: str, label: str, data: bytes | None = None) -> None:
+    def submit(self, batch: str, origin: Origin, data: bytes | None = None) -> None:
         """Queue the batch; it is scored when somebody waits."""
         from services.wire.objects import batch_key
 
@@ -128,7 +129,7 @@ class LocalExecutor:
                 return Finished(batch, summary.views)
         return Finished(batch, failed=True)
 
-    def realize(self, job: str, label: str, progress: Progress | None = None) -> None:
+    def realize(self, job: str, origin: Origin, progress: Progress | None = None) -> None:
         """Do the job now. An error is not hidden: there is no other worker that could do better."""
         with one_line():
             summary = self._realize_job(self._run, job, progress)

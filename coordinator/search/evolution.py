@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -27,13 +27,13 @@ from coordinator.search.island import (
     NeedMigrants,
     NeedScores,
     Request,
-    ranking_after,
 )
 from coordinator.search.topology import sources
 from coordinator.spec.spec import Spec
 from services.errors import BadInput, CorruptData, DatamaskError
 from services.recognition.fitness import Objective
 from services.wire.mask import Mask, decode_masks, encode_masks
+from services.wire.messages import Origin
 from services.wire.objects import MAX_ATTEMPTS, batch_key, failure_prefix, last_words, scores_key
 from services.wire.plan import (
     STATUS_NAMES,
@@ -69,7 +69,7 @@ class Watcher(Protocol):
 class _Pending:
     """One request for scores: its batches in order, and those still out."""
 
-    moment: str
+    moment: Origin
     plan_views: int
     genomes: Float
     batches: list[str]
@@ -117,7 +117,7 @@ class Evolution:
         self._waiting: dict[str, list[Place]] = {}
         self._covered: dict[int, list[str]] = {}
         # By moment and island: whether any of its batches was scored; None where it had nothing to score.
-        self._fates: dict[str, dict[int, bool | None]] = {}
+        self._fates: dict[Origin, dict[int, bool | None]] = {}
         self._held: list[tuple[Place, _Pending]] = []  # every batch failed: they wait for others' fates
         self._gave_up: set[str] = set()  # batches that an earlier start set aside
         self.best: list[Mask] = []
@@ -183,14 +183,13 @@ class Evolution:
         if isinstance(place.request, NeedScores):
             self._submit(place, place.request)
         elif isinstance(place.request, NeedMigrants):
-            ranking = self._fates.setdefault(ranking_after(place.request.epoch), {})
+            ranking = self._fates.setdefault(Origin(epoch=place.request.epoch), {})
             ranking.setdefault(place.island.index, None)
         elif isinstance(place.request, AtCheckpoint):
             place.states[place.request.epoch] = place.request.state
 
     def _submit(self, place: Place, request: NeedScores) -> None:
         size = self.spec.search.batch_size
-        label = f"island {place.island.index}, {request.label}"
         objects = [
             Batch(self.plan, genomes, request.view_seed, request.view_count).encoded()
             for genomes in (request.genomes[k : k + size] for k in range(0, len(request.genomes), size))
@@ -198,13 +197,14 @@ class Evolution:
         batches = [batch_id(data) for data in objects]
         if self._gave_up.issuperset(batches):  # it may be what stopped the run: that was to be mended
             self.record.remove([key for b in batches for key in self.record.store.list(failure_prefix(b))])
-        place.pending = _Pending(request.label, request.view_count, request.genomes, batches, set(batches))
+        place.pending = _Pending(request.moment, request.view_count, request.genomes, batches, set(batches))
         for number, (batch, data) in enumerate(zip(batches, objects, strict=True), 1):
             self._covered.setdefault(place.island.epoch, []).append(batch)
             waiting = self._waiting.setdefault(batch, [])
             waiting.append(place)
             if len(waiting) == 1:
-                self._executor.submit(batch, f"{label}, batch {number}/{len(batches)}", data)
+                origin = replace(request.moment, island=place.island.index, number=number, of=len(batches))
+                self._executor.submit(batch, origin, data)
 
     def _arrived(self, finished: Finished) -> None:
         places = self._waiting.pop(finished.batch, [])
@@ -255,7 +255,7 @@ class Evolution:
             elif len(fates) == len(self.places):
                 url, words = self.record.url, last_words(self.record.store, pending.batches[-1])
                 raise DatamaskError(
-                    f"{url}: every batch of {pending.moment} failed; the last one said: {words}; see "
+                    f"{url}: every batch of {pending.moment.words} failed; the last one said: {words}; see "
                     f"datamask show {url}"
                 )
             else:

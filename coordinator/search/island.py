@@ -24,6 +24,7 @@ from services.recognition.fitness import Fitness, Objective, fitness, weighted_r
 from services.shape.symmetry import symmetry
 from services.storage.codec import decode, encode
 from services.wire.mask import Mask
+from services.wire.messages import Origin
 from services.wire.plan import MEASURED, OK, STATUS_NAMES, Scores
 
 Float = NDArray[np.float32]
@@ -33,13 +34,13 @@ Float = NDArray[np.float32]
 class NeedScores:
     """Genomes float32 (n, d) to be scored under ``view_count`` views from ``view_seed``.
 
-    label: the moment of the island's life, such as "generation 12"; all islands have the same ones.
+    moment: of the island's life; all islands have the same ones.
     """
 
     genomes: Float
     view_seed: int
     view_count: int
-    label: str
+    moment: Origin
 
 
 @dataclass(frozen=True)
@@ -134,11 +135,6 @@ class Generation:
                 row[f"scores {objective.label}"] = self.scores.raw[j, k] if measured else None
             rows.append(row)
         return rows
-
-
-def ranking_after(epoch: int) -> str:
-    """The moment in which an epoch's best masks are scored again, to be ranked."""
-    return f"ranking after epoch {epoch}"
 
 
 def mask_id(island: int, generation: int, index: int) -> str:
@@ -253,8 +249,9 @@ class Island:
         genomes = self.optimizer.ask()
         parents = self._parents(number)
         views = self.spec.views.at(self._accepted)
-        label = f"generation {number}"
-        scores = yield NeedScores(genomes, view_seed(self.spec.seed, number), views, label)
+        scores = yield NeedScores(
+            genomes, view_seed(self.spec.seed, number), views, Origin(generation=number)
+        )
         result = self._judged(genomes, scores)
         residuals = weighted_residuals(self.objectives, result, scores.residuals)
         self.optimizer.tell(genomes, result.fitness, self._aims(genomes, result), residuals)
@@ -312,9 +309,8 @@ class Island:
             self.emigrants[self.epoch], self.ranked[self.epoch] = Emigrants.none(self.dimension), []
             return
         genomes = np.stack([mask.genome for mask in best])
-        label = ranking_after(self.epoch)
         scores = yield NeedScores(
-            genomes, ranking_seed(self.spec.seed), self.spec.elites.ranking_views, label
+            genomes, ranking_seed(self.spec.seed), self.spec.elites.ranking_views, Origin(epoch=self.epoch)
         )
         result = self._judged(genomes, scores)
         self._accepted = float((result.margins[int(np.argmax(result.fitness))] >= 0).all(axis=0).mean())

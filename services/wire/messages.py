@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
 from typing import Any, Literal
 
 from services.errors import BadInput
@@ -26,11 +28,79 @@ _STORE = re.compile(r"(?:file:///|s3://[A-Za-z0-9])[^\s?#\\]{0,1000}")
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What a piece of work is, for logs and for people; every field may be missing.
+
+    :param what: of work that no island asks for. generation: in which masks were born. epoch: after which the
+        best masks of an island are ranked. number, of: which of how many batches, from 1.
+
+    :raises BadInput: where a field is not of its kind.
+    """
+
+    what: str = ""
+    island: int | None = None
+    generation: int | None = None
+    epoch: int | None = None
+    number: int | None = None
+    of: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.what, str) or not self.what.isprintable() or len(self.what) > 200:
+            raise BadInput(f"message: what = {self.what!r:.80}: expected at most 200 printable characters")
+        for name in ("island", "generation", "epoch", "number", "of"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < 0):
+                raise BadInput(f"message: {name} = {value!r:.80}: expected a whole number, or nothing")
+
+    def facts(self) -> dict[str, int]:
+        """What a log line says of it."""
+        named = {"island": self.island, "generation": self.generation, "epoch": self.epoch}
+        return {name: value for name, value in named.items() if value is not None}
+
+    @property
+    def words(self) -> str:
+        """``island 3, generation 41, batch 2/4``."""
+        parts = [
+            self.what,
+            "" if self.island is None else f"island {self.island}",
+            "" if self.generation is None else f"generation {self.generation}",
+            "" if self.epoch is None else f"ranking after epoch {self.epoch}",
+            "" if self.number is None else f"batch {self.number}/{self.of}",
+        ]
+        return ", ".join(part for part in parts if part)
+
+
+NOTHING_SAID = Origin()
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a task's end says to its worker's parent process. views: images scored. seconds: for how long."""
+
+    outcome: str
+    views: int = 0
+    seconds: float = 0.0
+
+    def encoded(self) -> str:
+        """JSON text."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def decode_done(shown: str) -> Done | None:
+    """From the text as celery shows it, in quotes; None where it is not of :meth:`Done.encoded`."""
+    try:
+        values = json.loads(shown.strip("'"))
+        return Done(str(values["outcome"]), int(values["views"]), float(values["seconds"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+@dataclass(frozen=True)
 class Work:
     """``batches/<batch>`` of run ``run`` in the store at URL ``store``: genomes to score, masks to realize.
 
     session: a coordinator's word for one of its lives, in which what is immutable in a run need not be read
-    again; empty: whoever asks says nothing of the kind.
+    again; empty: whoever asks says nothing of the kind. origin: what it is, for people.
 
     :raises BadInput: if one of them does not look like what it is to be.
     """
@@ -39,6 +109,7 @@ class Work:
     run: str
     batch: str
     session: str = ""
+    origin: Origin = NOTHING_SAID
 
     def __post_init__(self) -> None:
         for name, pattern, expected in (
@@ -50,6 +121,10 @@ class Work:
             value = getattr(self, name)
             if not isinstance(value, str) or pattern.fullmatch(value) is None:
                 raise BadInput(f"message: {name} = {value!r:.80}: expected {expected}")
+
+    def facts(self) -> dict[str, object]:
+        """What a log line says of it."""
+        return {"run": self.run, "batch": self.batch, **self.origin.facts()}
 
     def kwargs(self) -> dict[str, Any]:
         """The message's arguments."""
@@ -65,8 +140,13 @@ def decode_work(values: Mapping[str, Any]) -> Work:
             f"message version {version!r:.20}, this worker reads {VERSION}; "
             "run the same datamask version on coordinator and workers"
         )
-    if set(fields) != {"store", "run", "batch", "session"}:
+    if set(fields) != {"store", "run", "batch", "session", "origin"}:
         raise BadInput(
-            f"message fields {sorted(map(str, fields))!r:.80}: expected store, run, batch and session"
+            f"message fields {sorted(map(str, fields))!r:.80}: expected store, run, batch, session and origin"
         )
-    return Work(**fields)
+    origin = fields.pop("origin")
+    if not isinstance(origin, Mapping) or not set(origin) <= {
+        field.name for field in dataclass_fields(Origin)
+    }:
+        raise BadInput(f"message: origin = {origin!r:.80}: expected a table of facts")
+    return Work(**fields, origin=Origin(**origin))

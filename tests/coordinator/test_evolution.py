@@ -323,9 +323,9 @@ class Choosy(LocalExecutor):
         self._gives_up, self._random = gives_up, random.Random(seed)
         self._labels: dict[str, str] = {}
 
-    def submit(self, batch: str, label: str, data: bytes | None = None) -> None:
-        self._labels[batch] = label
-        super().submit(batch, label, data)
+    def submit(self, batch: str, origin: Origin, data: bytes | None = None) -> None:
+        self._labels[batch] = origin.words
+        super().submit(batch, origin, data)
 
     def wait(self) -> Finished:
         self._random.shuffle(self._waiting)  # type: ignore[arg-type]

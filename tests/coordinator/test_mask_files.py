@@ -33,7 +33,7 @@ class Slow:
     def __init__(self, failing=False):
         self.asked, self.failing = [], failing
 
-    def realize(self, job, label, progress=None):
+    def realize(self, job, origin, progress=None):
         self.asked.append(job)
 
     def realized(self, job, *, wait=False):

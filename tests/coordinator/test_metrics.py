@@ -16,8 +16,9 @@ from coordinator.cli.journal import Journal
 from coordinator.cli.prometheus import Metrics
 from coordinator.queue.executor import Finished, Traffic
 from services.errors import BadInput, Unavailable
-from services.logs import JsonFormatter, label_facts
+from services.logs import JsonFormatter
 from services.recognition.fitness import Fitness, Objective
+from services.wire.messages import Done, Origin, Work, decode_done, decode_work
 from worker.metrics import serve
 
 
@@ -93,11 +94,20 @@ def test_a_line_is_one_json_object_with_the_facts():
     assert (found["message"], found["run"], found["island"]) == ("batch x\nis done", "portrait", 3)
 
 
-def test_a_label_holds_the_facts():
-    label = "run 007, island 3, generation 41, batch 2/4"
-    assert label_facts(label) == {"run": "007", "island": 3, "generation": 41}
-    assert label_facts("run portrait-001, island 3, ranking after epoch 2") == {
-        "run": "portrait-001",
-        "island": 3,
-    }
-    assert label_facts("") == {}
+def test_what_a_batch_is_travels_as_fields_and_words_are_made_of_them():
+    origin = Origin(island=3, generation=41, number=2, of=4)
+    assert origin.facts() == {"island": 3, "generation": 41}
+    assert origin.words == "island 3, generation 41, batch 2/4"
+    assert Origin(island=3, epoch=2, number=1, of=1).words == "island 3, ranking after epoch 2, batch 1/1"
+    work = Work("s3://masks", "007", "a" * 40, "", origin)
+    assert decode_work(json.loads(json.dumps(work.kwargs()))) == work
+    assert work.facts() == {"run": "007", "batch": "a" * 40, "island": 3, "generation": 41}
+    for strange in ({"island": -1}, {"island": "3"}, {"what": "a\nb"}, {"else": 1}, [], {"generation": True}):
+        with pytest.raises(BadInput, match="message: "):
+            decode_work({**work.kwargs(), "origin": strange})
+
+
+def test_a_task_tells_its_parent_what_became_of_it():
+    done = Done("scored", 48, 1.25)
+    assert decode_done(repr(done.encoded())) == done  # as celery shows an answer
+    assert decode_done("[]") is decode_done("{'outcome': 'scored'}") is decode_done("") is None

@@ -17,7 +17,7 @@ from services.errors import BadInput, CorruptData, Unavailable
 from services.storage.store import open_store
 from services.wire.beats import Presence, beat_key, present
 from services.wire.bells import Bell, bell_list, ring
-from services.wire.messages import REALIZE, SCORE, Work
+from services.wire.messages import REALIZE, SCORE, Origin, Work
 from services.wire.objects import MAX_ATTEMPTS, batch_key, record_failure, scores_key
 
 A, B = "a" * 40, "b" * 40
@@ -57,8 +57,8 @@ def queued(server):
 
 
 def test_a_message_holds_ids_only_and_reads_well(executor, redis_server, place):
-    executor().submit(A, "island 3, generation 41, batch 2/4")
-    executor().submit(A, "island 3, generation 41, batch 2/4")
+    executor().submit(A, Origin(island=3, generation=41, number=2, of=4))
+    executor().submit(A, Origin(island=3, generation=41, number=2, of=4))
     message, other = (json.loads(base64.b64decode(m["body"]))[1] for m in queued(redis_server))
     assert message["session"] != other["session"]  # a coordinator's next life may find another run
     message = queued(redis_server)[0]
@@ -74,8 +74,8 @@ def test_a_message_holds_ids_only_and_reads_well(executor, redis_server, place):
 def test_a_bell_with_scores_finishes_the_batch(executor, redis_server, place):
     store, run = place
     scorers = executor()
-    scorers.submit(A, "a")
-    scorers.submit(B, "b")
+    scorers.submit(A, Origin("a"))
+    scorers.submit(B, Origin("b"))
     run.create(scores_key(B), b"scores")
     rung(redis_server, store, Bell(B, "scored", 12))
     rung(redis_server, store, Bell(B, "known", 0))
@@ -93,8 +93,8 @@ def test_a_resumed_run_asks_for_nothing_that_it_knows(executor, redis_server, pl
     for _ in range(MAX_ATTEMPTS):
         record_failure(run, B, "traceback")
     scorers = executor()
-    scorers.submit(A, "a")
-    scorers.submit(B, "b")
+    scorers.submit(A, Origin("a"))
+    scorers.submit(B, Origin("b"))
     assert queued(redis_server) == []
     assert [scorers.wait(), scorers.wait()] == [Finished(A), Finished(B, failed=True)]
 
@@ -102,7 +102,7 @@ def test_a_resumed_run_asks_for_nothing_that_it_knows(executor, redis_server, pl
 def test_a_bell_without_scores_is_not_believed(executor, redis_server, place):
     store, run = place
     scorers = executor()
-    scorers.submit(A, "a")
+    scorers.submit(A, Origin("a"))
     rung(redis_server, store, Bell(A, "scored", 12))
     timer = threading.Timer(0.5, lambda: run.create(scores_key(A), b"scores"))
     timer.start()
@@ -114,7 +114,7 @@ def test_a_bell_without_scores_is_not_believed(executor, redis_server, place):
 def test_a_lost_bell_costs_time_only(executor, place, monkeypatch):
     monkeypatch.setattr(celery_executor, "LISTING_S", 0.1)
     scorers = executor()
-    scorers.submit(A, "a")
+    scorers.submit(A, Origin("a"))
     place[1].create(scores_key(A), b"scores")
     for _ in range(MAX_ATTEMPTS):
         record_failure(place[1], B, "traceback")
@@ -124,7 +124,7 @@ def test_a_lost_bell_costs_time_only(executor, place, monkeypatch):
 
 def test_a_silent_batch_is_sent_again(executor, redis_server, place):
     scorers = executor(resend_s=0.2)
-    scorers.submit(A, "a")
+    scorers.submit(A, Origin("a"))
     threading.Timer(2.5, lambda: place[1].create(scores_key(A), b"scores")).start()
     assert scorers.wait().batch == A
     assert len(queued(redis_server)) >= 2
@@ -133,7 +133,7 @@ def test_a_silent_batch_is_sent_again(executor, redis_server, place):
 def test_a_batch_that_keeps_failing_is_set_aside(executor, redis_server, place):
     store, run = place
     scorers = executor()
-    scorers.submit(A, "a")
+    scorers.submit(A, Origin("a"))
     for _ in range(MAX_ATTEMPTS):
         record_failure(run, A, "traceback")
         rung(redis_server, store, Bell(A, "failed"))
@@ -143,7 +143,7 @@ def test_a_batch_that_keeps_failing_is_set_aside(executor, redis_server, place):
 def test_a_failed_batch_is_sent_again_at_once(executor, redis_server, place):
     store, run = place
     scorers = executor()
-    scorers.submit(A, "a")
+    scorers.submit(A, Origin("a"))
     record_failure(run, A, "traceback")
     rung(redis_server, store, Bell(A, "failed"))
     threading.Timer(
@@ -156,7 +156,7 @@ def test_a_failed_batch_is_sent_again_at_once(executor, redis_server, place):
 def test_a_batch_that_was_removed_is_not_waited_for(executor, redis_server, place):
     store, run = place
     scorers = executor()
-    scorers.submit(A, "a")
+    scorers.submit(A, Origin("a"))
     run.delete(batch_key(A))
     rung(redis_server, store, Bell(A, "gone"))
     with pytest.raises(CorruptData, match="removed"):
@@ -166,7 +166,7 @@ def test_a_batch_that_was_removed_is_not_waited_for(executor, redis_server, plac
 def test_trouble_never_counts_but_ends_the_wait(executor, redis_server, place):
     store, run = place
     scorers = executor(trouble_s=0.0)
-    scorers.submit(A, "a")
+    scorers.submit(A, Origin("a"))
     rung(redis_server, store, Bell(A, "trouble", detail="disk full"))
     time.sleep(0.01)
     rung(redis_server, store, Bell(A, "trouble", detail="disk full"))
@@ -177,7 +177,7 @@ def test_trouble_never_counts_but_ends_the_wait(executor, redis_server, place):
 
 def test_what_a_lost_redis_forgot_is_sent_again(executor, redis_server, place):
     scorers = executor()
-    scorers.submit(A, "a")
+    scorers.submit(A, Origin("a"))
     redis_server.stop()
 
     def come_back():
@@ -220,7 +220,7 @@ def test_no_more_is_out_than_workers_can_take(executor, redis_server, place, mon
     scorers = executor()
     batches = [f"{k:040x}" for k in range(100)]
     for batch in batches:
-        scorers.submit(batch, "a", b"genomes")
+        scorers.submit(batch, Origin("a"), b"genomes")
     scorers._send_ready(wait=True)
     assert len(queued(redis_server)) == pace.FIRST_OUT  # nobody is there yet
     assert all(scorers._out[batch].written.result() for batch in batches)  # the others wait in the store
@@ -244,7 +244,7 @@ def test_a_person_is_told_which_workers_are_missing(executor, redis_server, monk
     monkeypatch.setattr(celery_executor, "LOOK_S", 0.0)
     monkeypatch.setattr(celery_executor, "LONELY_S", 0.0)
     scorers = executor()
-    scorers.realize(A, "pictures and audits")
+    scorers.realize(A, Origin("pictures and audits"))
     scorers._step()
     scorers._step()
     (said,) = [r.getMessage() for r in caplog.records if "no worker listens" in r.getMessage()]
@@ -268,8 +268,8 @@ def test_silence_is_told_unless_a_job_beats(executor, redis_server, place, monke
         while not present(client, REALIZE):
             time.sleep(0.01)
         client.set(beat_key(Work(place[0].url, "portrait-001", A)), "masks 1/4", ex=60)
-        scorers.realize(A, "pictures and audits")
-        scorers.submit(B, "behind it")
+        scorers.realize(A, Origin("pictures and audits"))
+        scorers.submit(B, Origin("behind it"))
         for _ in range(4):
             scorers._step()
         assert not told()
@@ -288,7 +288,7 @@ def test_a_slow_batch_that_beats_is_not_sent_again(executor, redis_server, place
     key = beat_key(Work(store.url, "portrait-001", A))
     with redis_server.client() as client:
         client.set(key, "", ex=60)
-        scorers.submit(A, "a")
+        scorers.submit(A, Origin("a"))
         for _ in range(3):
             scorers._step()
         assert len(queued(redis_server)) == 1
@@ -306,7 +306,7 @@ def test_a_job_is_sent_to_its_own_queue_and_its_progress_comes_back(
     monkeypatch.setattr(celery_executor, "LOOK_S", 0.0)
     scorers = executor()
     told = []
-    scorers.realize(A, "pictures and audits", lambda *step: told.append(step))
+    scorers.realize(A, Origin("pictures and audits"), lambda *step: told.append(step))
     assert scorers.realized(A) is None
     with redis_server.client() as client:
         (message,) = [json.loads(m) for m in client.lrange(REALIZE, 0, -1)]

@@ -16,7 +16,7 @@ from coordinator.spec.spec import parse_spec
 from services.errors import Unavailable
 from services.storage.store import open_store
 from services.wire.bells import connect
-from services.wire.messages import SCORE, Work
+from services.wire.messages import SCORE, Origin, Work
 from services.wire.objects import scores_key
 from services.wire.plan import Batch, batch_id
 from worker.hooks import deaths
@@ -40,7 +40,7 @@ def submitted(redis_server, store):
     plan = plan_of(spec, objectives_of(spec, [None]))
     data = Batch(plan, np.zeros((4, 3), np.float32), 1, 2).encoded()
     executor = CeleryExecutor(store.sub("run"), store.url, "run", redis_server.url, resend_s=120.0)
-    executor.submit(batch_id(data), "island 0, generation 0, batch 1/1", data)
+    executor.submit(batch_id(data), Origin(island=0, generation=0, number=1, of=1), data)
     executor._send_ready(wait=True)
     yield executor, Work(store.url, "run", batch_id(data))
     executor.close()

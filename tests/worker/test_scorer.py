@@ -17,6 +17,7 @@ from services.recognition.recognize import euclidean_pairs
 from services.rendering.views import ViewRanges, sample_views
 from services.shape.catalog import basis_info
 from services.storage import open_store
+from services.wire.messages import Origin
 from services.wire.objects import attempts, batch_key, failure_key, last_words, scores_key, write_target
 from services.wire.pin import Refused
 from services.wire.plan import (
@@ -227,7 +228,7 @@ def test_a_fault_of_the_machine_counts_against_no_batch(
         with pytest.raises(type(fault)):
             evaluator.evaluate(run, batch)
         local = LocalExecutor(run, evaluator)
-        local.submit(batch, "a batch")
+        local.submit(batch, Origin("a batch"))
         with pytest.raises(Unavailable, match=f"this machine cannot do the work .*{type(fault).__name__}"):
             local.wait()
         local.close()
