@@ -30,6 +30,7 @@ from bench.marks import write_between
 from bench.outcome import circumstances, write
 from bench.queue import measured, spec_of
 from bench.support import ROOT
+from services.wire.messages import Origin
 
 FORMAT = 1
 OUT = Path(__file__).parent / "results" / "scale.json"

@@ -16,6 +16,7 @@ from coordinator.search.evolution import Evolution
 from coordinator.search.seeds import ranking_seed
 from coordinator.spec.spec import Spec, parse_spec
 from services.storage import open_store
+from services.wire.messages import Origin
 from services.wire.plan import decode_batch
 
 MORE_THAN_ENOUGH = 100_000  # generations: the budget ends the search

@@ -26,6 +26,7 @@ from coordinator.spec.spec import parse_spec
 from services.errors import BadInput, CorruptData, DatamaskError
 from services.storage import Store, open_store
 from services.wire.mask import Mask, decode_masks
+from services.wire.messages import Origin
 from services.wire.objects import batch_key, record_failure, scores_key
 from services.wire.plan import INVISIBLE, decode_batch, failed_scores
 from worker.evaluate import Evaluator, Summary
