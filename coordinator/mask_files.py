@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from coordinator.queue.executor import Executor, Finished, Progress
+from coordinator.queue.executor import Executor, Finished
 from coordinator.record.chronicle import Chronicle
 from coordinator.record.evaluations import no_elite, read_genomes, read_rows
 from coordinator.record.record import Record
@@ -19,6 +19,7 @@ from coordinator.search.island import Generation
 from coordinator.spec.machines import machines
 from coordinator.spec.spec import Spec
 from services.errors import BadInput, CorruptData, DatamaskError
+from services.progress import Progress
 from services.recognition.catalog import model_info
 from services.recognition.fitness import Objective
 from services.shape.catalog import basis_info

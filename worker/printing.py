@@ -43,7 +43,7 @@ COLOR_EDGE_MM = 1.5  # a colored solid gets points this close
 OWN = "own"
 
 Float = NDArray[np.float32]
-Progress = Callable[[str], None]
+Told = Callable[[str], None]  # of each stage, as it begins
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def print_masks(
     return done
 
 
-def print_mask(run: Store, job: PrintJob, progress: Progress = lambda _: None) -> Printed:
+def print_mask(run: Store, job: PrintJob, progress: Told = lambda _: None) -> Printed:
     """Make one solid, check it, score it again and write its files into memory.
 
     :raises BadInput: where the genome is of another basis, or the mask has no solid.

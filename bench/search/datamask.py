@@ -9,12 +9,13 @@ from contextlib import closing
 from pathlib import Path
 
 from bench.search.problem import BudgetSpent, Problem
-from coordinator.queue.executor import Finished, Progress, Traffic
+from coordinator.queue.executor import Finished, Traffic
 from coordinator.record.record import Record
 from coordinator.run import open_run
 from coordinator.search.evolution import Evolution
 from coordinator.search.seeds import ranking_seed
 from coordinator.spec.spec import Spec, parse_spec
+from services.progress import Progress
 from services.storage import open_store
 from services.wire.messages import Origin
 from services.wire.plan import decode_batch

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import typer
 
 from coordinator.record.record import Record
-from coordinator.spec.spec import nearest
 from services.errors import BadInput
 from services.shape.catalog import basis_info
 from services.storage.store import open_store
+from services.words import nearest
 
 
 def mesh(

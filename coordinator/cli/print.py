@@ -25,13 +25,14 @@ from coordinator.record.record import Record, checkpoint_key
 from coordinator.run import objectives_of
 from coordinator.search.elites import choose_elites
 from coordinator.search.seeds import audit_seed
-from coordinator.spec.spec import Spec, nearest, parse_spec
+from coordinator.spec.spec import Spec, parse_spec
 from services.errors import BadInput, DatamaskError
 from services.printing.catalog import Order, make_order
 from services.recognition.catalog import model_info
 from services.shape.catalog import basis_info
 from services.storage.store import open_store
 from services.wire.mask import decode_masks
+from services.words import nearest
 
 if TYPE_CHECKING:
     from worker.printing import Printed, PrintJob

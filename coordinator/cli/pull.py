@@ -18,7 +18,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from coordinator.record.pull import THREADS, Plan, Pulled
+from coordinator.record.pull import THREADS, Selection, Pulled
 from coordinator.record.pull import pull as copy_run
 from services.storage.local import LocalStore
 from services.storage.store import open_store
@@ -68,7 +68,7 @@ def pull(
     try:
         with bar:
 
-            def planned(plan: Plan) -> None:
+            def planned(plan: Selection) -> None:
                 bar.reset(task, total=plan.size)
 
             pulled = copy_run(

@@ -12,9 +12,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from coordinator.queue.doorbell import Doorbell
-from coordinator.queue.executor import Finished, Progress, Traffic
+from coordinator.queue.executor import Finished, Traffic
 from coordinator.queue.pace import Pace
 from services.errors import CorruptData, Unavailable
+from services.progress import Progress
 from services.storage.store import ObjectMissing, Store, open_store
 from services.wire.beats import BEAT_TTL_S
 from services.wire.bells import Bell

@@ -282,7 +282,7 @@ class _Rows:
 def _as_ranked(rows: _Rows, name: str) -> Mask:
     row = rows.row(name)
     if row is None:
-        from coordinator.spec.spec import nearest
+        from services.words import nearest
 
         hint = nearest(name, rows.ids) if 0 < len(rows.ids) < 20_000 else ""
         raise BadInput(

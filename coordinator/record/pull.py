@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 from coordinator.record.record import Head, Record, decode_head
-from coordinator.spec.spec import nearest
 from services.errors import BadInput, CorruptData
 from services.storage.codec import decode
 from services.storage.etag import agrees
 from services.storage.local import LocalStore
 from services.storage.store import ObjectMissing, Store
+from services.words import nearest
 
 THREADS = 8
 STALE_S = 60.0  # half-written files older than this belong to nobody
@@ -49,7 +49,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Selection:
     """What is to be copied. head: the bytes of ``HEAD`` to write last; None where it is not asked for."""
 
     items: tuple[Item, ...]
@@ -71,7 +71,7 @@ class Pulled:
     fetched_bytes: int = 0
 
 
-def plan_pull(run: Store, only: Sequence[str] = ()) -> Plan:
+def plan_pull(run: Store, only: Sequence[str] = ()) -> Selection:
     """Read ``HEAD`` and list the run.
 
     :param only: top-level names of the run's tree; none: everything but what is in flight.
@@ -101,14 +101,14 @@ def plan_pull(run: Store, only: Sequence[str] = ()) -> Plan:
     # The spec goes first: it tells whose copy a folder is.
     items.sort(key=lambda item: (item.key != SPEC, item.key))
     whole = not only or any(name in only for name in ("HEAD", *COMMITTED))
-    return Plan(tuple(items), found[0] if found is not None and whole else None)
+    return Selection(tuple(items), found[0] if found is not None and whole else None)
 
 
 def pull(
     run: Store,
     target: LocalStore,
     only: Sequence[str] = (),
-    on_plan: Callable[[Plan], None] = lambda plan: None,
+    on_plan: Callable[[Selection], None] = lambda plan: None,
     on_bytes: Callable[[int], None] = lambda count: None,
     threads: int = THREADS,
 ) -> Pulled:
@@ -150,7 +150,7 @@ def check_target(run: Store, target: LocalStore) -> None:
 
 
 def _copy(
-    run: Store, target: LocalStore, plan: Plan, on_bytes: Callable[[int], None], threads: int
+    run: Store, target: LocalStore, plan: Selection, on_bytes: Callable[[int], None], threads: int
 ) -> Pulled:
     pulled = Pulled()
     if plan.items:  # alone, and before the rest

@@ -13,11 +13,12 @@ from coordinator.record.evaluations import read_genomes, read_rows
 from coordinator.record.record import Record
 from coordinator.run import Heritage
 from coordinator.search.breeding import Breeding, lineage
-from coordinator.spec.spec import Spec, nearest, parse_spec
+from coordinator.spec.spec import Spec, parse_spec
 from coordinator.spec.spec_file import apply_override
 from services.errors import BadInput
 from services.shape.catalog import basis_info
 from services.wire.objects import read_target
+from services.words import nearest
 
 MOST_NEAR = 0.5  # gene units; children of one mean lie about 0.7 apart at the usual step
 

@@ -73,14 +73,3 @@ def migrant_rows(
     if select == "random":
         return rng.permutation(fittest)[:count]
     raise BadInput(f"migration.select: unknown {select!r}; expected one of {', '.join(SELECTIONS)}")
-
-
-def pick_migrants(
-    genomes: NDArray[Any],
-    fitness: NDArray[Any],
-    count: int,
-    select: str,
-    rng: np.random.Generator,
-) -> NDArray[Any]:
-    """The genomes themselves, (k, d) with k at most `count`: see :func:`migrant_rows`."""
-    return genomes[migrant_rows(genomes, fitness, count, select, rng)].copy()

@@ -6,7 +6,6 @@ range. The filled-in spec is what a run records in ``run.toml`` and what a resum
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -42,6 +41,7 @@ from services.rendering.presets import PRESETS, PresetName
 from services.rendering.views import ViewRanges
 from services.shape.catalog import DEFAULT_BASIS, basis_info
 from services.shape.paint import SUFFIX, is_painted
+from services.words import nearest
 
 Range = tuple[float, float]
 # What a spec lacks for an optimizer, and how to mend it.
@@ -371,12 +371,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     return value
-
-
-def nearest(word: str, known: Sequence[str]) -> str:
-    """``"; did you mean 'x'?"`` for the closest known word, else the list of known words."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else f"; expected one of: {', '.join(sorted(known))}"
 
 
 def parse_spec(data: Mapping[str, Any], where: str) -> Spec:

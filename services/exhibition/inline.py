@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -52,12 +51,6 @@ def pack_vertices(vertices: NDArray[np.floating[Any]]) -> dict[str, Any]:
         raise BadInput(f"vertices: expected finite numbers of shape (V, 3), got shape {points.shape}")
     step = max(float(np.abs(points).max(initial=0.0)), 1e-9) / _STEPS
     return {"step_m": step, "data": text_of(np.rint(points / step).astype("<i2").tobytes())}
-
-
-def unpack_vertices(packed: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Places (V, 3) float32 in meters of :func:`pack_vertices`."""
-    steps = np.frombuffer(base64.b64decode(packed["data"]), "<i2").reshape(-1, 3)
-    return (steps * float(packed["step_m"])).astype(np.float32)
 
 
 def picture_uri(image: Image, *, quality: int | None = None) -> str:

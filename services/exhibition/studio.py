@@ -27,7 +27,7 @@ from services.rendering.camera import CENTER_M, rotations
 from services.rendering.normals import vertex_faces_of, vertex_normals
 from services.rendering.raster import corners_of, visible_pixels
 from services.rendering.rig import LIGHTS, NYLON, SKY, Material
-from services.rendering.sensor import srgb_to_linear
+from services.srgb import srgb_to_linear
 
 Vertices = NDArray[np.float32]
 Item = TypeVar("Item")

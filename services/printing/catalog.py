@@ -5,12 +5,12 @@ Walls, holes and margins: see docs/printing.md, which has the sources.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from dataclasses import dataclass
 
 from services.errors import BadInput
+from services.words import nearest
 
 Size = tuple[float, float, float]
 
@@ -88,9 +88,9 @@ def make_order(
     """
     made = PROCESSES.get(process)
     if made is None:
-        raise BadInput(f"--process {process}: unknown{_nearest(process, list(PROCESSES))}")
+        raise BadInput(f"--process {process}: unknown{nearest(process, list(PROCESSES))}")
     if mount not in MOUNTS:
-        raise BadInput(f"--mount {mount}: unknown{_nearest(mount, list(MOUNTS))}")
+        raise BadInput(f"--mount {mount}: unknown{nearest(mount, list(MOUNTS))}")
     width, height = _size(width_mm, size)
     wall = made.wall_mm if wall_mm is None else wall_mm
     if not math.isfinite(wall) or not made.least_wall_mm <= wall <= MOST_WALL_MM:
@@ -120,7 +120,7 @@ def _size(width_mm: float | None, size: str | None) -> tuple[float, float | None
     if size is None or size.lower() == "exhibition":
         return EXHIBITION_MM
     if size.upper() not in SIZES_MM:
-        raise BadInput(f"--size {size}: unknown{_nearest(size, [*SIZES_MM, 'exhibition'])}")
+        raise BadInput(f"--size {size}: unknown{nearest(size, [*SIZES_MM, 'exhibition'])}")
     return SIZES_MM[size.upper()], None
 
 
@@ -139,8 +139,3 @@ def _edition(text: str | None) -> tuple[int, int] | None:
     if found is None or not 1 <= int(found[1]) <= int(found[2]):
         raise BadInput(f"--edition {text}: expected NUMBER/OF, e.g. 2/5")
     return int(found[1]), int(found[2])
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else f"; expected one of: {', '.join(known)}"

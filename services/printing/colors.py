@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from services.errors import BadInput, CorruptData
 from services.printing.surface import Float, Ints
+from services.srgb import linear_to_srgb
 
 Colors = NDArray[np.uint8]
 
@@ -41,8 +42,7 @@ def glb_colors(data: bytes, count: int, where: str) -> Colors:
         raise BadInput(f"{where}: it has no color for each of the mask's {count} vertices")
     linear = np.asarray(found, np.float64)[:, :3]
     linear = linear / 255.0 if np.asarray(found).dtype == np.uint8 else linear
-    display = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
-    srgb: Colors = np.rint(np.clip(display, 0, 1) * 255).astype(np.uint8)
+    srgb: Colors = np.rint(np.clip(linear_to_srgb(linear), 0, 1) * 255).astype(np.uint8)
     return srgb
 
 

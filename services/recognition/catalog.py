@@ -17,7 +17,6 @@ says that files may lie.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib
 import importlib.metadata
@@ -32,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 from services.errors import BadInput, CorruptData, Unavailable
 from services.recognition import models as _entries
 from services.recognition.model import Family, Kind, Measure, ModelInfo, Role
+from services.words import nearest
 
 if TYPE_CHECKING:
     from services.recognition.correlate import Correlator
@@ -88,10 +88,8 @@ def model_info(name: str, sha256: str | None = None, *, needed: bool = True) -> 
                     raise
                 return family.unlocated(name)
     known = [info.name for info in models()]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    others = ", ".join(family.example for family in families())
-    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}, and files: {others}"
-    raise BadInput(f"unknown model {name!r}: {hint}")
+    files = ", ".join(family.example for family in families())
+    raise BadInput(f"unknown model {name!r}{nearest(name, known)}; of your own files: {files}")
 
 
 def detector(name: str, device: str = "cpu", sha256: str | None = None) -> Detector:

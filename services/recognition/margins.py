@@ -35,16 +35,6 @@ def margin(raw: Float, threshold: float, measure: Measure, scale: float) -> Floa
     return np.asarray(gap / np.float32(scale), dtype=np.float32)
 
 
-def detection_margin(score: Float, threshold: float) -> Float:
-    """A detector's score over its threshold, float32 of any shape."""
-    return margin(score, threshold, "score", 1.0)
-
-
-def distance_margin(distance: Float, threshold: float) -> Float:
-    """(threshold - distance) / 0.1, float32 of any shape: positive where two faces pass for one person."""
-    return margin(distance, threshold, "distance", DISTANCE_UNIT)
-
-
 def value_over_views(margins: Float, aggregate: Aggregate = "mean-min", k: int = 1, q: float = 0.25) -> Float:
     """One number a genome, float32 (n,), from its margins (n, v) over its views.
 

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from services.errors import BadInput, Unavailable
-from services.rendering import sensor
 from services.rendering.camera import CENTER_M, Cameras, rotations
 from services.rendering.normals import Triple, vertex_faces_of, vertex_normals
 from services.rendering.opengl import load_pyrender, offscreen
 from services.rendering.opengl_renderer import light_pose
 from services.rendering.rig import LIGHTS, NYLON, SKY, Material
 from services.rendering.shading import attribute, lambert_and_highlight, rasterize, surface
+from services.srgb import linear_to_srgb, srgb_to_linear
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -209,7 +209,7 @@ def _checked(
     tint = np.asarray(colors, dtype=np.float32)
     if tint.shape != points.shape:
         raise BadInput(f"colors: expected shape {points.shape}, got {tint.shape}")
-    return points, sensor.srgb_to_linear(np.clip(tint, 0, 1)).astype(np.float32)
+    return points, srgb_to_linear(np.clip(tint, 0, 1)).astype(np.float32)
 
 
 def _camera(shot: Shot, size_px: int) -> Cameras:
@@ -224,11 +224,11 @@ def _ground(size: int) -> NDArray[np.float64]:
     distance = np.minimum(np.hypot(at[None], at[:, None]) / np.sqrt(2), 1.0)
     middle, corner = _GROUND
     fall = 0.5 + 0.5 * np.cos(np.pi * distance)
-    return sensor.srgb_to_linear(corner + (middle - corner) * fall)[..., None]
+    return srgb_to_linear(corner + (middle - corner) * fall)[..., None]
 
 
 def _reduced(linear: NDArray[np.float32], factor: int = _SUPERSAMPLING) -> Image:
     """Average blocks of ``factor`` squared samples in linear light, then encode."""
     size = linear.shape[0] // factor
     blocks = np.minimum(linear, 1.0).reshape(size, factor, size, factor, 3).mean(axis=(1, 3))
-    return (sensor.linear_to_srgb(blocks) * 255 + 0.5).astype(np.uint8)
+    return (linear_to_srgb(blocks) * 255 + 0.5).astype(np.uint8)

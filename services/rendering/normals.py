@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from services.rendering.rounding import root
+from services.topology import vertex_face_table
 
 Triple = tuple[Tensor, Tensor, Tensor]
 
@@ -15,14 +16,8 @@ def vertex_faces_of(triangles: Tensor, vertex_count: int) -> Tensor:
 
     ``triangles`` int64 (T, 3). Where a basis brings its own table, that one serves as well.
     """
-    count = triangles.shape[0]
-    vertex, order = triangles.reshape(-1).cpu().sort(stable=True)
-    face = torch.div(order, 3, rounding_mode="floor")
-    per_vertex = torch.bincount(vertex, minlength=vertex_count)
-    slot = torch.arange(len(vertex)) - (per_vertex.cumsum(0) - per_vertex)[vertex]
-    table = torch.full((vertex_count, max(int(per_vertex.max()), 1)), count, dtype=torch.int64)
-    table[vertex, slot] = face
-    return table.to(triangles.device)
+    table = vertex_face_table(triangles.cpu().numpy(), vertex_count)
+    return torch.from_numpy(table).to(triangles.device)
 
 
 def vertex_normals(position: Triple, triangles: Tensor, vertex_faces: Tensor) -> Triple:

@@ -68,12 +68,3 @@ def offscreen(size_px: int, shaders: Mapping[str, str] | None = None) -> Iterato
             yield renderer
         finally:
             renderer.delete()
-
-
-def available() -> str | None:
-    """None where OpenGL can draw here; otherwise one line that says what is missing."""
-    try:
-        with offscreen(16):
-            return None
-    except Unavailable as error:
-        return str(error)

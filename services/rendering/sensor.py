@@ -6,25 +6,13 @@ import math
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from services.rendering.views import Float32s
+from services.srgb import linear_to_srgb
 
 LEVELS = 1 << 14
 _MASK = 0xFFFFFFFF
-
-
-def srgb_to_linear(value: NDArray[np.floating]) -> NDArray[np.float64]:
-    """IEC 61966-2-1 decoding of display values in 0 to 1."""
-    value = np.asarray(value, dtype=np.float64)
-    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-
-
-def linear_to_srgb(value: NDArray[np.floating]) -> NDArray[np.float64]:
-    """IEC 61966-2-1 encoding of linear values in 0 to 1."""
-    value = np.asarray(value, dtype=np.float64)
-    return np.where(value <= 0.0031308, value * 12.92, 1.055 * np.maximum(value, 0) ** (1 / 2.4) - 0.055)
 
 
 def encoding_table(device: torch.device) -> Tensor:

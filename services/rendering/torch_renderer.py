@@ -18,6 +18,7 @@ from services.rendering.normals import Triple, vertex_faces_of, vertex_normals
 from services.rendering.renderer import Rendered
 from services.rendering.shading import Fragments, attribute, lambert_and_highlight, rasterize, surface
 from services.rendering.views import Views
+from services.srgb import srgb_to_linear
 
 # A light skin in display values; a detector trained on photographs expects something like it.
 ALBEDO_SRGB = (0.86, 0.72, 0.64)
@@ -275,7 +276,7 @@ class TorchRenderer:
     def _materials(self, views: Views) -> Tensor:
         """Linear colors (3, v, 1, 1) of the mask in each view."""
         white, level = np.asarray(views.print_white), np.asarray(views.print_level)
-        skin, nylon = (sensor.srgb_to_linear(np.array(color)) for color in (ALBEDO_SRGB, NYLON_SRGB))
+        skin, nylon = (srgb_to_linear(np.array(color)) for color in (ALBEDO_SRGB, NYLON_SRGB))
         mixed = (skin[:, None] * (1 - white) + nylon[:, None] * white) * level
         return self._tensor(mixed.astype(np.float32))[:, :, None, None]
 
@@ -431,7 +432,7 @@ def backgrounds(views: Views) -> NDArray[np.float32]:
     """Linear gray of every view's background, row by row: (v, S). The slope is even in display values."""
     height = 0.5 - (np.arange(views.size_px) + 0.5) / views.size_px
     level = views.background[:, None].astype(np.float64) + views.background_slope[:, None] * height
-    return sensor.srgb_to_linear(np.clip(level, 0.0, 1.0)).astype(np.float32)
+    return srgb_to_linear(np.clip(level, 0.0, 1.0)).astype(np.float32)
 
 
 def _compression(views: Views, device: torch.device) -> tuple[Tensor, Tensor] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +10,7 @@ from importlib import resources
 from services.errors import BadInput, CorruptData
 from services.shape.basis_file import PackedBasis, unpack
 from services.shape.paint import PAINTS, SUFFIX, is_painted, paint_sha256, shape_basis
+from services.words import nearest
 
 # sha256 of each data file, pinned in the code: a changed file is refused, a changed basis gets a new id.
 _SHA256 = {"makehuman-mask-1": "12ec16b3f010fd72ef8e8cb335bb46d08756645f9780960ae519d2e6935a4f20"}
@@ -54,8 +54,7 @@ def check_hash(data: bytes, basis_id: str, expected: str) -> None:
 def packed_basis(basis_id: str) -> PackedBasis:
     """Read and verify a basis's data file. BadInput for an unknown id, CorruptData for a changed file."""
     if basis_id not in basis_ids():
-        near = difflib.get_close_matches(basis_id, basis_ids(), n=1, cutoff=0.0)[0]
-        raise BadInput(f"mask.basis: there is no basis {basis_id!r}; did you mean {near!r}?")
+        raise BadInput(f"mask.basis: there is no basis {basis_id!r}{nearest(basis_id, basis_ids())}")
     if is_painted(basis_id):
         return packed_basis(shape_basis(basis_id))
     name = f"{basis_id}.npz"

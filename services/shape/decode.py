@@ -11,22 +11,7 @@ import torch
 from services.errors import BadInput
 from services.shape import paint
 from services.shape.basis import Basis
-
-
-def vertex_face_table(triangles: npt.NDArray[np.int32], vertex_count: int) -> npt.NDArray[np.int64]:
-    """The faces around each vertex, ``(V, K)`` int64, ascending, padded with T (one past the last face).
-
-    Vertex normals gather face normals through it (append a zero row for the padding), which keeps the order
-    of summation fixed on every device.
-    """
-    corner_vertex = triangles.reshape(-1).astype(np.int64)
-    order = np.argsort(corner_vertex, kind="stable")
-    count = np.bincount(corner_vertex, minlength=vertex_count)
-    slot = np.arange(len(order)) - np.repeat(np.cumsum(count) - count, count)
-    table = np.full((vertex_count, int(count.max())), len(triangles), np.int64)
-    table[corner_vertex[order], slot] = order // 3
-    return table
-
+from services.topology import vertex_face_table
 
 # Matrix products of few rows take other paths in BLAS and differ in the last bit (measured with MKL: 1 and 5
 # rows do, 12 to 48 agree). Padded, a genome that is decoded alone gets the vertices that were scored.

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import trimesh
 
 from services.errors import BadInput
+from services.srgb import srgb_to_linear
 
 LICENCE = "CC0-1.0"  # of the MakeHuman shape; a caller may override it through ``extras``
 _SKIN_SRGB = (199, 158, 133)
@@ -30,7 +31,7 @@ def smooth_normals(vertices: npt.ArrayLike, triangles: npt.ArrayLike) -> npt.NDA
 def _linear_rgba(srgb: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """sRGB 0..255, ``(n, 3)`` or ``(n, 4)``, to glTF's linear RGBA 0..1, ``(n, 4)``."""
     value = np.atleast_2d(np.asarray(srgb, np.float64)) / 255
-    rgb = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)[:, :3]
+    rgb = srgb_to_linear(value)[:, :3]
     alpha = value[:, 3:] if value.shape[1] == 4 else np.ones((len(value), 1))
     return np.concatenate([rgb, alpha], axis=1)
 

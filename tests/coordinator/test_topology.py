@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from coordinator.search.topology import TOPOLOGIES, migrant_rows, pick_migrants, sources
+from coordinator.search.topology import TOPOLOGIES, migrant_rows, sources
 from services.errors import BadInput
 
 
@@ -35,11 +35,11 @@ def test_what_is_not_known_is_refused():
     with pytest.raises(ValueError, match="island: expected 0 to 2, got 3"):
         sources("ring", 3, 3)
     with pytest.raises(BadInput, match=r"'worst'.*best, random"):
-        pick_migrants(np.zeros((2, 2)), np.zeros(2), 1, "worst", rng)
+        migrant_rows(np.zeros((2, 2)), np.zeros(2), 1, "worst", rng)
     with pytest.raises(ValueError, match="fitness"):
-        pick_migrants(np.zeros((2, 2)), np.zeros(3), 1, "best", rng)
+        migrant_rows(np.zeros((2, 2)), np.zeros(3), 1, "best", rng)
     with pytest.raises(ValueError, match="count"):
-        pick_migrants(np.zeros((2, 2)), np.zeros(2), -1, "best", rng)
+        migrant_rows(np.zeros((2, 2)), np.zeros(2), -1, "best", rng)
 
 
 GENOMES = np.array([[0, 0], [1, 1], [2, 2], [1, 1], [4, 4], [5, 5]], np.float32)
@@ -51,15 +51,10 @@ def test_the_best_travel_once_each_and_only_if_scored():
     assert migrant_rows(GENOMES, FITNESS, 2, "best", rng).tolist() == [3, 5]
     assert migrant_rows(GENOMES, FITNESS, 9, "best", rng).tolist() == [3, 5, 0]
     assert migrant_rows(GENOMES, FITNESS, 0, "best", rng).tolist() == []
-    picked = pick_migrants(GENOMES, FITNESS, 2, "best", rng)
-    assert picked.dtype == np.float32
-    assert picked.tolist() == [[1, 1], [5, 5]]
-    picked[:] = 9
-    assert GENOMES.max() == 5
 
 
 def test_none_scored_none_travels():
-    picked = pick_migrants(GENOMES, np.full(6, np.nan), 2, "best", np.random.default_rng(0))
+    picked = migrant_rows(GENOMES, np.full(6, np.nan), 2, "best", np.random.default_rng(0))
     assert picked.shape == (0, 2)
 
 

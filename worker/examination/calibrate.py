@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.errors import BadInput
+from services.progress import Progress
 from services.recognition.catalog import model_info
 from services.recognition.model import ModelInfo
 from services.recognition.photos import Photo
@@ -45,7 +46,6 @@ from worker.eye import ALIGNED_BY
 PACKAGES = ("datamask", "torch", "numpy", "scipy", "dlib-bin")
 
 Float = NDArray[np.float32]
-Progress = Callable[[str, int, int], None]
 
 
 def calibrate(

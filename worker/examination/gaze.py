@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,17 +11,18 @@ from numpy.typing import NDArray
 
 from services.errors import BadInput
 from services.exhibition.palette import png
+from services.progress import Progress
 from services.recognition import attribution, catalog
 from services.recognition.dlib.alignment import chips
 from services.recognition.dlib.mmod import MmodDetector
 from services.recognition.dlib.resnet import DlibResNet
 from services.recognition.model import ModelInfo
 from services.recognition.statistics.calibration import file_name
-from services.rendering.sensor import linear_to_srgb
 from services.rendering.torch_renderer import backgrounds
 from services.rendering.views import Views, frontal_view, sample_views
 from services.shape.basis import Basis, load_basis
 from services.shape.export import write_glb
+from services.srgb import linear_to_srgb
 from services.storage.store import Store
 from worker.examination.verify import Claim
 from worker.eye import Eye, Pictures, Straightener
@@ -33,7 +33,6 @@ WITH_GRADIENT = ("dlib-resnet", "dlib-mmod")  # torch networks whose way back to
 RANDOM_TRIES = 8  # deletions of random regions that the map is checked against
 
 Float = NDArray[np.float32]
-Progress = Callable[[str, int, int], None]
 
 
 def look(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from services.errors import BadInput
+from services.progress import Progress
 from services.recognition.catalog import model_info
 from services.recognition.statistics.calibration import Calibration, PairSet, calibration_of
 from services.recognition.statistics.identification import spread_of
@@ -32,8 +33,6 @@ RANDOM_SPREAD = 0.4  # of the random heads that stand beside the masks
 RESNET = "dlib-resnet"
 LEAST = 10  # people in a gallery
 NOTE = "rates are simulated match rates on renders, not presentation attack trials (ISO/IEC 30107-3)"
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

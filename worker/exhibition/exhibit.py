@@ -26,6 +26,7 @@ from services.exhibition.lineup import Caption, lineup
 from services.exhibition.movie import Mark, morph, mp4, turntable, webp
 from services.exhibition.page import page
 from services.exhibition.studio import LitMask, Pose, Studio, dressed, one_thread
+from services.progress import Progress, silent
 from services.recognition.dlib.alignment import POINT_NAMES
 from services.recognition.dlib.audit import hog_boxes
 from services.rendering.rig import COLOR, material_named
@@ -37,7 +38,6 @@ from worker.exhibition.pack import write_pack
 from worker.eye import Eye
 
 Float = NDArray[np.float32]
-Progress = Callable[[str, int, int], None]
 
 MOST_RECEIVED = 12  # masks whose machine pictures a page carries
 MOST_THUMBS = 320
@@ -74,7 +74,7 @@ def exhibit(
 
     :raises BadInput: where the run has no mask yet.
     """
-    options, tell = options or Options(), progress or _silent
+    options, tell = options or Options(), progress or silent
     if not plan.facts["masks"]:
         raise BadInput(
             f"{run.url}: this run has no elites yet, so there is nothing to show; see datamask show {run.url}"
@@ -342,7 +342,3 @@ def _on_wall(mask_lit: LitMask, size_px: int) -> palette.Image:
     wall = palette.backdrop(size_px, size_px)
     palette.mount(wall, mask_lit.shoot(Pose(-14.0, -2.0), size_px, field), (0, 0))
     return palette.pixels(wall)
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    pass

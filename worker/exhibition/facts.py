@@ -16,6 +16,7 @@ from services.exhibition.inline import pack_triangles, pack_vertices, text_of
 from services.rendering.camera import CENTER_M
 from services.shape.basis import Basis, load_basis
 from services.shape.paint import bytes_of, display_colors
+from services.srgb import linear_to_srgb
 from services.storage.store import ObjectMissing, Store
 from services.wire.page_plan import PagePlan, audit_of, read_json, visitors_files
 
@@ -101,6 +102,5 @@ def _vertex_colors(data: bytes, vertices: int) -> NDArray[np.uint8] | None:
         linear = np.asarray(mesh.visual.vertex_attributes["color"], np.float64)[:, :3] / 255.0
     except (ValueError, KeyError, AttributeError, TypeError, IndexError):
         return None
-    # glTF's vertex colors are linear, pictures are sRGB (IEC 61966-2-1).
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.rint(encoded * 255.0).astype(np.uint8) if len(linear) == vertices else None
+    # glTF's vertex colors are linear, pictures are sRGB.
+    return np.rint(linear_to_srgb(linear) * 255.0).astype(np.uint8) if len(linear) == vertices else None

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from services.errors import DatamaskError
 from services.faults import is_machines, said
+from services.progress import Progress
 from services.recognition.catalog import model_info
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
@@ -17,7 +18,7 @@ from services.wire.pin import Refused
 from services.wire.plan import check_id
 from worker.evaluate import Summary
 from worker.exhibition.facts import with_audits
-from worker.exhibition.masks import Progress, audit_masks, write_masks
+from worker.exhibition.masks import audit_masks, write_masks
 
 
 def realize_job(run: Store, job: str, progress: Progress | None = None) -> Summary:

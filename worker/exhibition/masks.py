@@ -18,6 +18,7 @@ from services.exhibition.front import portrait
 from services.exhibition.palette import png, signed
 from services.exhibition.studio import Studio, dressed, one_by_one, one_thread
 from services.exhibition.views_sheet import Seen, contact_sheet
+from services.progress import Progress, silent
 from services.recognition import catalog
 from services.recognition.dlib.audit import AuditView, audit
 from services.rendering.views import Views, ranges_of, sample_views
@@ -34,7 +35,6 @@ AUDIT_FORMAT = 1
 DISTANCES = (0.6, 0.45)
 
 Float = NDArray[np.float32]
-Progress = Callable[[str, int, int], None]
 Critic = Callable[[NDArray[np.uint8], Float], list[bool]]
 
 
@@ -49,7 +49,7 @@ def audit_masks(run: Store, job: Job, progress: Progress | None = None) -> list[
     if page is None:
         raise ValueError("job: it asks for no audits; write_masks is what it wants")
     check_masks(job.masks)
-    tell, work, eye = progress or _silent, page.work, Eye(job.basis)
+    tell, work, eye = progress or silent, page.work, Eye(job.basis)
     critics = {name: _critic(name, job.models.get(name)) for name in work["critics"]}
     target = None if work["target"] is None else read_target(run, work["target"])
     views = sample_views(ranges_of(work["ranges"]), work["held_out_views"], work["audit_seed"])
@@ -228,7 +228,3 @@ def _number(value: float | None) -> float | None:
 
 def _json(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    pass

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Literal
 
 import numpy as np
@@ -24,6 +23,7 @@ from coordinator.search.optimizers.sep_cma import SepCma
 from coordinator.search.optimizers.snes import Snes
 from services.errors import BadInput
 from services.shape.symmetry import Symmetry
+from services.words import nearest
 
 __all__ = ["OPTIMIZERS", "Need", "Optimizer", "Setup", "make_optimizer"]
 
@@ -70,11 +70,7 @@ def make_optimizer(
         ValueError: another argument is out of its range; the message names it.
     """
     if name not in OPTIMIZERS:
-        near = difflib.get_close_matches(name, OPTIMIZERS, n=1, cutoff=0.3)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise BadInput(
-            f"search.optimizers: unknown optimizer {name!r}, known are {', '.join(OPTIMIZERS)}{hint}"
-        )
+        raise BadInput(f"search.optimizers: unknown optimizer {name!r}{nearest(name, OPTIMIZERS)}")
     setup = Setup.checked(
         *(dimension, population),
         start=start,

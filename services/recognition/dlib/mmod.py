@@ -42,7 +42,7 @@ class _Step:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _Layout:
     """What does not change between images of one size. slice: how many of them are answered together."""
 
     slice: int
@@ -74,7 +74,7 @@ class MmodDetector:
             for layer in layers
             if isinstance(layer, FoldedConvolution)
         ]
-        self._plans: dict[tuple[int, int], _Plan] = {}
+        self._plans: dict[tuple[int, int], _Layout] = {}
 
     def halve(self) -> None:
         """See services.recognition.networks.precision.Halves."""
@@ -116,7 +116,7 @@ class MmodDetector:
             layer.bias, device=self._device
         )
 
-    def _plan(self, height: int, width: int) -> _Plan:
+    def _plan(self, height: int, width: int) -> _Layout:
         plan = self._plans.get((height, width))
         if plan is None:
             canvas = tiling.layout(height, width)
@@ -126,7 +126,7 @@ class MmodDetector:
             windows = tiling.windows(canvas, rows, columns, stride, offset, self._window_px)
             centers = torch.from_numpy(windows.centers_px).to(self._device)
             most = together(self._device, _CPU_SLICE, _CUDA_SLICE, height, width)
-            plan = _Plan(most, canvas, centers, torch.from_numpy(windows.boxes_px).to(self._device))
+            plan = _Layout(most, canvas, centers, torch.from_numpy(windows.boxes_px).to(self._device))
             self._plans[height, width] = plan
         return plan
 
@@ -140,7 +140,7 @@ class MmodDetector:
             stride *= step.stride
         return height, width, stride, offset
 
-    def _answer(self, images: torch.Tensor, plan: _Plan) -> torch.Tensor:
+    def _answer(self, images: torch.Tensor, plan: _Layout) -> torch.Tensor:
         """float32 (n, cells): the network's answer to uint8 images (n, H, W, 3), n at most one slice."""
         count = images.shape[0]
         padded = F.pad(images, (0, 0, 0, 0, 0, 0, 0, plan.slice - count))

@@ -72,7 +72,7 @@ def shrink(image: torch.Tensor) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _Resampling:
     """Which pixels make which, for one image size.
 
     corners: int64 (4, rows*single_columns), indices of the top left, top right, bottom left and bottom right
@@ -93,7 +93,7 @@ class _Plan:
 
 
 @lru_cache(maxsize=64)
-def _plan(rows: int, columns: int, device: torch.device) -> _Plan:
+def _plan(rows: int, columns: int, device: torch.device) -> _Resampling:
     out_rows, out_columns = size_down(rows), size_down(columns)
     y_scale = (rows - 1) / max(out_rows - 1, 1)
     x_scale = (columns - 1) / max(out_columns - 1, 1)
@@ -128,7 +128,7 @@ def _plan(rows: int, columns: int, device: torch.device) -> _Plan:
         for horizontal in (left_share, right_share)
     ]
     tail_shape = (out_rows, tail_columns)
-    return _Plan(
+    return _Resampling(
         rows=out_rows,
         columns=out_columns,
         single_columns=single_columns,

@@ -43,7 +43,7 @@ PERSON = "other heads against this person's photographs"
 
 
 @dataclass(frozen=True)
-class Refused:
+class TooFewPairs:
     """A FAR that the pairs cannot carry, and how many independent pairs could."""
 
     far: float
@@ -82,7 +82,7 @@ class PairSet:
     impostor_pairs: int
     genuine_pairs: int
     thresholds: tuple[Threshold, ...]
-    refused: tuple[Refused, ...]
+    refused: tuple[TooFewPairs, ...]
     published: Published | None
     equal_error: float | None
     median_impostor: float
@@ -148,7 +148,7 @@ def measure_set(
         impostor_pairs=len(impostor),
         genuine_pairs=len(genuine),
         thresholds=tuple(threshold_at(impostor, far, own, similarity) for far in carried),
-        refused=tuple(Refused(far, needed_pairs(far)) for far in fars if far not in carried),
+        refused=tuple(TooFewPairs(far, needed_pairs(far)) for far in fars if far not in carried),
         published=None
         if published is None
         else Published(
@@ -225,7 +225,7 @@ def _histogram(impostor: Float, genuine: Float) -> Histogram:
 def _pair_set(values: Mapping[str, Any]) -> PairSet:
     filled = dict(values)
     filled["thresholds"] = tuple(_threshold(t) for t in values["thresholds"])
-    filled["refused"] = tuple(Refused(**r) for r in values["refused"])
+    filled["refused"] = tuple(TooFewPairs(**r) for r in values["refused"])
     histogram = values["histogram"]
     filled["histogram"] = Histogram(
         histogram["low"], histogram["width"], tuple(histogram["impostor"]), tuple(histogram["genuine"])

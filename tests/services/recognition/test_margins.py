@@ -3,12 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.recognition.margins import detection_margin, distance_margin, margin, value_over_views
+from services.recognition.margins import DISTANCE_UNIT, margin, value_over_views
 
 
 def test_margins_are_zero_at_the_threshold_and_positive_beyond() -> None:
-    np.testing.assert_allclose(detection_margin(np.float32([-1.0, 0.5, 2.0]), 0.5), [-1.5, 0.0, 1.5])
-    np.testing.assert_allclose(distance_margin(np.float32([0.5, 0.6, 0.8]), 0.6), [1.0, 0.0, -2.0], atol=1e-6)
+    np.testing.assert_allclose(margin(np.float32([-1.0, 0.5, 2.0]), 0.5, "score", 1.0), [-1.5, 0.0, 1.5])
+    distances = margin(np.float32([0.5, 0.6, 0.8]), 0.6, "distance", DISTANCE_UNIT)
+    np.testing.assert_allclose(distances, [1.0, 0.0, -2.0], atol=1e-6)
 
 
 def test_value_is_half_mean_half_minimum() -> None:
@@ -20,8 +21,8 @@ def test_results_are_float32_and_arguments_stay_as_they_are() -> None:
     margins = np.float32([[1.0, 2.0]])
     before = margins.copy()
     assert value_over_views(margins).dtype == np.float32
-    assert distance_margin(margins, 0.6).dtype == np.float32
-    assert detection_margin(margins, 0.6).dtype == np.float32
+    assert margin(margins, 0.6, "distance", DISTANCE_UNIT).dtype == np.float32
+    assert margin(margins, 0.6, "score", 1.0).dtype == np.float32
     np.testing.assert_array_equal(margins, before)
 
 

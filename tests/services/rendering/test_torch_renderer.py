@@ -17,6 +17,7 @@ from services.rendering.normals import vertex_faces_of, vertex_normals
 from services.rendering.renderer import Rendered
 from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import ViewRanges, Views, frontal_view, sample_views
+from services.srgb import linear_to_srgb, srgb_to_linear
 
 NONE = torch.zeros(0, dtype=torch.int64)
 
@@ -153,8 +154,8 @@ def test_the_light_model_holds_in_numbers() -> None:
     middle = renderer.render(points, v, NONE).images[0, 0, 80, 80].numpy()
     # Facing the camera, light at 60 degrees: n.l = 1/2 and the half vector stands at 30 degrees.
     diffuse, shine = 0.1 + 0.5 * 0.5, 0.2 * 0.5 * np.cos(np.radians(30)) ** 16
-    albedo = sensor.srgb_to_linear(np.array([0.86, 0.72, 0.64]))
-    expected = sensor.linear_to_srgb(1.1 * (albedo * diffuse + shine)) * 255
+    albedo = srgb_to_linear(np.array([0.86, 0.72, 0.64]))
+    expected = linear_to_srgb(1.1 * (albedo * diffuse + shine)) * 255
     np.testing.assert_allclose(middle, expected, atol=1.2)
 
 
@@ -331,10 +332,10 @@ def test_blur_keeps_a_flat_picture_up_to_its_border() -> None:
 def test_encoding_is_srgb_within_half_a_level() -> None:
     table = sensor.encoding_table(torch.device("cpu"))
     linear = torch.linspace(-0.1, 1.2, 5001)
-    expected = sensor.linear_to_srgb(linear.double().clamp(0, 1).numpy()) * 255
+    expected = linear_to_srgb(linear.double().clamp(0, 1).numpy()) * 255
     assert np.abs(sensor.encode(linear, table).numpy() - expected).max() < 0.25
     levels = np.arange(256) / 255
-    np.testing.assert_allclose(sensor.linear_to_srgb(sensor.srgb_to_linear(levels)), levels, atol=1e-9)
+    np.testing.assert_allclose(linear_to_srgb(srgb_to_linear(levels)), levels, atol=1e-9)
 
 
 def test_vertex_colors_come_out_as_they_went_in() -> None:
