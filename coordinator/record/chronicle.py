@@ -115,7 +115,9 @@ class Chronicle:
             "thresholds": {name: m.get("threshold") for name, m in models.items()},
             # Recognizers and filters are asked by datamask verify; the audit at a run's end asks detectors.
             "critics": [
-                name for name in spec["verify"]["critics"] if model_info(name, needed=False).kind == "detect"
+                name
+                for name in spec["verify"].get("critics", ())
+                if model_info(name, needed=False).kind == "detect"
             ],
             "research_only": [name for name, m in models.items() if m.get("research_only")],
         }

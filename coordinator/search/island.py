@@ -111,7 +111,7 @@ class Generation:
                 *(float(self.result.fitness[k]), self.result.values[k], float(self.scores.flipped[k])),
             )
             for k, name in enumerate(self.ids)
-            if np.isfinite(self.result.fitness[k])
+            if self.scored[k] and np.isfinite(self.result.fitness[k])
         ]
 
     def rows(self, basis: str, objectives: Sequence[Objective]) -> list[dict[str, Any]]:

@@ -167,7 +167,7 @@ def test_bad_input_is_one_line(tmp_path):
     grown = runs.grow(tmp_path / "run", generations=5, elites=1, islands=1)
     plan = Chronicle(grown.record).plan()
     with pytest.raises(BadInput, match="no colors"):
-        exhibit(grown.record.store, plan, Options(film_px=96, lineup_px=640, material="color"))
+        exhibit(grown.record.store, plan, Options(film_px=96, sheets=True, lineup_px=640, material="color"))
     with pytest.raises(BadInput, match="even"):
         exhibit(grown.record.store, plan, Options(film_px=97))
     with pytest.raises(CorruptData, match="no usable genome"):
