@@ -18,7 +18,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from coordinator.record.pull import THREADS, Selection, Pulled
+from coordinator.record.pull import THREADS, Pulled, Selection
 from coordinator.record.pull import pull as copy_run
 from services.storage.local import LocalStore
 from services.storage.store import open_store

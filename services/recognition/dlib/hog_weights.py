@@ -1,29 +1,23 @@
 """The linear filters inside dlib's frontal face detector, read from the detector's own serialized state.
 
-The state is that of dlib's ``serialize(object_detector)``. An integer is one control byte (low four bits:
-how many bytes follow; top bit: sign) and then its bytes, lowest first; a float is two integers, mantissa and
-exponent (value = mantissa * 2**exponent). Sources: dlib ``serialize.h``, ``float_details.h``,
+The state is that of dlib's ``serialize(object_detector)``. Sources: dlib
 ``image_processing/object_detector.h`` and ``scan_fhog_pyramid.h``.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.errors import CorruptData
 from services.recognition import catalog
+from services.recognition.dlib.numbers import Numbers
 
 CELL_PX = 8
 WINDOW_CELLS = 10
 CHANNELS = 31
 MIN_LEVEL_PX = 64
-
-_SPECIAL_EXPONENT = 32000
-"""dlib writes infinities and nan as exponents from here on; no weight may be one."""
 
 
 @dataclass(frozen=True)
@@ -52,75 +46,34 @@ def load_frontal_face() -> HogWeights:
 
 def parse(state: bytes) -> HogWeights:
     """Reads a serialized detector. CorruptData if it is not laid out as the frontal face detector is."""
-    reader = _Reader(state)
-    reader.expect("object_detector version", 2)
-    reader.expect("scan_fhog_pyramid version", 1)
+    reader = Numbers(state, "dlib's frontal face detector", "reinstall dlib-bin >= 20")
+    reader.expect(2, "object_detector version")
+    reader.expect(1, "scan_fhog_pyramid version")
     reader.integer("capacity of the empty feature list")
-    reader.expect("number of stored features", 0)
-    reader.expect("cell size", CELL_PX)
-    reader.expect("window padding", 0)
-    reader.expect("window width", CELL_PX * WINDOW_CELLS)
-    reader.expect("window height", CELL_PX * WINDOW_CELLS)
+    reader.expect(0, "number of stored features")
+    reader.expect(CELL_PX, "cell size")
+    reader.expect(0, "window padding")
+    reader.expect(CELL_PX * WINDOW_CELLS, "window width")
+    reader.expect(CELL_PX * WINDOW_CELLS, "window height")
     reader.integer("maximum of pyramid levels")  # 1000: never reached
-    reader.expect("smallest level's width", MIN_LEVEL_PX)
-    reader.expect("smallest level's height", MIN_LEVEL_PX)
+    reader.expect(MIN_LEVEL_PX, "smallest level's width")
+    reader.expect(MIN_LEVEL_PX, "smallest level's height")
     reader.real("nuclear norm regularization")  # these three matter in training and suppression only
     size = CHANNELS * WINDOW_CELLS * WINDOW_CELLS
-    reader.expect("number of dimensions", size)
+    reader.expect(size, "number of dimensions")
     reader.real("overlap threshold")
     reader.real("covered threshold")
-    count = reader.integer("number of filters")
-    if not 0 < count <= 64:
-        raise _corrupt(f"number of filters is {count}, expected 5 or so")
+    count = reader.count("number of filters", 1, 64)
 
     filters = np.empty((count, CHANNELS, WINDOW_CELLS, WINDOW_CELLS), dtype=np.float32)
     thresholds = np.empty(count)
     for index in range(count):
-        reader.expect("rows of a filter", -(size + 1))  # negative sizes mark dlib's newer matrix format
-        reader.expect("columns of a filter", -1)
-        weights = np.array([reader.real("weight") for _ in range(size + 1)])
+        reader.expect(-(size + 1), "rows of a filter")  # negative sizes mark dlib's newer matrix format
+        reader.expect(-1, "columns of a filter")
+        weights = reader.reals(size + 1, "weights")
         filters[index] = weights[:size].reshape(filters.shape[1:])
         thresholds[index] = weights[size]
     reader.expect_end()
     filters.flags.writeable = False
     thresholds.flags.writeable = False
     return HogWeights(filters, thresholds)
-
-
-def _corrupt(what: str) -> CorruptData:
-    return CorruptData(f"dlib's frontal face detector cannot be read: {what}; reinstall dlib-bin >= 20")
-
-
-class _Reader:
-    """Takes one number after another off the serialized bytes."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def integer(self, what: str) -> int:
-        start = self._at
-        control = self._data[start] if start < len(self._data) else 0
-        count = control & 0x0F
-        end = start + 1 + count
-        if not 1 <= count <= 8 or control & 0x70 or end > len(self._data):
-            raise _corrupt(f"no integer for {what} at byte {start} of {len(self._data)}")
-        self._at = end
-        value = int.from_bytes(self._data[start + 1 : end], "little")
-        return -value if control & 0x80 else value
-
-    def real(self, what: str) -> float:
-        mantissa, exponent = self.integer(what), self.integer(what)
-        if not -_SPECIAL_EXPONENT < exponent < _SPECIAL_EXPONENT:
-            raise _corrupt(f"{what} is not finite")
-        return math.ldexp(mantissa, exponent)
-
-    def expect(self, what: str, value: int) -> None:
-        found = self.integer(what)
-        if found != value:
-            raise _corrupt(f"{what} is {found}, expected {value}")
-
-    def expect_end(self) -> None:
-        if self._at != len(self._data):
-            rest = len(self._data) - self._at
-            raise _corrupt(f"{rest} bytes left over")

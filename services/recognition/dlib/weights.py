@@ -18,11 +18,9 @@ from numpy.typing import NDArray
 
 from services.errors import CorruptData
 from services.recognition import catalog
+from services.recognition.dlib.numbers import Numbers
 
 Array = NDArray[np.float32]
-
-# dlib keeps infinity and nan as exponents from here on (dlib/float_details.h); no weight has them.
-_SPECIAL_EXPONENT = 32000
 
 
 @dataclass(frozen=True)
@@ -137,67 +135,23 @@ def load(info: catalog.ModelInfo, path: Path | None = None) -> Network:
 def parse(data: bytes, where: str) -> Network:
     """The network in a ``.dat`` file's bytes; where names it in the CorruptData that any surprise raises."""
     reader = _Reader(data, where)
-    reader.expect_integer(1, "version of the loss layer")
+    reader.expect(1, "version of the loss layer")
     loss, window_px = _read_loss(reader)
     innermost_version = _read_layer_versions(reader)
     mean_rgb = _read_input(reader)
     layers: list[Layer] = [_read_layer(reader)]
     if innermost_version == 3:
-        reader.expect_integer(1, "sample expansion factor")
+        reader.expect(1, "sample expansion factor")
     while not reader.at_end():
         layers.append(_read_layer(reader))
     return Network(loss, window_px, mean_rgb, tuple(layers))
 
 
-class _Reader:
-    """dlib's primitive values, one after the other."""
+class _Reader(Numbers):
+    """dlib's other values, too."""
 
     def __init__(self, data: bytes, where: str) -> None:
-        self._data = data
-        self._where = where
-        self._at = 0
-
-    def at_end(self) -> bool:
-        return self._at == len(self._data)
-
-    def fail(self, what: str) -> CorruptData:
-        return CorruptData(
-            f"{self._where}: byte {self._at} of {len(self._data)}: {what}; not a dlib network that "
-            "datamask knows: install the weights again"
-        )
-
-    def take(self, count: int, what: str) -> bytes:
-        piece = self._data[self._at : self._at + count]
-        if len(piece) != count:
-            raise self.fail(f"the file ends inside {what}")
-        self._at += count
-        return piece
-
-    def integer(self, what: str) -> int:
-        """Control byte (low 4 bits: byte count, top bit: sign), then that many little-endian bytes."""
-        control = self.take(1, what)[0]
-        size = control & 0x0F
-        if not 1 <= size <= 8 or control & 0x70:
-            raise self.fail(f"{what} starts with control byte 0x{control:02x}")
-        value = int.from_bytes(self.take(size, what), "little")
-        return -value if control & 0x80 else value
-
-    def peek_integer(self) -> int:
-        start = self._at
-        value = self.integer("the next value")
-        self._at = start
-        return value
-
-    def expect_integer(self, expected: int, what: str) -> None:
-        found = self.integer(what)
-        if found != expected:
-            raise self.fail(f"{what} is {found}, expected {expected}")
-
-    def count(self, what: str, low: int = 0, high: int = 1 << 20) -> int:
-        value = self.integer(what)
-        if not low <= value <= high:
-            raise self.fail(f"{what} is {value}, expected {low} to {high}")
-        return value
+        super().__init__(data, where, "not a dlib network that datamask knows: install the weights again")
 
     def boolean(self, what: str) -> bool:
         letter = self.take(1, what)
@@ -218,14 +172,6 @@ class _Reader:
             raise self.fail(f"{what} is {found!r}, expected {' or '.join(expected)}")
         return found
 
-    def number(self, what: str) -> float:
-        """A float as mantissa and exponent, two integers: mantissa * 2 ** exponent."""
-        mantissa = self.integer(f"mantissa of {what}")
-        exponent = self.integer(f"exponent of {what}")
-        if abs(exponent) >= _SPECIAL_EXPONENT or abs(exponent) > 1100:
-            raise self.fail(f"{what} is not finite")
-        return math.ldexp(float(mantissa), exponent)
-
     def shape(self, what: str) -> tuple[int, int, int, int]:
         names = ("samples", "channels", "rows", "columns")
         dims = [self.count(f"{name} of {what}") for name in names]
@@ -233,12 +179,12 @@ class _Reader:
 
     def alias(self, what: str) -> tuple[int, int, int, int]:
         """The shape of a view into a layer's parameters (dlib's alias_tensor)."""
-        self.expect_integer(1, f"version of {what}")
+        self.expect(1, f"version of {what}")
         return self.shape(what)
 
     def tensor(self, what: str) -> Array:
         """Version 2, four dimensions, then little-endian float32; read-only, of that shape."""
-        self.expect_integer(2, f"version of {what}")
+        self.expect(2, f"version of {what}")
         shape = self.shape(what)
         size = math.prod(shape)
         if size * 4 > len(self._data):
@@ -252,7 +198,7 @@ class _Reader:
 def _read_loss(reader: _Reader) -> tuple[str, tuple[int, int] | None]:
     name = reader.expect_text(("loss_mmod_", "loss_metric_", "loss_metric_2"), "the loss layer")
     if name == "loss_mmod_":
-        reader.expect_integer(1, "version of the detector's options")
+        reader.expect(1, "version of the detector's options")
         window = (reader.count("window width", 1, 4096), reader.count("window height", 1, 4096))
         for what in (
             "loss per false alarm",
@@ -263,11 +209,11 @@ def _read_loss(reader: _Reader) -> tuple[str, tuple[int, int] | None]:
             "overlap of ignored boxes",
             "cover of ignored boxes",
         ):
-            reader.number(what)
+            reader.real(what)
         return name, window
     if name == "loss_metric_2":
-        reader.number("margin")
-        reader.number("distance threshold")
+        reader.real("margin")
+        reader.real("distance threshold")
     return name, None
 
 
@@ -287,10 +233,10 @@ def _read_layer_versions(reader: _Reader) -> int:
 def _read_input(reader: _Reader) -> tuple[float, float, float]:
     known = ("input_rgb_image_pyramid", "input_rgb_image_sized")
     name = reader.expect_text(known, "the input layer")
-    red, green, blue = (reader.number(f"mean of {color}") for color in ("red", "green", "blue"))
+    red, green, blue = (reader.real(f"mean of {color}") for color in ("red", "green", "blue"))
     if name == "input_rgb_image_sized":
-        reader.expect_integer(150, "input rows")
-        reader.expect_integer(150, "input columns")
+        reader.expect(150, "input rows")
+        reader.expect(150, "input columns")
     return red, green, blue
 
 
@@ -366,7 +312,7 @@ def _read_batch_norm(reader: _Reader) -> Scale:
     reader.count("number of updates", 0, 1 << 40)
     reader.count("statistics window", 0, 1 << 40)
     _read_multipliers(reader, 4)
-    epsilon = reader.number("epsilon")
+    epsilon = reader.real("epsilon")
     if means.size != scale.gamma.size or variances.size != scale.gamma.size or (variances < 0).any():
         raise reader.fail("running means and variances do not fit the batch norm")
     # (x - mean) / sqrt(variance + epsilon) * gamma + beta, in double so that folding costs no accuracy
@@ -388,7 +334,7 @@ def _read_dense(reader: _Reader) -> Dense:
     params = reader.tensor("dense parameters")
     weights = reader.alias("dense weights")
     reader.alias("dense biases")
-    reader.expect_integer(1, "dense layer's bias mode (1: none)")
+    reader.expect(1, "dense layer's bias mode (1: none)")
     _read_multipliers(reader, 4)
     if params.size != inputs * outputs or math.prod(weights) != params.size:
         raise reader.fail(f"a dense layer has {params.size} parameters, expected {inputs} x {outputs}")
@@ -405,4 +351,4 @@ def _read_pool(reader: _Reader, name: str) -> Pool:
 def _read_multipliers(reader: _Reader, count: int) -> None:
     """Learning rate and weight decay multipliers, which only training needs."""
     for _ in range(count):
-        reader.number("a training multiplier")
+        reader.real("a training multiplier")

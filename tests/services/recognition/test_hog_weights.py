@@ -35,11 +35,11 @@ def test_handed_out_weights_are_read_only(state: bytes) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda data: data[:-1], "no integer"),
+        (lambda data: data[:-1], "ends inside"),
         (lambda data: data + b"\x01\x00", "left over"),
-        (lambda data: b"", "no integer"),
+        (lambda data: b"", "ends inside"),
         (lambda data: b"\x01\x03" + data[2:], "version is 3, expected 2"),
-        (lambda data: b"\x09" + data[1:], "no integer"),
+        (lambda data: b"\x09" + data[1:], "control byte"),
     ],
 )
 def test_anything_else_is_refused(state: bytes, spoil, message: str) -> None:
