@@ -16,14 +16,11 @@ SELECTIONS = ("best", "random")
 def sources(topology: str, island: int, count: int) -> tuple[int, ...]:
     """The islands whose migrants `island` takes, in ascending order; never itself.
 
-    Args:
-        topology: "ring": the island before it; "full" (or "fully-connected"): all others; "none".
-        island: 0 to count - 1.
-        count: islands of the run.
-
-    Raises:
-        BadInput: there is no such topology.
-        ValueError: there is no such island.
+    :param topology: "ring": the island before it; "full" (or "fully-connected"): all others; "none".
+    :param island: 0 to count - 1.
+    :param count: islands of the run.
+    :raises BadInput: there is no such topology.
+    :raises ValueError: there is no such island.
     """
     if not 0 <= island < count:
         raise ValueError(f"island: expected 0 to {count - 1}, got {island}")
@@ -49,16 +46,13 @@ def migrant_rows(
     A genome that could not be scored never travels, and of equal genomes only the fittest does, so that fewer
     than `count` may come out.
 
-    Args:
-        genomes: (n, d).
-        fitness: (n,) larger is better; not finite where a genome could not be scored.
-        count: how many.
-        select: "best": the fittest, best first, earlier rows before later ones among equals; "random".
-        rng: used by "random" alone.
-
-    Raises:
-        BadInput: there is no such selection.
-        ValueError: the shapes do not fit, or `count` is negative.
+    :param genomes: (n, d).
+    :param fitness: (n,) larger is better; not finite where a genome could not be scored.
+    :param count: how many.
+    :param select: "best": the fittest, best first, earlier rows before later ones among equals; "random".
+    :param rng: used by "random" alone.
+    :raises BadInput: there is no such selection.
+    :raises ValueError: the shapes do not fit, or `count` is negative.
     """
     if genomes.ndim != 2 or fitness.shape != genomes.shape[:1]:
         raise ValueError(f"fitness: expected one value a genome, got {fitness.shape} for {genomes.shape}")

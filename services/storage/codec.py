@@ -54,14 +54,12 @@ class Decoded(NamedTuple):
 def encode(arrays: Arrays, meta: Mapping[str, Any] | None = None, *, compress: bool = False) -> bytes:
     """Pack arrays and facts.
 
-    Args:
-        arrays: any shape; dtype bool, integer, float, fixed-length bytes or fixed-length unicode.
-        meta: JSON values under string keys. Numbers that are not finite do not fit into JSON: store an array.
-        compress: shrink the body with zlib. Off by default: weights hardly shrink, and zlib builds differ.
-
-    Raises:
-        TypeError: an array of another dtype, or meta that JSON cannot hold.
-        ValueError: meta holds NaN or an infinity.
+    :param arrays: any shape; dtype bool, integer, float, fixed-length bytes or fixed-length unicode.
+    :param meta: JSON values under string keys. Numbers that are not finite do not fit into JSON: store an
+        array.
+    :param compress: shrink the body with zlib. Off by default: weights hardly shrink, and zlib builds differ.
+    :raises TypeError: an array of another dtype, or meta that JSON cannot hold.
+    :raises ValueError: meta holds NaN or an infinity.
     """
     entries: list[dict[str, Any]] = []
     chunks: list[bytes] = []
@@ -106,12 +104,9 @@ def encode(arrays: Arrays, meta: Mapping[str, Any] | None = None, *, compress: b
 def decode(data: bytes, name: str = "stored object") -> Decoded:
     """Unpack and check what :func:`encode` gave.
 
-    Args:
-        data: the bytes as they were stored.
-        name: the key or path they came from, for the message.
-
-    Raises:
-        CorruptData: a byte differs, some are missing or left over, or the format is not ours.
+    :param data: the bytes as they were stored.
+    :param name: the key or path they came from, for the message.
+    :raises CorruptData: a byte differs, some are missing or left over, or the format is not ours.
     """
     if len(data) < _BODY_AT or data[:8] != _MAGIC:
         raise _corrupt(name, "it is not a datamask object, or was cut short")

@@ -14,8 +14,7 @@ def check_key(key: str) -> str:
 
     Names that start with a dot belong to the store itself (temporary and lock files).
 
-    Raises:
-        BadInput: what is wrong with the key and what a key looks like.
+    :raises BadInput: what is wrong with the key and what a key looks like.
     """
     fault = _fault(key)
     if fault is not None:
@@ -31,8 +30,7 @@ def is_key(key: str) -> bool:
 def check_prefix(prefix: str) -> str:
     """Return `prefix` if it can begin a key: "", a whole key, or a part such as "batches/" or "batches/4f".
 
-    Raises:
-        BadInput: as :func:`check_key`.
+    :raises BadInput: as :func:`check_key`.
     """
     if prefix:
         check_key(prefix.removesuffix("/"))

@@ -29,11 +29,8 @@ _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 class LocalStore:
     """The objects under one folder. See :class:`services.storage.store.Store` for what each method promises.
 
-    Args:
-        root: the folder; made when the first object is written.
-
-    Raises:
-        BadInput: `root` is a file.
+    :param root: the folder; made when the first object is written.
+    :raises BadInput: `root` is a file.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -160,9 +157,8 @@ class LocalStore:
     def probe(self) -> None:
         """Try a write, a hard link that must win, one that must lose, and a lock that must exclude.
 
-        Raises:
-            Unavailable: the folder cannot be written to, or its file system lacks one of these.
-            BadInput: part of the path is a file.
+        :raises Unavailable: the folder cannot be written to, or its file system lacks one of these.
+        :raises BadInput: part of the path is a file.
         """
         mend = "put the store on a local disk (ext4, xfs, apfs) or a file system with both"
         probe = self._root / f"{_TEMPORARY}probe-{secrets.token_hex(8)}"

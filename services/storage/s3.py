@@ -62,14 +62,11 @@ class S3Store:
     Opening it asks the server nothing. Threads may share one; after a fork it goes on with a client of its
     own.
 
-    Args:
-        bucket: its name.
-        prefix: "" or "a/b", without slashes at its ends.
-        patience_s: how long a server that is out of reach or overloaded is waited for.
-        client: gives the boto3 client to use.
-
-    Raises:
-        BadInput: a malformed name or prefix.
+    :param bucket: its name.
+    :param prefix: "" or "a/b", without slashes at its ends.
+    :param patience_s: how long a server that is out of reach or overloaded is waited for.
+    :param client: gives the boto3 client to use.
+    :raises BadInput: a malformed name or prefix.
     """
 
     def __init__(
@@ -290,8 +287,7 @@ class S3Store:
     def _retry(self, action: str, name: str, attempt: Callable[[bool], T]) -> T:
         """Call `attempt(again)` until it returns; `again`: an earlier try may have done its work.
 
-        Raises:
-            BadInput, Unavailable: at once where waiting does not help, else when patience has run out.
+        :raises BadInput, Unavailable: at once where waiting does not help, else when patience has run out.
         """
         first_s: float | None = None
         tries = 0
@@ -319,14 +315,11 @@ class S3Store:
 def open_s3(url: str, write: bool, patience_s: float | None = None) -> S3Store:
     """The store at s3://bucket/prefix. The prefix is taken as it is written, without %-decoding.
 
-    Args:
-        url: where.
-        write: find out first whether the place keeps a store's promises.
-        patience_s: how long a server that is out of reach is waited for; None: :data:`PATIENCE_S`.
-
-    Raises:
-        BadInput: a malformed URL, no such bucket, unusable AWS settings.
-        Unavailable: with `write`, the server cannot be reached, refuses, or has no conditional writes.
+    :param url: where.
+    :param write: find out first whether the place keeps a store's promises.
+    :param patience_s: how long a server that is out of reach is waited for; None: :data:`PATIENCE_S`.
+    :raises BadInput: a malformed URL, no such bucket, unusable AWS settings.
+    :raises Unavailable: with `write`, the server cannot be reached, refuses, or has no conditional writes.
     """
     bucket, _, prefix = url.partition("://")[2].partition("/")
     store = S3Store(bucket, prefix.strip("/"), patience_s=PATIENCE_S if patience_s is None else patience_s)

@@ -21,13 +21,10 @@ RACERS = 6
 def probe(store: Store, endpoint: str) -> None:
     """Race writers for a fresh key, then for its replacement; try outdated writes too. Leaves nothing behind.
 
-    Args:
-        store: where runs are to be kept.
-        endpoint: the server's address, for the message.
-
-    Raises:
-        BadInput: there is no such bucket.
-        Unavailable: the server refuses, cannot be reached, or writes though the condition does not hold.
+    :param store: where runs are to be kept.
+    :param endpoint: the server's address, for the message.
+    :raises BadInput: there is no such bucket.
+    :raises Unavailable: the server refuses, cannot be reached, or writes though the condition does not hold.
     """
     key = f"probe-{secrets.token_hex(8)}"
     # One writer alone first: a missing bucket or permission is found, waited for and told once.

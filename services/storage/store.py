@@ -89,14 +89,12 @@ class Store(Protocol):
 def open_store(url: str | Path, *, write: bool = False, patience_s: float | None = None) -> Store:
     """Open the store at `url`: a path (`~` allowed), a file:// URL or s3://bucket/prefix.
 
-    Args:
-        url: where. A folder need not exist yet; writing makes it. A bucket must exist.
-        write: make the folder, and try whether the place keeps a store's promises.
-        patience_s: how long a server that does not answer is waited for; None: a minute.
-
-    Raises:
-        BadInput: the URL cannot be used, or there is no such bucket.
-        Unavailable: with `write`, the place cannot be reached or written to, or breaks a store's promises.
+    :param url: where. A folder need not exist yet; writing makes it. A bucket must exist.
+    :param write: make the folder, and try whether the place keeps a store's promises.
+    :param patience_s: how long a server that does not answer is waited for; None: a minute.
+    :raises BadInput: the URL cannot be used, or there is no such bucket.
+    :raises Unavailable: with `write`, the place cannot be reached or written to, or breaks a store's
+        promises.
     """
     text = str(url)
     scheme = text.split("://", 1)[0].lower() if "://" in text else "path"

@@ -49,25 +49,22 @@ def make_optimizer(
 ) -> Optimizer:
     """Make the optimizer called `name` at generation 0.
 
-    Args:
-        name: a key of `OPTIMIZERS`.
-        dimension: genes of a genome.
-        start: "noise", "neutral", a genome (dimension,) or several (k, dimension) to breed from:
-            see :class:`~coordinator.search.optimizers.base.Setup`.
-        population: genomes of a generation.
-        seed: the island's own; it is not changed. Equal arguments make equal optimizers.
-        spread: standard deviation of a gene in noise.
-        sigma: standard deviation of a gene around a start that is not noise, and around CMA's mean.
-        limit: genes lie in [-limit, limit]; or (low, high) of each gene, (dimension, 2); or None.
-        keep: (m, dimension) masks that the first generation holds besides, as they are.
-        grid: the cells of an archive; map-elites needs it.
-        aims: how many aims are told beside fitness; nsga2 weighs them.
-        symmetry: where it is given, left and right change alike; optimizers that look for many kinds of masks
-            (:attr:`AskTell.moves_all_genes`) move all genes none the less.
-
-    Raises:
-        BadInput: there is no optimizer of that name.
-        ValueError: another argument is out of its range; the message names it.
+    :param name: a key of `OPTIMIZERS`.
+    :param dimension: genes of a genome.
+    :param start: "noise", "neutral", a genome (dimension,) or several (k, dimension) to breed from: see
+        :class:`~coordinator.search.optimizers.base.Setup`.
+    :param population: genomes of a generation.
+    :param seed: the island's own; it is not changed. Equal arguments make equal optimizers.
+    :param spread: standard deviation of a gene in noise.
+    :param sigma: standard deviation of a gene around a start that is not noise, and around CMA's mean.
+    :param limit: genes lie in [-limit, limit]; or (low, high) of each gene, (dimension, 2); or None.
+    :param keep: (m, dimension) masks that the first generation holds besides, as they are.
+    :param grid: the cells of an archive; map-elites needs it.
+    :param aims: how many aims are told beside fitness; nsga2 weighs them.
+    :param symmetry: where it is given, left and right change alike; optimizers that look for many kinds of
+        masks (:attr:`AskTell.moves_all_genes`) move all genes none the less.
+    :raises BadInput: there is no optimizer of that name.
+    :raises ValueError: another argument is out of its range; the message names it.
     """
     if name not in OPTIMIZERS:
         raise BadInput(f"search.optimizers: unknown optimizer {name!r}{nearest(name, OPTIMIZERS)}")

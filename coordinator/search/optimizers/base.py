@@ -81,8 +81,7 @@ class Optimizer(Protocol):
     def ask(self) -> Floats:
         """The genomes (n, d) float32 of this generation, read-only.
 
-        Raises:
-            ValueError: they have been asked for already and not been told.
+        :raises ValueError: they have been asked for already and not been told.
         """
 
     def tell(
@@ -94,23 +93,20 @@ class Optimizer(Protocol):
     ) -> None:
         """End the generation.
 
-        Args:
-            genomes: (n, d) what `ask` gave, rows in the same order.
-            fitness: (n,) larger is better. One that is not finite means "cannot be scored": it ranks last.
-            aims: (n, setup.aims) larger is better, for optimizers that weigh several against each other; the
-                others look at fitness alone. One that is not finite means the same.
-            residuals: which way genomes miss their targets, for `gauss-newton`; the others look at fitness
-                alone.
-
-        Raises:
-            ValueError: nothing was asked, or an argument does not fit what was.
+        :param genomes: (n, d) what `ask` gave, rows in the same order.
+        :param fitness: (n,) larger is better. One that is not finite means "cannot be scored": it ranks last.
+        :param aims: (n, setup.aims) larger is better, for optimizers that weigh several against each other;
+            the others look at fitness alone. One that is not finite means the same.
+        :param residuals: which way genomes miss their targets, for `gauss-newton`; the others look at fitness
+            alone.
+        :raises ValueError: nothing was asked, or an argument does not fit what was.
         """
 
     def inject(self, genomes: Floats) -> None:
         """Take in migrants (k, d) at the next `ask`; those of several calls come in the order of the calls.
 
-        Raises:
-            ValueError: a generation is open, or the migrants are too many, not finite or of another shape.
+        :raises ValueError: a generation is open, or the migrants are too many, not finite or of another
+            shape.
         """
 
     def state(self) -> State:

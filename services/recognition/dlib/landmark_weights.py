@@ -1,8 +1,8 @@
 """Reads the regression forests of dlib's 5-point landmark predictor.
 
-The file is a row of integers, in the order of dlib's serialize() for ``shape_predictor``: version, mean shape,
-forests, and for each forest the pixels that it looks at, as an anchor point and a displacement. Whatever is
-not exactly as expected raises CorruptData.
+The file is a row of integers, in the order of dlib's serialize() for ``shape_predictor``: version, mean
+shape, forests, and for each forest the pixels that it looks at, as an anchor point and a displacement.
+Whatever is not exactly as expected raises CorruptData.
 """
 
 from __future__ import annotations
