@@ -41,8 +41,10 @@ test: setup ## Run all tests
 fuzz: setup ## Ten thousand damaged inputs for each kind of input: docs/inputs.md (DATAMASK_FUZZ=N for another number)
 	DATAMASK_FUZZ=$${DATAMASK_FUZZ:-10000} OMP_NUM_THREADS=1 $(PY) -m pytest tests -m fuzz -n 2 --dist worksteal $(ARGS)
 
+# Where something is still mounted in the folder, it is not the folder's own, and nothing is removed.
 first-command: ## Run `make evolve` with a small budget in a bare Debian 12 (root, debootstrap)
-	folder="$$(mktemp -d)" && trap 'rm -rf "$$folder"' EXIT && python3 infra/first_command.py "$$folder"
+	folder="$$(mktemp -d)" && trap 'grep -qF "$$folder/" /proc/mounts || rm -rf "$$folder"' EXIT && \
+	  python3 infra/first_command.py "$$folder"
 
 test-pythons: ## Run all tests under the oldest and newest supported Python that is here, or PYTHONS="..."
 	for python in $(PYTHONS); do \

