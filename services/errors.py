@@ -8,8 +8,16 @@ The command line maps the classes to exit codes: :class:`BadInput` to 2, every o
 from __future__ import annotations
 
 
+def one_line(text: str) -> str:
+    """Text that quotes what somebody gave, on one line: line ends and control characters as escapes."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class DatamaskError(Exception):
-    """Base of every error that datamask raises on purpose; its text is shown to the user as it is."""
+    """Base of every error that datamask raises on purpose; its text is shown to the user, on one line."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class BadInput(DatamaskError):

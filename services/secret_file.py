@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from services.errors import BadInput
+from services.text_file import decode_text
 
 
 def read_secret(variable: str, what: str) -> str | None:
@@ -18,9 +19,9 @@ def read_secret(variable: str, what: str) -> str | None:
     if not file:
         return None
     try:
-        text = Path(file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        text = decode_text(Path(file).read_bytes()).strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or f"{error}"
         raise BadInput(f"{variable}={file}: {reason}; expected a file with {what}") from None
     if not text:
         raise BadInput(f"{variable}={file}: the file is empty; expected {what} in it")

@@ -15,7 +15,8 @@ from services.errors import BadInput, Unavailable
 from services.logs import LogFormat
 from services.wire.app import SOFT_SHUTDOWN_S, make_app
 from services.wire.beats import Presence
-from services.wire.bells import check_broker, connect, find_broker
+from services.wire.bells import connect, find_broker
+from services.wire.broker_url import check_broker
 from services.wire.messages import QUEUES
 from worker import metrics
 from worker.probe import probe

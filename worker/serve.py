@@ -13,6 +13,7 @@ import redis
 
 from services.errors import BadInput, DatamaskError
 from services.faults import said
+from services.storage.place import masked
 from services.storage.store import Store, open_store
 from services.wire import pin
 from services.wire.beats import Heartbeat
@@ -96,4 +97,4 @@ def allowed(store_url: str) -> None:
     """:raises BadInput: if this worker was told to serve another store only."""
     own = os.environ.get(STORE_VARIABLE)
     if own and open_store(own).url.rstrip("/") != store_url.rstrip("/"):
-        raise BadInput(f"store {store_url}: this worker serves {own} only ({STORE_VARIABLE})")
+        raise BadInput(f"store {masked(store_url)}: this worker serves {masked(own)} only ({STORE_VARIABLE})")

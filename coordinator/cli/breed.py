@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from coordinator.cli.evolve import drive
+from coordinator.cli.evolve import drive, make_ready
 from coordinator.cli.options import (
     BrokerOption,
     ExecutorName,
@@ -18,7 +18,6 @@ from coordinator.cli.options import (
     StoreOption,
 )
 from coordinator.record.record import Record
-from coordinator.run import free_name
 from coordinator.search.heritage import MOST_NEAR, bred_spec, heritage_of
 from services.storage.store import open_store
 
@@ -73,8 +72,7 @@ def breed(
     chosen, pinned, vetoed = masks, pin or [], veto or []
     heritage = heritage_of(parent, chosen, pinned, vetoed, veto_distance)
     spec = bred_spec(parent, heritage, (chosen, pinned, vetoed), seed=seed, overrides=set_ or ())
-    place = open_store(store, write=True)
-    name = name or free_name(place, spec.name, resume)
+    place, name = make_ready(store, name, spec.name, resume, executor, broker)
     words = ["datamask", "breed", run, *masks, "--store", place.url, "--run", name, "--resume"]
     words += [w for one in pinned for w in ("--pin", one)] + [w for one in vetoed for w in ("--veto", one)]
     words += ["--veto-distance", f"{veto_distance:g}", "--seed", str(spec.seed)]

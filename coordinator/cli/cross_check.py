@@ -21,6 +21,7 @@ from coordinator.record.verification import Verified, claim_of
 from coordinator.spec.spec import Spec
 from services.errors import BadInput
 from services.recognition.photos import read_photo
+from services.storage.place import check_folder
 
 REFERENCE_PX = 1600  # a photo's longer side, where one is sent: well within what Rekognition takes
 MOST_STILLS = 20  # of each subject, in a test that a person goes through
@@ -28,6 +29,7 @@ MOST_STILLS = 20  # of each subject, in a test that a person goes through
 
 def give_test(run: Verified, folder: Path, masks: Sequence[str], views: int) -> None:
     """Write a blind test, two pictures or more of each subject, and say what to do with it."""
+    check_folder(folder, "--manual")
     claim = claim_of(run, masks=masks)
     each = min(views, MOST_STILLS) // 2 * 2
     if each < 2:

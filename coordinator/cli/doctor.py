@@ -23,8 +23,10 @@ from coordinator.cli.terminal import print_json
 from services.errors import BadInput, CorruptData, DatamaskError, Unavailable
 from services.recognition.catalog import installed, locate, models, verify
 from services.shape.catalog import basis_ids, basis_info
+from services.storage.local import LocalStore
 from services.storage.store import open_store
-from services.wire.bells import BROKER_VARIABLE, DEFAULT_BROKER, connect, named_broker, redacted
+from services.wire.bells import BROKER_VARIABLE, DEFAULT_BROKER, connect, named_broker
+from services.wire.broker_url import check_broker, redacted, scrubbed
 from worker.probe import probe
 
 REDIS_MINIMUM = (6, 2)
@@ -191,16 +193,19 @@ def check_bases() -> Iterator[Check]:
 
 def check_store(url: str) -> Check:
     """Write, and have writers race, in the store. A folder that this makes is removed again."""
-    path = Path(url).expanduser() if "://" not in url else None
-    made = path is not None and not path.exists()
+    made: list[Path] = []
     try:
+        seen = open_store(url)
+        if isinstance(seen, LocalStore):
+            made = [folder for folder in (seen.root, *seen.root.parents) if not folder.exists()]
         opened = open_store(url, write=True, patience_s=STORE_WAIT_S)
         return Check("store", "ok", f"writable: {opened.url}")
     except (BadInput, Unavailable) as error:
         return Check("store", "missing", f"{error}", "name another with --store or DATAMASK_STORE")
     finally:
-        if made and path is not None and path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
+        for folder in made:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def check_redis(broker: str | None) -> Check:
@@ -218,7 +223,8 @@ def check_redis(broker: str | None) -> Check:
         return Check("redis server", "missing", f"{error}", mend)
     except (redis.RedisError, OSError) as error:
         note = "" if broker else "; needed for --executor celery only"
-        return Check("redis server", absent, f"{redacted(url)}: {error}{note}", mend)
+        said = scrubbed(error, check_broker(url))
+        return Check("redis server", absent, f"{redacted(url)}: {said}{note}", mend)
     if _numbers(version) < REDIS_MINIMUM:
         return Check(
             "redis server", absent, f"{redacted(url)}: version {version}", "install Redis 6.2 or newer"

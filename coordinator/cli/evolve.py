@@ -36,7 +36,9 @@ from coordinator.spec.spec_file import load_spec
 from services.errors import BadInput, DatamaskError
 from services.faults import one_line
 from services.logs import setup as setup_logs
-from services.storage.store import open_store
+from services.names import check_run_name
+from services.storage.keys import is_key
+from services.storage.store import Store, open_store
 from services.wire.bells import find_broker
 from worker.metrics import serve
 
@@ -84,8 +86,7 @@ def evolve(
     if log_format is LogFormatName.json:
         setup_logs("json", logging.INFO)
     wanted = load_spec(spec, seed=seed, targets=target or (), consent=consent, overrides=set_ or ())
-    place = open_store(store, write=True)
-    name = run or free_name(place, wanted.name, resume)
+    place, name = make_ready(store, run, wanted.name, resume, executor, broker)
     command = _resume_command(spec, place.url, name, seed, target, consent, set_)
     if executor is ExecutorName.celery:
         command += " --executor celery"
@@ -98,6 +99,29 @@ def evolve(
         pictures=pictures,
         metrics_port=metrics_port,
     )
+
+
+def make_ready(
+    store: str, run: str | None, spec_name: str, resume: bool, executor: ExecutorName, broker: str | None
+) -> tuple[Store, str]:
+    """The store and the name of the run in it, once both and the broker are known to be of use.
+
+    Nothing is written before: who corrects the command and gives it again finds no half-made run.
+
+    :raises BadInput, Unavailable: for a name, URL or place that no run can have, or a broker out of reach.
+    """
+    place = open_store(store)
+    name = run or free_name(place, spec_name, resume)
+    older = resume and is_key(name) and Record(place.sub(name)).exists()
+    if executor is ExecutorName.celery or not older:  # an older run goes on here under the name that it has
+        check_run_name(name)
+    record = Record(place.sub(name))
+    if executor is ExecutorName.celery and not record.head().done:
+        from coordinator.queue.celery_executor import PATIENCE_S
+        from coordinator.queue.doorbell import reach
+
+        reach(find_broker(broker), PATIENCE_S)
+    return open_store(store, write=True), name
 
 
 def drive(

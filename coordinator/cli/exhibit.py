@@ -14,6 +14,7 @@ from coordinator.record.chronicle import Chronicle
 from coordinator.record.evaluations import no_elite
 from coordinator.record.record import Record
 from services.errors import BadInput
+from services.storage.place import check_folder
 from services.storage.store import open_store
 
 
@@ -71,6 +72,8 @@ def exhibit(
     Example: datamask exhibit runs/archetype-001 --lineup-width 8192 --pack exhibition
     """
     record = Record(open_store(run))
+    if pack is not None:
+        check_folder(pack, "--pack")
     plan = Chronicle(record).plan(ids=mask or ())
     if not plan.facts["masks"]:
         raise BadInput(no_elite(record))

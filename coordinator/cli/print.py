@@ -30,6 +30,7 @@ from services.errors import BadInput, DatamaskError
 from services.printing.catalog import Order, make_order
 from services.recognition.catalog import model_info
 from services.shape.catalog import basis_info
+from services.storage.place import check_folder
 from services.storage.store import open_store
 from services.wire.mask import decode_masks
 from services.words import nearest
@@ -256,6 +257,7 @@ def _model(name: str, threshold: float) -> Mapping[str, Any]:
 
 def _folder(out: Path) -> Path:
     """The output folder, made and tried before anything heavy starts. :raises BadInput: if it cannot."""
+    check_folder(out, "--out")
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / ".datamask-probe"

@@ -21,6 +21,7 @@ from rich.progress import (
 from coordinator.record.pull import THREADS, Pulled, Selection
 from coordinator.record.pull import pull as copy_run
 from services.storage.local import LocalStore
+from services.storage.place import check_folder
 from services.storage.store import open_store
 
 
@@ -52,7 +53,7 @@ def pull(
     """
     console = Console(stderr=True, quiet=quiet)
     parts = [name for words in only or () for name in words.replace(",", " ").split()]
-    target = LocalStore(folder.expanduser())
+    target = LocalStore(check_folder(folder, "DIR").expanduser())
     bar = Progress(
         TextColumn("[bold]copying"),
         BarColumn(),

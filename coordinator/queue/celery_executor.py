@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import re
 import secrets
 import time
 from collections import Counter, deque
@@ -354,5 +355,5 @@ def _tell(progress: Progress | None, words: str) -> None:
     """Pass on what a beat says, "stage done/total"."""
     stage, _, count = words.rpartition(" ")
     done, _, total = count.partition("/")
-    if progress is not None and done.isdigit() and total.isdigit():
+    if progress is not None and re.fullmatch(r"[0-9]{1,9}/[0-9]{1,9}", count):
         progress(stage, int(done), int(total))

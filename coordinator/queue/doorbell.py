@@ -13,7 +13,8 @@ from kombu.exceptions import OperationalError
 from services.errors import Unavailable
 from services.wire.app import make_app
 from services.wire.beats import beats, present
-from services.wire.bells import Bell, bell_list, connect, decode_bell, redacted
+from services.wire.bells import Bell, bell_list, connect, decode_bell
+from services.wire.broker_url import ENCODE, SHAPE, check_broker, redacted, scrubbed
 from services.wire.messages import QUEUES, Work
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,19 @@ log = logging.getLogger(__name__)
 MOST_BELLS = 200  # read at a time
 
 T = TypeVar("T")
+
+
+def reach(broker_url: str, patience_s: float) -> None:
+    """Wait until the broker's Redis answers: what is wrong with either shows before a run is begun.
+
+    :param patience_s: how long an answer is waited for.
+    :raises BadInput, Unavailable: as :class:`Doorbell`.
+    """
+    client = connect(broker_url)
+    try:
+        _patiently(client.ping, check_broker(broker_url), patience_s, "give the command again")
+    finally:
+        client.close()
 
 
 class Doorbell:
@@ -34,6 +48,7 @@ class Doorbell:
     def __init__(
         self, broker_url: str, of_run: Work, patience_s: float, on_return: Callable[[], None]
     ) -> None:
+        self._url = check_broker(broker_url)
         self.broker = redacted(broker_url)
         self._app = make_app(broker_url)
         self._redis = connect(broker_url)
@@ -81,37 +96,44 @@ class Doorbell:
         self._app.close()
 
     def _patiently(self, action: Callable[[], T]) -> T:
-        """The action's result, tried while patience lasts."""
-        away_since: float | None = None
-        while True:
-            try:
-                result = action()
-            except (redis.AuthenticationError, redis.ResponseError) as error:
-                raise Unavailable(
-                    f"Redis at {self.broker} refuses us ({error}); if it wants a password, put it into the "
-                    "broker's URL, redis://:PASSWORD@host:6379/0, and go on with --resume"
-                ) from None
-            except (redis.RedisError, OperationalError, OSError) as error:
-                away_since = self._wait(error, away_since)
-                continue
-            if away_since is not None:
-                log.warning("Redis at %s is back; what it may have forgotten is sent again", self.broker)
-                self._on_return()
-            return result
+        return _patiently(action, self._url, self._patience_s, "go on with --resume", self._on_return)
 
-    def _wait(self, error: Exception, away_since: float | None) -> float:
-        now = time.monotonic()
-        if away_since is None:
-            away_since = now
-            log.warning(
-                "Redis at %s does not answer (%s); waiting up to %.0f s",
-                *(self.broker, error, self._patience_s),
-            )
-        if now - away_since >= self._patience_s:
+
+def _patiently(
+    action: Callable[[], T],
+    url: str,
+    patience_s: float,
+    mend: str,
+    on_return: Callable[[], None] = lambda: None,
+) -> T:
+    """The action's result, tried while patience lasts. url: as check_broker returned it."""
+    away_since: float | None = None
+    while True:
+        try:
+            result = action()
+        except (redis.AuthenticationError, redis.ResponseError) as error:
             raise Unavailable(
-                f"Redis at {self.broker} did not answer for {self._patience_s:.0f} s ({error}); "
-                "start it (redis-server), or name another with --broker or DATAMASK_BROKER, "
-                "and go on with --resume"
+                f"Redis at {redacted(url)} refuses us ({scrubbed(error, url)}); check the broker's URL, "
+                f"{SHAPE} ({ENCODE}), and {mend}"
             ) from None
-        time.sleep(min(1.0, self._patience_s))
-        return away_since
+        except (redis.RedisError, OperationalError, OSError) as error:
+            away_since = _wait(scrubbed(error, url), redacted(url), patience_s, away_since, mend)
+            continue
+        if away_since is not None:
+            log.warning("Redis at %s is back; what it may have forgotten is sent again", redacted(url))
+            on_return()
+        return result
+
+
+def _wait(reason: str, broker: str, patience_s: float, away_since: float | None, mend: str) -> float:
+    now = time.monotonic()
+    if away_since is None:
+        away_since = now
+        log.warning("Redis at %s does not answer (%s); waiting up to %.0f s", broker, reason, patience_s)
+    if now - away_since >= patience_s:
+        raise Unavailable(
+            f"Redis at {broker} did not answer for {patience_s:.0f} s ({reason}); "
+            f"start it (redis-server), or name another with --broker or DATAMASK_BROKER, and {mend}"
+        ) from None
+    time.sleep(min(1.0, patience_s))
+    return away_since

@@ -22,6 +22,7 @@ import numpy as np
 from services.errors import BadInput, CorruptData
 from services.recognition.statistics.rates import wilson_rate
 from services.storage.store import ObjectMissing, Store
+from services.text_file import decode_text
 
 FORMAT = 1
 COLUMNS = ("test", "picture", "face", "person", "notes")
@@ -95,13 +96,16 @@ def import_answers(
     :raises BadInput: for a file that is no answer to a test of this run, naming the line.
     """
     try:
-        raw = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        raw = decode_text(path.read_bytes()).replace("\r\n", "\n").replace("\r", "\n")
+    except (OSError, ValueError) as error:
         raise BadInput(f"{path}: cannot be read ({error}); give the filled-in answers.csv") from None
     for name, value in (("--tester", tester), ("--service", service)):
         if not value.strip():
             raise BadInput(f"{name}: is empty; answers are kept with who asked what")
-    test, answers = _parsed(raw, path)
+    try:
+        test, answers = _parsed(raw, path)
+    except csv.Error as error:
+        raise BadInput(f"{path}: not a CSV file ({error}); give the filled-in answers.csv") from None
     key = _read_key(run, test, path)
     known = {entry["picture"]: entry for entry in key["pictures"]}
     strange = sorted(set(answers) - set(known))

@@ -14,7 +14,7 @@ from coordinator.record.record import Record
 from coordinator.run import Heritage
 from coordinator.search.breeding import Breeding, lineage
 from coordinator.spec.spec import Spec, parse_spec
-from coordinator.spec.spec_file import apply_override
+from coordinator.spec.spec_file import Change, changed, override_changes
 from services.errors import BadInput
 from services.shape.catalog import basis_info
 from services.wire.objects import read_target
@@ -113,11 +113,10 @@ def bred_spec(
     """
     old = parent.spec_table()
     old.pop("versions", None)
-    table = parent.spec_table()
-    table.pop("versions", None)
-    for override in overrides:
-        apply_override(table, override)
-    table["seed"] = int(old["seed"]) + 1 if seed is None else seed
+    changes: list[Change] = override_changes(overrides)
+    if seed is not None:
+        changes.append((f"--seed {seed}", lambda data: data.update(seed=seed)))
+    table = changed({**old, "seed": int(old["seed"]) + 1}, changes, f"{parent.url}/run.toml")
     table["breed"] = {
         "run": heritage.lineage["run"],
         "masks": list(dict.fromkeys(ids[0])),

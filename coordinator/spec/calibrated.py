@@ -55,8 +55,9 @@ def _read(model: str, file: str | None) -> tuple[Calibration, str]:
         return found, f"shipped calibration of {model}"
     try:
         data = Path(file).read_bytes()
-    except OSError as error:
-        raise BadInput(f"{file}: the calibration cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or f"{error}"
+        raise BadInput(f"{file}: the calibration cannot be read: {reason}") from None
     found = decode_calibration(data, file)
     info = model_info(model, needed=False)
     if found.model_sha256 != info.sha256:

@@ -45,7 +45,7 @@ class ArchiveSpec(Table):
         if not isinstance(data, dict):
             return data
         names = data.get("measures", list(_USUAL))
-        if not isinstance(names, list) or not all(name in _USUAL for name in names):
+        if not isinstance(names, list) or not all(isinstance(name, str) and name in _USUAL for name in names):
             return data
         usual = {"cells": [_USUAL[n][0] for n in names], "ranges": [list(_USUAL[n][1]) for n in names]}
         return {**usual, **data}

@@ -21,6 +21,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from coordinator.search.optimizers import OPTIMIZERS, Need
 from coordinator.search.pareto import known_aims
@@ -36,6 +37,7 @@ from coordinator.spec.objectives import (
 )
 from coordinator.spec.tables import Before, Table
 from services.errors import BadInput
+from services.names import SPEC_NAME_MOST, name_fault
 from services.recognition.catalog import model_info
 from services.rendering.presets import PRESETS, PresetName
 from services.rendering.views import ViewRanges
@@ -160,7 +162,7 @@ class ViewsSpec(BaseModel):
                 and len(value) == 2
                 and all(isinstance(x, (int, float)) and math.isfinite(x) for x in value)
             ):
-                raise ValueError(f"{key} = {value!r}: expected two numbers [low, high]")
+                raise ValueError(f"{key} = {_shown(value)}: expected two numbers [low, high]")
             extra[key] = [float(value[0]), float(value[1])]
         if self.first is not None and self.first > self.count:
             raise ValueError(
@@ -232,7 +234,7 @@ class RunSpec(Table):
 class Spec(Table):
     """Everything a run is asked for."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = "run"
+    name: str = "run"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     mask: MaskSpec = MaskSpec()
     search: SearchSpec = SearchSpec()
@@ -249,6 +251,14 @@ class Spec(Table):
     breed: BreedSpec | None = None
     store: StoreSpec = StoreSpec()
     run: RunSpec = RunSpec()
+
+    @field_validator("name")
+    @classmethod
+    def _callable(cls, value: str) -> str:
+        fault = name_fault(value, SPEC_NAME_MOST)
+        if fault is not None:
+            raise ValueError(fault)
+        return value
 
     @model_validator(mode="before")
     @classmethod
@@ -378,28 +388,51 @@ def parse_spec(data: Mapping[str, Any], where: str) -> Spec:
     try:
         return Spec.model_validate(dict(data))
     except ValidationError as error:
-        raise BadInput(f"{where}: {_one_line(error)}") from None
+        raise BadInput(f"{where}: {told(_lines(error))}") from None
     except BadInput as error:
         raise BadInput(f"{where}: {error}") from None
 
 
-def _one_line(error: ValidationError) -> str:
-    details = error.errors()
+def spec_faults(data: Mapping[str, Any]) -> list[str]:
+    """What :func:`parse_spec` would refuse plain TOML values for, one line a fault; none: it would not."""
+    try:
+        Spec.model_validate(dict(data))
+    except ValidationError as error:
+        return _lines(error)
+    except BadInput as error:
+        return [str(error)]
+    return []
+
+
+def told(faults: Sequence[str]) -> str:
+    """The first fault, and how many more there are."""
+    return faults[0] + (f" (and {len(faults) - 1} more)" if len(faults) > 1 else "")
+
+
+def _lines(error: ValidationError) -> list[str]:
     # An unknown key explains itself better than whatever its absence caused elsewhere.
-    first = min(details, key=lambda d: d["type"] != "extra_forbidden")
-    place = [str(p) for p in first["loc"]]
-    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    if first["type"] == "extra_forbidden":
+    return [_line(d) for d in sorted(error.errors(), key=lambda d: d["type"] != "extra_forbidden")]
+
+
+def _line(detail: ErrorDetails) -> str:
+    place = [str(p) for p in detail["loc"]]
+    if detail["type"] == "extra_forbidden":
         *tables, key = place
-        return f"{_key(tables)}unknown key '{key}'{nearest(key, _known_keys(tables))}{more}"
-    if first["type"] == "missing":
+        return f"{_key(tables)}unknown key {_shown(key)}{nearest(key, _known_keys(tables))}"
+    if detail["type"] == "missing":
         *tables, key = place
         hint = '; add e.g. [[objective]] kind = "detect", model = "dlib-hog"' if key == "objective" else ""
-        return f"{_key(tables)}'{key}' is missing{hint}{more}"
-    message = first["msg"].removeprefix("Value error, ")
-    given = first.get("input")
-    shown = f" (given: {given!r})" if isinstance(given, (str, int, float, bool)) else ""
-    return f"{_where(place)}{message}{shown}{more}"
+        return f"{_key(tables)}'{key}' is missing{hint}"
+    message = detail["msg"].removeprefix("Value error, ")
+    given = detail.get("input")
+    shown = f" (given: {_shown(given)})" if isinstance(given, (str, int, float, bool)) else ""
+    return f"{_where(place)}{message}{shown}"
+
+
+def _shown(value: object) -> str:
+    """A value for a message, which has to stay readable."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def _key(place: Sequence[str]) -> str:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from coordinator.spec.calibrated import calibrated
-from coordinator.spec.spec import Spec, parse_spec
+from coordinator.spec.spec import Spec, parse_spec, spec_faults, told
 from services.errors import BadInput
+from services.names import SPEC_NAME_MOST, name_fault, usable_name
 from services.recognition import files
 from services.recognition.kinds import IDENTITY, KINDS
+from services.text_file import decode_text
+
+Change = tuple[str, Callable[[dict[str, Any]], None]]  # what the user wrote, and what it does to the table
 
 
 def load_spec(
@@ -29,36 +35,28 @@ def load_spec(
     :param overrides: ``table.key=value`` strings; the value is TOML, or else taken as text.
     :param targets: reference photos for the identity objectives (they replace ``images``).
     :param consent: fills ``granted_by`` and ``purpose`` where the spec has no consent table.
-    :raises BadInput: with one line that names the file, the key, what was expected and how to mend it.
+    :raises BadInput: with one line that names the file or the option, the key, what was expected and how to
+        mend it.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise BadInput(
-            f"{path}: no such spec file; start from one in examples/, e.g. examples/archetype.toml"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: the spec cannot be read: {error}; expected a TOML text file") from None
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{path}: not valid TOML: {error}") from None
-    for override in overrides:
-        apply_override(data, override)
+    table = _read_table(path)
+    known = name_fault(path.stem, SPEC_NAME_MOST) is None
+    table.setdefault("name", path.stem if known else usable_name(path.stem) or "run")
+    changes = override_changes(overrides)
     if seed is not None:
-        data["seed"] = seed
-    data.setdefault("name", path.stem)
-    _take_targets(data, targets, path)
-    _take_models(data, path)
-    _take_calibrations(data, path)
+        changes.append((f"--seed {seed}", lambda data: data.update(seed=seed)))
+    if targets:
+        changes.append(("--target", lambda data: _take_targets(data, targets)))
     if consent is not None:
-        given = data.get("consent", {})
-        data["consent"] = {
-            "subject": "unnamed",
-            **given,
-            "granted_by": consent,
-            "purpose": given.get("purpose", consent),
-        }
+        changes.append(("--consent", lambda data: _take_consent(data, consent)))
+
+    def filled(data: dict[str, Any]) -> dict[str, Any]:
+        if not targets:
+            _place_images(data, path)
+        _take_models(data, path)
+        _take_calibrations(data, path)
+        return data
+
+    data = changed(table, changes, str(path), filled)
     spec = parse_spec(data, str(path))
     expires = spec.consent.expires if spec.consent else None
     if expires is not None and expires < (today or datetime.date.today()):
@@ -66,25 +64,110 @@ def load_spec(
     return spec
 
 
-def _take_targets(data: dict[str, Any], targets: Sequence[str], path: Path) -> None:
-    objectives = data.get("objective")
-    if not isinstance(objectives, list):
-        return
-    photographed = [o for o in objectives if isinstance(o, dict) and "images" in o]
-    identity = [o for o in objectives if isinstance(o, dict) and o.get("kind") == IDENTITY.name]
-    if targets:
-        if not identity:
-            raise BadInput(f'{path}: --target needs an [[objective]] of kind "identity" in the spec')
-        for objective in identity:
-            objective["images"] = [str(Path(t).absolute()) for t in targets]
-        return
-    for objective in photographed:
+def _read_table(path: Path) -> dict[str, Any]:
+    try:
+        text = decode_text(path.read_bytes())
+    except FileNotFoundError:
+        raise BadInput(
+            f"{path}: no such spec file; start from one in examples/, e.g. examples/archetype.toml"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or f"{error}"
+        raise BadInput(f"{path}: the spec cannot be read: {reason}; expected a TOML text file") from None
+    try:
+        return _toml(text)
+    except ValueError as error:
+        raise BadInput(f"{path}: not valid TOML: {error}") from None
+
+
+def _toml(text: str) -> dict[str, Any]:
+    """A TOML table. :raises ValueError: where it is none, or holds what no TOML reader needs to take."""
+    try:
+        table = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("its brackets are nested too deeply") from None
+    for key, value in table.items():
+        if not _is_moderate(value):
+            raise ValueError(f"{key!r:.80} holds a whole number of more than 64 bits")
+    return table
+
+
+def _is_moderate(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_moderate, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_moderate, value))
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
+
+
+def override_changes(overrides: Sequence[str]) -> list[Change]:
+    """What ``--set`` options do, in their order."""
+    return [(f"--set {text}", partial(apply_override, override=text)) for text in overrides]
+
+
+def changed(
+    table: Mapping[str, Any],
+    changes: Sequence[Change],
+    where: str,
+    filled: Callable[[dict[str, Any]], dict[str, Any]] = lambda data: data,
+) -> dict[str, Any]:
+    """A copy of a spec's table with the changes made.
+
+    :param filled: completes a table; may raise BadInput.
+    :raises BadInput: for a spec that does not hold, naming what brought the fault in: a change, or ``where``.
+    """
+
+    def after(count: int) -> dict[str, Any]:
+        data = copy.deepcopy(dict(table))
+        for _, change in changes[:count]:
+            change(data)
+        return data
+
+    def faults(count: int) -> list[str]:
+        data = after(count)
+        try:
+            return spec_faults(filled(data))
+        except BadInput as error:
+            return [str(error)]
+
+    found = faults(len(changes))
+    if found:
+        guilty = len(changes)
+        while guilty and found[0] in faults(guilty - 1):
+            guilty -= 1
+        raise BadInput(f"{changes[guilty - 1][0] if guilty else where}: {told(found)}")
+    return filled(after(len(changes)))
+
+
+def _take_targets(data: dict[str, Any], targets: Sequence[str]) -> None:
+    identity = [o for o in _objectives(data) if o.get("kind") == IDENTITY.name]
+    if not identity:
+        raise BadInput('--target needs an [[objective]] of kind "identity" in the spec')
+    for objective in identity:
+        objective["images"] = [str(Path(t).absolute()) for t in targets]
+
+
+def _take_consent(data: dict[str, Any], consent: str) -> None:
+    given = data.get("consent", {})
+    if isinstance(given, dict):
+        purpose = given.get("purpose", consent)
+        data["consent"] = {"subject": "unnamed", **given, "granted_by": consent, "purpose": purpose}
+
+
+def _place_images(data: dict[str, Any], path: Path) -> None:
+    """Photos lie where the spec says, seen from its own folder."""
+    for objective in _objectives(data):
         images = objective.get("images")
         if isinstance(images, list) and all(isinstance(i, str) for i in images):
             objective["images"] = [
                 i if i.startswith("skimage:") or Path(i).is_absolute() else str((path.parent / i).absolute())
                 for i in images
             ]
+
+
+def _objectives(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    objectives = data.get("objective")
+    return [o for o in objectives if isinstance(o, dict)] if isinstance(objectives, list) else []
 
 
 def _take_models(data: dict[str, Any], path: Path) -> None:
@@ -95,14 +178,14 @@ def _take_models(data: dict[str, Any], path: Path) -> None:
         if not isinstance(name, str) or not name.startswith("onnx:"):
             return name
         there = (path.parent / name.removeprefix("onnx:")).absolute()
-        if there.is_file():
+        if files.is_file(there):
             if places.setdefault(there.name, there) != there:
-                raise BadInput(f"{path}: {there} and {places[there.name]} have one name; rename one of them")
+                raise BadInput(f"{there} and {places[there.name]} have one name; rename one of them")
             files.know(there)
         return f"onnx:{there.name}"
 
-    for objective in data.get("objective", []) if isinstance(data.get("objective"), list) else []:
-        if isinstance(objective, dict) and "model" in objective:
+    for objective in _objectives(data):
+        if "model" in objective:
             objective["model"] = named(objective["model"])
     for table, key in (("verify", "critics"), ("licence", "acknowledge")):
         listed = data[table].get(key) if isinstance(data.get(table), dict) else None
@@ -114,9 +197,8 @@ def _take_models(data: dict[str, Any], path: Path) -> None:
 
 def _take_calibrations(data: dict[str, Any], path: Path) -> None:
     """Fill in threshold and scale where an objective names a false accept rate: the run records them."""
-    objectives = data.get("objective")
-    for objective in objectives if isinstance(objectives, list) else []:
-        far = objective.get("far") if isinstance(objective, dict) else None
+    for objective in _objectives(data):
+        far = objective.get("far")
         if not isinstance(far, (int, float)) or not isinstance(objective.get("model"), str):
             continue
         kind = KINDS.get(str(objective.get("kind")))
@@ -124,9 +206,7 @@ def _take_calibrations(data: dict[str, Any], path: Path) -> None:
             continue
         for key in ("threshold", "scale"):
             if key in objective:
-                raise BadInput(
-                    f"{path}: [objective] far and {key} both say what {key} is; leave one of them out"
-                )
+                raise BadInput(f"[objective] far and {key} both say what {key} is; leave one of them out")
         file = objective.get("calibration")
         if isinstance(file, str):
             objective["calibration"] = str((path.parent / file).absolute())
@@ -139,19 +219,25 @@ def apply_override(data: dict[str, Any], override: str) -> None:
     key, sign, text = override.partition("=")
     if not sign or not key.strip():
         raise BadInput(f"--set {override}: expected table.key=value, e.g. --set search.generations=10")
+    value: Any = text.strip()
     try:
-        value = tomllib.loads(f"v = {text}")["v"]
+        parsed = _toml(f"v = {text}")
+        if len(parsed) == 1:  # else the text went on after the value
+            value = parsed["v"]
     except tomllib.TOMLDecodeError:
-        value = text.strip()
+        pass
+    except ValueError as error:
+        raise BadInput(f"--set {override}: {error}") from None
     *path, last = key.strip().split(".")
     node: Any = data
     for step in path:
         if isinstance(node, list):
-            if not step.isdigit() or int(step) >= len(node):
+            numbered = {str(k): entry for k, entry in enumerate(node)}
+            if step not in numbered:
                 raise BadInput(
                     f"--set {override}: there is no entry '{step}' (there are {len(node)}, counted from 0)"
                 )
-            node = node[int(step)]
+            node = numbered[step]
         elif isinstance(node, dict):
             node = node.setdefault(step, {})
         else:

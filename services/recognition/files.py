@@ -13,6 +13,7 @@ let them.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 from collections.abc import Iterator
@@ -42,6 +43,14 @@ def insightface_folder() -> Path:
     return Path("~/.insightface/models").expanduser()
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def find(relative: str, sha256: str | None = None) -> Path | None:
     """The file of that relative path or, where a hash is given, preferably the one that has it."""
     there = list(dict.fromkeys(_candidates(relative, sha256)))
@@ -54,17 +63,17 @@ def find(relative: str, sha256: str | None = None) -> Path | None:
 
 def _candidates(relative: str, sha256: str | None) -> Iterator[Path]:
     name = Path(relative).name
-    if name in _known and _known[name].is_file():
+    if name in _known and is_file(_known[name]):
         yield _known[name]
     for folder in folders():
         for path in (folder / relative, folder / name):
-            if path.is_file():
+            if is_file(path):
                 yield path
         if sha256 is not None:
-            for path in (folder / f"{sha256}.onnx", *sorted(folder.glob(f"*/{name}"))):
-                if path.is_file():
+            for path in (folder / f"{sha256}.onnx", *sorted(folder.glob(f"*/{glob.escape(name)}"))):
+                if is_file(path):
                     yield path
-    if Path(relative).is_file():
+    if is_file(Path(relative)):
         yield Path(relative).absolute()
 
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 from services.errors import BadInput
 
 # S3 allows 1024 bytes of UTF-8 for a whole key, common file systems 255 for one name.
 _KEY_BYTES = 1024
 _SEGMENT_BYTES = 255
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+
+
+def is_bucket(name: str) -> bool:
+    """Whether a bucket may be called so."""
+    return _BUCKET.fullmatch(name) is not None
 
 
 def check_key(key: str) -> str:

@@ -14,7 +14,6 @@ import datetime
 import io
 import logging
 import random
-import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,7 +26,8 @@ from botocore.exceptions import ClientError
 
 from services.errors import BadInput, Unavailable
 from services.storage.etag import PART_BYTES
-from services.storage.keys import check_key, check_prefix, is_key
+from services.storage.keys import check_key, check_prefix, is_bucket, is_key
+from services.storage.place import masked
 from services.storage.s3_client import FAILURES, explain, is_absent, is_lost, is_passing, shared_client
 from services.storage.store import Entry, ObjectMissing
 
@@ -43,7 +43,6 @@ LONGEST_PAUSE_S = 5.0
 DELETE_AT_ONCE = 1000  # S3's limit
 _SPEAK_AFTER = 3  # tries; throttling for a moment is no news
 _TOKEN = "datamask-write"
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 _MULTIPART = TransferConfig(
     multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=PARALLEL_PARTS
 )
@@ -77,7 +76,7 @@ class S3Store:
         patience_s: float = PATIENCE_S,
         client: Callable[[], S3Client] = shared_client,
     ) -> None:
-        if not _BUCKET.fullmatch(bucket):
+        if not is_bucket(bucket):
             raise BadInput(f"store s3://{bucket}: not a bucket's name; expected s3://bucket/prefix")
         if prefix:
             check_key(prefix)
@@ -94,7 +93,7 @@ class S3Store:
     @property
     def endpoint(self) -> str:
         """The server's address, for messages."""
-        return self._client().meta.endpoint_url
+        return masked(self._client().meta.endpoint_url)
 
     def sub(self, prefix: str) -> S3Store:
         below = self._name(prefix.removesuffix("/"))
@@ -312,17 +311,17 @@ class S3Store:
                 return result
 
 
-def open_s3(url: str, write: bool, patience_s: float | None = None) -> S3Store:
-    """The store at s3://bucket/prefix. The prefix is taken as it is written, without %-decoding.
+def open_s3(bucket: str, prefix: str, write: bool, patience_s: float | None = None) -> S3Store:
+    """The store at s3://bucket/prefix.
 
-    :param url: where.
+    :param bucket: its name.
+    :param prefix: as :class:`S3Store` takes it.
     :param write: find out first whether the place keeps a store's promises.
     :param patience_s: how long a server that is out of reach is waited for; None: :data:`PATIENCE_S`.
-    :raises BadInput: a malformed URL, no such bucket, unusable AWS settings.
+    :raises BadInput: a malformed name or prefix, no such bucket, unusable AWS settings.
     :raises Unavailable: with `write`, the server cannot be reached, refuses, or has no conditional writes.
     """
-    bucket, _, prefix = url.partition("://")[2].partition("/")
-    store = S3Store(bucket, prefix.strip("/"), patience_s=PATIENCE_S if patience_s is None else patience_s)
+    store = S3Store(bucket, prefix, patience_s=PATIENCE_S if patience_s is None else patience_s)
     if write:
         from services.storage.s3_probe import probe
 

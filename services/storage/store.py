@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
-from urllib.parse import unquote, urlsplit
 
-from services.errors import BadInput, DatamaskError
+from services.errors import DatamaskError
+from services.storage.place import Bucket, parse_place
 
 
 class ObjectMissing(DatamaskError):
@@ -96,52 +96,14 @@ def open_store(url: str | Path, *, write: bool = False, patience_s: float | None
     :raises Unavailable: with `write`, the place cannot be reached or written to, or breaks a store's
         promises.
     """
-    text = str(url)
-    scheme = text.split("://", 1)[0].lower() if "://" in text else "path"
-    opener = _OPENERS.get(scheme)
-    if opener is None:
-        raise BadInput(
-            f"store {text!r}: {scheme}:// is not known; use a folder, a file:// URL or s3://bucket/prefix"
-        )
-    return opener(text, write, patience_s)
+    place = parse_place(str(url))
+    if isinstance(place, Bucket):
+        from services.storage.s3 import open_s3  # boto3 takes a while to load; runs in folders do without
 
-
-class _Opener(Protocol):
-    def __call__(self, text: str, write: bool, patience_s: float | None) -> Store: ...
-
-
-def _open_path(text: str, write: bool, patience_s: float | None) -> Store:
+        return open_s3(place.name, place.prefix, write, patience_s)
     from services.storage.local import LocalStore
 
-    if not text.strip() or "\0" in text:
-        raise BadInput(f"store {text!r}: expected a folder or a file:// URL, such as ./runs")
-    try:
-        root = Path(text).expanduser()
-    except RuntimeError as error:
-        raise BadInput(f"store {text!r}: {error}; give the whole path") from None
-    store = LocalStore(root)
+    store = LocalStore(place.path)
     if write:
         store.probe()
     return store
-
-
-def _open_file_url(text: str, write: bool, patience_s: float | None) -> Store:
-    parts = urlsplit(text)
-    if (
-        parts.netloc not in ("", "localhost")
-        or not parts.path.startswith("/")
-        or parts.query
-        or parts.fragment
-    ):
-        raise BadInput(f"store {text!r}: expected file:///absolute/path with special characters %-encoded")
-    return _open_path(unquote(parts.path), write, patience_s)
-
-
-def _open_bucket(text: str, write: bool, patience_s: float | None) -> Store:
-    from services.storage.s3 import open_s3  # boto3 takes a while to load; runs in folders do without
-
-    return open_s3(text, write, patience_s)
-
-
-# One line a scheme.
-_OPENERS: dict[str, _Opener] = {"path": _open_path, "file": _open_file_url, "s3": _open_bucket}

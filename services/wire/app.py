@@ -11,7 +11,9 @@ from typing import Any, Literal
 from celery import Celery
 from kombu.entity import Exchange, Queue
 
-from services.wire.bells import check_broker, find_broker
+from services.errors import BadInput
+from services.wire.bells import find_broker
+from services.wire.broker_url import check_broker
 from services.wire.messages import QUEUES, SCORE
 
 HARD_LIMIT_S = 3600  # a batch that takes longer hangs; its process is killed
@@ -35,7 +37,13 @@ def make_app(
     :param tasks: modules of the tasks. grace_s: how long a batch in hand may go on after SIGQUIT.
     :raises BadInput: if the URL is not one of Redis.
     """
-    app = Celery("datamask", broker=check_broker(broker_url), set_as_current=False, include=list(tasks))
+    app = Celery(
+        "datamask",
+        broker=check_broker(broker_url),
+        amqp="services.wire.transport:TolerantAmqp",
+        set_as_current=False,
+        include=list(tasks),
+    )
     # The nameless exchange pushes straight onto the list: no binding that a flushed Redis could forget.
     nameless = Exchange("", type="direct")  # type: ignore[no-untyped-call]
     queues = [
@@ -85,5 +93,8 @@ def make_app(
 def __getattr__(name: str) -> Any:
     """``app``, built when asked for: ``celery -A services.wire.app`` reads the environment at call time."""
     if name == "app":
-        return make_app(find_broker())
+        try:
+            return make_app(find_broker())
+        except BadInput as error:  # who asks is Celery's own command line, or Flower
+            raise SystemExit(f"datamask: {error}") from None
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

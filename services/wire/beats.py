@@ -75,7 +75,8 @@ def beats(client: redis.Redis[bytes], works: Sequence[Work]) -> dict[str, str]:
     if not works:
         return {}
     found = client.mget([beat_key(work) for work in works])
-    return {w.batch: words.decode() for w, words in zip(works, found, strict=True) if words is not None}
+    told = zip(works, found, strict=True)
+    return {w.batch: words.decode(errors="replace") for w, words in told if words is not None}
 
 
 class Presence:
@@ -116,7 +117,8 @@ def present(client: redis.Redis[bytes], queue: str) -> int:
     seconds, _ = client.time()
     key = _present_key(queue)
     client.zremrangebyscore(key, "-inf", seconds - PRESENT_S)
-    return sum(int(member.split(b" ", 1)[0]) for member in client.zrange(key, 0, -1))
+    counts = [member.split(b" ", 1)[0] for member in client.zrange(key, 0, -1)]
+    return sum(int(count) for count in counts if count.isdigit() and len(count) < 9)
 
 
 def _present_key(queue: str) -> str:

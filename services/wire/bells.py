@@ -11,12 +11,13 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from typing import get_args
-from urllib.parse import urlsplit, urlunsplit
 
 import redis
 
-from services.errors import BadInput
+from services.errors import one_line
+from services.logs import hide
 from services.secret_file import read_secret
+from services.wire.broker_url import check_broker, password_of
 from services.wire.messages import Outcome, Work
 
 VERSION = 2
@@ -57,10 +58,10 @@ def decode_bell(data: bytes | str) -> Bell | None:
             str(values["batch"]),
             values["outcome"],
             int(values["views"]),
-            str(values["detail"]),
+            one_line(str(values["detail"])),
             float(values["seconds"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     return bell if bell.outcome in get_args(Outcome) else None
 
@@ -89,9 +90,13 @@ def connect(broker_url: str, timeout_s: float = 5.0) -> redis.Redis[bytes]:
 
     :raises BadInput: if the URL is not one of Redis.
     """
-    check_broker(broker_url)
+    broker_url = check_broker(broker_url)
+    hide(password_of(broker_url))
     return redis.Redis.from_url(
-        broker_url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, health_check_interval=30
+        broker_url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        health_check_interval=30,
     )
 
 
@@ -109,26 +114,3 @@ def find_broker(given: str | None = None) -> str:
     :raises BadInput: as there.
     """
     return given or named_broker() or DEFAULT_BROKER
-
-
-def check_broker(broker_url: str) -> str:
-    """The URL as it is. :raises BadInput: if it is not ``redis://host:port/db`` or ``rediss://``."""
-    try:
-        parts = urlsplit(broker_url)
-        usable = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise BadInput(f"broker {redacted(broker_url)!r}: expected a Redis URL such as {DEFAULT_BROKER}")
-    return broker_url
-
-
-def redacted(broker_url: str) -> str:
-    """The URL without its password and query, for messages."""
-    try:
-        parts = urlsplit(broker_url)
-        host = parts.netloc.rpartition("@")[2]
-        user = f"{parts.username or ''}:***@" if parts.password else ""
-    except ValueError:
-        return "(not a URL)"
-    return urlunsplit((parts.scheme, user + host, parts.path, "", ""))

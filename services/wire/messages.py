@@ -10,6 +10,8 @@ from dataclasses import fields as dataclass_fields
 from typing import Any, Literal
 
 from services.errors import BadInput
+from services.names import name_fault
+from services.storage.place import masked, url_fault
 
 SCORE = "masks.score"
 REALIZE = "masks.realize"
@@ -22,9 +24,7 @@ VERSION = 2
 Outcome = Literal["scored", "known", "gone", "failed", "refused", "trouble"]
 
 _BATCH = re.compile(r"[0-9a-f]{40}")
-_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SESSION = re.compile(r"[0-9a-f]{0,32}")
-_STORE = re.compile(r"(?:file:///|s3://[A-Za-z0-9])[^\s?#\\]{0,1000}")
 
 
 @dataclass(frozen=True)
@@ -112,15 +112,16 @@ class Work:
     origin: Origin = NOTHING_SAID
 
     def __post_init__(self) -> None:
-        for name, pattern, expected in (
-            ("store", _STORE, "a file:/// or s3:// URL"),
-            ("run", _RUN, "letters, digits, '.', '_' and '-', at most 100"),
-            ("batch", _BATCH, "40 hexadecimal digits"),
-            ("session", _SESSION, "at most 32 hexadecimal digits"),
+        for name, fault in (
+            ("store", url_fault(self.store)),
+            ("run", name_fault(self.run)),
+            ("batch", None if _fits(_BATCH, self.batch) else "expected 40 hexadecimal digits"),
+            ("session", None if _fits(_SESSION, self.session) else "expected at most 32 hexadecimal digits"),
         ):
-            value = getattr(self, name)
-            if not isinstance(value, str) or pattern.fullmatch(value) is None:
-                raise BadInput(f"message: {name} = {value!r:.80}: expected {expected}")
+            if fault is not None:
+                value = getattr(self, name)
+                shown = masked(value) if isinstance(value, str) else value
+                raise BadInput(f"message: {name} = {shown!r:.80}: {fault:.200}")
 
     def facts(self) -> dict[str, object]:
         """What a log line says of it."""
@@ -145,8 +146,10 @@ def decode_work(values: Mapping[str, Any]) -> Work:
             f"message fields {sorted(map(str, fields))!r:.80}: expected store, run, batch, session and origin"
         )
     origin = fields.pop("origin")
-    if not isinstance(origin, Mapping) or not set(origin) <= {
-        field.name for field in dataclass_fields(Origin)
-    }:
+    if not isinstance(origin, Mapping) or not set(origin) <= {f.name for f in dataclass_fields(Origin)}:
         raise BadInput(f"message: origin = {origin!r:.80}: expected a table of facts")
     return Work(**fields, origin=Origin(**origin))
+
+
+def _fits(pattern: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None

@@ -156,12 +156,15 @@ def decode_batch(data: bytes, where: str) -> Batch:
             f"{where}: batch format {meta.get('format')!r}, this version reads {FORMAT}; "
             "run the same datamask version on coordinator and workers"
         )
-    return Batch(
-        plan=Plan.from_meta(meta["plan"], where),
-        genomes=arrays["genomes"],
-        view_seed=int(meta["view_seed"]),
-        view_count=int(meta["view_count"]),
-    )
+    try:
+        return Batch(
+            plan=Plan.from_meta(meta["plan"], where),
+            genomes=arrays["genomes"],
+            view_seed=int(meta["view_seed"]),
+            view_count=int(meta["view_count"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptData(f"{where}: the batch cannot be read ({error!r}); remove the object") from None
 
 
 @dataclass(frozen=True)
@@ -208,8 +211,10 @@ def decode_scores(data: bytes, where: str) -> Scores:
                 if name.startswith(_RESIDUALS)
             },
         )
-    except KeyError as error:
-        raise CorruptData(f"{where}: the score object lacks {error}; remove it and resume the run") from None
+    except (KeyError, ValueError) as error:
+        raise CorruptData(
+            f"{where}: the scores cannot be read ({error!r}); remove the object and resume the run"
+        ) from None
 
 
 def failed_scores(plan: Plan, count: int, views: int) -> Scores:

@@ -63,8 +63,11 @@ def test_a_store_that_cannot_be_written_is_named(tmp_path):
     found = check_store(str(file / "runs"))
     assert found.state == "missing"
     assert str(file) in found.found
-    assert check_store(str(tmp_path / "new")).state == "ok"
-    assert not (tmp_path / "new").exists()
+    for new in ("new", "new/deeper", "new/deeper/still"):
+        assert check_store(str(tmp_path / new)).state == "ok"
+        assert not (tmp_path / "new").exists()
+    for slip in ("s3:/masks/runs", "x" * 300, "~nobody-of-this-name/runs", "a\0b"):
+        assert check_store(slip).state == "missing"
     assert check_store(str(tmp_path)).state == "ok"
     assert file.read_text() == "x"
 

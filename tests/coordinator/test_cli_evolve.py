@@ -80,6 +80,7 @@ def test_missing_malformed_and_unknown(datamask, tmp_path: Path) -> None:
     refused(datamask("evolve", spec(tmp_path, "[search")), "not valid TOML")
     refused(datamask("evolve", spec(tmp_path, TINY + "[veiws]")), "unknown key 'veiws'", "'views'")
     refused(datamask("evolve", spec(tmp_path), "--set", "search.population=2"), "population", "given: 2")
+    assert "tiny.toml" not in datamask("evolve", spec(tmp_path), "--set", "search.population=2").err
     assert not (tmp_path / "runs").exists()
 
 
@@ -173,6 +174,13 @@ def test_a_run_and_its_name(datamask, tmp_path: Path) -> None:
         datamask("evolve", spec(tmp_path), "--run", "one", "--resume", "--seed", 5), "seed: 0 -> 5", "--run"
     )
     refused(datamask("evolve", spec(tmp_path), "--run", "../x"), "..")
+    # Older versions took other names; such a run goes on, but workers never took them.
+    (tmp_path / "runs" / "one").rename(tmp_path / "runs" / "my run")
+    older = datamask("evolve", spec(tmp_path), "--run", "my run", "--resume")
+    assert "complete already" in older.err
+    on_workers = ("--run", "my run", "--resume", "--executor", "celery")
+    refused(datamask("evolve", spec(tmp_path), *on_workers), "run name 'my run'", "such as 'my-run'")
+    (tmp_path / "runs" / "my run").rename(tmp_path / "runs" / "one")
     ids = sorted(p.name for p in (tmp_path / "runs" / "one" / "masks").iterdir())
     mesh = datamask("mesh", "runs/one", ids[0])
     assert mesh.code == 0, mesh.err
@@ -182,12 +190,40 @@ def test_a_run_and_its_name(datamask, tmp_path: Path) -> None:
     refused(datamask("mesh", "runs/none", ids[0]), "no run here")
 
 
+@pytest.mark.parametrize("name", ["my run", "é", "a#1", "a/b", ".x", "a" * 121])
+def test_a_name_is_taken_wherever_batches_are_scored_or_nowhere(datamask, tmp_path: Path, name: str) -> None:
+    here = datamask("evolve", spec(tmp_path), "--run", name)
+    refused(here, f"run name {name!r}", "expected at most 120 letters, digits")
+    # Before the broker is asked, too.
+    there = datamask(
+        *("evolve", spec(tmp_path), "--run", name, "--executor", "celery"),
+        *("--broker", "redis://127.0.0.1:9/0"),
+    )
+    assert there.err == here.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_is_wrong_with_the_broker_shows_before_anything_is_written(
+    datamask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coordinator.queue.celery_executor.PATIENCE_S", 0.0)
+    words = ("evolve", spec(tmp_path), "--run", "one", "--executor", "celery", "--broker")
+    refused(datamask(*words, "redis://:pa/ss@127.0.0.1:9/0"), "redis://***@127.0.0.1:9/0", "/ as %2F")
+    refused(datamask(*words, "redis://:secret@127.0.0.1:9/0?socket_timeout=abc"), "after a ?")
+    refused(datamask(*words, "redis://:secret@127.0.0.1:9/0"), "did not answer", "redis-server", code=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.toml"]
+    # The corrected command begins the run.
+    assert datamask("evolve", spec(tmp_path), "--run", "one", "--no-pictures").code == 0
+
+
 def test_a_store_that_cannot_be_written(datamask, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     outcome = datamask("evolve", spec(tmp_path), "--store", "file")
     assert outcome.code in (1, 2)
     refused(outcome, "file", code=outcome.code)
-    refused(datamask("evolve", spec(tmp_path), "--store", "ftp://x"), "ftp://x")
+    for slip in ("ftp://x", "s3:/masks/x", "s3:masks", "s3//masks", "file:runs"):
+        refused(datamask("evolve", spec(tmp_path), "--store", slip), slip, "s3://bucket/prefix")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "tiny.toml"]
 
 
 def test_damaged_weights_are_named(datamask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,9 +20,10 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_file_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "broker_url"
-    path.write_text(URL + "\n")
     monkeypatch.setenv("DATAMASK_BROKER_FILE", str(path))
-    assert named_broker() == find_broker() == URL
+    for codec in ("utf-8", "utf-8-sig", "utf-16"):  # as editors save it
+        path.write_text(URL + "\r\n", encoding=codec)
+        assert named_broker() == find_broker() == URL
 
 
 def test_what_is_named_outright_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,6 +46,6 @@ def test_a_file_that_cannot_be_used_is_told(monkeypatch: pytest.MonkeyPatch, tmp
     path.write_text(" \n")
     with pytest.raises(BadInput, match="empty"):
         named_broker()
-    path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(BadInput, match="no text"):
+    path.write_bytes(b"redis://\xff")
+    with pytest.raises(BadInput, match="line 1 is not UTF-8 text"):
         named_broker()

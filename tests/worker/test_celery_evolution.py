@@ -104,11 +104,14 @@ def test_what_workers_refuse_and_what_they_survive(redis_server, start_worker, s
             found = client.brpop([bell_list(work)], timeout=4) or client.brpop([bell_list(work)], timeout=4)
             return None if found is None else replace(decode_bell(found[1]), seconds=0.0)
 
-        # A message that makes no sense is dropped; the worker goes on.
+        # What is no message, or makes no sense, is dropped; the worker goes on.
+        noise = [b"noise", b"\xff", b"null", b"[]", b'{"task": "masks.score"}', b"[" * 100_000]
+        client.rpush(SCORE, *noise)
         send(SCORE, kwargs={**work.kwargs(), "run": "../../etc"}, queue=SCORE)
         send(SCORE, kwargs=work.kwargs(), queue=SCORE)
         assert bell() == Bell(batch, "gone")
-        assert "message dropped" in worker.text()
+        assert worker.text().count("message dropped: ") == len(noise) + 1
+        assert "Traceback" not in worker.text()
 
         # A damaged batch is nobody's failure, and the coordinator hears why.
         run.create(batch_key(batch), b"not a batch")

@@ -17,8 +17,9 @@ from services.errors import BadInput, CorruptData, Unavailable
 from services.storage.store import open_store
 from services.wire.beats import Presence, beat_key, present
 from services.wire.bells import Bell, bell_list, ring
-from services.wire.messages import REALIZE, SCORE, Origin, Work
+from services.wire.messages import REALIZE, SCORE, Origin, Work, decode_work
 from services.wire.objects import MAX_ATTEMPTS, batch_key, record_failure, scores_key
+from services.wire.transport import is_task
 
 A, B = "a" * 40, "b" * 40
 
@@ -62,6 +63,7 @@ def test_a_message_holds_ids_only_and_reads_well(executor, redis_server, place):
     message, other = (json.loads(base64.b64decode(m["body"]))[1] for m in queued(redis_server))
     assert message["session"] != other["session"]  # a coordinator's next life may find another run
     message = queued(redis_server)[0]
+    assert is_task(message, SCORE)
     assert message["headers"]["task"] == "masks.score"
     assert message["headers"]["argsrepr"] == "run portrait-001, island 3, generation 41, batch 2/4"
     assert message["content-type"] == "application/json"
@@ -203,10 +205,25 @@ def test_without_redis_there_is_one_clear_line(place):
         CeleryExecutor(run, store.url, "portrait-001", "redis://:secret@127.0.0.1:9/0", patience_s=0.5)
     assert time.monotonic() - before < 20
     text = str(caught.value)
-    assert "redis://:***@127.0.0.1:9/0" in text
+    assert "redis://***@127.0.0.1:9/0" in text
     assert "DATAMASK_BROKER" in text
     assert "secret" not in text
     assert "\n" not in text
+
+
+def test_prefixes_that_stores_take_are_taken_here(redis_server, s3_server, tmp_path):
+    places = [open_store(f"{s3_server.url}/my runs/é #1?"), open_store(tmp_path / "my runs" / "é #1%")]
+    for store in places:
+        run = store.sub("portrait-001")
+        run.create(batch_key(A), b"genomes")
+        scorers = CeleryExecutor(run, store.url, "portrait-001", redis_server.url)
+        scorers.submit(A, "a")
+        (message,) = queued(redis_server)
+        work = decode_work(json.loads(base64.b64decode(message["body"]))[1])
+        assert open_store(work.store).sub(work.run).get(batch_key(A)) == b"genomes"
+        with redis_server.client() as client:
+            client.delete(SCORE)
+        scorers.close()
 
 
 def test_a_name_that_workers_would_refuse_is_refused_here(redis_server, place):

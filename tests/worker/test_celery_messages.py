@@ -11,9 +11,11 @@ import pytest
 
 from services.errors import BadInput
 from services.storage.store import open_store
+from services.wire import app as application
 from services.wire import pin
 from services.wire.app import HARD_LIMIT_S, make_app
-from services.wire.bells import Bell, bell_list, connect, decode_bell, redacted
+from services.wire.bells import Bell, bell_list, connect, decode_bell
+from services.wire.broker_url import redacted
 from services.wire.messages import REALIZE, SCORE, Work, decode_work
 
 GOOD = {
@@ -45,7 +47,7 @@ def test_a_message_comes_back_as_it_was_sent():
         {"run": ".hidden"},
         {"run": "a/b"},
         {"run": ""},
-        {"run": "a" * 101},
+        {"run": "a" * 121},
         {"store": "http://example.org/x"},
         {"store": "/runs"},
         {"store": "file:///runs\n"},
@@ -94,7 +96,7 @@ def test_broker_urls_are_checked_and_passwords_stay_at_home():
     for url in ("", "127.0.0.1:6379", "amqp://localhost", "redis://", "redis://host:port"):
         with pytest.raises(BadInput):
             connect(url)
-    assert redacted("redis://:secret@host:1/0?password=secret") == "redis://:***@host:1/0"
+    assert redacted("redis://:secret@host:1/0") == "redis://***@host:1/0"
     with pytest.raises(BadInput) as caught:
         make_app("amqp://me:secret@host")
     assert "secret" not in str(caught.value)
@@ -125,6 +127,12 @@ def test_celery_finds_the_application_and_its_tasks(monkeypatch):
     assert app.conf.broker_url == "redis://127.0.0.1:7/3"
     app.loader.import_default_modules()
     assert sorted(name for name in app.tasks if not name.startswith("celery.")) == [REALIZE, SCORE]
+
+
+def test_celery_without_a_usable_broker_ends_in_one_line(monkeypatch):
+    monkeypatch.setenv("DATAMASK_BROKER", "redis://:zqx/wjk@host/0")
+    with pytest.raises(SystemExit, match=r"^datamask: broker redis://\*\*\*@host/0: [^\n]*$"):
+        application.__getattr__("app")
 
 
 def test_the_process_that_forks_has_no_torch():

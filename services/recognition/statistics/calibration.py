@@ -207,7 +207,7 @@ def decode_calibration(data: bytes, where: str) -> Calibration:
         values["sets"] = tuple(_pair_set(v) for v in values["sets"])
         values["probe"] = tuple(map(float, values["probe"]))
         return Calibration(**values)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptData(
             f"{where}: not a calibration of this version ({error!r}); make it anew: datamask calibrate MODEL"
         ) from None
