@@ -45,7 +45,7 @@ def said(error: BaseException) -> str:
 
 
 @contextmanager
-def one_line() -> Iterator[None]:
+def as_one_line() -> Iterator[None]:
     """Turn what escapes from a machine's work into one line.
 
     :raises DatamaskError: as it came; :raises Unavailable: for everything else.

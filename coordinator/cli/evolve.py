@@ -34,7 +34,7 @@ from coordinator.search.evolution import Watcher
 from coordinator.spec.spec import Spec
 from coordinator.spec.spec_file import load_spec
 from services.errors import BadInput, DatamaskError
-from services.faults import one_line
+from services.faults import as_one_line
 from services.logs import setup as setup_logs
 from services.names import check_run_name
 from services.storage.keys import is_key
@@ -153,7 +153,7 @@ def drive(
                 words = f"It has no page yet; make it with: datamask exhibit {record.url}"
                 console.print(words, highlight=False, markup=False, soft_wrap=True)
         else:
-            with one_line():
+            with as_one_line():
                 scorers = stack.enter_context(closing(_executor(executor, record, store, name, broker)))
             metrics = Metrics(name, opened.objectives, scorers)
             if metrics_port is not None:

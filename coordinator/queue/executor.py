@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from services.faults import one_line
+from services.faults import as_one_line
 from services.progress import Progress
 from services.storage.store import Store
 from services.wire.messages import Origin
@@ -122,7 +122,7 @@ class LocalExecutor:
         from services.wire.objects import MAX_ATTEMPTS, attempts
 
         while attempts(self._run, batch) < MAX_ATTEMPTS:
-            with one_line():
+            with as_one_line():
                 summary = self._evaluator.evaluate(self._run, batch, self._images)
             if summary.outcome in ("scored", "known"):
                 return Finished(batch, summary.views)
@@ -130,7 +130,7 @@ class LocalExecutor:
 
     def realize(self, job: str, origin: Origin, progress: Progress | None = None) -> None:
         """Do the job now. An error is not hidden: there is no other worker that could do better."""
-        with one_line():
+        with as_one_line():
             summary = self._realize_job(self._run, job, progress)
         self._realized[job] = Finished(job, failed=summary.outcome not in ("scored", "known"))
 
@@ -144,7 +144,7 @@ class LocalExecutor:
 
     def join(self) -> None:
         """See Executor.join."""
-        with one_line():
+        with as_one_line():
             self._images = self._evaluator.join(self._run)
 
     def close(self) -> None:

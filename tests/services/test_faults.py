@@ -8,7 +8,7 @@ import os
 import pytest
 
 from services.errors import BadInput, CorruptData, Unavailable
-from services.faults import is_machines, one_line, said
+from services.faults import as_one_line, is_machines, said
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere")
 
@@ -64,7 +64,7 @@ def test_what_may_be_a_batchs_fault_is_not(error: Exception) -> None:
 def test_an_error_is_one_line_with_its_kind_and_place() -> None:
     assert said(Unavailable("no\n disk")) == "no disk"
     assert said(EOFError()) == "EOFError"
-    with pytest.raises(Unavailable) as caught, one_line():
+    with pytest.raises(Unavailable) as caught, as_one_line():
         raise EOFError("Ran out of input\n")
     assert "EOFError at test_fault.py:" in str(caught.value)
     assert "Ran out of input)" in str(caught.value)
@@ -73,9 +73,9 @@ def test_an_error_is_one_line_with_its_kind_and_place() -> None:
 
 
 def test_what_is_one_line_already_stays_as_it_is() -> None:
-    with pytest.raises(BadInput, match=r"^a photo$"), one_line():
+    with pytest.raises(BadInput, match=r"^a photo$"), as_one_line():
         raise BadInput("a photo")
-    with pytest.raises(KeyboardInterrupt), one_line():
+    with pytest.raises(KeyboardInterrupt), as_one_line():
         raise KeyboardInterrupt
-    with pytest.raises(Unavailable, match="population"), one_line():
+    with pytest.raises(Unavailable, match="population"), as_one_line():
         raise MemoryError
