@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from bench.pretend_cuda import DEVICE, Traffic, pretend_cuda
+from services.recognition.catalog import detector
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
 from services.wire.plan import Batch, Measure, Plan, make_plan
@@ -99,3 +100,25 @@ def test_larger_passes_are_not_more_steps(plan: Plan, gpu: Traffic) -> None:
     assert many < 1.05 * few
     assert more_waits <= waits + 1 < 20
     assert 2 * gpu.peak_bytes < FIXED_BYTES + 32 * VIEWS * IMAGE_BYTES
+
+
+@pytest.mark.parametrize("name", ["yunet", "centerface", "blazeface-full", "blazeface-short"])
+def test_window_detectors_make_a_gpu_wait_for_nothing(gpu: Traffic, name: str) -> None:
+    images = torch.randint(0, 256, (5, 160, 160, 3), dtype=torch.uint8)
+    regions = torch.tensor([[20.0, 20.0, 140.0, 140.0]]).expand(5, 4)
+    here, there = detector(name), detector(name, "cuda")
+    there.score(images.to("cuda"), regions.to("cuda"))  # uploads what stays
+    pictures, where = images.to("cuda"), regions.to("cuda")
+    gpu.clear()
+    found = there.score(pictures, where)
+    assert not gpu.waits
+    assert not gpu.up
+    assert not gpu.down
+    torch.testing.assert_close(found.score.cpu(), here.score(images, regions).score, atol=1e-5, rtol=0)
+
+
+def test_the_cascade_of_networks_says_on_a_gpu_what_it_says_on_a_cpu(gpu: Traffic) -> None:
+    images = torch.randint(0, 256, (3, 160, 160, 3), dtype=torch.uint8)
+    found = detector("mtcnn", "cuda").score(images.to("cuda"))
+    assert found.score.is_cuda
+    torch.testing.assert_close(found.score.cpu(), detector("mtcnn").score(images).score, atol=1e-4, rtol=0)

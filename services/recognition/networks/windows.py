@@ -1,0 +1,138 @@
+"""What the detectors that come with datamask share: pictures go in slices, and the best window counts."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+
+from services.errors import BadInput
+from services.recognition.detect import Detections
+from services.recognition.networks.network import Network
+from services.recognition.networks.precision import exact
+from services.recognition.together import together
+
+_CPU_SLICE = 8  # a call's fixed costs on fewer are a third of it, and more gain nothing
+_CUDA_SLICE = 128
+
+
+@dataclass(frozen=True)
+class Windows:
+    """All k windows of n pictures: scores (n, k), boxes_px (n, k, 4), points_px (n, k, 5, 2), float32."""
+
+    scores: torch.Tensor
+    boxes_px: torch.Tensor
+    points_px: torch.Tensor
+
+
+class WindowDetector(ABC):
+    """Implements :class:`services.recognition.detect.Detector` for a network that grades windows.
+
+    Scores are probabilities, the floor is 0. Pictures are taken in slices of a fixed size, the last one
+    filled up: what a picture scores does not depend on how many others come along.
+    """
+
+    name: str
+
+    def __init__(self, network: Network, device: str | torch.device) -> None:
+        self._network = network
+        self._device = torch.device(device)
+
+    def halve(self) -> None:
+        """See services.recognition.networks.precision.Halves."""
+        self._network.halve()
+
+    @torch.inference_mode()
+    def score(self, images: torch.Tensor, regions: torch.Tensor | None = None) -> Detections:
+        """See :meth:`services.recognition.detect.Detector.score`; landmarks come along.
+
+        :raises BadInput: for other shapes or types.
+        """
+        check(self.name, images, regions)
+        most = together(self._device, _CPU_SLICE, _CUDA_SLICE, images.shape[1], images.shape[2])
+        found = []
+        for start in range(0, max(1, len(images)), most):
+            piece = images[start : start + most]
+            filled = F.pad(piece, (0, 0, 0, 0, 0, 0, 0, most - len(piece)))
+            with exact(self._device):
+                windows = self._windows(filled)
+            found.append(
+                best(
+                    Windows(*(part[: len(piece)] for part in vars(windows).values())),
+                    None if regions is None else regions[start : start + most],
+                )
+            )
+        return joined(found)
+
+    @abstractmethod
+    def _windows(self, images: torch.Tensor) -> Windows:
+        """All windows of pictures uint8 (n, H, W, 3) on the device."""
+
+
+def check(name: str, images: torch.Tensor, regions: torch.Tensor | None) -> None:
+    """Raise BadInput unless images are uint8 (n, H, W, 3), and regions (n, 4) where there are any."""
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape[1:]:
+        found = f"{images.dtype} {tuple(images.shape)}"
+        raise BadInput(f"{name}: images are {found}, expected torch.uint8 (n, H, W, 3)")
+    if regions is not None and regions.shape != (len(images), 4):
+        raise BadInput(f"{name}: regions are {tuple(regions.shape)}, expected ({len(images)}, 4)")
+
+
+def best(windows: Windows, regions: torch.Tensor | None) -> Detections:
+    """The best window of each picture among those whose box is centered in its region, as detect.py says."""
+    scores = windows.scores
+    if regions is not None:
+        scores = scores.masked_fill(~centered(windows.boxes_px, regions), -1.0)
+    highest, index = scores.max(dim=1)
+    rows, there = torch.arange(len(scores), device=scores.device), highest >= 0
+    return Detections(
+        highest.clamp_min(0.0),
+        windows.boxes_px[rows, index].masked_fill(~there[:, None], 0.0),
+        windows.points_px[rows, index].masked_fill(~there[:, None, None], 0.0),
+    )
+
+
+def centered(boxes_px: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
+    """Whether boxes (n, k, 4) are centered in their picture's region (n, 4), its borders too: bool (n, k)."""
+    x, y = (boxes_px[..., 0] + boxes_px[..., 2]) / 2, (boxes_px[..., 1] + boxes_px[..., 3]) / 2
+    left, top, right, bottom = (regions[:, side : side + 1] for side in range(4))
+    return (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
+
+
+def joined(found: Sequence[Detections]) -> Detections:
+    """Detections of several slices, one after the other."""
+    points = [one.points_px for one in found if one.points_px is not None]
+    return Detections(
+        torch.cat([one.score for one in found]),
+        torch.cat([one.box_px for one in found]),
+        torch.cat(points) if points else None,
+    )
+
+
+def planes(images: torch.Tensor, multiple_px: int = 1) -> torch.Tensor:
+    """Pictures uint8 (n, H, W, 3) as float32 (n, 3, H, W), black at the right and below up to a multiple."""
+    height, width = images.shape[1:3]
+    padded = F.pad(images, (0, 0, 0, -width % multiple_px, 0, -height % multiple_px))
+    return padded.permute(0, 3, 1, 2).float()
+
+
+def by_cell(answer: torch.Tensor) -> torch.Tensor:
+    """A map (n, channels, rows, columns) cell by cell, row by row: (n, rows * columns, channels)."""
+    return answer.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+@lru_cache(maxsize=64)
+def pair(x: float, y: float, device: torch.device) -> torch.Tensor:
+    """Two numbers float32 (2,), kept on the device."""
+    return torch.tensor((x, y), dtype=torch.float32, device=device)
+
+
+@lru_cache(maxsize=64)
+def cells(rows: int, columns: int, device: torch.device) -> torch.Tensor:
+    """Column and row of every cell of a map, in :func:`by_cell`'s order: float32 (rows * columns, 2)."""
+    y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    return torch.stack([x, y], dim=-1).reshape(-1, 2).float().to(device)
