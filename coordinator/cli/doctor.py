@@ -169,7 +169,9 @@ def check_weights() -> Iterator[Check]:
             if locate(info) is not None:
                 verify(info)
             elif not installed(info) or info.file is not None:
-                yield Check(name, "missing", "not installed", info.how_to_get)
+                # What has to be fetched is needed by those alone who name it.
+                state: State = "missing" if info.parcel is None else "optional"
+                yield Check(name, state, "not installed", info.how_to_get)
                 continue
         except CorruptData as error:
             yield Check(name, "missing", f"damaged: {error}", info.how_to_get)

@@ -31,6 +31,7 @@ from coordinator.queue.executor import Executor, LocalExecutor
 from coordinator.record.record import Fenced, Record
 from coordinator.run import Heritage, evolve_run, finish_run, free_name, open_run
 from coordinator.search.evolution import Watcher
+from coordinator.spec.machines import at_hand
 from coordinator.spec.spec import Spec
 from coordinator.spec.spec_file import load_spec
 from services.errors import BadInput, DatamaskError
@@ -144,6 +145,8 @@ def drive(
     pictures: whether to go on to the end; else it stops as if it had been killed after its last checkpoint.
     """
     console = Console(stderr=True, quiet=quiet)
+    if executor is ExecutorName.local:
+        at_hand(spec)
     opened = open_run(spec, record, resume=resume, heritage=heritage)
     stack = ExitStack()
     try:

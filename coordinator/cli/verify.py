@@ -19,6 +19,8 @@ from coordinator.record.verification import claim_of, open_verified, printed_pho
 from services.recognition.photos import photo_folder
 from services.storage.store import open_store
 
+NOT_RUN = "not run"  # what verify.json says of critics whose weights were not there
+
 
 def verify(
     run: Annotated[
@@ -144,11 +146,15 @@ def _yes_or_no(console: Console, found: Mapping[str, Any], what: str, title: str
     if not rows:
         return
     machines = list(dict.fromkeys((r["machine"], r["side"]) for r in rows))
+    absent = dict.fromkeys(r["machine"] for r in found["rows"] if r["what"] == NOT_RUN)
     header = ["", *(machine if machine == side else f"{machine} ({side})" for machine, side in machines)]
+    header += [f"{machine} (critic)" for machine in absent]
     told = []
     for subject in dict.fromkeys(r["subject"] for r in rows):
         own = {r["machine"]: r["rate"] for r in rows if r["subject"] == subject}
-        told.append([subject, *(shown(own.get(machine)) for machine, _ in machines)])
+        told.append(
+            [subject, *(shown(own.get(machine)) for machine, _ in machines), *(NOT_RUN for _ in absent)]
+        )
     print_table(console, f"{title} in {found['views']} held-out views", header, told)
 
 

@@ -16,7 +16,7 @@ from coordinator.search.elites import choose_elites
 from coordinator.search.seeds import verify_seed
 from coordinator.spec.spec import Spec, parse_spec
 from services.errors import BadInput
-from services.recognition.catalog import model_info
+from services.recognition.catalog import installed, model_info
 from services.recognition.kinds import IDENTITY
 from services.recognition.photos import photo_folder
 from services.wire.mask import Mask, decode_masks
@@ -58,7 +58,8 @@ def claim_of(
 ) -> Claim:
     """What a run claims. critics: more than its spec names. masks: only these elites.
 
-    targets: photos of the person, for recognizers that the run holds no embeddings of.
+    targets: photos of the person, for recognizers that the run holds no embeddings of. Critics of the spec
+    whose weights are not here are named, and left out.
 
     :raises BadInput: for a critic that is an objective, or a mask that is no elite.
     """
@@ -73,6 +74,11 @@ def claim_of(
             )
     chosen = elites_of(run, masks)
     manifest = record.manifest()
+    hashes = {name: entry["sha256"] for name, entry in manifest["models"].items()}
+    infos = [model_info(name, hashes.get(name), needed=False) for name in spec.verify.critics]
+    gone = [info for info in infos if info.kind == "unknown" or not installed(info)]
+    absent = {info.name: info.how_to_get for info in gone if info.name not in critics}
+    asked = [name for name in dict.fromkeys([*spec.verify.critics, *critics]) if name not in absent]
     references: dict[str, list[NDArray[np.float32]]] = {}
     filters: dict[str, NDArray[np.float32]] = {}
     for objective, entry in zip(spec.objective, manifest["objectives"], strict=True):
@@ -88,8 +94,7 @@ def claim_of(
             raise BadInput("--target: this run has no identity objective, so nobody to compare with")
         from worker.examination.targets import embed_photos
 
-        asked = [name for name in [*spec.verify.critics, *critics] if model_info(name).kind == "recognize"]
-        for name in dict.fromkeys(["dlib-resnet", *asked]):
+        for name in ["dlib-resnet", *(name for name in asked if model_info(name).kind == "recognize")]:
             references.setdefault(name, [embed_photos(targets, name)])
     return Claim(
         basis=spec.mask.basis,
@@ -98,10 +103,11 @@ def claim_of(
         spread=spec.mask.spread,
         seed=verify_seed(spec.seed),
         fitted=fitted,
-        critics=tuple(dict.fromkeys([*spec.verify.critics, *critics])),
-        hashes={name: entry["sha256"] for name, entry in manifest["models"].items()},
+        critics=tuple(asked),
+        hashes=hashes,
         targets={name: np.concatenate(found) for name, found in references.items()},
         filters=filters,
+        absent=absent,
     )
 
 

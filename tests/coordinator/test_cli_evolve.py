@@ -241,6 +241,18 @@ def test_damaged_weights_are_named(datamask, tmp_path: Path, monkeypatch: pytest
     refused(datamask("evolve", spec(tmp_path, text), "--run", "w"), "dlib-mmod", "sha256", "install", code=1)
 
 
+@pytest.mark.parametrize("model", ["facenet", "mobilefacenet"])
+def test_weights_that_are_not_here_are_named_before_anything_is_written(
+    datamask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("DATAMASK_MODELS", raising=False)
+    text = TINY.replace('"detect"', '"consistent"').replace("dlib-hog", model)
+    text = text.replace("[views]\ncount = 1", "[views]\ncount = 2")
+    refused(datamask("evolve", spec(tmp_path, text), "--run", "w"), f"datamask models --get {model}", code=1)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_help_says_enough_to_start(datamask) -> None:
     text = datamask("--help").out
     for command in ("evolve", "show", "mesh", "models", "doctor", "worker"):

@@ -82,6 +82,23 @@ def test_a_claim_is_read_from_the_record(tmp_path):
     assert person.targets["dlib-resnet"].shape == (2, 128)
 
 
+def test_critics_whose_weights_are_not_here_are_left_out_and_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("DATAMASK_MODELS", raising=False)
+    pack = "insightface:buffalo_l/det_10g"
+    spec = {
+        **SPEC,
+        "verify": {"critics": ["viola-jones", "facenet", pack]},
+        "licence": {"acknowledge": ["insightface"]},
+    }
+    run = open_verified(make(tmp_path / "run", spec))
+    claim = claim_of(run, ["dlib-mmod"])
+    assert claim.critics == ("viola-jones", "dlib-mmod")
+    assert claim.absent["facenet"] == "datamask models --get facenet"
+    assert "get a pack yourself" in claim.absent[pack]
+    assert claim_of(run, ["facenet"]).critics == ("viola-jones", "facenet")  # who asks for it is told
+
+
 def test_verify_refuses_before_it_loads_a_network(tmp_path):
     run = make(tmp_path / "run").url
     assert "--critic dlib-hog" in refused("verify", run, "--critic", "dlib-hog")
@@ -193,6 +210,7 @@ def test_a_verification_says_the_gap_first():
                 "median": 0.41,
                 "matches": [{"name": "FAR 0.01", "far": 0.01, "threshold": 0.43, "rate": rate}],
             },
+            {**head, "machine": "facenet", "side": "critic", "what": "not run"},
         ],
         "calibration": {"dlib-resnet": {"pairs": ""}},
         "identification": {"enrolled": 3, "rates": [search], "left_out": ["photo 2: HEIC is not read"]},
@@ -206,7 +224,7 @@ def test_a_verification_says_the_gap_first():
     assert text.splitlines()[0].startswith("Fitted models see a face in 90%")
     assert "+30 points" in text.splitlines()[0]
     assert "no critic was asked" in gap_lines(found)[1]
-    for word in (MASK, "90% (60-98)", "FAR 0.01", "0.430", "photographs of", "a.jpg", "simulated"):
+    for word in (MASK, "90% (60-98)", "FAR 0.01", "0.430", "photographs of", "a.jpg", "simulated", "not run"):
         assert word in text
     assert wilson_rate(9, 10).share == 0.9
 

@@ -17,6 +17,7 @@ from services.recognition.statistics.calibration import shipped
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
 from services.storage import open_store
+from tests.support.weights import need_weights
 from worker.examination import calibrate as module
 from worker.examination import distances
 from worker.examination.blocks import block_key, open_population, same_probe
@@ -57,8 +58,10 @@ def test_embeddings_are_compared_row_by_row():
     np.testing.assert_allclose(compared("cosine", a, b), cosines, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["dlib-resnet", "lbp", "eigenfaces"])
+@pytest.mark.parametrize("name", ["dlib-resnet", "lbp", "eigenfaces", "facenet", "mobilefacenet"])
 def test_embeddings_are_compared_as_the_recognizer_itself_does(name):
+    if catalog.model_info(name).parcel is not None:
+        need_weights(name)
     machine = catalog.recognizer(name)
     drawn = np.random.default_rng(1).random((4, machine.size)).astype(np.float32)
     theirs = machine.compare(torch.from_numpy(drawn), torch.from_numpy(drawn[0])).numpy()
@@ -162,7 +165,7 @@ def test_blocks_of_another_machine_are_not_mixed_in(tmp_path):
     assert Block(probe, probe, probe > 0).impostor is probe
 
 
-@pytest.mark.parametrize("name", ["dlib-resnet", "lbp", "eigenfaces"])
+@pytest.mark.parametrize("name", ["dlib-resnet", "lbp", "eigenfaces", "facenet", "mobilefacenet"])
 def test_every_built_in_recognizer_ships_with_its_calibration(name):
     found = shipped(name)
     assert found is not None

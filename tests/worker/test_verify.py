@@ -67,6 +67,17 @@ def found(tmp_path_factory):
     return run, verify(run, claim(), VIEWS, 10, photos, [folder / "face.png", folder / "dark.png"])
 
 
+def test_a_critic_that_is_not_here_has_its_place_in_the_table_and_no_figure(tmp_path):
+    asked = claim(fitted=("dlib-hog",), critics=(), absent={"facenet": "datamask models --get facenet"})
+    said = verify(open_store(tmp_path), asked, VIEWS, 0)
+    assert "facenet: not run, for its weights are not here: datamask models --get facenet" in said["warnings"]
+    rows = [row for row in said["rows"] if row["machine"] == "facenet"]
+    assert {row["what"] for row in rows} == {"not run"}
+    assert [row["subject"] for row in rows] == list(dict.fromkeys(r["subject"] for r in said["rows"]))
+    assert not any("rate" in row or "matches" in row for row in rows)
+    assert said["gap"]["detect"]["critic"] is None
+
+
 def test_a_correlation_filter_says_how_often_it_sees_its_reference(tmp_path):
     run = open_store(tmp_path)
     said = verify(run, claim(fitted=("dlib-hog",), critics=("otsdf",)), VIEWS, 0)

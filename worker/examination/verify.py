@@ -32,6 +32,7 @@ FORMAT = 1
 RANDOM_SPREAD = 0.4  # of the random heads that stand beside the masks
 RESNET = "dlib-resnet"
 LEAST = 10  # people in a gallery
+NOT_RUN = "not run"
 NOTE = "rates are simulated match rates on renders, not presentation attack trials (ISO/IEC 30107-3)"
 
 
@@ -42,7 +43,8 @@ class Claim:
     elites: (id, genome float32 (d,)), the best first. spread: of its noise. seed: of the held-out views.
     fitted: models that took part in the search; critics: models that did not. hashes: SHA-256 by model, as
     the run pinned them. targets: reference embeddings float32 (photos, d) by recognizer; empty: no identity.
-    filters: what correlation filters were built for the search, float32 (1, S, S) by model.
+    filters: what correlation filters were built for the search, float32 (1, S, S) by model. absent: critics
+    that cannot be asked, because their weights are not here, and how to get those.
     """
 
     basis: str
@@ -55,6 +57,7 @@ class Claim:
     hashes: Mapping[str, str] = field(default_factory=dict)
     targets: Mapping[str, Float] = field(default_factory=dict)
     filters: Mapping[str, Float] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,9 @@ def verify(
         for n, c in calibrations.items()
     }
     warnings = _stale(panel, calibrations, cuts)
+    warnings += [
+        f"{name}: not run, for its weights are not here: {get}" for name, get in claim.absent.items()
+    ]
     drawn = _views(claim, views)
     subjects = subjects_of(claim, views)
     rows: list[dict[str, Any]] = []
@@ -196,6 +202,9 @@ def _rows(
                 continue  # this critic has no reference of the person: give verify --target PHOTO
             embeddings, comparison = answers.embeddings[machine], model_info(model).comparison
             rows.append({**head, **matched_row(embeddings, target, comparison, cuts[model])})
+    for machine in claim.absent:
+        head = {"subject": subject.name, "kind": subject.kind, "machine": machine, "side": "critic"}
+        rows.append({**head, "what": NOT_RUN})
     return rows
 
 

@@ -25,6 +25,8 @@ def test_every_installed_file_has_the_pinned_hash() -> None:
     with_files = [info for info in catalog.models() if info.file is not None]
     assert with_files
     for info in with_files:
+        if info.parcel is not None and not catalog.installed(info):
+            continue  # it is fetched by those who want it; tests/services/recognition/test_fetch.py
         assert catalog.verify(info) == catalog.locate(info)
 
 
