@@ -110,7 +110,7 @@ def decode_job(data: bytes, where: str) -> Job:
         masks = tuple(unpack(arrays, meta["masks"]))
         job = Job(str(basis), str(sha256), tuple(meta["labels"]), masks, dict(meta["models"]), page)
         check_masks(job.masks)
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise CorruptData(f"{where}: the job cannot be read ({error!r}); remove the object") from None
     return job
 

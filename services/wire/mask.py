@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from services.errors import CorruptData
 from services.storage.codec import decode, encode
 
 Float = NDArray[np.float32]
@@ -60,7 +61,7 @@ def pack(masks: Sequence[Mask]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]
 
 
 def unpack(arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> list[Mask]:
-    """The inverse of :func:`pack`. Raises KeyError, TypeError or ValueError where something is missing."""
+    """The inverse of :func:`pack`. Raises LookupError, TypeError and their kin where something is missing."""
     return [
         Mask(
             *(name, island, generation, arrays["genomes"][k], fitness, arrays["values"][k], flipped),
@@ -77,4 +78,7 @@ def encode_masks(masks: Sequence[Mask]) -> bytes:
 
 def decode_masks(data: bytes, where: str) -> list[Mask]:
     """The masks of :func:`encode_masks`. :raises CorruptData: for damaged bytes."""
-    return unpack(*decode(data, where))
+    try:
+        return unpack(*decode(data, where))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise CorruptData(f"{where}: its masks cannot be read ({error!r}); restore it from a copy") from None

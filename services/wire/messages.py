@@ -49,7 +49,7 @@ class Origin:
             raise BadInput(f"message: what = {self.what!r:.80}: expected at most 200 printable characters")
         for name in ("island", "generation", "epoch", "number", "of"):
             value = getattr(self, name)
-            if value is not None and (type(value) is not int or value < 0):
+            if value is not None and (type(value) is not int or not 0 <= value < 2**31):
                 raise BadInput(f"message: {name} = {value!r:.80}: expected a whole number, or nothing")
 
     def facts(self) -> dict[str, int]:
@@ -91,7 +91,7 @@ def decode_done(shown: str) -> Done | None:
     try:
         values = json.loads(shown.strip("'"))
         return Done(str(values["outcome"]), int(values["views"]), float(values["seconds"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 
@@ -146,7 +146,7 @@ def decode_work(values: Mapping[str, Any]) -> Work:
             f"message fields {sorted(map(str, fields))!r:.80}: expected store, run, batch, session and origin"
         )
     origin = fields.pop("origin")
-    if not isinstance(origin, Mapping) or not set(origin) <= {f.name for f in dataclass_fields(Origin)}:
+    if not isinstance(origin, Mapping) or set(origin) != {f.name for f in dataclass_fields(Origin)}:
         raise BadInput(f"message: origin = {origin!r:.80}: expected a table of facts")
     return Work(**fields, origin=Origin(**origin))
 

@@ -6,6 +6,7 @@ import json
 import logging
 import socket
 import urllib.request
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
@@ -102,9 +103,9 @@ def test_what_a_batch_is_travels_as_fields_and_words_are_made_of_them():
     work = Work("s3://masks", "007", "a" * 40, "", origin)
     assert decode_work(json.loads(json.dumps(work.kwargs()))) == work
     assert work.facts() == {"run": "007", "batch": "a" * 40, "island": 3, "generation": 41}
-    for strange in ({"island": -1}, {"island": "3"}, {"what": "a\nb"}, {"else": 1}, [], {"generation": True}):
+    for strange in ({"island": -1}, {"island": "3"}, {"what": "a\nb"}, {"else": 1}, {"generation": True}):
         with pytest.raises(BadInput, match="message: "):
-            decode_work({**work.kwargs(), "origin": strange})
+            decode_work({**work.kwargs(), "origin": {**asdict(origin), **strange}})
 
 
 def test_a_task_tells_its_parent_what_became_of_it():

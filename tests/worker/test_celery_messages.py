@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 
 import celery
 import pytest
@@ -16,7 +17,7 @@ from services.wire import pin
 from services.wire.app import HARD_LIMIT_S, make_app
 from services.wire.bells import Bell, bell_list, connect, decode_bell
 from services.wire.broker_url import redacted
-from services.wire.messages import REALIZE, SCORE, Work, decode_work
+from services.wire.messages import REALIZE, SCORE, Origin, Work, decode_work
 
 GOOD = {
     "v": 2,
@@ -24,6 +25,7 @@ GOOD = {
     "run": "portrait-001",
     "batch": "0123456789abcdef" * 2 + "01234567",
     "session": "0a",
+    "origin": asdict(Origin(island=3, generation=41, number=2, of=4)),
 }
 URL = "redis://127.0.0.1:6379/0"
 
@@ -55,6 +57,9 @@ def test_a_message_comes_back_as_it_was_sent():
         {"store": None},
         {"session": "../x"},
         {"session": "a" * 33},
+        {"origin": {}},
+        {"origin": None},
+        {"origin": {**asdict(Origin()), "island": -1}},
         {"extra": 1},
     ],
 )

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.errors import BadInput, DatamaskError
-from services.logs import label_facts
 from services.storage.codec import encode
 from services.wire import jobs, plan
 from services.wire.beats import beats, present
 from services.wire.bells import Bell, decode_bell
-from services.wire.messages import REALIZE, SCORE, Work, decode_work
+from services.wire.mask import decode_masks
+from services.wire.messages import REALIZE, SCORE, Work, decode_done, decode_work
 from services.wire.transport import is_task
 
 WORK = Work("file:///runs", "portrait-001", "0123456789abcdef" * 2 + "01234567")
@@ -131,13 +131,10 @@ def test_any_sign_of_life_is_counted_or_not(member: bytes) -> None:
 
 
 @pytest.mark.fuzz
-@given(
-    label=st.text(max_size=30)
-    | st.builds("run {}, island {}, generation {}".format, *[st.text(max_size=4)] * 3)
-)
-def test_any_label_has_facts(label: str) -> None:
-    facts = label_facts(label)
-    assert set(facts) <= {"run", "island", "generation"}
+@given(shown=st.text(max_size=40) | JSON.map(json.dumps) | JSON.map(lambda value: repr(json.dumps(value))))
+def test_any_answer_of_a_task_is_read_or_passed_over(shown: str) -> None:
+    done = decode_done(shown)
+    assert done is None or done.views == int(done.views)
 
 
 def envelope(queue: str = SCORE) -> dict[str, Any]:
@@ -202,8 +199,9 @@ SCORES = ["raw", "between", "status", "coverage", "flipped"]
 NAMES = ["genomes", "fitness", "values", "residuals.0", "residuals.x", *SCORES]
 META = {
     **{"format": 1, "plan": {"basis": "b", "basis_sha256": "c", "models": {}, "measures": []}},
-    **{"view_seed": 1, "view_count": 2, "masks": [["a", 0, 0]], "labels": ["x"], "basis": ["b", "c"]},
-    **{"exhibition": None, "models": {}, "reports": [], "ids": [], "facts": {}, "work": {}},
+    **{"view_seed": 1, "view_count": 2, "labels": ["x"], "basis": ["b", "c"]},
+    **{"masks": {"ranked": [["a", 0, 0, 0.5, 0.1]]}, "ranked": [["a", 0, 0, 0.5, 0.1]], "models": {}},
+    **{"page": {"ids": [], "facts": {}, "work": {}}, "reports": [], "left_out": ""},
 }
 FINITE = JSON.filter(lambda value: "NaN" not in json.dumps(value) and "Infinity" not in json.dumps(value))
 
@@ -213,13 +211,16 @@ FINITE = JSON.filter(lambda value: "NaN" not in json.dumps(value) and "Infinity"
     arrays=st.dictionaries(st.sampled_from(NAMES), ARRAYS, max_size=9),
     other=st.dictionaries(st.sampled_from(sorted(META)), FINITE, max_size=3),
     gone=st.sets(st.sampled_from(sorted(META)), max_size=2),
-    kind=st.sampled_from(["realize", "exhibit"]),
+    version=st.sampled_from([1, 2]),
 )
 def test_any_object_of_a_batch_is_read_or_refused_in_one_line(
-    arrays: dict[str, Any], other: dict[str, Any], gone: set[str], kind: str
+    arrays: dict[str, Any], other: dict[str, Any], gone: set[str], version: int
 ) -> None:
-    data = encode(arrays, {k: v for k, v in {**META, "kind": kind, **other}.items() if k not in gone})
-    for read in (plan.decode_batch, plan.decode_scores, jobs.decode_any, jobs.decode_reports):
+    data = encode(
+        arrays,
+        {k: v for k, v in {**META, "kind": "realize", "format": version, **other}.items() if k not in gone},
+    )
+    for read in (plan.decode_batch, plan.decode_scores, jobs.decode_job, jobs.decode_answer, decode_masks):
         try:
             read(data, "batches/x")
         except DatamaskError as error:
