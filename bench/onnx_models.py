@@ -52,10 +52,10 @@ class _Random(Graph):
         self.random = np.random.default_rng(seed)
 
     def convolution(self, x: str, channels: tuple[int, int], stride: int, bias: float = 0.0) -> str:
-        inside, outside = channels
-        scale = np.sqrt(2.0 / (9 * inside))
-        filters = self.random.normal(0, scale, (outside, inside, 3, 3)).astype(np.float32)
-        biases = self.random.normal(bias, 0.1, outside).astype(np.float32)
+        channels_in, channels_out = channels
+        scale = np.sqrt(2.0 / (9 * channels_in))
+        filters = self.random.normal(0, scale, (channels_out, channels_in, 3, 3)).astype(np.float32)
+        biases = self.random.normal(bias, 0.1, channels_out).astype(np.float32)
         attributes: dict[str, Any] = {
             "kernel_shape": [3, 3],
             "pads": [1, 1, 1, 1],

@@ -1,4 +1,4 @@
-"""Whose fault a failure is: a batch's own, or that of the machine that was at work on it. Torch-free.
+"""Whose fault a failure is: a batch's own, or that of the machine that was at work on it.
 
 What fails for want of memory, disk, driver, library or file says nothing of a batch: another machine, or this
 one when it is mended, may score it.

@@ -1,4 +1,4 @@
-"""Log lines for people or, one JSON object a line, for machines. Torch-free."""
+"""Log lines for people or, one JSON object a line, for machines."""
 
 from __future__ import annotations
 

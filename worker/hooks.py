@@ -1,4 +1,4 @@
-"""What happens around a task: figures, deaths, time limits. Runs in a worker's parent process. Torch-free."""
+"""What happens around a task: figures, deaths, time limits. Runs in a worker's parent process."""
 
 from __future__ import annotations
 
@@ -95,12 +95,12 @@ class WorkTask(Task):  # type: ignore[misc]
         self, exc: Exception, task_id: str, args: Any, kwargs: Mapping[str, Any], einfo: Any
     ) -> None:
         """Say so and ring; celery calls this where the time limit is over and where a body raised."""
-        hung = isinstance(exc, TimeLimitExceeded)
-        metrics.count("failed" if hung else "trouble", 0, 0.0)
+        timed_out = isinstance(exc, TimeLimitExceeded)
+        metrics.count("failed" if timed_out else "trouble", 0, 0.0)
         try:
             work = decode_work(kwargs)
             bell = Bell(work.batch, "trouble", detail=said(exc))
-            if hung:
+            if timed_out:
                 reason = f"not done after {self.app.conf.task_time_limit} s; its process was killed"
                 record_failure(open_store(work.store).sub(work.run), work.batch, reason)
                 bell = Bell(work.batch, "failed")

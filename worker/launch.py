@@ -1,4 +1,4 @@
-"""Start a Celery worker with the pool and the settings that scoring needs. Torch-free: the child loads it."""
+"""Start a Celery worker with the pool and the settings that scoring needs. The child loads torch."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from celery import Celery, signals
 from services import logs
 from services.errors import BadInput, Unavailable
 from services.logs import LogFormat
+from services.metrics_server import serve_metrics
 from services.wire.app import SOFT_SHUTDOWN_S, make_app
 from services.wire.beats import Presence
 from services.wire.bells import connect, find_broker
@@ -86,7 +87,7 @@ def launch(
     chosen, hardware = choose_device(device)
     log.info("datamask worker: scoring on %s (%s)", chosen, hardware)
     if metrics_port is not None:
-        metrics.serve(metrics_port, metrics.registry)
+        serve_metrics(metrics_port, metrics.registry)
     # CUDA does not survive a fork; on the CPU a fork is quicker and safe, since this process has no torch.
     app = make_app(broker_url, "spawn" if chosen == "cuda" else "fork", grace_s=grace_s)
     return run_worker(app, concurrency, names, loglevel)

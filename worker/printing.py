@@ -126,7 +126,7 @@ def print_mask(run: Store, job: PrintJob, progress: Told = lambda _: None) -> Pr
     vertices = decoder.decode(weights)[0].numpy()
     paint = _Paint(wanted_colors(run, job, decoder), decoder.colors(weights))
     views = sample_views(job.ranges, job.view_count, job.view_seed)
-    judge = Rescorer(basis, job.objectives, job.targets, views, job.hashes, job.combine)
+    rescorer = Rescorer(basis, job.objectives, job.targets, views, job.hashes, job.combine)
     wall = make_wall(vertices, basis.triangles, job.order, job.voxel_mm, progress=progress)
     for gentler in (*GENTLER_MM, None):
         progress("openings")
@@ -141,12 +141,12 @@ def print_mask(run: Store, job: PrintJob, progress: Told = lambda _: None) -> Pr
     # Two looks at one solid that know nothing of each other; both leave Python alone for long.
     with ThreadPoolExecutor(1) as beside:
         checking = beside.submit(check, body, job.order, built(wall, work), crossing)
-        after = _seen(judge, body, wall, vertices, paint)
+        after = _seen(rescorer, body, wall, vertices, paint)
         checks, thick = checking.result()
     passed = all(line.passed is not False for line in checks)
     progress("what was lost")
-    before = judge.score(vertices, np.asarray(basis.triangles, np.int64), vertices, paint.evolved)
-    cause = _cause(before, after, judge, wall, vertices, paint)
+    before = rescorer.score(vertices, np.asarray(basis.triangles, np.int64), vertices, paint.evolved)
+    cause = _cause(before, after, rescorer, wall, vertices, paint)
     written: dict[str, bytes] = {}
     report = _report(job, wall, work, body, checks, thick, before, after, cause)
     if passed or job.force:
@@ -192,7 +192,7 @@ class _Paint:
         return carried(points, wall.vertices, wall.triangles, self.printed).astype(np.float32) / 255.0
 
 
-def _seen(judge: Rescorer, body: Manifold, wall: Wall, mask: Float, paint: _Paint) -> Scored:
+def _seen(rescorer: Rescorer, body: Manifold, wall: Wall, mask: Float, paint: _Paint) -> Scored:
     """Score a solid: at the mask's own size, so that the camera stands where it stood.
 
     Maps of what a machine looks at are no colors that it was bred in: those are left out.
@@ -201,20 +201,20 @@ def _seen(judge: Rescorer, body: Manifold, wall: Wall, mask: Float, paint: _Pain
         body = body.refine_to_length(COLOR_EDGE_MM)
     points, triangles = arrays(body)
     tint = None if paint.genes is None else paint.on(points, wall)
-    return judge.score((points / wall.scale).astype(np.float32), triangles, mask, tint)
+    return rescorer.score((points / wall.scale).astype(np.float32), triangles, mask, tint)
 
 
 def _cause(
-    before: Scored, after: Scored, judge: Rescorer, wall: Wall, mask: Float, paint: _Paint
+    before: Scored, after: Scored, rescorer: Rescorer, wall: Wall, mask: Float, paint: _Paint
 ) -> str | None:
     """What cost the margin: take the openings away, then the wall, and see what comes back."""
     names = lost(before, after)
     if not names:
         return None
-    plain = _seen(judge, wall.body, wall, mask, paint)
+    plain = _seen(rescorer, wall.body, wall, mask, paint)
     points = wall.sheet.points
     tint = None if paint.genes is None else paint.on(points, wall)
-    sheet = judge.score((points / wall.scale).astype(np.float32), wall.sheet.triangles, mask, tint)
+    sheet = rescorer.score((points / wall.scale).astype(np.float32), wall.sheet.triangles, mask, tint)
     steps = (
         ("openings and fittings", plain, after),
         ("wall", sheet, plain),
@@ -332,7 +332,7 @@ def wanted_colors(run: Store, job: PrintJob, decoder: Decoder) -> NDArray[np.uin
             f"mask {job.id}: --color own: it has no color genes; evolve with [mask] color = true, or take "
             "--color '#rrggbb'"
         )
-    if own is not None and (job.color == OWN or (job.color is None and job.order.process.name == "color")):
+    if own is not None and (job.color == OWN or (job.color is None and job.order.process.full_color)):
         return np.asarray(own[0], np.uint8)
     kind, _, model = (job.color or "").partition(":")
     if kind != "gaze":

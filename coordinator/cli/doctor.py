@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import redis
 import typer
@@ -27,7 +27,6 @@ from services.storage.local import LocalStore
 from services.storage.store import open_store
 from services.wire.bells import BROKER_VARIABLE, DEFAULT_BROKER, connect, named_broker
 from services.wire.broker_url import check_broker, redacted, scrubbed
-from worker.probe import probe
 
 REDIS_MINIMUM = (6, 2)
 REDIS_WAIT_S = 2.0
@@ -128,9 +127,15 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple((numbers + [0] * 4)[:4])
 
 
+def _probed(what: str) -> dict[str, Any]:
+    from worker.probe import probe
+
+    return probe(what)
+
+
 def check_libraries() -> Iterator[Check]:
     """Compiled libraries that are installed may still fail to load, for want of a system library."""
-    answer = probe("imports")
+    answer = _probed("imports")
     failed = {"libraries": answer["error"]} if "error" in answer else answer
     mends = {"cv2": "pip uninstall opencv-python; pip install opencv-python-headless (needs no libGL)"}
     for name, error in failed.items():
@@ -140,7 +145,7 @@ def check_libraries() -> Iterator[Check]:
 
 def check_device() -> Check:
     """What torch computes on."""
-    found = probe("torch")
+    found = _probed("torch")
     if "error" in found:
         return Check("device", "missing", f"torch cannot be loaded: {found['error']}", "install torch again")
     kind = "CUDA" if found["cuda"] else "CPU"
@@ -149,7 +154,7 @@ def check_device() -> Check:
 
 def check_opengl() -> Check:
     """Render one triangle off screen."""
-    found = probe("opengl")
+    found = _probed("opengl")
     if "error" not in found:
         return Check("opengl", "ok", f"{found['platform']}: {found['renderer']}")
     system = (

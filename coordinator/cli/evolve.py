@@ -37,11 +37,11 @@ from coordinator.spec.spec_file import load_spec
 from services.errors import BadInput, DatamaskError
 from services.faults import as_one_line
 from services.logs import setup as setup_logs
+from services.metrics_server import serve_metrics
 from services.names import check_run_name
 from services.storage.keys import is_key
 from services.storage.store import Store, open_store
 from services.wire.bells import find_broker
-from worker.metrics import serve
 
 
 def evolve(
@@ -160,7 +160,7 @@ def drive(
                 scorers = stack.enter_context(closing(_executor(executor, record, store, name, broker)))
             metrics = Metrics(name, opened.objectives, scorers)
             if metrics_port is not None:
-                serve(metrics_port, metrics.registry)
+                serve_metrics(metrics_port, metrics.registry)
             watchers: list[Watcher] = [metrics, Journal(name)]
             with Progress(console, opened.spec, opened.objectives) as progress:
                 evolution = evolve_run(opened, scorers, [progress, *watchers], progress.begin)

@@ -1,4 +1,4 @@
-"""The cross-check by hand: blinded pictures out, a tester's answers in. Torch-free.
+"""The cross-check by hand: blinded pictures out, a tester's answers in.
 
 Sterling Crispin tried his masks on a social network that named faces (it ended that in 2021). Any service,
 telephone or person can take its place: pictures of masks are numbered among controls, so that whoever answers

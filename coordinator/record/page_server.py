@@ -1,9 +1,8 @@
 """A small server for one run's report page. It reads the record and nothing else, and changes nothing.
 
 Every page and fact comes from what ``HEAD`` lists; files are served only by a key that the record itself
-names, so
-that there is no path to be walked. Python's own HTTP server: a handful of visitors, on loopback or behind a
-proxy.
+names, so that there is no path to be walked. Python's own HTTP server: a handful of visitors, on loopback or
+behind a proxy.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ from typing import Any
 from coordinator.record.chronicle import Chronicle
 from coordinator.record.record import Record
 from services.errors import BadInput, DatamaskError
+from services.exhibition.facts import PICTURES_KEY, with_shapes
 from services.exhibition.page import LIVE_FILE, json_text, page
 from services.storage.store import ObjectMissing
-from worker.exhibition.facts import PICTURES_KEY, with_shapes
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What a cross-check needs to know of a run, read from its record. Torch-free."""
+"""What a cross-check needs to know of a run, read from its record."""
 
 from __future__ import annotations
 

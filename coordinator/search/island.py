@@ -252,7 +252,7 @@ class Island:
         scores = yield NeedScores(
             genomes, view_seed(self.spec.seed, number), views, Origin(generation=number)
         )
-        result = self._judged(genomes, scores)
+        result = self._fitness(genomes, scores)
         residuals = weighted_residuals(self.objectives, result, scores.residuals)
         self.optimizer.tell(genomes, result.fitness, self._aims(genomes, result), residuals)
         done = Generation(self.index, number, genomes, parents, scores, result)
@@ -266,7 +266,7 @@ class Island:
         labels = tuple(objective.label for objective in self.objectives)
         return pareto.Aims(tuple(self.spec.pareto.aims), self.spec.mask.basis, labels).of(genomes, result)
 
-    def _judged(self, genomes: Float, scores: Scores) -> Fitness:
+    def _fitness(self, genomes: Float, scores: Scores) -> Fitness:
         """Fitness as the machines have it, less what the dial takes; a vetoed mask has the worst."""
         result = fitness(self.objectives, list(scores.raw), scores.between, scores.status == OK)
         total, mask = result.fitness, self.spec.mask
@@ -312,7 +312,7 @@ class Island:
         scores = yield NeedScores(
             genomes, ranking_seed(self.spec.seed), self.spec.elites.ranking_views, Origin(epoch=self.epoch)
         )
-        result = self._judged(genomes, scores)
+        result = self._fitness(genomes, scores)
         self._accepted = float((result.margins[int(np.argmax(result.fitness))] >= 0).all(axis=0).mean())
         rng = migration_rng(self.spec.seed, self.index, self.epoch)
         migration = self.spec.migration

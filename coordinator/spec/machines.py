@@ -3,44 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from coordinator.spec.spec import Spec
+from coordinator.spec.terms import described
 from services.errors import BadInput, Unavailable
 from services.recognition.catalog import installed, model_info
 from services.recognition.model import ModelInfo
-
-if TYPE_CHECKING:
-    from coordinator.spec.spec import Spec
-
-
-def described(spec: Spec, name: str, *, needed: bool) -> ModelInfo:
-    """A model's entry with what the spec says of it. needed: see catalog.model_info."""
-    info = model_info(name, needed=needed)
-    said = spec.models.get(name)
-    if said is None:
-        return info
-    return replace(
-        info,
-        licence=said.licence,
-        source=said.source or info.source,
-        training_data=said.training_data or info.training_data,
-        research_only=said.research_only,
-        threshold=info.threshold if said.threshold is None else said.threshold,
-        threshold_source=info.threshold_source if said.threshold is None else "the spec",
-    )
-
-
-def unacknowledged(spec: Spec) -> str | None:
-    """One line about the first model whose terms the spec should have acknowledged, or None."""
-    for name in spec.model_names:
-        info = described(spec, name, needed=False)
-        if info.research_only and not spec.licence.covers(name):
-            mend = f'acknowledge = ["{name}"] under [licence]'
-            if name.startswith("onnx:") and name not in spec.models:
-                mend += f', or say it: [models."{name}"] licence = "..."'
-            return f"model '{name}' asks for acknowledgement ({info.licence}); {mend}"
-    return None
 
 
 def machines(spec: Spec) -> dict[str, ModelInfo]:
@@ -50,7 +18,7 @@ def machines(spec: Spec) -> dict[str, ModelInfo]:
     :raises BadInput: where a file is of another kind than its use, has no threshold, or is an objective and a
         critic under two names.
     """
-    infos = {name: described(spec, name, needed=True) for name in spec.model_names}
+    infos = {name: described(spec.models, name, needed=True) for name in spec.model_names}
     for objective in spec.objective:
         info, wanted = infos[objective.model], objective.known.machine
         if info.kind != wanted:

@@ -26,7 +26,6 @@ from pydantic_core import ErrorDetails
 from coordinator.search.optimizers import OPTIMIZERS, Need
 from coordinator.search.pareto import known_aims
 from coordinator.spec.diversity import ArchiveSpec, BreedSpec, ParetoSpec
-from coordinator.spec.machines import unacknowledged
 from coordinator.spec.objectives import (
     ConsentSpec,
     LicenceSpec,
@@ -36,6 +35,7 @@ from coordinator.spec.objectives import (
     labels_of,
 )
 from coordinator.spec.tables import Before, Table
+from coordinator.spec.terms import unacknowledged
 from services.errors import BadInput
 from services.names import SPEC_NAME_MOST, name_fault
 from services.recognition.catalog import model_info
@@ -310,7 +310,7 @@ class Spec(Table):
         for name in self.models:
             if not name.startswith("onnx:") or name not in self.model_names:
                 raise ValueError(f"[models.'{name}'] is not an onnx: file among the objectives and critics")
-        terms = unacknowledged(self)
+        terms = unacknowledged(self.model_names, self.models, self.licence)
         if terms is not None:
             raise ValueError(terms)
         if self.identity:

@@ -82,7 +82,7 @@ class Studio:
 
     @torch.inference_mode()
     def pass_by(self, vertices: Vertices, before: LitMask, after: LitMask, share: float) -> LitMask:
-        """A mask on its way between two that sat: its shadows are blended from theirs, ten times as quick."""
+        """A mask on its way between two others: its shadows are blended from theirs, ten times as quick."""
         centered = torch.from_numpy(np.asarray(vertices, np.float32) - np.asarray(CENTER_M, np.float32))
         position = (centered[:, :1], centered[:, 1:2], centered[:, 2:])
         with one_thread():

@@ -1,4 +1,4 @@
-"""Processes, sizes and mounts: what the command line must know of printing. Torch-free.
+"""Processes, sizes and mounts: what the command line must know of printing.
 
 Walls, holes and margins: see docs/printing.md, which has the sources.
 """
@@ -21,6 +21,7 @@ class Process:
 
     wall_mm: what we take if nobody says otherwise; least_wall_mm: what the process can hold. bed_mm: of the
     machine named. density_g_cm3: of the finished part. overhang: whether overhangs need supports.
+    full_color: whether a mask's own colors come out.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Process:
     density_g_cm3: float
     color_srgb: tuple[int, int, int]
     overhang: bool
+    full_color: bool = False
 
 
 PROCESSES = {
@@ -44,7 +46,8 @@ PROCESSES = {
             "fdm", 2.8, 1.6, (250.0, 210.0, 220.0), "Prusa MK4", "PLA, solid", 1.24, (228, 226, 220), True
         ),
         Process(
-            "color", 3.0, 2.0, (254.0, 381.0, 203.0), "ProJet CJP 660", "gypsum", 1.6, (240, 238, 232), False
+            "color", 3.0, 2.0, (254.0, 381.0, 203.0), "ProJet CJP 660", "gypsum", 1.6, (240, 238, 232), False,
+            full_color=True,
         ),
     )
 }  # fmt: skip

@@ -120,10 +120,10 @@ def mend(grid: Grid) -> Mended:
 
 def _fill(grid: Grid, inside: Solid) -> int:
     """Fill what cannot be reached from outside; how many voxels."""
-    outside, count = ndimage.label(~inside)
+    regions, count = ndimage.label(~inside)
     if count < 2:
         return 0
-    closed = (outside != outside[0, 0, 0]) & ~inside
+    closed = (regions != regions[0, 0, 0]) & ~inside
     grid.values[closed] = grid.voxel_mm
     inside[closed] = True
     return int(closed.sum())

@@ -90,7 +90,7 @@ class _Site:
         """Which way is out around a point: the mean of the sheet's normals there, turned to the seen side."""
         sheet = self.wall.sheet
         near = np.linalg.norm(sheet.points - point, axis=1) < radius_mm
-        mean = (sheet.normals[near] * np.sign(sheet.outside[near])[:, None]).sum(axis=0)
+        mean = (sheet.normals[near] * np.sign(sheet.outward[near])[:, None]).sum(axis=0)
         length = float(np.linalg.norm(mean))
         return mean / length if length > 1e-9 else _FORWARD
 

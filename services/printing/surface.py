@@ -39,7 +39,7 @@ class Sheet:
     """A tessellated mask in millimeters.
 
     points: ``(n, 3)``, the evolved surface, its facets as round as they were shaded. triangles: ``(m, 3)``.
-    normals: ``(n, 3)``, unit, by the winding. outside: ``(n,)`` in -1..1, which side is seen: 1 the normal's,
+    normals: ``(n, 3)``, unit, by the winding. outward: ``(n,)`` in -1..1, which side is seen: 1 the normal's,
     -1 the other, 0 both.
     part: ``(m,)``, the triangle of the mask that each one lies in. corner: ``(m, 3, 3)``, barycentric
     coordinates of its corners there. rim: ``(n,)`` bool, on an open edge.
@@ -48,14 +48,14 @@ class Sheet:
     points: Float
     triangles: Ints
     normals: Float
-    outside: Float
+    outward: Float
     part: Ints
     corner: Float
     rim: NDArray[np.bool_]
 
     def core(self, wall_mm: float) -> Float:
         """The middle of a wall of this thickness, ``(n, 3)``: the same triangles on moved points."""
-        return self.points - self.normals * (self.outside * wall_mm / 2)[:, None]
+        return self.points - self.normals * (self.outward * wall_mm / 2)[:, None]
 
 
 def make_sheet(vertices_mm: NDArray[Any], triangles: NDArray[Any], levels: int = LEVELS) -> Sheet:
@@ -68,10 +68,10 @@ def make_sheet(vertices_mm: NDArray[Any], triangles: NDArray[Any], levels: int =
     edges, _, shared = edges_of(smooth)
     normals = _even(normals, edges, 3)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-    outside = _outside(rounded, normals, smooth, edges)
+    outward = _outward(rounded, normals, smooth, edges)
     rim = np.zeros(len(rounded), bool)
     rim[edges[shared == 1].reshape(-1)] = True
-    return Sheet(rounded, smooth, normals, outside, part, corner, rim)
+    return Sheet(rounded, smooth, normals, outward, part, corner, rim)
 
 
 def vertex_normals(points: Float, triangles: Ints) -> tuple[Float, Float]:
@@ -190,7 +190,7 @@ def seen_from(
     return seen
 
 
-def _outside(points: Float, normals: Float, triangles: Ints, edges: Ints) -> Float:
+def _outward(points: Float, normals: Float, triangles: Ints, edges: Ints) -> Float:
     """Which side of the sheet is seen from the front, ``(n,)`` in -1..1; smooth along the sheet."""
     sampled, at, _ = sample(points, triangles, _CELL_MM)
     axes, up = np.ascontiguousarray(sampled.T), normals[triangles].mean(axis=1)

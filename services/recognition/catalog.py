@@ -42,9 +42,13 @@ if TYPE_CHECKING:
 __all__ = ["Family", "Kind", "Measure", "ModelInfo", "Role"]
 
 
-@cache
 def _modules() -> tuple[ModuleType, ...]:
-    names = sorted(found.name for found in pkgutil.iter_modules(_entries.__path__))
+    return _modules_in(tuple(_entries.__path__))
+
+
+@cache
+def _modules_in(folders: tuple[str, ...]) -> tuple[ModuleType, ...]:
+    names = sorted(found.name for found in pkgutil.iter_modules(folders))
     return tuple(importlib.import_module(f"{_entries.__name__}.{name}") for name in names)
 
 

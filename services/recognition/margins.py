@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,19 @@ from services.recognition.model import Measure
 
 Float = NDArray[np.float32]
 Aggregate = Literal["mean-min", "worst-k", "quantile"]
+
+
+class Margins(Protocol):
+    """Margins float32 (n, v) of n masks under v views.
+
+    raw: float32 (n, v), what a model answered. between: float32 (n,), see :func:`consistency_margin`.
+    measure, scale: see ModelInfo.
+    """
+
+    def __call__(
+        self, raw: Float, between: Float | None, threshold: float, measure: Measure, scale: float, /
+    ) -> Float: ...
+
 
 # So that a step in distance weighs about what a step in a detector's score does.
 DISTANCE_UNIT = 0.1
@@ -33,6 +46,36 @@ def margin(raw: Float, threshold: float, measure: Measure, scale: float) -> Floa
     else:
         gap = raw - np.float32(threshold)
     return np.asarray(gap / np.float32(scale), dtype=np.float32)
+
+
+def view_margin(raw: Float, between: Float | None, threshold: float, measure: Measure, scale: float) -> Float:
+    """:func:`margin` of each view, float32 (n, v), whatever other views and masks look like."""
+    return margin(raw, threshold, measure, scale)
+
+
+def consistency_margin(
+    within: Float,
+    between: Float | None,
+    threshold: float,
+    measure: Measure = "distance",
+    scale: float = DISTANCE_UNIT,
+) -> Float:
+    """Margin of "all views show one person", for each view, in the scale of the model's distance.
+
+    A blob is the same from every side and the same as every other blob. So what counts is the distance to the
+    threshold *less* what the mask's own views are further apart than they are from other masks.
+
+    :param within: float32 (n, v), the largest distance from a view to another view of the same mask.
+    :param between: float32 (n,), the same statistic against other masks of the batch (median over them);
+        nan where there is no other mask.
+    :param measure: of the model; where it is a similarity s, distances are 1 - s, and so is the threshold.
+    """
+    if between is None:
+        raise ValueError("between: margins across views need the distances to other masks")
+    other = np.where(np.isnan(between), np.inf, between)[:, None]
+    excess = np.maximum(within - other, 0.0)
+    limit = 1.0 - threshold if measure == "similarity" else threshold
+    return margin(within + excess, limit, "distance", scale)
 
 
 def value_over_views(margins: Float, aggregate: Aggregate = "mean-min", k: int = 1, q: float = 0.25) -> Float:

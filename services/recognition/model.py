@@ -1,4 +1,4 @@
-"""What is said of a model: whose it is, what it is for, how its answers read. Torch-free."""
+"""What is said of a model: whose it is, what it is for, how its answers read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Places where a camera meets a face, as ranges of views. Torch-free.
+"""Places where a camera meets a face, as ranges of views.
 
 A preset says how a kind of picture usually looks: a guess from experience, not measured on any one camera.
 Every value of it can be set otherwise.

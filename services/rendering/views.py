@@ -1,7 +1,4 @@
-"""The conditions under which masks are seen: ranges to draw from, and the drawn views.
-
-Torch-free, so that the coordinator can check a spec and draw views without loading torch.
-"""
+"""The conditions under which masks are seen: ranges to draw from, and the drawn views."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Genome to vertices: the face basis, its decoder, measures of folds, and glTF export.
 
-``catalog`` is torch-free. ``build_basis`` (with ``makehuman``, ``genes`` and ``cut``) rebuilds the data file
-and is needed by nobody who only runs datamask.
+``build_basis`` (with ``makehuman``, ``genes`` and ``cut``) rebuilds the data file and is needed by nobody who
+only runs datamask.
 """

@@ -1,4 +1,4 @@
-"""The basis file: a deterministic, pickle-free ``.npz`` with sparse, quantized displacements. Torch-free.
+"""The basis file: a deterministic, pickle-free ``.npz`` with sparse, quantized displacements.
 
 Members (all little-endian):
 

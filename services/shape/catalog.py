@@ -1,4 +1,4 @@
-"""Which bases there are and what the coordinator must know of them. Torch-free."""
+"""Which bases there are and what the coordinator must know of them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,31 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 
 from services.errors import BadInput, CorruptData
 from services.shape.basis_file import PackedBasis, unpack
 from services.shape.paint import PAINTS, SUFFIX, is_painted, paint_sha256, shape_basis
 from services.words import nearest
 
-# sha256 of each data file, pinned in the code: a changed file is refused, a changed basis gets a new id.
-_SHA256 = {"makehuman-mask-1": "12ec16b3f010fd72ef8e8cb335bb46d08756645f9780960ae519d2e6935a4f20"}
+_SHIPPED = resources.files("services.shape") / "data"
+
+
+@dataclass(frozen=True)
+class BasisFile:
+    """A basis's data: ``<id>.npz`` in a folder, see services/shape/basis_file.py.
+
+    sha256: of the file, pinned in the code: a changed file is refused, a changed basis gets a new id.
+    """
+
+    sha256: str
+    folder: Traversable = _SHIPPED
+
+
+# One line a basis, by id; the color genes come with each.
+BASES = {
+    "makehuman-mask-1": BasisFile("12ec16b3f010fd72ef8e8cb335bb46d08756645f9780960ae519d2e6935a4f20"),
+}
 
 DEFAULT_BASIS = "makehuman-mask-1"
 
@@ -37,7 +54,7 @@ class BasisInfo:
 
 def basis_ids() -> tuple[str, ...]:
     """Every basis that is installed, the default first; each shape once plain and once with color genes."""
-    return tuple(name for shape in _SHA256 for name in (shape, shape + SUFFIX))
+    return tuple(name for shape in BASES for name in (shape, shape + SUFFIX))
 
 
 def check_hash(data: bytes, basis_id: str, expected: str) -> None:
@@ -59,12 +76,12 @@ def packed_basis(basis_id: str) -> PackedBasis:
         return packed_basis(shape_basis(basis_id))
     name = f"{basis_id}.npz"
     try:
-        data = (resources.files("services.shape") / "data" / name).read_bytes()
+        data = (BASES[basis_id].folder / name).read_bytes()
     except FileNotFoundError as error:
         raise CorruptData(
             f"the data file {name} of services.shape is missing; install datamask again"
         ) from error
-    check_hash(data, basis_id, _SHA256[basis_id])
+    check_hash(data, basis_id, BASES[basis_id].sha256)
     packed = unpack(data, name)
     for array in (packed.neutral, packed.triangles, packed.landmarks, packed.sides):
         array.setflags(write=False)
@@ -75,7 +92,7 @@ def packed_basis(basis_id: str) -> PackedBasis:
 def basis_info(basis_id: str) -> BasisInfo:
     """Look a basis up. Raises BadInput, naming the nearest known id, where there is none of that name."""
     packed = packed_basis(basis_id)
-    sha256 = _SHA256[shape_basis(basis_id)]
+    sha256 = BASES[shape_basis(basis_id)].sha256
     paints = tuple(paint.name for paint in PAINTS) if is_painted(basis_id) else ()
     return BasisInfo(
         id=basis_id,

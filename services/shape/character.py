@@ -1,4 +1,4 @@
-"""Three numbers that tell one mask from another, whatever a machine makes of it. Torch-free.
+"""Three numbers that tell one mask from another, whatever a machine makes of it.
 
 abstraction: how far a mask is from the neutral head: the root mean square distance of their vertices,
 in mm, after the mask was moved and scaled to lie on the head as closely as it can.

@@ -1,4 +1,4 @@
-"""Color genes: smooth painted regions of a face, each with one gene. Torch-free.
+"""Color genes: smooth painted regions of a face, each with one gene.
 
 A shape-only mask has one color, and machines see it by its shadows alone. Paint is what a color printer, or a
 brush, can add: darker brows, irises, lips, the shadow of an eye socket. A region is a soft ellipse on the

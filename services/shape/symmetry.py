@@ -1,4 +1,4 @@
-"""Left and right: which genes of a basis are each other's mirror image. Torch-free.
+"""Left and right: which genes of a basis are each other's mirror image.
 
 MakeHuman names its targets by side: `l-eye-scale` has its twin in `r-eye-scale`. `asym-jaw-1-l|r` is, nearly,
 its own mirror image with the other sign, and so are the shifts of nose and mouth to a side. All other genes

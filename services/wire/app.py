@@ -1,4 +1,4 @@
-"""The Celery application: its settings, with the reason for each that is not a default. Torch-free.
+"""The Celery application: its settings, with the reason for each that is not a default.
 
 Redis is a doorbell here: messages hold ids, results are not kept, and what Redis forgets is asked for again.
 """

@@ -1,4 +1,4 @@
-"""Signs of life in Redis: of a batch under work, and of the workers that listen to a queue. Torch-free.
+"""Signs of life in Redis: of a batch under work, and of the workers that listen to a queue.
 
 Both expire by Redis's own clock, so that nobody's clock is compared with another's. Both are hints: without
 them a coordinator sends batches again too early, or fewer at once, and nothing else.

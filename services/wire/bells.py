@@ -1,4 +1,4 @@
-"""Ringing back: how a worker tells a coordinator that a batch wants looking at. Torch-free.
+"""Ringing back: how a worker tells a coordinator that a batch wants looking at.
 
 A bell is a hint and nothing more. It sits on a Redis list, one list a run, that expires by itself; whoever
 hears it looks into the store for what is true. A lost bell costs time, never a result.

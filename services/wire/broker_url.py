@@ -1,4 +1,4 @@
-"""The broker's URL: which are taken, and how they are shown, for their passwords are secret. Torch-free.
+"""The broker's URL: which are taken, and how they are shown, for their passwords are secret.
 
 redis-py and kombu read a URL each in its own way. What :func:`check_broker` returns both read alike: only
 what they have in common is taken, and user and password are written so that no character of theirs has a

@@ -1,4 +1,4 @@
-"""What a worker must know to write masks' files and a run's pictures, and what it answers. Torch-free.
+"""What a worker must know to write masks' files and a run's pictures, and what it answers.
 
 A job is an object like a batch: immutable, under the hash of its content in ``batches/``, its answer beside
 the scores. So it is sent, sent again, set aside and swept as batches are.

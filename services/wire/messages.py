@@ -1,4 +1,4 @@
-"""What a message holds: where a piece of work lies, nothing that must be trusted. Torch-free."""
+"""What a message holds: where a piece of work lies, nothing that must be trusted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where batches, scores, failures and reference embeddings lie in a run's store. Torch-free."""
+"""Where batches, scores, failures and reference embeddings lie in a run's store."""
 
 from __future__ import annotations
 

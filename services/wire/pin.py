@@ -2,7 +2,7 @@
 
 It also pins how many pictures it takes in one pass, and the others take as many.
 
-The pin is an object of the run's store, created once, so that two first workers cannot both win. Torch-free.
+The pin is an object of the run's store, created once, so that two first workers cannot both win.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a worker must know to score a batch, and how it is written down. Torch-free.
+"""What a worker must know to score a batch, and how it is written down.
 
 A batch object carries its plan, so that a worker needs nothing but the store and the batch's id. Plans hold
 no name, URL, time or owner: two runs that ask the same get the same batch ids.

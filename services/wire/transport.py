@@ -1,4 +1,4 @@
-"""Celery's way to Redis, but that no message can stop a worker. Torch-free.
+"""Celery's way to Redis, but that no message can stop a worker.
 
 Whoever may write into the broker may put anything into a queue: another program's message, half of one. Kombu
 and Celery raise on many of those, and the exception ends the worker, then the next one that is handed the

@@ -148,9 +148,9 @@ def test_a_pinned_mask_stays_and_a_vetoed_one_stays_out(parent, tmp_path):
     near = genome(parent, out) + np.float32(0.3)
     far = genome(parent, out) + np.float32(0.7)
     assert heritage.breeding.is_vetoed(np.stack([near, far])).tolist() == [True, False]
-    judged = island._judged(np.stack([near, far]), scored(np.stack([near, far]), 2))
-    assert np.isneginf(judged.fitness[0])
-    assert np.isfinite(judged.fitness[1])
+    found = island._fitness(np.stack([near, far]), scored(np.stack([near, far]), 2))
+    assert np.isneginf(found.fitness[0])
+    assert np.isfinite(found.fitness[1])
 
 
 def test_bad_choices_are_named(parent, tmp_path):

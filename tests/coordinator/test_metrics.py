@@ -18,9 +18,9 @@ from coordinator.cli.prometheus import Metrics
 from coordinator.queue.executor import Finished, Traffic
 from services.errors import BadInput, Unavailable
 from services.logs import JsonFormatter
+from services.metrics_server import serve_metrics
 from services.recognition.fitness import Fitness, Objective
 from services.wire.messages import Done, Origin, Work, decode_done, decode_work
-from worker.metrics import serve
 
 
 class Still:
@@ -40,7 +40,7 @@ def test_a_run_can_be_asked_for_its_figures():
     metrics = Metrics("portrait", [Objective("detect", "dlib-hog", 1.0, 0.0)], Still())
     metrics.batch_done(Finished("a" * 40, 8), 4)
     metrics.batch_done(Finished("b" * 40, failed=True), 4)
-    port = serve(0, metrics.registry)
+    port = serve_metrics(0, metrics.registry)
     found = scraped(port)
     assert found["datamask_batches_done_total", "portrait"] == 2
     assert found["datamask_batches_set_aside_total", "portrait"] == 1
@@ -60,7 +60,7 @@ def test_what_was_not_scored_has_no_figure(caplog):
 
     metrics = Metrics("portrait", [Objective("detect", "dlib-hog", 1.0, 0.0)], Still())
     metrics.generation_done(generation(-np.inf, -np.inf))
-    found = scraped(serve(0, metrics.registry))
+    found = scraped(serve_metrics(0, metrics.registry))
     assert found["datamask_generation", "0", "portrait"] == 7
     assert not [name for name, *_ in found if name.endswith("_fitness")]
     with caplog.at_level(logging.INFO):
@@ -68,7 +68,7 @@ def test_what_was_not_scored_has_no_figure(caplog):
         Journal("portrait").generation_done(generation(-np.inf, 0.25))
     assert [line.rpartition(": ")[2] for line in caplog.messages] == ["not scored", "best +0.250"]
     metrics.generation_done(generation(-np.inf, 0.25))
-    found = scraped(serve(0, metrics.registry))
+    found = scraped(serve_metrics(0, metrics.registry))
     assert found["datamask_best_fitness", "0", "portrait"] == 0.25
     assert found["datamask_median_fitness", "0", "portrait"] == 0.25
 
@@ -79,10 +79,10 @@ def test_a_port_that_is_taken_and_a_host_that_is_none(monkeypatch):
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         with pytest.raises(Unavailable, match="another --metrics-port"):
-            serve(holder.getsockname()[1], metrics.registry)
+            serve_metrics(holder.getsockname()[1], metrics.registry)
     monkeypatch.setenv("DATAMASK_METRICS_HOST", "no such host")
     with pytest.raises(BadInput, match="DATAMASK_METRICS_HOST"):
-        serve(0, metrics.registry)
+        serve_metrics(0, metrics.registry)
 
 
 def test_a_line_is_one_json_object_with_the_facts():

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from coordinator.cli import app
 from coordinator.record.chronicle import Chronicle
 from services.errors import BadInput, CorruptData
+from services.exhibition.facts import decoded, with_shapes
 from services.exhibition.press import WallCaption, plate_png, wall_caption
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
@@ -23,7 +24,6 @@ from services.shape.export import write_glb
 from services.wire.page_plan import PagePlan
 from tests.support import runs
 from worker.exhibition.exhibit import Options, exhibit, hog_mark
-from worker.exhibition.facts import decoded, with_shapes
 
 BASIS = load_basis("makehuman-mask-1")
 
@@ -34,9 +34,9 @@ def facts_in(data):
 
 
 @pytest.fixture(scope="module")
-def hung(tmp_path_factory):
-    """A run, hung by the command line with everything that it offers."""
-    folder = tmp_path_factory.mktemp("hung")
+def exhibited(tmp_path_factory):
+    """A run, exhibited by the command line with everything that it offers."""
+    folder = tmp_path_factory.mktemp("exhibited")
     grown = runs.grow(
         folder / "run",
         generations=5,
@@ -72,8 +72,8 @@ def hung(tmp_path_factory):
     return grown, folder / "pack", told.output
 
 
-def test_every_promised_file_is_there_and_opens(hung):
-    grown, _, output = hung
+def test_every_promised_file_is_there_and_opens(exhibited):
+    grown, _, output = exhibited
     store = grown.record.store
     assert output.strip().splitlines()[-1] == store.url + "/report.html"
     for key in ("lineup.png", "composite.png", "before-after.png", "archive.png", "front.png", "film.webp"):
@@ -85,8 +85,8 @@ def test_every_promised_file_is_there_and_opens(hung):
             assert film.streams.video[0].codec_context.name == "h264"
 
 
-def test_the_page_carries_the_records_facts(hung):
-    grown, _, _ = hung
+def test_the_page_carries_the_records_facts(exhibited):
+    grown, _, _ = exhibited
     facts = facts_in(grown.record.store.get("report.html"))
     (mask,) = facts["masks"]
     assert mask["id"] == grown.elites[0].id
@@ -103,8 +103,8 @@ def test_the_page_carries_the_records_facts(hung):
     assert shown <= set(facts["thumbs"])
 
 
-def test_the_pack_says_what_the_record_says_and_its_page_has_no_dead_link(hung):
-    grown, pack, _ = hung
+def test_the_pack_says_what_the_record_says_and_its_page_has_no_dead_link(exhibited):
+    grown, pack, _ = exhibited
     mask = grown.elites[0]
     text = (pack / "captions.txt").read_text()
     points = Decoder(BASIS).decode(torch.from_numpy(mask.genome[None]))[0].numpy()
@@ -126,10 +126,10 @@ def test_the_pack_says_what_the_record_says_and_its_page_has_no_dead_link(hung):
     assert {"film.mp4", "captions.txt"} <= {path.name for path in pack.iterdir()}
 
 
-def test_a_name_with_html_is_text_in_captions_and_press_sheet(hung):
+def test_a_name_with_html_is_text_in_captions_and_press_sheet(exhibited):
     from services.exhibition.press import captions_page, press_sheet
 
-    grown, _, _ = hung
+    grown, _, _ = exhibited
     evil = "<script>alert(1)</script>"
     caption = WallCaption(evil, "2026", evil, (1.0, 2.0, 3.0), (evil,))
     facts = dict(Chronicle(grown.record).plan().facts)
@@ -144,8 +144,8 @@ def test_a_name_with_html_is_text_in_captions_and_press_sheet(hung):
         assert b"&lt;script&gt;" in data
 
 
-def test_a_printed_mask_has_another_medium(hung):
-    grown, _, _ = hung
+def test_a_printed_mask_has_another_medium(exhibited):
+    grown, _, _ = exhibited
     facts = dict(Chronicle(grown.record).plan().facts)
     mask = facts["masks"][0]
     points = decoded(BASIS, grown.elites[0].genome)
@@ -191,6 +191,6 @@ def test_missing_pictures_are_left_out_and_the_page_still_stands(tmp_path):
     assert all(mask["mesh"] for mask in facts["masks"])
 
 
-def test_the_witness_says_what_dlib_says():
+def test_the_mark_says_what_dlib_says():
     assert hog_mark(np.full((96, 96, 3), 90, np.uint8)).box is None
     assert plate_png(np.zeros((4, 4, 3), np.uint8))[:4] == b"\x89PNG"

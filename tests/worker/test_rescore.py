@@ -28,9 +28,9 @@ def test_several_references_are_combined_as_in_the_search():
         Objective("identity", MODEL, 1.0, 0.0, "all", "distance", 1.0, "mean-min", number=k + 1)
         for k in range(len(ways))
     )
-    judge = Rescorer(BASIS, objectives, {"all": people}, sample_views(ranges, 3, 5), {}, ways)
+    rescorer = Rescorer(BASIS, objectives, {"all": people}, sample_views(ranges, 3, 5), {}, ways)
     vertices = np.asarray(BASIS.neutral, np.float32)
-    said = judge.score(vertices, np.asarray(BASIS.triangles, np.int64), vertices)
+    said = rescorer.score(vertices, np.asarray(BASIS.triangles, np.int64), vertices)
     distances = raw[:, 0]
     wanted = -(distances.mean(axis=1) + distances.max(axis=1)) / 2
     assert list(said.values.values()) == pytest.approx(wanted.tolist(), rel=1e-3)

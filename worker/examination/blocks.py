@@ -1,4 +1,4 @@
-"""Where the blocks of a calibration are kept, so that it can be interrupted and gone on with. Torch-free."""
+"""Where the blocks of a calibration are kept, so that it can be interrupted and gone on with."""
 
 from __future__ import annotations
 

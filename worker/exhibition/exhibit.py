@@ -20,6 +20,7 @@ from services.errors import BadInput, CorruptData
 from services.exhibition import palette
 from services.exhibition.archive_sheet import Axis, kinds_sheet
 from services.exhibition.composite import composite
+from services.exhibition.facts import PICTURES_KEY, gaze_colors, with_shapes
 from services.exhibition.film import Frame, Paint, film_strip
 from services.exhibition.inline import picture_uri, smaller
 from services.exhibition.lineup import Caption, lineup
@@ -32,14 +33,13 @@ from services.recognition.dlib.audit import hog_boxes
 from services.rendering.rig import COLOR, material_named
 from services.storage.store import ObjectMissing, Store
 from services.wire.page_plan import PagePlan
-from worker.exhibition.facts import PICTURES_KEY, gaze_colors, with_shapes
-from worker.exhibition.machine_views import received
+from worker.exhibition.machine_views import machine_views
 from worker.exhibition.pack import write_pack
 from worker.eye import Eye
 
 Float = NDArray[np.float32]
 
-MOST_RECEIVED = 12  # masks whose machine pictures a page carries
+MOST_MACHINE_VIEWS = 12  # masks whose machine pictures a page carries
 MOST_THUMBS = 320
 _THUMB_PX, _FRONT_PX = 96, 360
 
@@ -185,7 +185,7 @@ class _Maker:
         axes = [Axis(*(m[k] for k in ("name", "unit", "cells", "low", "high"))) for m in archive["measures"]]
         up = axes[1] if len(axes) > 1 else Axis("", "", 1, 0.0, 1.0)
         shown = archive["masks"]
-        lit = self._seated("archive", shown, tell)
+        lit = self._lit_plainly("archive", shown, tell)
         places = [(int(mask["place"][0]), int(mask["place"][1])) for mask in shown]
         accepted = [bool(mask["accepted"]) for mask in shown]
         self.run.put("archive.png", palette.png(kinds_sheet(lit, places, accepted, axes[0], up)))
@@ -205,11 +205,11 @@ class _Maker:
             rest = " · ".join([told[0][1], *(f"{name} {value}" for name, value in told[1:])])
             captions.append(Caption(mask["id"], ((told[0][0], rest),)))
         title = f"What {' and '.join(a['name'] for a in front['aims'])} cost each other"
-        lit = self._seated("front", front["masks"], tell)
+        lit = self._lit_plainly("front", front["masks"], tell)
         self.run.put("front.png", palette.png(lineup(lit, captions, title)))
         return ["front.png"]
 
-    def _seated(self, what: str, masks: Sequence[Mapping[str, Any]], tell: Progress) -> list[LitMask]:
+    def _lit_plainly(self, what: str, masks: Sequence[Mapping[str, Any]], tell: Progress) -> list[LitMask]:
         """Many masks in a plainer light, one by one."""
         studio = Studio(self.basis.triangles, directions=48, shadow_px=64)
         lit = []
@@ -296,9 +296,9 @@ class _Maker:
         for mask in self.masks:
             fronts[mask["id"]] = picture_uri(self._front(mask["id"], studio), quality=80)
         seen = {}
-        chosen = self.masks[:MOST_RECEIVED]
+        chosen = self.masks[:MOST_MACHINE_VIEWS]
         for k, mask in enumerate(chosen):
-            seen[mask["id"]] = received(self.run, self.eye, self.genome(mask["id"]), self.plan)
+            seen[mask["id"]] = machine_views(self.run, self.eye, self.genome(mask["id"]), self.plan)
             tell("machines", k + 1, len(chosen))
         return {"format": 1, "thumbs": thumbs, "fronts": fronts, "received": seen}
 

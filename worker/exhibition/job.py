@@ -6,6 +6,7 @@ import traceback
 from functools import lru_cache
 
 from services.errors import DatamaskError
+from services.exhibition.facts import with_audits
 from services.faults import is_machines, said
 from services.progress import Progress
 from services.recognition.catalog import model_info
@@ -17,7 +18,6 @@ from services.wire.objects import batch_key, record_failure, scores_key
 from services.wire.pin import Refused
 from services.wire.plan import check_id
 from worker.evaluate import Summary
-from worker.exhibition.facts import with_audits
 from worker.exhibition.masks import audit_masks, write_masks
 
 

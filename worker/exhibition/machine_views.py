@@ -28,7 +28,7 @@ _WHY = ("The view HOG likes most", "One in the middle", "The view HOG likes leas
 _CANDIDATES = 20
 
 
-def received(run: Store, eye: Eye, genome: Float, plan: PagePlan) -> list[dict[str, Any]]:
+def machine_views(run: Store, eye: Eye, genome: Float, plan: PagePlan) -> list[dict[str, Any]]:
     """Up to three views of a mask, genome float32 (d,), as JSON values for the page.
 
     :param eye: with dlib's landmarks (alignment.POINT_NAMES) as its points.

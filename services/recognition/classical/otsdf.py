@@ -87,7 +87,7 @@ def peak_to_sidelobe(plane: torch.Tensor) -> torch.Tensor:
     window = plane[
         torch.arange(count, device=plane.device)[:, None, None], rows[:, :, None], columns[:, None]
     ]
-    outside = steps.abs() > _PEAK_PX // 2
-    sidelobe = window[:, outside[:, None] | outside[None, :]]
+    far = steps.abs() > _PEAK_PX // 2
+    sidelobe = window[:, far[:, None] | far[None, :]]
     deviation = sidelobe.std(dim=1, unbiased=False)
     return (peak - sidelobe.mean(dim=1)) / deviation.clamp_min(1e-9)

@@ -1,4 +1,4 @@
-"""What an ONNX file holds, from its header: a face detector, a face recognizer, or neither. Torch-free."""
+"""What an ONNX file holds, from its header: a face detector, a face recognizer, or neither."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recognizer's thresholds mean on renders: measured, written down, read back. Torch-free.
+"""What a recognizer's thresholds mean on renders: measured, written down, read back.
 
 A *set* is one kind of pair: two rendered people, a rendered one and a photographed one, two photographed
 ones; heads of different spread are sets apart. Thresholds of one set do not hold for another. Where all is

@@ -1,4 +1,4 @@
-"""Turn MakeHuman's target names into signed genes. Used only at build time; torch-free.
+"""Turn MakeHuman's target names into signed genes. Used only at build time.
 
 MakeHuman ships most targets as opposed pairs, e.g. ``nose-hump-decr`` and ``nose-hump-incr``. A pair becomes
 one gene with MakeHuman's own modifier name ``nose-hump-decr|incr``: negative weights apply the side left of

@@ -46,7 +46,7 @@ def noise(count, spread=0.5, seed=3):
 
 @pytest.fixture(scope="module")
 def neutral():
-    return QUICK.sit(np.array(BASIS.neutral))
+    return QUICK.light(np.array(BASIS.neutral))
 
 
 def test_a_picture_is_a_cut_out_in_the_middle_lit_from_the_upper_left(neutral):
@@ -96,9 +96,9 @@ def test_pictures_do_not_depend_on_threads(neutral):
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        one = QUICK.sit(np.array(BASIS.neutral)).shoot(Pose(20.0), 160, 240.0)
+        one = QUICK.light(np.array(BASIS.neutral)).shoot(Pose(20.0), 160, 240.0)
         torch.set_num_threads(2)
-        two = QUICK.sit(np.array(BASIS.neutral)).shoot(Pose(20.0), 160, 240.0)
+        two = QUICK.light(np.array(BASIS.neutral)).shoot(Pose(20.0), 160, 240.0)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -109,7 +109,7 @@ def test_a_mask_that_is_not_finite_is_refused():
     broken = np.array(BASIS.neutral)
     broken[7, 1] = np.nan
     with pytest.raises(BadInput, match="not finite"):
-        QUICK.sit(broken)
+        QUICK.light(broken)
 
 
 def test_lineup_has_a_row_a_mask_and_room_for_captions(neutral):
@@ -201,12 +201,12 @@ def test_the_film_begins_and_ends_with_its_frames_and_the_camera_stands_still():
 
 
 def test_a_machines_box_is_drawn_where_it_says():
-    def witness(picture):
+    def mark(picture):
         assert picture.shape == (96, 96, 3)
         return Mark((0.25, 0.25, 0.75, 0.75), "HOG +1.00")
 
     frames = [Frame(noise(1)[0], 3, 0.5)]
-    plain, marked = (next(iter(morph(QUICK, decode, frames, size_px=96, marker=w))) for w in (None, witness))
+    plain, marked = (next(iter(morph(QUICK, decode, frames, size_px=96, marker=w))) for w in (None, mark))
     gold = (np.abs(marked.astype(int) - palette.YES).max(-1) < 8) & (plain != marked).any(-1)
     rows, columns = np.nonzero(gold[:96])
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (24, 72, 24, 72)

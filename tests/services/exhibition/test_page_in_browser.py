@@ -13,11 +13,11 @@ import pytest
 
 from coordinator.record.chronicle import Chronicle
 from coordinator.record.page_server import serve
+from services.exhibition.facts import with_shapes
 from services.exhibition.page import page
 from services.shape.basis import load_basis
 from services.shape.export import write_glb
 from worker.exhibition.exhibit import Options, exhibit
-from worker.exhibition.facts import with_shapes
 
 AXE = Path(__file__).parents[2] / "data" / "axe.min.js"
 SIZES = {"desktop": (1280, 860, False), "phone": (390, 844, True)}

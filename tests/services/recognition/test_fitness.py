@@ -10,12 +10,12 @@ import pytest
 from services.recognition.fitness import (
     CONSISTENT_FLOOR,
     Objective,
-    consistency_margin,
     fitness,
     gate,
     margins,
     weighted_residuals,
 )
+from services.recognition.margins import consistency_margin
 
 HOG = Objective("detect", "dlib-hog", 1.0, 0.0)
 SAME = Objective("consistent", "dlib-resnet", 1.0, 0.6)
@@ -114,7 +114,7 @@ def test_half_the_squared_residuals_are_what_fitness_loses() -> None:
     embedding, reference = embedding / np.linalg.norm(embedding), reference / np.linalg.norm(reference)
     miss = (embedding - reference)[None].astype(np.float32)
 
-    def judged(objective: Objective, raw: float, vector: np.ndarray) -> tuple[float, float]:
+    def told(objective: Objective, raw: float, vector: np.ndarray) -> tuple[float, float]:
         """What fitness is, and half of the squared residuals."""
         pair, nobody = [objective, HOG], np.full(1, np.nan, np.float32)
         result = fitness(pair, [array([raw]), array([0.7])], nobody, np.ones(1, bool))
@@ -124,12 +124,12 @@ def test_half_the_squared_residuals_are_what_fitness_loses() -> None:
         return float(result.fitness[0]), float(np.square(found.vectors).sum()) / 2
 
     # A similarity: exactly, but for what a perfect match is worth.
-    best, _ = judged(close, 1.0, 0 * miss)
-    value, half = judged(close, float(embedding @ reference), miss)
+    best, _ = told(close, 1.0, 0 * miss)
+    value, half = told(close, float(embedding @ reference), miss)
     assert half == pytest.approx(best - value, rel=1e-5)
     # A distance: as steep at 0.48, a little inside of the threshold.
     vectors = [0.48 * miss / np.linalg.norm(miss) * s for s in (0.99, 1.01)]
-    (near, half_near), (far, half_far) = (judged(FACE, float(np.linalg.norm(m)), m) for m in vectors)
+    (near, half_near), (far, half_far) = (told(FACE, float(np.linalg.norm(m)), m) for m in vectors)
     assert half_far - half_near == pytest.approx(near - far, rel=1e-3)
 
 

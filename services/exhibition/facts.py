@@ -1,6 +1,4 @@
-"""The facts of a page with the shapes and pictures that belong to them. Torch-free: ``watch`` needs it
-too.
-"""
+"""The facts of a page with the shapes and pictures that belong to them; ``watch`` needs them, too."""
 
 from __future__ import annotations
 
