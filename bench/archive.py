@@ -32,7 +32,7 @@ from coordinator.spec.spec_file import load_spec
 from services.errors import BadInput
 from services.shape.catalog import basis_info
 from services.shape.character import is_expressive
-from services.storage.store import open_store
+from services.storage.open import open_store
 
 _BATCH = 1000
 

@@ -32,7 +32,7 @@ from rich.table import Table
 from bench.support import ROOT, support
 from coordinator.record.record import Head, Record
 from services.errors import DatamaskError
-from services.storage.store import open_store
+from services.storage.open import open_store
 
 SPEC = """
 name = "chaos"

@@ -78,7 +78,7 @@ def main() -> None:
 def evolved(store: Path, seed: int) -> Path:
     """The run of one seed; evolved if it is not there, gone on with if it is not at its end."""
     from coordinator.record.record import Record
-    from services.storage.store import open_store
+    from services.storage.open import open_store
 
     run = store / f"archetype-{seed}"
     if (run / "HEAD").exists() and Record(open_store(run)).head().done:
@@ -93,7 +93,7 @@ def elites(run: Path) -> list[str]:
     """Ids of a run's elites, the best first."""
     from coordinator.cli.show import read_run
     from coordinator.record.record import Record
-    from services.storage.store import open_store
+    from services.storage.open import open_store
 
     return [str(entry["id"]) for entry in read_run(Record(open_store(run)))["elites"]]
 

@@ -35,7 +35,7 @@ from coordinator.run import evolve_run, open_run
 from coordinator.search.evolution import Evolution
 from coordinator.search.island import Generation
 from coordinator.spec.spec import parse_spec
-from services.storage.store import open_store
+from services.storage.open import open_store
 from services.wire.mask import Mask
 
 FORMAT = 1

@@ -166,7 +166,7 @@ def coordinated(islands: int) -> dict[str, Any]:
     from coordinator.search.island import Island
     from coordinator.spec.spec import parse_spec
     from services.shape.catalog import basis_info
-    from services.storage.store import open_store
+    from services.storage.open import open_store
 
     with tempfile.TemporaryDirectory(prefix="datamask-scale-") as folder:
         record = Record(open_store(folder, write=True).sub("run"))

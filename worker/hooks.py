@@ -17,7 +17,7 @@ from celery.worker.request import Request
 from services import logs
 from services.errors import DatamaskError
 from services.faults import said
-from services.storage.store import open_store
+from services.storage.open import open_store
 from services.wire.bells import Bell, bell_list, connect, ring, run_digest
 from services.wire.messages import Work, decode_done, decode_work
 from services.wire.objects import record_failure

@@ -13,8 +13,9 @@ import redis
 
 from services.errors import BadInput, DatamaskError
 from services.faults import said
+from services.storage.open import open_store
 from services.storage.place import masked
-from services.storage.store import Store, open_store
+from services.storage.store import Store
 from services.wire import pin
 from services.wire.beats import Heartbeat
 from services.wire.bells import Bell, bell_list, ring

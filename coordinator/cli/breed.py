@@ -19,7 +19,7 @@ from coordinator.cli.options import (
 )
 from coordinator.record.record import Record
 from coordinator.search.heritage import MOST_NEAR, bred_spec, heritage_of
-from services.storage.store import open_store
+from services.storage.open import open_store
 
 
 def breed(

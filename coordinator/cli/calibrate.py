@@ -20,7 +20,7 @@ from services.recognition.statistics.calibration import Calibration, PairSet, fi
 from services.recognition.statistics.rates import Threshold
 from services.rendering.views import ViewRanges
 from services.shape.catalog import DEFAULT_BASIS
-from services.storage.store import open_store
+from services.storage.open import open_store
 
 SPREADS = (0.4, 0.8)
 

@@ -24,7 +24,7 @@ from services.errors import BadInput, CorruptData, DatamaskError, Unavailable
 from services.recognition.catalog import installed, locate, models, verify
 from services.shape.catalog import basis_ids, basis_info
 from services.storage.local import LocalStore
-from services.storage.store import open_store
+from services.storage.open import open_store
 from services.wire.bells import BROKER_VARIABLE, DEFAULT_BROKER, connect, named_broker
 from services.wire.broker_url import check_broker, redacted, scrubbed
 

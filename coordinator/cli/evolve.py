@@ -40,7 +40,8 @@ from services.logs import setup as setup_logs
 from services.metrics_server import serve_metrics
 from services.names import check_run_name
 from services.storage.keys import is_key
-from services.storage.store import Store, open_store
+from services.storage.open import open_store
+from services.storage.store import Store
 from services.wire.bells import find_broker
 
 

@@ -14,8 +14,8 @@ from coordinator.record.chronicle import Chronicle
 from coordinator.record.evaluations import no_elite
 from coordinator.record.record import Record
 from services.errors import BadInput
+from services.storage.open import open_store
 from services.storage.place import check_folder
-from services.storage.store import open_store
 
 
 class MaterialName(StrEnum):

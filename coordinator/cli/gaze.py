@@ -13,7 +13,7 @@ from coordinator.cli.progress import plain_steps
 from coordinator.record.record import Record
 from coordinator.record.verification import claim_of, open_verified
 from services.recognition.statistics.calibration import file_name
-from services.storage.store import open_store
+from services.storage.open import open_store
 
 
 class Method(StrEnum):

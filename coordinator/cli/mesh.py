@@ -14,7 +14,7 @@ import typer
 from coordinator.record.record import Record
 from services.errors import BadInput
 from services.shape.catalog import basis_info
-from services.storage.store import open_store
+from services.storage.open import open_store
 from services.words import nearest
 
 

@@ -30,8 +30,8 @@ from services.errors import BadInput, DatamaskError
 from services.printing.catalog import Order, make_order
 from services.recognition.catalog import model_info
 from services.shape.catalog import basis_info
+from services.storage.open import open_store
 from services.storage.place import check_folder
-from services.storage.store import open_store
 from services.wire.mask import decode_masks
 from services.words import nearest
 

@@ -21,8 +21,8 @@ from rich.progress import (
 from coordinator.record.pull import THREADS, Pulled, Selection
 from coordinator.record.pull import pull as copy_run
 from services.storage.local import LocalStore
+from services.storage.open import open_store
 from services.storage.place import check_folder
-from services.storage.store import open_store
 
 
 def pull(

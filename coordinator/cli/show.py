@@ -22,7 +22,8 @@ from coordinator.search.elites import choose_elites
 from coordinator.search.pareto import aims_of, front
 from coordinator.spec.objectives import recorded_labels
 from services.errors import CorruptData
-from services.storage.store import ObjectMissing, Store, open_store
+from services.storage.open import open_store
+from services.storage.store import ObjectMissing, Store
 from services.wire.mask import decode_masks
 from services.wire.objects import MAX_ATTEMPTS, failure_trace, newest
 

@@ -17,7 +17,7 @@ from coordinator.cli.terminal import print_json
 from coordinator.record.record import Record
 from coordinator.record.verification import claim_of, open_verified, printed_photos
 from services.recognition.photos import photo_folder
-from services.storage.store import open_store
+from services.storage.open import open_store
 
 NOT_RUN = "not run"  # what verify.json says of critics whose weights were not there
 

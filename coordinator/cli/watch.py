@@ -10,7 +10,7 @@ from rich.console import Console
 
 from coordinator.record.record import Record
 from services.secret_file import read_secret
-from services.storage.store import open_store
+from services.storage.open import open_store
 
 
 def watch(

@@ -17,7 +17,8 @@ from coordinator.queue.executor import Finished, Traffic
 from coordinator.queue.pace import Pace
 from services.errors import CorruptData, Unavailable
 from services.progress import Progress
-from services.storage.store import ObjectMissing, Store, open_store
+from services.storage.open import open_store
+from services.storage.store import ObjectMissing, Store
 from services.wire.beats import BEAT_TTL_S
 from services.wire.bells import Bell
 from services.wire.messages import NOTHING_SAID, REALIZE, SCORE, Origin, Work

@@ -8,11 +8,9 @@ exactly one wins; what a call has returned from survives a crash.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from services.errors import DatamaskError
-from services.storage.place import Bucket, parse_place
 
 
 class ObjectMissing(DatamaskError):
@@ -44,7 +42,7 @@ class Store(Protocol):
 
     @property
     def url(self) -> str:
-        """Where this store is; :func:`open_store` opens the same one from it."""
+        """Where this store is; :func:`services.storage.open.open_store` opens the same one from it."""
 
     def sub(self, prefix: str) -> Store:
         """The same place seen from `prefix`: `sub("portrait").get("HEAD")` is `get("portrait/HEAD")`."""
@@ -84,26 +82,3 @@ class Store(Protocol):
 
     def sweep(self, older_than_s: float = 86_400.0) -> int:
         """Remove what killed writers left half-written at least so many seconds ago; returns how many."""
-
-
-def open_store(url: str | Path, *, write: bool = False, patience_s: float | None = None) -> Store:
-    """Open the store at `url`: a path (`~` allowed), a file:// URL or s3://bucket/prefix.
-
-    :param url: where. A folder need not exist yet; writing makes it. A bucket must exist.
-    :param write: make the folder, and try whether the place keeps a store's promises.
-    :param patience_s: how long a server that does not answer is waited for; None: a minute.
-    :raises BadInput: the URL cannot be used, or there is no such bucket.
-    :raises Unavailable: with `write`, the place cannot be reached or written to, or breaks a store's
-        promises.
-    """
-    place = parse_place(str(url))
-    if isinstance(place, Bucket):
-        from services.storage.s3 import open_s3  # boto3 takes a while to load; runs in folders do without
-
-        return open_s3(place.name, place.prefix, write, patience_s)
-    from services.storage.local import LocalStore
-
-    store = LocalStore(place.path)
-    if write:
-        store.probe()
-    return store

@@ -18,7 +18,7 @@ from coordinator.search.island import Island, NeedScores
 from coordinator.search.optimizers import make_optimizer
 from coordinator.spec.spec import parse_spec
 from services.errors import BadInput, CorruptData
-from services.storage.store import open_store
+from services.storage.open import open_store
 from services.wire.mask import decode_masks, encode_masks
 from services.wire.plan import OK, Scores
 from tests.support.runs import grow

@@ -14,7 +14,7 @@ from coordinator.record.lineage import LONGEST_LINE, Birth, Births, family_tree,
 from coordinator.record.record import Record
 from services.errors import BadInput, CorruptData
 from services.rendering.views import ranges_of
-from services.storage.store import open_store
+from services.storage.open import open_store
 from services.wire.page_plan import PagePlan
 from tests.support import runs
 

@@ -12,7 +12,7 @@ from coordinator.cli.print import check_consent, most_different, print_
 from coordinator.record.record import Record, checkpoint_key
 from coordinator.spec.spec import parse_spec
 from services.errors import BadInput
-from services.storage.store import open_store
+from services.storage.open import open_store
 from services.wire.mask import Mask, encode_masks
 
 SPEC = {"objective": [{"kind": "detect", "model": "dlib-hog"}]}

@@ -19,7 +19,7 @@ from coordinator.record.record import Record, checkpoint_key, evaluations_key
 from coordinator.spec.spec import parse_spec
 from services.errors import BadInput, CorruptData
 from services.recognition.fitness import Objective
-from services.storage.store import open_store
+from services.storage.open import open_store
 from services.wire.mask import Mask, encode_masks
 from services.wire.objects import MAX_ATTEMPTS, record_failure
 

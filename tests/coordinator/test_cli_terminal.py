@@ -30,7 +30,7 @@ from coordinator.record.record import Record
 from coordinator.search.island import Generation
 from coordinator.spec.spec import parse_spec
 from services.recognition.fitness import Fitness, Objective
-from services.storage.store import open_store
+from services.storage.open import open_store
 from services.wire.plan import Scores
 
 NAMES = [command.__name__.rstrip("_") for command in COMMANDS]

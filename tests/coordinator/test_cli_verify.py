@@ -26,7 +26,7 @@ from services.errors import BadInput
 from services.recognition.statistics.calibration import shipped
 from services.recognition.statistics.rates import wilson_rate
 from services.shape.catalog import basis_info
-from services.storage.store import open_store
+from services.storage.open import open_store
 from services.wire.mask import Mask, encode_masks
 from services.wire.objects import write_target
 from worker.examination.rekognition import ask_rekognition

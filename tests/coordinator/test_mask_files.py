@@ -12,7 +12,7 @@ from coordinator.search.island import Generation
 from coordinator.spec.spec import parse_spec
 from services.recognition.fitness import Fitness, Objective
 from services.shape.catalog import basis_info
-from services.storage.store import open_store
+from services.storage.open import open_store
 from services.wire.jobs import decode_job
 from services.wire.mask import Mask
 from services.wire.objects import batch_key

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from coordinator.cli import app
 from coordinator.record.record import Record
-from services.storage.store import open_store
+from services.storage.open import open_store
 
 WRITTEN = Path(__file__).parents[1] / "data" / "runs-1"
 MASK = "i00-g0003-000"

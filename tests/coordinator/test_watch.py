@@ -15,7 +15,7 @@ from coordinator.cli import app
 from coordinator.record.page_server import Newest, serve
 from coordinator.record.record import Record
 from services.errors import BadInput
-from services.storage.store import open_store
+from services.storage.open import open_store
 from tests.support import runs
 
 TOKEN = "ein-langes-wort"

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow  # real programs, started one after the other
 HERE = {"DATAMASK_ADDRESS": "127.0.0.1"}
 LOOK = """
 import os
-from services.storage.store import open_store
+from services.storage.open import open_store
 store = open_store(os.environ["DATAMASK_STORE"], write=True)
 store.put("hello", b"over TLS")
 print(store.get("hello").decode())

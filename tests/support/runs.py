@@ -16,7 +16,7 @@ from coordinator.search.archive import PART, Archive
 from coordinator.search.island import mask_id
 from coordinator.spec.spec import parse_spec
 from services.shape.catalog import basis_info
-from services.storage.store import open_store
+from services.storage.open import open_store
 from services.wire.mask import Mask, encode_masks
 
 

@@ -19,7 +19,7 @@ from coordinator.queue.executor import LocalExecutor
 from coordinator.record.record import Record
 from coordinator.run import evolve_run, open_run
 from coordinator.spec.spec import parse_spec
-from services.storage.store import open_store
+from services.storage.open import open_store
 from tests.support.ports import free_port
 from worker.evaluate import Evaluator
 

@@ -16,7 +16,7 @@ from coordinator.record.record import Record
 from coordinator.run import evolve_run, open_run
 from coordinator.spec.spec import parse_spec
 from services.errors import Unavailable
-from services.storage.store import open_store
+from services.storage.open import open_store
 from services.wire import pin
 from services.wire.app import make_app
 from services.wire.bells import Bell, bell_list, decode_bell

@@ -14,7 +14,7 @@ from coordinator.queue import celery_executor, pace
 from coordinator.queue.celery_executor import CeleryExecutor
 from coordinator.queue.executor import Finished
 from services.errors import BadInput, CorruptData, Unavailable
-from services.storage.store import open_store
+from services.storage.open import open_store
 from services.wire.beats import Presence, beat_key, present
 from services.wire.bells import Bell, bell_list, ring
 from services.wire.messages import REALIZE, SCORE, Origin, Work, decode_work

@@ -14,7 +14,7 @@ from coordinator.queue.executor import Finished
 from coordinator.run import objectives_of, plan_of
 from coordinator.spec.spec import parse_spec
 from services.errors import Unavailable
-from services.storage.store import open_store
+from services.storage.open import open_store
 from services.wire.bells import connect
 from services.wire.messages import SCORE, Origin, Work
 from services.wire.objects import scores_key

@@ -11,7 +11,7 @@ import celery
 import pytest
 
 from services.errors import BadInput
-from services.storage.store import open_store
+from services.storage.open import open_store
 from services.wire import app as application
 from services.wire import pin
 from services.wire.app import HARD_LIMIT_S, make_app

@@ -12,7 +12,7 @@ from coordinator.mask_files import exhibit_elites
 from coordinator.queue.executor import LocalExecutor
 from services.errors import BadInput, CorruptData
 from services.shape.catalog import basis_info
-from services.storage.store import open_store
+from services.storage.open import open_store
 from services.wire.jobs import Answer, AuditReport, Job, decode_answer, decode_job
 from services.wire.mask import Mask
 from services.wire.objects import attempts, batch_key, scores_key

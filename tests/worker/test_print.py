@@ -15,7 +15,7 @@ from services.recognition.fitness import Objective
 from services.rendering.views import ViewRanges
 from services.shape.basis import load_basis
 from services.shape.export import write_glb
-from services.storage.store import open_store
+from services.storage.open import open_store
 from worker.examination.rescore import Scored, lost
 from worker.printing import PrintJob, print_mask
 

@@ -16,7 +16,7 @@ from services.errors import BadInput
 from services.rendering.views import ViewRanges
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
-from services.storage.store import open_store
+from services.storage.open import open_store
 from services.wire.jobs import Job
 from services.wire.mask import Mask
 from services.wire.objects import write_target

@@ -13,7 +13,8 @@ import pytest
 from services.recognition import catalog
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
-from services.storage.store import Store, open_store
+from services.storage.open import open_store
+from services.storage.store import Store
 from services.wire import pin
 from services.wire.objects import batch_key, scores_key, write_target
 from services.wire.plan import Batch, Measure, Plan, batch_id, make_plan

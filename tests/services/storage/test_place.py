@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from services.errors import BadInput
 from services.storage.local import LocalStore
+from services.storage.open import open_store
 from services.storage.place import Bucket, Folder, check_folder, masked, parse_place, url_fault
 from services.storage.s3 import S3Store
-from services.storage.store import open_store
 
 
 @pytest.mark.parametrize(
