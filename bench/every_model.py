@@ -19,7 +19,7 @@ from bench.stopwatch import Spread, seconds_of
 from bench.workload import Workload
 from coordinator.queue.executor import AT_ONCE
 from services.recognition import catalog
-from services.wire.plan import Batch, Measure, make_plan
+from services.wire.plan import Batch, Quantity, make_plan
 from worker.examination.targets import build_filter
 from worker.eye import Eye
 from worker.lanes import Lanes
@@ -48,12 +48,12 @@ class EveryModel:
         size = {name: catalog.recognizer(name, device).size for name in RECOGNIZERS}
         targets = {name: np.zeros((1, size[name]), np.float32) for name in RECOGNIZERS}
         targets |= {name: build_filter([], name, basis) for name in CORRELATORS}
-        measures = (
-            *(Measure("detect", name) for name in DETECTORS),
-            *(Measure("identity", name, name) for name in RECOGNIZERS),
-            *(Measure("correlate", name, name) for name in CORRELATORS),
+        quantities = (
+            *(Quantity("detect", name) for name in DETECTORS),
+            *(Quantity("identity", name, name) for name in RECOGNIZERS),
+            *(Quantity("correlate", name, name) for name in CORRELATORS),
         )
-        plan = make_plan(basis, measures, workload.plan.ranges)
+        plan = make_plan(basis, quantities, workload.plan.ranges)
         self._batches: list[Batch] = [replace(batch, plan=plan) for batch in workload.batches]
         self._scorer = Scorer(plan, targets, device)
         self._lanes = Lanes(device)

@@ -69,7 +69,7 @@ def scores_of(work: Batch) -> Scores:
     n, v = len(work.genomes), work.view_count
     raw = -np.square(work.genomes).mean(axis=1, keepdims=True).astype(np.float32)
     return Scores(
-        raw=np.broadcast_to(raw, (len(work.plan.measures), n, v)).copy(),
+        raw=np.broadcast_to(raw, (len(work.plan.quantities), n, v)).copy(),
         between=np.full(n, np.nan, np.float32),
         status=np.zeros(n, np.uint8),
         flipped=np.zeros(n, np.float32),

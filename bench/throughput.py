@@ -108,7 +108,7 @@ def _measured(
     task = None if progress is None else progress.add_task("warming up", total=settings.rounds)
 
     ready = loop.staged(Stopwatch(device))
-    same = same_scores(loop.score(), loop.networks(ready), [m.model for m in workload.plan.measures])
+    same = same_scores(loop.score(), loop.networks(ready), [m.model for m in workload.plan.quantities])
     seen = [] if usual is None else usual.run(genomes[:1], Stopwatch())
     images, chips = _first(ready, settings.peer_images)
     for number in range(settings.rounds):

@@ -40,7 +40,7 @@ from services.wire.jobs import AuditReport
 from services.wire.mask import Mask
 from services.wire.objects import write_target
 from services.wire.pin import ANY, pin
-from services.wire.plan import Measure, Plan, make_plan
+from services.wire.plan import Plan, Quantity, make_plan
 
 PACKAGES = ("datamask", "torch", "numpy", "ribs", "dlib-bin", "opencv-python-headless")
 
@@ -74,11 +74,11 @@ def objectives_of(spec: Spec, targets: Sequence[str | None]) -> tuple[Objective,
 
 def plan_of(spec: Spec, objectives: Sequence[Objective]) -> Plan:
     """What workers must know of this run."""
-    measures = tuple(
-        Measure(o.kind, o.model, o.target, said.combine)
+    quantities = tuple(
+        Quantity(o.kind, o.model, o.target, said.combine)
         for o, said in zip(objectives, spec.objective, strict=True)
     )
-    plan = make_plan(spec.mask.basis, measures, spec.views.ranges())
+    plan = make_plan(spec.mask.basis, quantities, spec.views.ranges())
     # A run that promises no bits takes every version.
     return replace(
         plan,

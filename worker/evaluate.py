@@ -117,7 +117,7 @@ class Evaluator:
             scorer = self._scorers.get(key)
             if scorer is None:
                 targets = {
-                    m.target: read_target(run, m.target) for m in plan.measures if m.target is not None
+                    m.target: read_target(run, m.target) for m in plan.quantities if m.target is not None
                 }
                 loaded = ChainMap(*(kept.machines.held for kept in self._scorers.values()))
                 scorer = Scorer(plan, targets, self.device, images, loaded)

@@ -21,7 +21,7 @@ from services.rendering.views import Views, sample_views
 from services.shape.basis import load_basis
 from services.shape.measure import flipped_share
 from services.wire.pin import Refused
-from services.wire.plan import INVISIBLE, NOT_FINITE, OK, Batch, Measure, Plan, Scores
+from services.wire.plan import INVISIBLE, NOT_FINITE, OK, Batch, Plan, Quantity, Scores
 from worker.eye import ALIGNING, Eye, dlib_points
 from worker.lanes import Lanes
 from worker.machines import Loaded, Machines
@@ -86,7 +86,7 @@ class Scorer:
                 f"this worker has {', '.join(here.values())}, the run {', '.join(plan.runtimes.values())}: "
                 "its bits would differ; install the same, or start a run with [run] exact = false"
             )
-        used = sorted({measure.model for measure in plan.measures})
+        used = sorted({quantity.model for quantity in plan.quantities})
         self.machines = Machines(used, plan.models, device, loaded)
         self.eye = Eye(basis, self.machines.aligned, device)
         by_dlib = any(r.points == alignment.POINT_NAMES for r in self.machines.recognizers.values())
@@ -96,14 +96,14 @@ class Scorer:
         self._lanes = Lanes(device)
         self._latest: tuple[tuple[int, int], Views] | None = None
         self._targets = {
-            measure: torch.from_numpy(np.array(_target(targets, measure.target))).to(device)
-            for measure in plan.measures
-            if measure.target is not None
+            quantity: torch.from_numpy(np.array(_target(targets, quantity.target))).to(device)
+            for quantity in plan.quantities
+            if quantity.target is not None
         }
         self._references = {
-            measure: references(self.machines.recognizers[measure.model], measure, target)
-            for measure, target in self._targets.items()
-            if KINDS[measure.kind].machine == "recognize"
+            quantity: references(self.machines.recognizers[quantity.model], quantity, target)
+            for quantity, target in self._targets.items()
+            if KINDS[quantity.kind].machine == "recognize"
         }
         if plan.half:
             self._halve()
@@ -163,11 +163,11 @@ class Scorer:
             for name, machine in self.machines.recognizers.items()
         }
         correlations = {}
-        for measure, target in self._targets.items():
-            if KINDS[measure.kind].machine == "correlate":
-                machine = self.machines.correlators[measure.model]
+        for quantity, target in self._targets.items():
+            if KINDS[quantity.kind].machine == "correlate":
+                machine = self.machines.correlators[quantity.model]
                 answers = machine.score(images, where[machine.points], target[0])
-                correlations[f"{measure.target}"] = answers.view(m, v)
+                correlations[f"{quantity.target}"] = answers.view(m, v)
         flipped = flipped_share(vertices, self.eye.decoder)
         return _Pass(detections, embeddings, correlations, rendered.coverage, flipped)
 
@@ -191,22 +191,22 @@ class Scorer:
     @torch.inference_mode()
     def _gather(self, passes: Sequence[_Pass], finite: NDArray[np.bool_], v: int) -> Scores:
         n = len(finite)
-        raw = np.zeros((len(self.plan.measures), n, v), np.float32)
+        raw = np.zeros((len(self.plan.quantities), n, v), np.float32)
         between = torch.full((n,), torch.nan)
         residuals: dict[int, NDArray[np.float32]] = {}
-        for k, measure in enumerate(self.plan.measures):
-            kind = KINDS[measure.kind]
+        for k, quantity in enumerate(self.plan.quantities):
+            kind = KINDS[quantity.kind]
             if kind.machine == "detect":
-                values = torch.cat([p.detections[measure.model] for p in passes])[:n]
+                values = torch.cat([p.detections[quantity.model] for p in passes])[:n]
             elif kind.machine == "correlate":
-                values = torch.cat([p.correlations[f"{measure.target}"] for p in passes])[:n]
+                values = torch.cat([p.correlations[f"{quantity.target}"] for p in passes])[:n]
             else:
-                machine = self.machines.recognizers[measure.model]
-                embeddings = torch.cat([p.embeddings[measure.model] for p in passes])[:n]
-                if measure.target is not None:
-                    values = self._likeness(measure, embeddings)
-                    if self.plan.residuals and len(self._references[measure]) == 1:
-                        residuals[k] = self._residuals(measure, embeddings).cpu().numpy()
+                machine = self.machines.recognizers[quantity.model]
+                embeddings = torch.cat([p.embeddings[quantity.model] for p in passes])[:n]
+                if quantity.target is not None:
+                    values = self._likeness(quantity, embeddings)
+                    if self.plan.residuals and len(self._references[quantity]) == 1:
+                        residuals[k] = self._residuals(quantity, embeddings).cpu().numpy()
                 else:
                     usable = torch.from_numpy(finite).to(self.device)
                     values, between = self_distances(machine.unlikeness(embeddings.flatten(0, 1)), v, usable)
@@ -216,35 +216,35 @@ class Scorer:
         status = np.where(finite, np.where((coverage > 0).all(axis=1), OK, INVISIBLE), NOT_FINITE)
         return Scores(raw, between.cpu().numpy(), status.astype(np.uint8), flipped, coverage, residuals)
 
-    def _likeness(self, measure: Measure, embeddings: torch.Tensor) -> torch.Tensor:
-        """float32 (n, v): embeddings (n, v, d) against the measure's references, in the model's measure."""
-        machine = self.machines.recognizers[measure.model]
-        answers = [machine.compare(embeddings, reference) for reference in self._references[measure]]
-        return combined(measure, self.machines.infos[measure.model], answers)
+    def _likeness(self, quantity: Quantity, embeddings: torch.Tensor) -> torch.Tensor:
+        """float32 (n, v): embeddings (n, v, d) against the quantity's references, in the model's measure."""
+        machine = self.machines.recognizers[quantity.model]
+        answers = [machine.compare(embeddings, reference) for reference in self._references[quantity]]
+        return combined(quantity, self.machines.infos[quantity.model], answers)
 
-    def _residuals(self, measure: Measure, embeddings: torch.Tensor) -> torch.Tensor:
+    def _residuals(self, quantity: Quantity, embeddings: torch.Tensor) -> torch.Tensor:
         """float32 (n, d): which way embeddings (n, v, d) miss the one reference, see Scores."""
-        reference = self._references[measure][0]
-        if self.machines.infos[measure.model].measure == "similarity":
+        reference = self._references[quantity][0]
+        if self.machines.infos[quantity.model].measure == "similarity":
             embeddings, reference = normalized(embeddings), normalized(reference)
         return (embeddings - reference).mean(dim=1)
 
 
-def combined(measure: Measure, info: ModelInfo, answers: Sequence[torch.Tensor]) -> torch.Tensor:
-    """The best or the worst of the answers to each reference, all of one shape, as the measure says."""
+def combined(quantity: Quantity, info: ModelInfo, answers: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The best or the worst of the answers to each reference, all of one shape, as the quantity asks."""
     nearest = info.measure == "distance"
-    lowest = nearest == (measure.combine == "best")
+    lowest = nearest == (quantity.combine == "best")
     values = answers[0]
     for answer in answers[1:]:
         values = torch.minimum(values, answer) if lowest else torch.maximum(values, answer)
     return values
 
 
-def references(machine: Recognizer, measure: Measure, target: torch.Tensor) -> list[torch.Tensor]:
+def references(machine: Recognizer, quantity: Quantity, target: torch.Tensor) -> list[torch.Tensor]:
     """What a face is compared with, one by one."""
-    if measure.combine != "centroid":
+    if quantity.combine != "centroid":
         return list(target)
-    return [machine.between(target) if KINDS[measure.kind].images == "people" else machine.center(target)]
+    return [machine.between(target) if KINDS[quantity.kind].images == "people" else machine.center(target)]
 
 
 def _target(targets: Mapping[str, NDArray[np.float32]] | None, key: str) -> NDArray[np.float32]:

@@ -159,7 +159,7 @@ class Problem:
         """How the machines take one mask under held-out views, not charged."""
         batch = Batch(self.opened.plan, genome[None], HELD_OUT_SEED + self.seed, count)
         scores = self._scorer.score(batch)
-        by_kind = {(m.kind, m.model): scores.raw[k, 0] for k, m in enumerate(self.opened.plan.measures)}
+        by_kind = {(m.kind, m.model): scores.raw[k, 0] for k, m in enumerate(self.opened.plan.quantities)}
         hog = by_kind["detect", "dlib-hog"] > 0
         mmod = by_kind["detect", "dlib-mmod"] > 0
         distance = by_kind.get(("identity", "dlib-resnet"))

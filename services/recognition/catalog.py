@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 from services.errors import BadInput, CorruptData, Unavailable
 from services.recognition import files
 from services.recognition import models as _entries
-from services.recognition.model import Family, Kind, Measure, ModelInfo, Role
+from services.recognition.model import AnswerKind, Family, Kind, ModelInfo, Role
 from services.words import nearest
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from services.recognition.detect import Detector
     from services.recognition.recognize import Recognizer
 
-__all__ = ["Family", "Kind", "Measure", "ModelInfo", "Role"]
+__all__ = ["AnswerKind", "Family", "Kind", "ModelInfo", "Role"]
 
 
 def _modules() -> tuple[ModuleType, ...]:

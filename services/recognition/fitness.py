@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from services.recognition.kinds import DETECT, KINDS, ObjectiveKind
 from services.recognition.margins import DISTANCE_UNIT, Aggregate, value_over_views
-from services.recognition.model import Measure
+from services.recognition.model import AnswerKind
 
 Float = NDArray[np.float32]
 
@@ -43,7 +43,7 @@ class Objective:
     weight: float
     threshold: float
     target: str | None = None
-    measure: Measure | None = None
+    measure: AnswerKind | None = None
     scale: float | None = None
     aggregate: Aggregate = "mean-min"
     k: int = 1
@@ -69,7 +69,7 @@ class Objective:
         return self.known.gated if self.gate is None else self.gate
 
     @property
-    def reading(self) -> tuple[Measure, float]:
+    def reading(self) -> tuple[AnswerKind, float]:
         """The measure and the scale of its margins."""
         measure = self.measure or ("distance" if self.known.machine == "recognize" else "score")
         usual = DISTANCE_UNIT if measure in ("distance", "similarity") else 1.0

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from services.recognition.model import Measure
+from services.recognition.model import AnswerKind
 
 Float = NDArray[np.float32]
 Aggregate = Literal["mean-min", "worst-k", "quantile"]
@@ -21,7 +21,7 @@ class Margins(Protocol):
     """
 
     def __call__(
-        self, raw: Float, between: Float | None, threshold: float, measure: Measure, scale: float, /
+        self, raw: Float, between: Float | None, threshold: float, measure: AnswerKind, scale: float, /
     ) -> Float: ...
 
 
@@ -32,7 +32,7 @@ DISTANCE_UNIT = 0.1
 _SURE = 1e-6
 
 
-def margin(raw: Float, threshold: float, measure: Measure, scale: float) -> Float:
+def margin(raw: Float, threshold: float, measure: AnswerKind, scale: float) -> Float:
     """How far beyond its threshold a model's answer is, in steps of ``scale``; float32 of raw's shape.
 
     score, similarity: (raw - threshold) / scale. distance: (threshold - raw) / scale. probability: the
@@ -48,7 +48,9 @@ def margin(raw: Float, threshold: float, measure: Measure, scale: float) -> Floa
     return np.asarray(gap / np.float32(scale), dtype=np.float32)
 
 
-def view_margin(raw: Float, between: Float | None, threshold: float, measure: Measure, scale: float) -> Float:
+def view_margin(
+    raw: Float, between: Float | None, threshold: float, measure: AnswerKind, scale: float
+) -> Float:
     """:func:`margin` of each view, float32 (n, v), whatever other views and masks look like."""
     return margin(raw, threshold, measure, scale)
 
@@ -57,7 +59,7 @@ def consistency_margin(
     within: Float,
     between: Float | None,
     threshold: float,
-    measure: Measure = "distance",
+    measure: AnswerKind = "distance",
     scale: float = DISTANCE_UNIT,
 ) -> Float:
     """Margin of "all views show one person", for each view, in the scale of the model's distance.

@@ -8,7 +8,7 @@ from typing import Literal
 
 Kind = Literal["detect", "recognize", "correlate", "audit", "landmarks", "unknown"]
 Role = Literal["objective", "critic", "audit"]
-Measure = Literal["score", "probability", "distance", "similarity"]
+AnswerKind = Literal["score", "probability", "distance", "similarity"]
 Comparison = Literal["euclidean", "chi-square", "cosine"]
 
 JOINT = b"\0"
@@ -72,7 +72,7 @@ class ModelInfo:
     threshold: float
     threshold_source: str
     how_to_get: str
-    measure: Measure = "score"
+    measure: AnswerKind = "score"
     scale: float = 1.0
     research_only: bool = False
     runtime: tuple[str, ...] = ()

@@ -29,8 +29,8 @@ MEASURED = (OK, INVISIBLE)  # the others' rows of scores say nothing: no machine
 
 
 @dataclass(frozen=True)
-class Measure:
-    """One raw quantity to measure, by ``model``: ``kind`` detect, consistent, identity, composite, correlate.
+class Quantity:
+    """One raw quantity to measure, by ``model``; ``kind`` is one of services.recognition.kinds.KINDS.
 
     target: SHA-256 key of the references under ``targets/``, where there are any. combine: how a face is
     compared with several: with their ``centroid``, with the ``best`` or with the ``worst`` match.
@@ -54,7 +54,7 @@ class Plan:
     basis: str
     basis_sha256: str
     models: Mapping[str, str]
-    measures: tuple[Measure, ...]
+    quantities: tuple[Quantity, ...]
     ranges: ViewRanges
     runtimes: Mapping[str, str] = field(default_factory=dict)
     residuals: bool = False
@@ -70,7 +70,7 @@ class Plan:
             "basis": self.basis,
             "basis_sha256": self.basis_sha256,
             "models": dict(sorted(self.models.items())),
-            "measures": [asdict(m) for m in self.measures],
+            "measures": [asdict(m) for m in self.quantities],
             "ranges": {f.name: _listed(getattr(self.ranges, f.name)) for f in fields(self.ranges)},
             **({"runtimes": dict(sorted(self.runtimes.items()))} if self.runtimes else {}),
             **({"residuals": True} if self.residuals else {}),
@@ -85,7 +85,7 @@ class Plan:
                 basis=str(meta["basis"]),
                 basis_sha256=str(meta["basis_sha256"]),
                 models={str(k): str(v) for k, v in meta["models"].items()},
-                measures=tuple(Measure(**m) for m in meta["measures"]),
+                quantities=tuple(Quantity(**m) for m in meta["measures"]),
                 ranges=ranges_of(meta["ranges"]),
                 runtimes={str(k): str(v) for k, v in meta.get("runtimes", {}).items()},
                 residuals=bool(meta.get("residuals", False)),
@@ -97,17 +97,17 @@ class Plan:
             ) from None
 
 
-def make_plan(basis: str, measures: tuple[Measure, ...], ranges: ViewRanges) -> Plan:
+def make_plan(basis: str, quantities: tuple[Quantity, ...], ranges: ViewRanges) -> Plan:
     """A plan with the hashes of the basis and models as the catalogs pin them.
 
     :raises Unavailable: where a model's file or a library that it runs in is not here.
     """
-    infos = {m.model: model_info(m.model) for m in measures}
+    infos = {m.model: model_info(m.model) for m in quantities}
     return Plan(
         basis=basis,
         basis_sha256=basis_info(basis).sha256,
         models={name: info.sha256 for name, info in infos.items()},
-        measures=measures,
+        quantities=quantities,
         ranges=ranges,
         runtimes=runtimes(infos.values()),
     )
@@ -171,12 +171,12 @@ def decode_batch(data: bytes, where: str) -> Batch:
 class Scores:
     """What was measured of n genomes under v views.
 
-    raw: float32 (measures, n, v): detector scores; for ``identity`` distances to the target; for
+    raw: float32 (quantities, n, v): detector scores; for ``identity`` distances to the target; for
     ``consistent`` the largest distance to another view of the same mask.
     between: float32 (n,), distance to the batch's other masks (median of the largest); nan: none.
     status: uint8 (n,), index into STATUS_NAMES. flipped: float32 (n,), share of flipped area.
     coverage: float32 (n, v), share of the image that the mask covers.
-    residuals: by the number of a measure that compares with one reference, float32 (n, d): the embedding's
+    residuals: by the number of a quantity that compares with one reference, float32 (n, d): the embedding's
     mean over the views less the reference, in the space where the measure is a distance (cosine: unit
     vectors). Empty unless the plan asks for them.
     """
@@ -220,7 +220,7 @@ def decode_scores(data: bytes, where: str) -> Scores:
 def failed_scores(plan: Plan, count: int, views: int) -> Scores:
     """What stands for the scores of a batch that was set aside: every genome has status ``failed``."""
     return Scores(
-        raw=np.zeros((len(plan.measures), count, views), np.float32),
+        raw=np.zeros((len(plan.quantities), count, views), np.float32),
         between=np.full(count, np.nan, np.float32),
         status=np.full(count, FAILED, np.uint8),
         flipped=np.zeros(count, np.float32),

@@ -21,7 +21,7 @@ from coordinator.search.optimizers.base import AskTell, Doubles, Floats, Ints, S
 from services.recognition import models
 from services.recognition.kinds import KINDS, ObjectiveKind
 from services.recognition.margins import Float, margin, value_over_views
-from services.recognition.model import Measure
+from services.recognition.model import AnswerKind
 from services.shape.basis_file import pack
 from services.shape.catalog import BASES, DEFAULT_BASIS, BasisFile, basis_info, packed_basis
 
@@ -83,7 +83,7 @@ class Climb(AskTell):
         self._best, self._height = state["best"].copy(), state["height"].copy()
 
 
-def unseen(raw: Float, between: Float | None, threshold: float, measure: Measure, scale: float) -> Float:
+def unseen(raw: Float, between: Float | None, threshold: float, measure: AnswerKind, scale: float) -> Float:
     """How far a detector is from seeing a face."""
     return -margin(raw, threshold, measure, scale)
 

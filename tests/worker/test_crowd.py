@@ -13,7 +13,7 @@ from services.errors import BadInput
 from services.recognition import files
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
-from services.wire.plan import OK, Batch, Measure, Plan, make_plan
+from services.wire.plan import OK, Batch, Plan, Quantity, make_plan
 from worker.examination.targets import build_filter
 from worker.scorer import Scorer
 
@@ -44,7 +44,7 @@ def scored(plan: Plan, targets: dict[str, NDArray[np.float32]], genomes: NDArray
 def test_a_filter_of_the_neutral_head_prefers_it(
     genomes: NDArray[np.float32], template: NDArray[np.float32]
 ) -> None:
-    plan = make_plan(BASIS, (Measure("correlate", "otsdf", "t"),), ViewRanges(yaw_deg=(-10, 10)))
+    plan = make_plan(BASIS, (Quantity("correlate", "otsdf", "t"),), ViewRanges(yaw_deg=(-10, 10)))
     (raw,) = scored(plan, {"t": template}, genomes)
     assert raw[0].min() > raw[1:].max()
     again = Scorer(plan, {"t": template}).score(Batch(plan, genomes[[2, 0]], 5, VIEWS)).raw[0]
@@ -55,10 +55,10 @@ def test_several_references_are_combined_as_asked(genomes: NDArray[np.float32]) 
     people = np.random.default_rng(1).normal(0, 1, (2, 32)).astype(np.float32)
     kinds = [("identity", "centroid"), ("identity", "best"), ("composite", "worst"), ("identity", "centroid")]
     keys = ["all", "all", "all", "one"]
-    measures = tuple(Measure(k, "eigenfaces", t, c) for (k, c), t in zip(kinds, keys, strict=True))
-    plan = make_plan(BASIS, measures, ViewRanges())
+    quantities = tuple(Quantity(k, "eigenfaces", t, c) for (k, c), t in zip(kinds, keys, strict=True))
+    plan = make_plan(BASIS, quantities, ViewRanges())
     middle, best, worst, first = scored(plan, {"all": people, "one": people[:1]}, genomes)
-    single = make_plan(BASIS, (Measure("identity", "eigenfaces", "one"),), ViewRanges())
+    single = make_plan(BASIS, (Quantity("identity", "eigenfaces", "one"),), ViewRanges())
     (second,) = scored(single, {"one": people[1:]}, genomes)
     np.testing.assert_array_equal(best, np.minimum(first, second))
     np.testing.assert_array_equal(worst, np.maximum(first, second))
@@ -73,12 +73,12 @@ def test_files_that_people_bring_score_like_any_other(
     monkeypatch.setenv(files.VARIABLE, str(tmp_path))
     make.arcface(tmp_path / "face.onnx", size=64)
     make.scrfd(tmp_path / "det.onnx")
-    measures = (
-        Measure("detect", "onnx:det.onnx"),
-        Measure("consistent", "onnx:face.onnx"),
-        Measure("identity", "onnx:face.onnx", "t"),
+    quantities = (
+        Quantity("detect", "onnx:det.onnx"),
+        Quantity("consistent", "onnx:face.onnx"),
+        Quantity("identity", "onnx:face.onnx", "t"),
     )
-    plan = make_plan(BASIS, measures, ViewRanges())
+    plan = make_plan(BASIS, quantities, ViewRanges())
     target = np.random.default_rng(2).normal(0, 1, (1, 64)).astype(np.float32)
     detected, within, alike = scored(plan, {"t": target}, genomes)
     assert ((detected >= 0) & (detected <= 1)).all()
@@ -97,7 +97,7 @@ def test_files_that_people_bring_score_like_any_other(
 
 
 def test_another_version_of_a_runtime_is_refused() -> None:
-    plan = make_plan(BASIS, (Measure("detect", "viola-jones"),), ViewRanges())
+    plan = make_plan(BASIS, (Quantity("detect", "viola-jones"),), ViewRanges())
     assert Plan.from_meta(plan.meta(), "again") == plan
     other = replace(plan, runtimes={"opencv-python-headless": "opencv-python-headless 0.1"})
     with pytest.raises(BadInput, match="exact = false"):

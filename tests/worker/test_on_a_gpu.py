@@ -13,16 +13,16 @@ from bench.pretend_cuda import DEVICE, Traffic, pretend_cuda
 from services.recognition.catalog import detector
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
-from services.wire.plan import Batch, Measure, Plan, make_plan
+from services.wire.plan import Batch, Plan, Quantity, make_plan
 from worker.passes import FIXED_BYTES, IMAGE_BYTES
 from worker.scorer import Scorer
 
 BASIS = "makehuman-mask-1"
 GENES = len(basis_info(BASIS).gene_names)
-MEASURES = (
-    Measure("detect", "dlib-hog"),
-    Measure("detect", "dlib-mmod"),
-    Measure("consistent", "dlib-resnet"),
+QUANTITIES = (
+    Quantity("detect", "dlib-hog"),
+    Quantity("detect", "dlib-mmod"),
+    Quantity("consistent", "dlib-resnet"),
 )
 VIEWS = 2
 
@@ -35,7 +35,7 @@ def gpu() -> Iterator[Traffic]:
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    return make_plan(BASIS, MEASURES, ViewRanges(jpeg_quality=(60.0, 90.0)))
+    return make_plan(BASIS, QUANTITIES, ViewRanges(jpeg_quality=(60.0, 90.0)))
 
 
 def batch_of(plan: Plan, masks: int) -> Batch:
@@ -84,12 +84,12 @@ def test_a_gpu_says_what_a_cpu_says_and_sends_back_nothing_but_scores(plan: Plan
     gpu.clear()
     said = scorer.score(batch)
     np.testing.assert_allclose(said.raw, Scorer(plan).score(batch).raw, atol=1e-4)
-    scores = 4 * (len(MEASURES) * VIEWS + VIEWS + 1 + 1)  # raw, coverage, between and flipped of each mask
+    scores = 4 * (len(QUANTITIES) * VIEWS + VIEWS + 1 + 1)  # raw, coverage, between and flipped of each mask
     assert gpu.down.total() == 4 * scores
 
 
 def test_larger_passes_are_not_more_steps(plan: Plan, gpu: Traffic) -> None:
-    networks = replace(plan, measures=MEASURES[1:])
+    networks = replace(plan, quantities=QUANTITIES[1:])
     found = []
     for masks in (4, 32):
         scorer = Scorer(networks, device="cuda", images=masks * VIEWS)

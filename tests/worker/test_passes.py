@@ -15,7 +15,7 @@ from services.storage import open_store
 from services.storage.codec import decode
 from services.wire import pin
 from services.wire.objects import batch_key, scores_key
-from services.wire.plan import Batch, Measure, Plan, batch_id, decode_batch, make_plan
+from services.wire.plan import Batch, Plan, Quantity, batch_id, decode_batch, make_plan
 from worker import scorer
 from worker.evaluate import Evaluator
 from worker.passes import (
@@ -31,7 +31,7 @@ from worker.passes import (
 from worker.scorer import Scorer
 
 GENES = len(basis_info("makehuman-mask-1").gene_names)
-NETWORKS = (Measure("detect", "dlib-mmod"), Measure("consistent", "dlib-resnet"))
+NETWORKS = (Quantity("detect", "dlib-mmod"), Quantity("consistent", "dlib-resnet"))
 
 
 @pytest.fixture(scope="module")

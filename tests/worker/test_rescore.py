@@ -8,7 +8,7 @@ import pytest
 from services.recognition.fitness import Objective
 from services.rendering.views import ViewRanges, sample_views
 from services.shape.basis import load_basis
-from services.wire.plan import Batch, Measure, make_plan
+from services.wire.plan import Batch, Quantity, make_plan
 from worker.examination.rescore import Rescorer
 from worker.scorer import Scorer
 
@@ -20,9 +20,9 @@ def test_several_references_are_combined_as_in_the_search():
     people = np.random.default_rng(1).normal(0, 1, (2, 32)).astype(np.float32)
     ways = ("centroid", "best", "worst")
     genome = np.zeros((1, len(BASIS.gene_names)), np.float32)
-    measures = tuple(Measure("identity", MODEL, "all", way) for way in ways)
+    quantities = tuple(Quantity("identity", MODEL, "all", way) for way in ways)
     ranges = ViewRanges()
-    plan = make_plan(BASIS.id, measures, ranges)
+    plan = make_plan(BASIS.id, quantities, ranges)
     raw = Scorer(plan, {"all": people}).score(Batch(plan, genome, 5, 3)).raw
     objectives = tuple(
         Objective("identity", MODEL, 1.0, 0.0, "all", "distance", 1.0, "mean-min", number=k + 1)

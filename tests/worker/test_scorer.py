@@ -24,8 +24,8 @@ from services.wire.plan import (
     NOT_FINITE,
     OK,
     Batch,
-    Measure,
     Plan,
+    Quantity,
     batch_id,
     decode_batch,
     decode_scores,
@@ -37,16 +37,16 @@ from worker.evaluate import Evaluator
 from worker.scorer import Scorer, self_distances
 
 GENES = len(basis_info("makehuman-mask-1").gene_names)
-MEASURES = (
-    Measure("detect", "dlib-hog"),
-    Measure("detect", "dlib-mmod"),
-    Measure("consistent", "dlib-resnet"),
+QUANTITIES = (
+    Quantity("detect", "dlib-hog"),
+    Quantity("detect", "dlib-mmod"),
+    Quantity("consistent", "dlib-resnet"),
 )
 
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    return make_plan("makehuman-mask-1", MEASURES, ViewRanges())
+    return make_plan("makehuman-mask-1", QUANTITIES, ViewRanges())
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_a_genome_that_is_not_finite_gets_a_status_and_the_others_their_scores(
 def test_identity_is_the_distance_to_the_target(genomes: np.ndarray, tmp_path: Path) -> None:
     target = np.random.default_rng(1).normal(0, 0.1, (1, 128)).astype(np.float32)
     key = write_target(open_store(tmp_path, write=True), target)
-    plan = make_plan("makehuman-mask-1", (Measure("identity", "dlib-resnet", key),), ViewRanges())
+    plan = make_plan("makehuman-mask-1", (Quantity("identity", "dlib-resnet", key),), ViewRanges())
     near = Scorer(plan, {key: target}).score(Batch(plan, genomes[:1], 5, 2)).raw
     far = Scorer(plan, {key: target + 1}).score(Batch(plan, genomes[:1], 5, 2)).raw
     assert 0 < near.max() < far.min()
@@ -108,8 +108,8 @@ def test_identity_is_the_distance_to_the_target(genomes: np.ndarray, tmp_path: P
 def test_residuals_lead_to_the_target(genomes: np.ndarray, tmp_path: Path) -> None:
     target = np.random.default_rng(1).normal(0, 0.1, (1, 128)).astype(np.float32)
     key = write_target(open_store(tmp_path, write=True), target)
-    measures = (Measure("detect", "dlib-hog"), Measure("identity", "dlib-resnet", key))
-    plain = make_plan("makehuman-mask-1", measures, ViewRanges())
+    quantities = (Quantity("detect", "dlib-hog"), Quantity("identity", "dlib-resnet", key))
+    plain = make_plan("makehuman-mask-1", quantities, ViewRanges())
     plan = replace(plain, residuals=True)
     assert plan.digest() != plain.digest()
     batch = Batch(plan, genomes, 5, 1)
@@ -259,8 +259,8 @@ def test_a_detected_face_gets_the_audits_distance() -> None:
     """Where HOG sees a face, the search and dlib's whole own pipeline look at the same pixels of it."""
     genomes = np.random.default_rng(2).normal(0, 0.3, (4, GENES)).astype(np.float32)
     target = np.random.default_rng(3).normal(0, 0.12, (1, 128)).astype(np.float32)
-    measures = (Measure("identity", "dlib-resnet", "t"), Measure("detect", "dlib-hog"))
-    plan = make_plan("makehuman-mask-1", measures, ViewRanges())
+    quantities = (Quantity("identity", "dlib-resnet", "t"), Quantity("detect", "dlib-hog"))
+    plan = make_plan("makehuman-mask-1", quantities, ViewRanges())
     scorer = Scorer(plan, {"t": target})
     scores = scorer.score(Batch(plan, genomes, 11, 3))
     views = sample_views(plan.ranges, 3, 11)

@@ -17,7 +17,7 @@ from services.storage.open import open_store
 from services.storage.store import Store
 from services.wire import pin
 from services.wire.objects import batch_key, scores_key, write_target
-from services.wire.plan import Batch, Measure, Plan, batch_id, make_plan
+from services.wire.plan import Batch, Plan, Quantity, batch_id, make_plan
 from worker import evaluate, machines
 from worker.evaluate import Evaluator
 from worker.machines import LandmarkPredictor
@@ -53,11 +53,11 @@ def runs_of(folder: Path, targets: Sequence[int]) -> list[tuple[Store, Plan]]:
     for seed in targets:
         run = open_store(folder / f"run-{seed}", write=True)
         person = np.random.default_rng(seed).normal(0, 0.1, (1, 128)).astype(np.float32)
-        measures = (
-            Measure("detect", "dlib-hog"),
-            Measure("identity", "dlib-resnet", write_target(run, person)),
+        quantities = (
+            Quantity("detect", "dlib-hog"),
+            Quantity("identity", "dlib-resnet", write_target(run, person)),
         )
-        runs.append((run, make_plan(BASIS, measures, ViewRanges())))
+        runs.append((run, make_plan(BASIS, quantities, ViewRanges())))
     return runs
 
 
@@ -100,8 +100,8 @@ def test_more_runs_than_are_kept_load_no_network_again(
 
 def test_another_network_is_another_machine(tmp_path: Path, loads: Counter[str]) -> None:
     """A half network is not taken for a full one, nor the other way round, and neither is changed."""
-    measures = (Measure("detect", "dlib-mmod"), Measure("consistent", "dlib-resnet"))
-    plan = make_plan(BASIS, measures, ViewRanges())
+    quantities = (Quantity("detect", "dlib-mmod"), Quantity("consistent", "dlib-resnet"))
+    plan = make_plan(BASIS, quantities, ViewRanges())
     batch = Batch(plan, np.random.default_rng(3).normal(0, 0.3, (2, GENES)).astype(np.float32), 5, 2)
     half = Plan(**{**vars(plan), "half": True})
     full = Scorer(plan)

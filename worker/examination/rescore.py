@@ -13,7 +13,7 @@ from services.recognition.fitness import Objective, fitness
 from services.recognition.recognize import Recognizer
 from services.rendering.views import Views
 from services.shape.basis import Basis
-from services.wire.plan import Measure
+from services.wire.plan import Quantity
 from worker.eye import Eye, Straightener
 from worker.machines import Machines
 from worker.scorer import combined, references, self_distances
@@ -40,7 +40,7 @@ class Rescorer:
 
     :param targets: references by target key: embeddings float32 (photos, d), or a filter float32 (1, S, S).
         hashes: SHA-256 by model, as the run pinned them. combine: for each objective how several references
-        are compared, see Measure; "centroid" where it is not given.
+        are compared, see Quantity; "centroid" where it is not given.
     """
 
     def __init__(
@@ -110,10 +110,10 @@ class Rescorer:
             unlike = machine.unlikeness(embeddings)
             within, _ = self_distances(unlike, len(embeddings), torch.ones(1, dtype=torch.bool))
             return within[0]
-        measure = Measure(objective.kind, objective.model, objective.target, self._combine[objective])
-        found = references(machine, measure, self._targets[objective.target])
+        quantity = Quantity(objective.kind, objective.model, objective.target, self._combine[objective])
+        found = references(machine, quantity, self._targets[objective.target])
         answers = [machine.compare(embeddings, one) for one in found]
-        return combined(measure, self._machines.infos[objective.model], answers)
+        return combined(quantity, self._machines.infos[objective.model], answers)
 
 
 def lost(before: Scored, after: Scored) -> list[str]:
