@@ -13,12 +13,12 @@ import numpy as np
 
 from coordinator.queue.executor import Executor, Finished
 from coordinator.record.chronicle import Chronicle
-from coordinator.record.evaluations import no_elite, read_genomes, read_rows
+from coordinator.record.evaluations import read_genomes, read_rows
 from coordinator.record.record import Record
 from coordinator.search.island import Generation
 from coordinator.spec.machines import machines
 from coordinator.spec.spec import Spec
-from services.errors import BadInput, CorruptData, DatamaskError
+from services.errors import CorruptData, DatamaskError
 from services.progress import Progress
 from services.recognition.catalog import model_info
 from services.recognition.fitness import Objective
@@ -141,11 +141,8 @@ def exhibit_elites(
 
     A run is done without pictures, film and page: what keeps them is one line in the log.
 
-    :raises BadInput: where there is no elite. :raises DatamaskError: if every attempt failed; what went wrong
-        is under ``failures/``.
+    :raises DatamaskError: if every attempt failed; what went wrong is under ``failures/``.
     """
-    if not elites:
-        raise BadInput(no_elite(record))
     page = Chronicle(record).plan(done=True)
     infos = machines(spec)
     names = dict.fromkeys([*AUDITING, *PAGE_MODELS, *page.work["critics"]])

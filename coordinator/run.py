@@ -18,6 +18,7 @@ import tomli_w
 
 from coordinator.mask_files import MaskFiles, exhibit_elites
 from coordinator.queue.executor import Executor
+from coordinator.record.evaluations import no_elite
 from coordinator.record.record import Record, checkpoint_key
 from coordinator.search.archive import PART
 from coordinator.search.breeding import KEY, Breeding, read_breeding
@@ -292,7 +293,8 @@ def evolve_run(
 ) -> Evolution:
     """Take the run over and drive it to its last checkpoint.
 
-    :raises BadInput: if another coordinator is at work on it, or this machine would score otherwise.
+    :raises BadInput: if another coordinator is at work on it, this machine would score otherwise, or no mask
+        became an elite.
     """
     record, spec = opened.record, opened.spec
     record.take_over()
@@ -310,6 +312,8 @@ def evolve_run(
     on_start(evolution)
     evolution.run()
     files.finish()
+    if not evolution.elites():
+        raise BadInput(no_elite(record))
     return evolution
 
 

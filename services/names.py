@@ -26,7 +26,7 @@ def check_run_name(name: str) -> str:
     """The name as it is. :raises BadInput: if no run may be called so."""
     fault = name_fault(name)
     if fault is not None:
-        raise BadInput(f"run name {name!r:.{RUN_NAME_MOST}}: {fault}")
+        raise BadInput(f"run name {name[: RUN_NAME_MOST + 1]!r}: {fault}")
     return name
 
 

@@ -28,7 +28,7 @@ from coordinator.cli.verify import verify
 from coordinator.cli.watch import watch
 from coordinator.cli.worker import worker
 from services.errors import BadInput, DatamaskError
-from services.faults import said
+from services.faults import is_machines, said
 
 app = typer.Typer(
     name="datamask",
@@ -71,12 +71,14 @@ def main() -> NoReturn:
             "datamask: out of memory; lower [search] population, [views] count or size_px", style="red"
         )
         sys.exit(1)
-    except (OSError, ImportError) as error:
-        errors.print(f"datamask: {said(error)}", markup=False, style="red")
-        sys.exit(1)
     except KeyboardInterrupt:
         errors.print("datamask: interrupted", style="yellow")
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        if not is_machines(error):
+            raise  # a fault of ours: its traceback is for the report
+        errors.print(f"datamask: this machine cannot do it ({said(error)})", markup=False, style="red")
+        sys.exit(1)
     sys.exit(0)
 
 

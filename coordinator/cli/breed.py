@@ -72,7 +72,7 @@ def breed(
     chosen, pinned, vetoed = masks, pin or [], veto or []
     heritage = heritage_of(parent, chosen, pinned, vetoed, veto_distance)
     spec = bred_spec(parent, heritage, (chosen, pinned, vetoed), seed=seed, overrides=set_ or ())
-    place, name = make_ready(store, name, spec.name, resume, executor, broker)
+    place, name = make_ready(store, name, spec, resume, executor, broker)
     words = ["datamask", "breed", run, *masks, "--store", place.url, "--run", name, "--resume"]
     words += [w for one in pinned for w in ("--pin", one)] + [w for one in vetoed for w in ("--veto", one)]
     words += ["--veto-distance", f"{veto_distance:g}", "--seed", str(spec.seed)]

@@ -88,7 +88,7 @@ def evolve(
     if log_format is LogFormatName.json:
         setup_logs("json", logging.INFO)
     wanted = load_spec(spec, seed=seed, targets=target or (), consent=consent, overrides=set_ or ())
-    place, name = make_ready(store, run, wanted.name, resume, executor, broker)
+    place, name = make_ready(store, run, wanted, resume, executor, broker)
     command = _resume_command(spec, place.url, name, seed, target, consent, set_)
     if executor is ExecutorName.celery:
         command += " --executor celery"
@@ -104,16 +104,17 @@ def evolve(
 
 
 def make_ready(
-    store: str, run: str | None, spec_name: str, resume: bool, executor: ExecutorName, broker: str | None
+    store: str, run: str | None, spec: Spec, resume: bool, executor: ExecutorName, broker: str | None
 ) -> tuple[Store, str]:
-    """The store and the name of the run in it, once both and the broker are known to be of use.
+    """The store and the name of the run in it, once both, the broker and the models are known to be of use.
 
     Nothing is written before: who corrects the command and gives it again finds no half-made run.
 
-    :raises BadInput, Unavailable: for a name, URL or place that no run can have, or a broker out of reach.
+    :raises BadInput, Unavailable: for a name, URL or place that no run can have, a broker out of reach, or
+        weights that are not here.
     """
     place = open_store(store)
-    name = run or free_name(place, spec_name, resume)
+    name = run or free_name(place, spec.name, resume)
     older = resume and is_key(name) and Record(place.sub(name)).exists()
     if executor is ExecutorName.celery or not older:  # an older run goes on here under the name that it has
         check_run_name(name)
@@ -123,6 +124,8 @@ def make_ready(
         from coordinator.queue.doorbell import reach
 
         reach(find_broker(broker), PATIENCE_S)
+    if executor is ExecutorName.local:
+        at_hand(spec)
     return open_store(store, write=True), name
 
 
@@ -146,8 +149,6 @@ def drive(
     pictures: whether to go on to the end; else it stops as if it had been killed after its last checkpoint.
     """
     console = Console(stderr=True, quiet=quiet)
-    if executor is ExecutorName.local:
-        at_hand(spec)
     opened = open_run(spec, record, resume=resume, heritage=heritage)
     stack = ExitStack()
     try:

@@ -18,7 +18,7 @@ from services.recognition.fitness import Objective
 from services.wire.plan import MEASURED, STATUS_NAMES
 
 _WHY = {
-    "failed": "{count} lie in batches that failed, see datamask show",
+    "failed": "{count} lie in batches that failed",
     "invisible": (
         "{count} are out of the picture in some view, lower [mask] spread or limit, or widen [views] field_mm"
     ),
@@ -38,7 +38,10 @@ def no_elite(record: Record) -> str:
         return f"{record.url}: no checkpoint yet, so there is no elite; evolve longer"
     statuses = Counter(table["status"].to_pylist())
     if not statuses["ok"]:
-        return f"{record.url}: there is no elite, for no mask could be scored: {unscored(statuses)}"
+        return (
+            f"{record.url}: there is no elite, for no mask could be scored: {unscored(statuses)}; "
+            f"see datamask show {record.url}"
+        )
     return (
         f"{record.url}: there is no elite: {statuses['ok']} masks were scored, but the best of them are "
         "vetoed, or out of the picture in some view of the ranking"

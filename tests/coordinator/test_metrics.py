@@ -12,15 +12,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
 
 from coordinator.cli.journal import Journal
+from coordinator.cli.progress import Progress
 from coordinator.cli.prometheus import Metrics
 from coordinator.queue.executor import Finished, Traffic
+from coordinator.spec.spec import parse_spec
 from services.errors import BadInput, Unavailable
 from services.logs import JsonFormatter
 from services.metrics_server import serve_metrics
 from services.recognition.fitness import Fitness, Objective
 from services.wire.messages import Done, Origin, Work, decode_done, decode_work
+
+SPEC = {"search": {"generations": 10}, "objective": [{"kind": "detect", "model": "dlib-hog"}]}
 
 
 class Still:
@@ -67,6 +72,11 @@ def test_what_was_not_scored_has_no_figure(caplog):
         Journal("portrait").generation_done(generation(-np.inf, -np.inf))
         Journal("portrait").generation_done(generation(-np.inf, 0.25))
     assert [line.rpartition(": ")[2] for line in caplog.messages] == ["not scored", "best +0.250"]
+    bars = Progress(Console(), parse_spec(SPEC, "test"), [])
+    bars.generation_done(generation(-np.inf, -np.inf))
+    with bars._console.capture() as shown:
+        bars._console.print(bars._view())
+    assert shown.get().splitlines()[1].split() == ["0", "8/10", "-", "-"]
     metrics.generation_done(generation(-np.inf, 0.25))
     found = scraped(serve_metrics(0, metrics.registry))
     assert found["datamask_best_fitness", "0", "portrait"] == 0.25

@@ -62,11 +62,11 @@ def test_what_may_be_a_batchs_fault_is_not(error: Exception) -> None:
 
 
 def test_an_error_is_one_line_with_its_kind_and_place() -> None:
-    assert said(Unavailable("no\n disk")) == "no disk"
+    assert said(Unavailable("no\n disk")) == r"no\n disk"
     assert said(EOFError()) == "EOFError"
     with pytest.raises(Unavailable) as caught, as_one_line():
         raise EOFError("Ran out of input\n")
-    assert "EOFError at test_fault.py:" in str(caught.value)
+    assert "EOFError at test_faults.py:" in str(caught.value)
     assert "Ran out of input)" in str(caught.value)
     assert isinstance(caught.value.__cause__, EOFError)
     assert len(said(ValueError("x" * 10_000))) == 500

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 import time
+from dataclasses import asdict
 
 import pytest
 
@@ -70,6 +71,7 @@ def test_a_message_holds_ids_only_and_reads_well(executor, redis_server, place):
     args, kwargs, _ = json.loads(base64.b64decode(message["body"]))
     assert args == []
     assert re.fullmatch("[0-9a-f]{16}", kwargs.pop("session"))
+    assert kwargs.pop("origin") == asdict(Origin(island=3, generation=41, number=2, of=4))
     assert kwargs == {"v": 2, "store": place[0].url, "run": "portrait-001", "batch": A}
 
 
@@ -217,7 +219,7 @@ def test_prefixes_that_stores_take_are_taken_here(redis_server, s3_server, tmp_p
         run = store.sub("portrait-001")
         run.create(batch_key(A), b"genomes")
         scorers = CeleryExecutor(run, store.url, "portrait-001", redis_server.url)
-        scorers.submit(A, "a")
+        scorers.submit(A, Origin("a"))
         (message,) = queued(redis_server)
         work = decode_work(json.loads(base64.b64decode(message["body"]))[1])
         assert open_store(work.store).sub(work.run).get(batch_key(A)) == b"genomes"
