@@ -66,14 +66,14 @@ def test_migrants_do_not_shift_the_draws_of_others():
 
 def test_the_step_size_grows_at_most_by_e_whatever_comes_in():
     optimizer = make(limit=None)
-    before = optimizer._sigma
+    before = optimizer.step_size
     for _ in range(30):
         optimizer.inject(np.full((N // 2, D), 1e6, np.float32))
         genomes = optimizer.ask()
         # The migrants win every time.
         optimizer.tell(genomes, np.arange(N))
-        assert optimizer._sigma <= before * math.e * (1 + 1e-12)
-        before = optimizer._sigma
+        assert optimizer.step_size <= before * math.e * (1 + 1e-12)
+        before = optimizer.step_size
     assert np.all(np.isfinite(optimizer.mean))
 
 
@@ -94,7 +94,7 @@ def test_steps_neither_vanish_nor_explode(fitness):
         optimizer.tell(genomes, fitness(genomes, rng))
         assert np.all(optimizer.deviations >= 0.99e-3 * 0.5)
         assert np.all(optimizer.deviations <= 3.0)
-        assert 0.99e-3 * 0.5 <= optimizer._sigma <= 1e3
+        assert 0.99e-3 * 0.5 <= optimizer.step_size <= 1e3
         assert np.all(abs(optimizer.mean) <= 3.0 * (1 + 1e-9))
 
 
@@ -113,5 +113,5 @@ def test_a_large_population_of_short_genomes_keeps_its_variances_positive():
     for _ in range(20):
         genomes = optimizer.ask()
         optimizer.tell(genomes, -(genomes.astype(np.float64) ** 2).sum(axis=1))
-        assert np.all(optimizer._variances > 0)
+        assert np.all(optimizer.deviations > 0)
     assert abs(optimizer.mean).max() < 0.2

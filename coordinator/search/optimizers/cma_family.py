@@ -54,6 +54,11 @@ class CmaFamily(AroundMean):
     def mean(self) -> Doubles:
         return self._mean.copy()
 
+    @property
+    def step_size(self) -> float:
+        """What the shape's standard deviations are multiplied by."""
+        return self._sigma
+
     @abc.abstractmethod
     def _chosen_rates(self) -> Rates:
         """The learning rates for this dimension and number of draws."""
