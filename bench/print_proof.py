@@ -151,7 +151,8 @@ def proof(run: Path, mask: str, mount: str, out: Path) -> dict[str, Any]:
 
 def admesh(path: Path) -> dict[str, int]:
     """What admesh would have repaired, by name."""
-    said = subprocess.run(["admesh", str(path)], capture_output=True, text=True, check=True).stdout
+    done = subprocess.run(["admesh", str(path)], capture_output=True, check=True)
+    said = done.stdout.decode("utf-8", errors="replace")  # it prints the header, and bytes that lie behind it
     found = {}
     for line in said.splitlines():
         for name in REPAIRS:

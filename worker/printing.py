@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from services.errors import BadInput
 from services.printing import files
 from services.printing.catalog import BRIDGE_MM, Order
-from services.printing.checks import Check, Thickness, built, check, crossings
+from services.printing.checks import Built, Check, Thickness, built, check, crossings, lacking_mm, thickness
 from services.printing.colors import carried, glb_colors, parse_color
 from services.printing.drawing_sheet import Caption, caption_card, drawing_sheet
 from services.printing.field import VOXEL_MM
 from services.printing.fittings import add_fittings
 from services.printing.openings import Fitted, open_up
-from services.printing.solid import Wall, apart, arrays, collapsed, make_wall, redone
+from services.printing.solid import Wall, arrays, as_written, make_wall, redone
 from services.recognition.fitness import Objective
 from services.rendering.views import ViewRanges, sample_views
 from services.shape.basis import Basis, load_basis
@@ -39,6 +39,9 @@ MERGE_MM = (0.002, 0.004, 0.008)
 # Tolerances of the decimation that follow SIMPLIFY_MM where faces came to cross: nearly as many faces are
 # saved, and only the last, none, keeps them all.
 GENTLER_MM = (0.022, 0.015, 0.009, 0.004, 0.0)
+# So often a wall is built that comes out a little too thin, each time thicker by what it lacked and more.
+BUILDS = 3
+LITTLE_SHARE = 0.1
 COLOR_EDGE_MM = 1.5  # a colored solid gets points this close
 OWN = "own"
 
@@ -90,6 +93,21 @@ class Printed:
     report: dict[str, Any] = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Solid:
+    """A mask as a thing. work: what was opened and joined, or could not be. body: the whole, in the wall's
+    frame. crossing: how many pairs of its faces cross, 0 unless all else failed. around, thick: what it was
+    made around, and how thick it came out.
+    """
+
+    wall: Wall
+    work: Fitted
+    body: Manifold
+    crossing: int
+    around: Built
+    thick: Thickness
+
+
 def print_masks(
     run: Store, jobs: Sequence[PrintJob], progress: Callable[[str, int, int], None] = lambda *_: None
 ) -> list[Printed]:
@@ -127,20 +145,11 @@ def print_mask(run: Store, job: PrintJob, progress: Told = lambda _: None) -> Pr
     paint = _Paint(wanted_colors(run, job, decoder), decoder.colors(weights))
     views = sample_views(job.ranges, job.view_count, job.view_seed)
     rescorer = Rescorer(basis, job.objectives, job.targets, views, job.hashes, job.combine)
-    wall = make_wall(vertices, basis.triangles, job.order, job.voxel_mm, progress=progress)
-    for gentler in (*GENTLER_MM, None):
-        progress("openings")
-        work = open_up(wall, basis.landmarks, job.order)
-        add_fittings(work, wall, job.order, _mark(job))
-        progress("checks and scores")
-        body, crossing = _merged(work.body)
-        # Decimation may let the sides of a narrow fold cross; then it is done again, more gently.
-        if not crossing or gentler is None:
-            break
-        wall = redone(wall, gentler)
+    solid = make_solid(vertices, basis, job.order, job.voxel_mm, _mark(job), progress)
+    wall, work, body = solid.wall, solid.work, solid.body
     # Two looks at one solid that know nothing of each other; both leave Python alone for long.
     with ThreadPoolExecutor(1) as beside:
-        checking = beside.submit(check, body, job.order, built(wall, work), crossing)
+        checking = beside.submit(check, body, job.order, solid.around, solid.crossing, solid.thick)
         after = _seen(rescorer, body, wall, vertices, paint)
         checks, thick = checking.result()
     passed = all(line.passed is not False for line in checks)
@@ -155,6 +164,47 @@ def print_mask(run: Store, job: PrintJob, progress: Told = lambda _: None) -> Pr
     report["seconds"] = round(time.monotonic() - started, 1)
     written[f"{job.id}.print.json"] = (json.dumps(report, indent=1, allow_nan=False) + "\n").encode()
     return Printed(job.id, checks, passed, before, after, cause, written, report)
+
+
+def make_solid(
+    vertices: Float,
+    basis: Basis,
+    order: Order,
+    voxel_mm: float = VOXEL_MM,
+    mark: str | None = None,
+    progress: Told = lambda _: None,
+) -> Solid:
+    """The solid of a mask, ``(V, 3)`` in meters: its wall, openings, fittings, and the mark if there is one.
+
+    :raises BadInput: where the mask has no solid.
+    """
+    spare_mm = 0.0
+    for _ in range(BUILDS):
+        wall = make_wall(vertices, basis.triangles, order, voxel_mm, progress=progress, spare_mm=spare_mm)
+        solid = _finished(wall, basis, order, mark, progress)
+        lacking = lacking_mm(solid.thick, order)
+        # Flat faces between voxels cut off what is round, and may do so more than was allowed for. Where much
+        # is lacking it is not that.
+        if not 0 < lacking < LITTLE_SHARE * order.wall_mm:
+            break
+        spare_mm += lacking + order.wall_mm / 100
+    return solid
+
+
+def _finished(wall: Wall, basis: Basis, order: Order, mark: str | None, progress: Told) -> Solid:
+    """A wall with its openings and fittings, decimated until no faces cross."""
+    for gentler in (*GENTLER_MM, None):
+        progress("openings")
+        work = open_up(wall, basis.landmarks, order)
+        add_fittings(work, wall, order, mark)
+        progress("checks and scores")
+        body, crossing = _merged(work.body)
+        # Decimation may let the sides of a narrow fold cross; then it is done again, more gently.
+        if not crossing or gentler is None:
+            break
+        wall = redone(wall, gentler)
+    around = built(wall, work)
+    return Solid(wall, work, body, crossing, around, thickness(*arrays(body), around))
 
 
 def _merged(body: Manifold) -> tuple[Manifold, int]:
@@ -285,14 +335,13 @@ def _files(
     vertex_colors: NDArray[np.uint8] | None,
 ) -> dict[str, bytes]:
     color = _one_color(job)
-    colors = None
     if vertex_colors is not None:
         body = body.refine_to_length(COLOR_EDGE_MM)
-        colors = carried(arrays(body)[0], wall.vertices, wall.triangles, vertex_colors)
-    own, triangles = arrays(body)
-    own = apart(own, triangles)
+    own, triangles = as_written(body)
     points = own - own.min(axis=0)
-    triangles = collapsed(points, triangles)
+    colors = None
+    if vertex_colors is not None:
+        colors = carried(own, wall.vertices, wall.triangles, vertex_colors)
     part = files.Part(job.id, points, triangles, color, colors, job.notes)
     name = job.id
     meters = (own / 1000).astype(np.float32)

@@ -86,17 +86,27 @@ def crossings(body: Manifold) -> int:
     return self_intersections(*arrays(body))
 
 
+def lacking_mm(thick: Thickness, order: Order) -> float:
+    """How much thicker a wall has to be that is too thin for its order; 0 where it is not."""
+    return max(0.0, WALL_SHARE * order.wall_mm - thick.least_mm)
+
+
 def check(
-    body: Manifold, order: Order, around: Built, crossing: int | None = None
+    body: Manifold,
+    order: Order,
+    around: Built,
+    crossing: int | None = None,
+    thick: Thickness | None = None,
 ) -> tuple[list[Check], Thickness]:
-    """All checks of a solid in millimeters. crossing: what ``crossings`` found, where that is known."""
+    """All checks of a solid in millimeters. crossing, thick: what ``crossings`` and ``thickness`` found, if
+    that is known."""
     points, triangles = arrays(body)
     edges, _, shared = edges_of(triangles)
     parts = _bodies(points, triangles)
     fans = _split_vertices(triangles, len(points))
     if crossing is None:
         crossing = self_intersections(points, triangles)
-    thick = thickness(points, triangles, around)
+    thick = thickness(points, triangles, around) if thick is None else thick
     smallest = min([thick.least_mm, thick.bridge_mm or np.inf, STROKE_MM if around.letters else np.inf])
     volume = signed_volume(points, triangles)
     extent = np.ptp(points, axis=0)
@@ -104,7 +114,6 @@ def check(
     open_, many = int((shared == 1).sum()), int((shared > 2).sum())
     twisted = _twisted(triangles)
     overhang = overhang_share(points, triangles)
-    least = WALL_SHARE * order.wall_mm
     size = " x ".join(f"{side:.1f}" for side in extent)
     wall = f"least {thick.least_mm:.2f} mm, median {thick.median_mm:.2f}, nominal {order.wall_mm:g}"
     steep = f"{overhang:.0%} of the surface is steeper than {OVERHANG_DEG:.0f}°, face up"
@@ -116,7 +125,7 @@ def check(
         ("one body, no cavities", f"{parts} closed surfaces", parts == 1, parts),
         ("winding", f"{twisted} edges that both faces run alike", twisted == 0, twisted),
         ("volume", f"{volume / 1000:.1f} cm³", volume > 0, volume),
-        ("wall", wall, thick.least_mm >= least, thick.least_mm),
+        ("wall", wall, not lacking_mm(thick, order), thick.least_mm),
         ("smallest feature", _feature(thick, around), smallest >= FEATURE_MM, smallest),
         ("overhang", steep, None, overhang),
         ("fits the bed", f"{size} mm, {fit or 'no way round'}", fit is not None, float(fit is not None)),

@@ -63,7 +63,11 @@ def wall_grid(core: Float, triangles: Ints, wall_mm: float, voxel_mm: float) -> 
     blocks = np.ceil((high - low) / block_mm).astype(np.int64) + 1
     if float(np.prod(blocks * _BLOCK)) > MOST_VOXELS:
         size = " x ".join(f"{side:.0f}" for side in high - low)
-        raise BadInput(f"a solid of {size} mm is too large for {voxel_mm} mm voxels; print it smaller")
+        enough = voxel_mm * (float(np.prod(blocks * _BLOCK)) / MOST_VOXELS) ** (1 / 3) + 0.05
+        raise BadInput(
+            f"a solid of {size} mm is too large for {voxel_mm:.2g} mm voxels; print it smaller, or take "
+            f"--voxel-mm {enough:.1f} and a wall of three voxels or more"
+        )
     near = np.zeros(blocks, bool)
     points, _, _ = sample(core, triangles, min(1.0, block_mm / 2))
     near[tuple(((points - low) / block_mm).astype(np.int64).T)] = True
@@ -109,7 +113,7 @@ def mend(grid: Grid) -> Mended:
     for _ in range(6):
         # Parts and gaps of a well-composed set touch nowhere, so filling and dropping whole ones keeps it so.
         well_composed(grid)
-        inside = grid.values > 0
+        inside: NDArray[np.bool_] = np.asarray(grid.values > 0)
         cavities += _fill(grid, inside) * voxel_mm3
         dropped, joined = _join(grid, inside)
         crumbs, tied = crumbs + dropped * voxel_mm3, tied + joined
@@ -190,24 +194,26 @@ def well_composed(grid: Grid) -> int:
     """Add voxels where inside voxels touch by an edge or a corner only, in place; how many were added.
 
     Latecki, Eckhardt and Rosenfeld 1995, "Well-composed sets": without such places the boundary is a
-    manifold, and marching cubes has no ambiguous case to decide.
+    manifold, and marching cubes has no ambiguous case to decide. Of the voxels that would part a touching
+    pair the one nearest to the wall is taken, so that the solid grows by little. All of them lie between
+    full ones: what is added never leaves the box of what was there, nor reaches the border of the grid.
     """
-    inside = grid.values > 0
-    cubes = np.argwhere(_CRITICAL[_codes(inside.view(np.uint8))])
+    inside: NDArray[np.bool_] = np.asarray(grid.values > 0)
+    parting_codes: NDArray[np.bool_] = np.asarray(_PARTING.any(axis=1))
+    cubes = np.argwhere(parting_codes[_codes(inside.view(np.uint8))])
     added = 0
-    for _ in range(100):
-        if not len(cubes):
-            return added
-        # The lowest empty voxel of each critical cube, then only the cubes around the new ones.
-        full = inside[tuple((cubes[:, None] + _CUBE).transpose(2, 0, 1))]
-        new = np.unique(cubes + _CUBE[np.argmin(full, axis=1)], axis=0)
+    while len(cubes):  # it ends, for each round fills a voxel
+        corners = tuple((cubes[:, None] + _CUBE).transpose(2, 0, 1))
+        parting = _PARTING[inside[corners] @ _BITS]
+        best = np.where(parting, grid.values[corners], -np.inf).argmax(axis=1)
+        new = np.unique((cubes + _CUBE[best])[parting.any(axis=1)], axis=0)
         grid.values[tuple(new.T)] = 0.25 * grid.voxel_mm
         inside[tuple(new.T)] = True
         added += len(new)
-        around = np.unique((new[:, None] - _CUBE).reshape(-1, 3), axis=0)
-        around = around[((around >= 0) & (around < np.array(inside.shape) - 1)).all(axis=1)]
-        cubes = around[_CRITICAL[inside[tuple((around[:, None] + _CUBE).transpose(2, 0, 1))] @ _BITS]]
-    raise DatamaskError("the solid's grid could not be mended; please report the run and the mask")
+        # Only cubes around new voxels can have become critical, or still be so.
+        cubes = np.unique((new[:, None] - _CUBE).reshape(-1, 3), axis=0)
+        cubes = cubes[((cubes >= 0) & (cubes < np.array(inside.shape) - 1)).all(axis=1)]
+    return added
 
 
 def _codes(inside: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -219,24 +225,26 @@ def _codes(inside: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return codes
 
 
-def _critical() -> NDArray[np.bool_]:
-    """For each code: whether voxels of the cube touch by an edge or a corner alone."""
-    table = np.zeros(256, bool)
-    for code in range(256):
+def _parting() -> NDArray[np.bool_]:
+    """For each code, ``(256, 8)``: the empty corners between voxels that touch by edge or corner alone."""
+    table = np.zeros((256, 2, 2, 2), bool)
+    for code, parting in enumerate(table):
         full = np.array([(code >> bit) & 1 for bit in range(8)], bool).reshape(2, 2, 2)
         for axis in range(3):
-            for square in np.moveaxis(full, axis, 0):
-                table[code] |= square[0, 0] == square[1, 1] != square[0, 1] == square[1, 0]
+            for square, mark in zip(np.moveaxis(full, axis, 0), np.moveaxis(parting, axis, 0), strict=True):
+                if square[0, 0] == square[1, 1] != square[0, 1] == square[1, 0]:
+                    mark |= ~square
         for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
             pair = full[i, j, 0], full[1 - i, 1 - j, 1]
             others = full.sum() - sum(pair)
-            table[code] |= (all(pair) and others == 0) or (not any(pair) and others == 6)
-    return table
+            if (all(pair) and others == 0) or (not any(pair) and others == 6):
+                parting |= ~full
+    return table.reshape(256, 8)
 
 
 _CUBE = np.array([(i, j, k) for i in (0, 1) for j in (0, 1) for k in (0, 1)])
 _BITS = 1 << np.arange(8)
-_CRITICAL = _critical()
+_PARTING = _parting()
 
 
 def mesh_of(grid: Grid) -> Manifold:

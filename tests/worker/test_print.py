@@ -10,14 +10,16 @@ import pytest
 import trimesh
 
 from services.errors import BadInput
+from services.printing import solid
 from services.printing.catalog import make_order
+from services.printing.checks import built, check
 from services.recognition.fitness import Objective
 from services.rendering.views import ViewRanges
 from services.shape.basis import load_basis
 from services.shape.export import write_glb
 from services.storage.open import open_store
 from worker.examination.rescore import Scored, lost
-from worker.printing import PrintJob, print_mask
+from worker.printing import PrintJob, make_solid, print_mask
 
 BASIS = load_basis("makehuman-mask-1")
 MASK = "i00-g0002-001"
@@ -92,3 +94,16 @@ def test_a_genome_of_another_basis_version_is_refused(tmp_path):
         print_mask(open_store(tmp_path), job(basis_sha256="0" * 64))
     with pytest.raises(BadInput, match="another version"):
         print_mask(open_store(tmp_path), job(genome=np.zeros(3, np.float32)))
+
+
+def test_a_wall_that_came_out_too_thin_is_built_again_thicker(monkeypatch):
+    order = make_order("sls", width_mm=60.0, mount="none")
+    # As if nothing were allowed for what flat faces cut off.
+    monkeypatch.setattr(solid, "_CUT_CORNERS", 0.0)
+    thin = solid.make_wall(BASIS.neutral, BASIS.triangles, order, 1.0)
+    checks, thick = check(thin.body, order, built(thin))
+    assert [line.name for line in checks if line.passed is False] == ["wall"]
+    made = make_solid(BASIS.neutral, BASIS, order, 1.0)
+    assert made.thick.least_mm >= 0.95 * order.wall_mm > thick.least_mm
+    # What grows is the inside: the face stays where it evolved.
+    assert made.wall.deviation.median_mm == pytest.approx(thin.deviation.median_mm, abs=0.02)

@@ -16,7 +16,7 @@ from services.printing.field import Grid, mend, mesh_of, well_composed
 from services.printing.fittings import add_fittings
 from services.printing.intersections import self_intersections
 from services.printing.openings import Fitted
-from services.printing.solid import arrays, collapsed, make_wall, redone
+from services.printing.solid import arrays, as_written, collapsed, make_wall, redone
 from services.printing.surface import edges_of
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
@@ -117,3 +117,39 @@ def test_an_edge_without_length_in_a_file_is_no_edge_there():
     assert all((corners[:, k] != corners[:, (k + 1) % 3]).any(axis=1).all() for k in range(3))
     untouched = arrays(box)
     assert collapsed(*untouched) is untouched[1]
+
+
+def edges_by_place(points, triangles):
+    """How many faces each edge has for a program that knows corners by their places, as in an STL."""
+    places = (points - points.min(axis=0)).astype(np.float32)
+    _, corner = np.unique(places, axis=0, return_inverse=True)
+    return edges_of(corner.reshape(-1)[triangles])[2]
+
+
+def test_corners_that_fall_together_in_a_file_are_one_before_touching_parts_are_told():
+    box = Manifold.cube((100.0, 100.0, 100.0)).refine(4)
+    points, triangles = arrays(box)
+    flat = ((points > 1).all(axis=1) & ((points > 99).sum(axis=1) == 1)).nonzero()[0]  # inside of a side
+    a, b = next(edge for edge in edges_of(triangles)[0] if set(edge) <= set(flat))
+
+    def needle(at):
+        at = np.array(at)  # in another order than arrays gives them
+        at[np.linalg.norm(at - points[b], axis=1).argmin()] = points[a] + 1e-9
+        return at
+
+    own, faces = as_written(box.warp_batch(needle))
+    assert len(faces) == len(triangles) - 2
+    assert len(own) == len(points) - 1
+    assert (edges_by_place(own, faces) == 2).all()
+    assert signed_volume(own, faces) == pytest.approx(1e6, abs=1e-3)  # not even a dent
+
+
+def test_parts_that_touch_draw_back():
+    cube = Manifold.cube((10.0, 10.0, 10.0))
+    touching = cube + cube.translate((10, 10, 0)) + cube.translate((20, 20, 10))  # by an edge, by a corner
+    points, triangles = arrays(touching)
+    assert (edges_by_place(points, triangles) == 4).any()
+    own, faces = as_written(touching)
+    assert (edges_by_place(own, faces) == 2).all()
+    assert len(np.unique(own.astype(np.float32), axis=0)) == len(own)
+    assert signed_volume(own, faces) == pytest.approx(3000, rel=0.01)
