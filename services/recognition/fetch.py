@@ -18,6 +18,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from services.errors import BadInput, CorruptData, Unavailable
@@ -145,11 +146,10 @@ def _members(package: Path, names: Sequence[str]) -> list[bytes]:
 def _bytes(folder: Path) -> int:
     """Of all files below a folder, some of which may go while they are counted."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.lstat().st_size
-        except OSError:
-            continue
+    for place, _, names in os.walk(folder):  # which passes over folders that are gone
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(place, name)).st_size
     return total
 
 
