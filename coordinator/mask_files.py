@@ -27,7 +27,7 @@ from services.storage.store import ObjectMissing
 from services.wire.jobs import PAGE_MODELS, AuditReport, Job, decode_answer
 from services.wire.mask import Mask
 from services.wire.messages import Origin
-from services.wire.objects import batch_key, failure_prefix, scores_key
+from services.wire.objects import batch_key, failure_prefix, last_words, scores_key
 from services.wire.plan import batch_id
 
 log = logging.getLogger(__name__)
@@ -155,8 +155,8 @@ def exhibit_elites(
     done = executor.realized(name, wait=True)
     if done is None or done.failed:
         raise DatamaskError(
-            f"{record.url}: the pictures of the elites could not be made; see datamask show {record.url}, "
-            "mend it and go on with --resume"
+            f"{record.url}: the pictures of the elites could not be made ({last_words(record.store, name)}); "
+            f"see datamask show {record.url}, mend it and go on with --resume"
         )
     try:
         data = record.store.get(scores_key(name)) if done.data is None else done.data

@@ -25,8 +25,8 @@ def test_sizes():
 @pytest.mark.parametrize(
     ("wish", "words"),
     [
-        ({"process": "slss"}, "did you mean sls"),
-        ({"mount": "walk"}, "did you mean wall"),
+        ({"process": "slss"}, "did you mean 'sls'"),
+        ({"mount": "walk"}, "did you mean 'wall'"),
         ({"width_mm": 5.0}, "expected 40 to 600"),
         ({"width_mm": float("nan")}, "expected 40 to 600"),
         ({"width_mm": 140.0, "size": "M"}, "one of them"),
