@@ -205,8 +205,9 @@ def test_where_it_cannot_go(run, tmp_path, datamask):
         ((other.url, other.root), 2, "this is the run itself"),
         ((run.url, full / "thesis.tex"), 2, "is a file; expected a folder"),
         ((run.url.replace("small", "smal"), tmp_path / "new"), 2, "no run here"),
-        (("s3:/x", tmp_path / "new"), 2, "no run here"),
-        (("ftp://x", tmp_path / "new"), 2, "not known; use a folder"),
+        (("s3:/x", tmp_path / "new"), 2, "expected a folder, file:///folder or s3://bucket/prefix"),
+        (("ftp://x", tmp_path / "new"), 2, "expected a folder, file:///folder or s3://bucket/prefix"),
+        ((run.url, "s3://masks/new"), 2, "expected a folder of this computer, not a URL"),
     ]
     for words, expected, text in cases:
         code, out, err = datamask("pull", *words)
