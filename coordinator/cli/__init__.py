@@ -62,9 +62,8 @@ def main() -> NoReturn:
         errors.print(f"datamask: {error}", markup=False, style="red")
         sys.exit(2)
     except DatamaskError as error:
-        errors.print(f"datamask: {error}", markup=False, style="red")
-        for note in getattr(error, "__notes__", ()):
-            errors.print(note, markup=False, style="yellow")
+        words = "; ".join([f"{error}", *getattr(error, "__notes__", ())])
+        errors.print(f"datamask: {words}", markup=False, style="red")
         sys.exit(1)
     except MemoryError:
         errors.print(

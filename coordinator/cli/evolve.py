@@ -180,9 +180,7 @@ def drive(
         raise typer.Exit(130) from None
     except DatamaskError as error:
         if not isinstance(error, (BadInput, Fenced)):
-            error.add_note(
-                f"Nothing that was committed is lost. When that is mended, go on with:\n  {command}"
-            )
+            error.add_note(f"nothing that was committed is lost, go on with: {command}")
         raise
     finally:
         stack.close()

@@ -72,11 +72,11 @@ def test_what_was_not_scored_has_no_figure(caplog):
         Journal("portrait").generation_done(generation(-np.inf, -np.inf))
         Journal("portrait").generation_done(generation(-np.inf, 0.25))
     assert [line.rpartition(": ")[2] for line in caplog.messages] == ["not scored", "best +0.250"]
-    bars = Progress(Console(), parse_spec(SPEC, "test"), [])
+    bars = Progress(Console(), parse_spec(SPEC, "test"), [Objective("detect", "dlib-hog", 1.0, 0.0)])
     bars.generation_done(generation(-np.inf, -np.inf))
     with bars._console.capture() as shown:
         bars._console.print(bars._view())
-    assert shown.get().splitlines()[1].split() == ["0", "8/10", "-", "-"]
+    assert shown.get().splitlines()[1].split() == ["0", "8/10", "-", "-", "-"]
     metrics.generation_done(generation(-np.inf, 0.25))
     found = scraped(serve_metrics(0, metrics.registry))
     assert found["datamask_best_fitness", "0", "portrait"] == 0.25
