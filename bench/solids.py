@@ -51,7 +51,7 @@ ROOT = Path(__file__).parents[1]
 KINDS = ("recorded", "noise", "folded")
 FIRST_MARK, LAST_MARK = "<!-- solids -->", "<!-- end of solids -->"
 SPREADS = {"noise": (0.4, 1.2), "folded": (1.5, 3.0)}  # standard deviations of the genes
-WIDTHS_MM = (40.0, 240.0)
+WIDTHS_MM = (40.0, 200.0)
 BED = "2000x2000x2000"  # the mesh is on trial, not the machine
 OFF_MM = 0.2  # so much may the width be off
 
