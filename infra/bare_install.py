@@ -245,7 +245,7 @@ def mounted(root: Path, more: Mapping[Path, Path] | None = None) -> Iterator[Non
         yield
     finally:
         for target in reversed(made):
-            subprocess.run(["umount", str(target)], check=True)
+            subprocess.run(["umount", "--lazy", str(target)], check=True)
 
 
 def run(command: Sequence[str], log: Path | None = None, *, expected: int = 0) -> None:

@@ -14,6 +14,7 @@ import argparse
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -33,6 +34,8 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="an empty or new folder for the root")
     parser.add_argument("words", nargs="*", default=COMMAND, help="what make is asked for")
     words = parser.parse_args()
+    # An ending from outside takes the way of every other: what is mounted is taken down first.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("first_command: stopped"))
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
         print("first_command: not tried here: it needs root and debootstrap (apt install debootstrap)")
         return 1 if os.environ.get("CI") else 0

