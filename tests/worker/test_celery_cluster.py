@@ -140,7 +140,7 @@ def test_a_whole_run_with_no_torch_at_the_coordinator(
     assert len(masks) == 2 * 4 * 4
     assert len([key for key in run.list("masks/") if key.endswith("/front.png")]) == 1
     assert {"lineup.png", "audit.json", "film.mp4", "film.webp", "report.html"} <= set(run.list())
-    assert "run run, film and page: scored" in worker.text()
+    assert "run run, pictures and audits: scored" in worker.text()
     assert run.list("batches/") == run.list("scores/") == run.list("failures/") == []
 
     figures = scraped(ports[1])
