@@ -1,7 +1,8 @@
-"""The inner loop with every model that runs in torch, against those models alone on ready pictures.
+"""The inner loop with every model that comes with the package and runs in torch, against those models alone.
 
-Detectors, recognizers and correlation filters at once: more than any run asks for. What aligns a face is part
-of a recognizer's own call here, on both sides; morph, render and dlib's landmarks are what the loop adds.
+Detectors, recognizers and correlation filters at once, on ready pictures: more than any run asks for. What
+aligns a face is part of a recognizer's own call here, on both sides; morph, render and dlib's landmarks are
+what the loop adds.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from worker.eye import Eye
 from worker.lanes import Lanes
 from worker.scorer import Scorer
 
-DETECTORS = ("dlib-hog", "dlib-mmod")
+DETECTORS = ("dlib-hog", "dlib-mmod", "yunet", "centerface", "blazeface-short", "blazeface-full", "mtcnn")
 RECOGNIZERS = ("dlib-resnet", "lbp", "eigenfaces")
 CORRELATORS = ("otsdf",)
 MODELS = (*DETECTORS, *RECOGNIZERS, *CORRELATORS)

@@ -60,7 +60,8 @@ def test_ratios_are_the_quotients_of_each_round(result: dict[str, Any]) -> None:
 def test_every_torch_model_is_part_of_a_measurement(result: dict[str, Any]) -> None:
     every = result["every_torch_model"]
     torch_models = {info.name for info in models() if info.kind in ("detect", "recognize", "correlate")}
-    assert set(every["models"]) == torch_models - {"viola-jones"}  # which is OpenCV's own code
+    # Viola-Jones is OpenCV's own code; the weights of the other two are not in the package.
+    assert set(every["models"]) == torch_models - {"viola-jones", "facenet", "mobilefacenet"}
     speed = every["views_per_second"]
     quotients = [
         a / b for a, b in zip(speed["datamask"]["rounds"], speed["models_alone"]["rounds"], strict=True)

@@ -59,7 +59,7 @@ def lived(one, value, migrant=None, until=None, counts=None):
             return asked, states
         answer = None
         if isinstance(request, NeedScores):
-            if "ranking" not in request.label:
+            if request.moment.epoch is None:
                 asked.append(request.genomes)
                 counts.append(request.view_count)
             answer = scored(request.genomes, request.view_count, value)

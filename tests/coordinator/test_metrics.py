@@ -75,7 +75,7 @@ def test_what_was_not_scored_has_no_figure(caplog):
     bars = Progress(Console(), parse_spec(SPEC, "test"), [Objective("detect", "dlib-hog", 1.0, 0.0)])
     bars.generation_done(generation(-np.inf, -np.inf))
     with bars._console.capture() as shown:
-        bars._console.print(bars._view())
+        bars._console.print(bars.view())
     assert shown.get().splitlines()[1].split() == ["0", "8/10", "-", "-", "-"]
     metrics.generation_done(generation(-np.inf, 0.25))
     found = scraped(serve_metrics(0, metrics.registry))

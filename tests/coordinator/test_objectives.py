@@ -93,8 +93,8 @@ def test_several_people_are_covered_by_one_consent() -> None:
     )
     labels = [o.label for o in objectives_of(spec, ["x", "y", "z"])]
     assert labels == ["identity:dlib-resnet", "identity:dlib-resnet#2", "composite:dlib-resnet"]
-    measures = plan_of(spec, objectives_of(spec, ["x", "y", "z"])).measures
-    assert [m.combine for m in measures] == ["best", "centroid", "worst"]
+    quantities = plan_of(spec, objectives_of(spec, ["x", "y", "z"])).quantities
+    assert [q.combine for q in quantities] == ["best", "centroid", "worst"]
 
 
 def test_a_preset_gives_the_ranges_that_are_not_set() -> None:

@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from services.errors import BadInput
+from services.errors import BadInput, Unavailable
 from services.rendering.beauty import Shot, beauty_shot, opengl_shot, torch_shot
-from services.rendering.opengl import available
+from services.rendering.opengl import offscreen
 from services.rendering.opengl_renderer import OpenGLRenderer
 from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import ViewRanges, sample_views
@@ -25,11 +25,13 @@ from services.shape.decode import Decoder
 
 @pytest.fixture(scope="module", autouse=True)
 def _opengl() -> None:
-    missing = available()
-    if missing is not None:
+    try:
+        with offscreen(8):
+            pass
+    except Unavailable as missing:
         if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +143,14 @@ def missing(name, *a, **k):
 ctypes.CDLL = missing
 ctypes.util.find_library = lambda name: None
 import numpy as np
-from services.rendering.opengl import available
+from services.errors import Unavailable
+from services.rendering.opengl import offscreen
 from services.rendering.beauty import Shot, beauty_shot
-print(available())
+try:
+    with offscreen(8):
+        print("None")
+except Unavailable as missing:
+    print(missing)
 points = np.array([[-.05, -.05, 0], [.05, -.05, 0], [0, .05, 0]], dtype=np.float32)
 print(beauty_shot(points, np.array([[0, 1, 2]]), Shot(size_px=32)).max() > 100)
 """
