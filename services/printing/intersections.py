@@ -57,25 +57,33 @@ def _near_pairs(low: Float, high: Float) -> list[tuple[Ints, Ints]]:
         [step // (wide[:, 1] * wide[:, 2]), step // wide[:, 2] % wide[:, 1], step % wide[:, 2]], axis=1
     )
     size = last.max(axis=0) + 1
-    key = (first[owner] + offset) @ np.array((size[1] * size[2], size[2], 1))
+    weight = np.array((size[1] * size[2], size[2], 1))
+    key = (first[owner] + offset) @ weight
     order = np.argsort(key, kind="stable")
     key, owner = key[order], owner[order]
     found = []
     # Entries of the sorted list that have one cell: first those next to each other, then two apart ...
+    # Whoever has no partner so far away has none farther.
+    begun = np.arange(len(key))
     for gap in range(1, len(key)):
-        same = np.flatnonzero(key[gap:] == key[:-gap])
-        if not len(same):
+        begun = begun[: np.searchsorted(begun, len(key) - gap)]
+        begun = begun[key[begun + gap] == key[begun]]
+        if not len(begun):
             break
-        a, b = owner[same], owner[same + gap]
+        a, b = owner[begun], owner[begun + gap]
         near = ((low[a] <= high[b]) & (low[b] <= high[a])).all(axis=1)
-        found.append(np.minimum(a, b)[near] * len(low) + np.maximum(a, b)[near])
+        a, b, at = a[near], b[near], key[begun[near]]
+        # Boxes may share many cells; they are a pair in the lowest of them.
+        lowest = np.maximum(first[a], first[b]) @ weight == at
+        a, b = a[lowest], b[lowest]
+        found.append(np.minimum(a, b) * len(low) + np.maximum(a, b))
     if not found:
         return []
-    unique = np.unique(np.concatenate(found))
+    pairs = np.sort(np.concatenate(found))
     return [
         (both[0], both[1])
         for both in (
-            np.divmod(unique[start : start + _CHUNK], len(low)) for start in range(0, len(unique), _CHUNK)
+            np.divmod(pairs[start : start + _CHUNK], len(low)) for start in range(0, len(pairs), _CHUNK)
         )
     ]
 
