@@ -90,3 +90,23 @@ def on_sphere(references: torch.Tensor) -> torch.Tensor:
 def normalized(embeddings: torch.Tensor) -> torch.Tensor:
     """Embeddings (..., d) at length 1."""
     return embeddings / embeddings.square().sum(-1, keepdim=True).sqrt().clamp_min(1e-12)
+
+
+class ComparesDirections:
+    """How recognizers compare for which a face is a direction: by cosine similarity."""
+
+    def compare(self, embeddings: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+        """Cosine similarities."""
+        return cosine(embeddings, reference)
+
+    def unlikeness(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """1 less the cosine similarity of all pairs."""
+        return cosine_pairs(embeddings)
+
+    def center(self, references: torch.Tensor) -> torch.Tensor:
+        """The middle on the sphere."""
+        return on_sphere(references)
+
+    def between(self, references: torch.Tensor) -> torch.Tensor:
+        """The middle on the sphere, too: one person's pictures differ less, but in the same way."""
+        return on_sphere(references)

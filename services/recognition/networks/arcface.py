@@ -7,11 +7,11 @@ import torch
 from services.errors import BadInput
 from services.recognition.model import ModelInfo
 from services.recognition.networks.onnx_session import OnnxNetwork
-from services.recognition.recognize import cosine, cosine_pairs, on_sphere
+from services.recognition.recognize import ComparesDirections
 from services.recognition.template import POINT_NAMES, chips
 
 
-class ArcFaceRecognizer:
+class ArcFaceRecognizer(ComparesDirections):
     """Implements :class:`services.recognition.recognize.Recognizer`; its measure is the cosine similarity.
 
     Equal, on the same weights, to insightface's ``norm_crop`` and ``get_feat``, which take one image at a
@@ -45,19 +45,3 @@ class ArcFaceRecognizer:
             return torch.empty((0, self.size), device=aligned.device)
         (answer,) = self._network.run(self._network.normalized(aligned))
         return answer
-
-    def compare(self, embeddings: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-        """Cosine similarities."""
-        return cosine(embeddings, reference)
-
-    def unlikeness(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """1 less the cosine similarity of all pairs."""
-        return cosine_pairs(embeddings)
-
-    def center(self, references: torch.Tensor) -> torch.Tensor:
-        """The middle on the sphere."""
-        return on_sphere(references)
-
-    def between(self, references: torch.Tensor) -> torch.Tensor:
-        """The middle on the sphere, too: one person's pictures differ less, but in the same way."""
-        return on_sphere(references)

@@ -10,7 +10,7 @@ import torch
 from services.recognition import catalog, template
 from services.recognition.model import ModelInfo
 from services.recognition.networks import facenet, graph_def, mobilefacenet, tfjs
-from services.recognition.recognize import cosine, cosine_pairs, on_sphere
+from services.recognition.recognize import ComparesDirections
 
 
 class Network(Protocol):
@@ -25,7 +25,7 @@ class Network(Protocol):
         ...
 
 
-class NetworkRecognizer:
+class NetworkRecognizer(ComparesDirections):
     """Implements :class:`services.recognition.recognize.Recognizer`; its measure is the cosine similarity.
 
     :param chips: cuts the network's chips, from pictures and template.POINT_NAMES' landmarks.
@@ -55,22 +55,6 @@ class NetworkRecognizer:
     def embed_chips(self, aligned: torch.Tensor) -> torch.Tensor:
         """Embeddings float32 (n, size) of length 1, of what ``chips`` cuts."""
         return self._network.embed(aligned)
-
-    def compare(self, embeddings: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-        """Cosine similarities."""
-        return cosine(embeddings, reference)
-
-    def unlikeness(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """1 less the cosine similarity of all pairs."""
-        return cosine_pairs(embeddings)
-
-    def center(self, references: torch.Tensor) -> torch.Tensor:
-        """The middle on the sphere."""
-        return on_sphere(references)
-
-    def between(self, references: torch.Tensor) -> torch.Tensor:
-        """The middle on the sphere, too."""
-        return on_sphere(references)
 
 
 def build_facenet(info: ModelInfo, device: str) -> NetworkRecognizer:
