@@ -38,6 +38,7 @@ class Cma(CmaFamily):
             self._covariance = np.diag((setup.deviations / setup.sigma) ** 2)
         self._axes: Doubles = np.eye(setup.dimension)
         self._lengths: Doubles = np.ones(setup.dimension)
+        self._root: Doubles = np.eye(setup.dimension)  # C^-1/2
 
     def _chosen_rates(self) -> Rates:
         n, d = self.draws, self.dimension
@@ -84,6 +85,7 @@ class Cma(CmaFamily):
             lengths = np.maximum(lengths, shortest)
             self._covariance = (axes * lengths**2) @ axes.T
         self._axes, self._lengths = axes, lengths
+        self._root = axes.dot(np.diag(1 / lengths)).dot(axes.T)
 
     def _propose(self, migrants: Floats) -> tuple[Doubles, Ints]:
         self._decompose()
@@ -92,18 +94,13 @@ class Cma(CmaFamily):
         genomes = mean + (draws * deviations) @ axes.T
         return self._with_migrants(genomes, migrants, ((migrants - mean) @ axes) / deviations)
 
-    def _root(self) -> Doubles:
-        """C^-1/2, (d, d)."""
-        root: Doubles = self._axes.dot(np.diag(1 / self._lengths)).dot(self._axes.T)
-        return root
-
     def _whitened(self, step: Doubles) -> Doubles:
-        whitened: Doubles = self._root().dot(step)
+        whitened: Doubles = self._root.dot(step)
         return whitened
 
     def _learn_shape(self, steps: Doubles, kept: float) -> None:
         rates = self._rates
-        squares = np.linalg.norm(self._root().dot(steps.T), axis=0) ** 2
+        squares = np.linalg.norm(self._root.dot(steps.T), axis=0) ** 2
         weights = rates.weights * np.where(
             rates.weights >= 0, 1, self.dimension / (squares + _TINY)
         )  # eq. 46
