@@ -123,20 +123,21 @@ def changed(
             change(data)
         return data
 
-    def faults(count: int) -> list[str]:
+    def tried(count: int) -> tuple[dict[str, Any], list[str]]:
         data = after(count)
         try:
-            return spec_faults(filled(data))
+            data = filled(data)
+            return data, spec_faults(data)
         except BadInput as error:
-            return [str(error)]
+            return data, [str(error)]
 
-    found = faults(len(changes))
-    if found:
-        guilty = len(changes)
-        while guilty and found[0] in faults(guilty - 1):
-            guilty -= 1
-        raise BadInput(f"{changes[guilty - 1][0] if guilty else where}: {told(found)}")
-    return filled(after(len(changes)))
+    data, found = tried(len(changes))
+    if not found:
+        return data
+    guilty = len(changes)
+    while guilty and found[0] in tried(guilty - 1)[1]:
+        guilty -= 1
+    raise BadInput(f"{changes[guilty - 1][0] if guilty else where}: {told(found)}")
 
 
 def _take_targets(data: dict[str, Any], targets: Sequence[str]) -> None:
