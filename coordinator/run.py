@@ -39,7 +39,7 @@ from services.storage.store import Store
 from services.versions import installed_versions
 from services.wire.jobs import AuditReport
 from services.wire.mask import Mask
-from services.wire.objects import write_target
+from services.wire.objects import failures, write_target
 from services.wire.pin import ANY, pin
 from services.wire.plan import Plan, Quantity, make_plan
 
@@ -338,6 +338,6 @@ def finish_run(
 def _sweep(record: Record) -> None:
     """Remove what a killed coordinator had no time to remove; batches that were set aside stay."""
     store = record.store
-    failed = {key.split("/")[1] for key in store.list("failures/")}
+    failed = failures(store)
     left = [*store.list("batches/"), *store.list("scores/")]
     record.remove([key for key in left if key.split("/")[1] not in failed])

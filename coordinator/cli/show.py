@@ -25,7 +25,7 @@ from services.errors import CorruptData
 from services.storage.open import open_store
 from services.storage.store import ObjectMissing, Store
 from services.wire.mask import decode_masks
-from services.wire.objects import MAX_ATTEMPTS, failure_trace, newest
+from services.wire.objects import failure_trace, failures, given_up, newest
 
 
 def show(
@@ -76,7 +76,7 @@ def read_run(record: Record) -> dict[str, Any]:
         "masks_scored": len(rows),
         "not_scored": dict(Counter(row["status"] for row in every if row["status"] != "ok")),
         "views_scored": views_of(None if table is None else measured(table), objectives[0]),
-        "set_aside": _set_aside(record.store),
+        "set_aside": sorted(given_up(record.store)),
         "failures": _failures(record.store),
         "islands": [_island(rows, k, objectives) for k in range(search["islands"])],
         "elites": _elites(record, head, objectives, spec["elites"]["count"]),
@@ -111,20 +111,11 @@ def _front(record: Record, spec: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _set_aside(store: Store) -> list[str]:
-    """Batches that failed too often; their masks were not scored."""
-    failures = Counter(key.split("/")[1] for key in store.list("failures/"))
-    return sorted(batch for batch, count in failures.items() if count >= MAX_ATTEMPTS)
-
-
 def _failures(store: Store) -> list[dict[str, Any]]:
     """Attempts that failed, by batch: how many, and the traceback of the last one."""
-    by_batch: dict[str, list[str]] = {}
-    for key in store.list("failures/"):
-        by_batch.setdefault(key.split("/")[1], []).append(key)
     return [
         {"batch": batch, "attempts": len(keys), "traceback": failure_trace(store, newest(keys))}
-        for batch, keys in sorted(by_batch.items())
+        for batch, keys in sorted(failures(store).items())
     ]
 
 

@@ -7,7 +7,7 @@ import logging
 import re
 import secrets
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from services.storage.store import ObjectMissing, Store
 from services.wire.beats import BEAT_TTL_S
 from services.wire.bells import Bell
 from services.wire.messages import NOTHING_SAID, REALIZE, SCORE, Origin, Work
-from services.wire.objects import MAX_ATTEMPTS, attempts, batch_key, scores_key
+from services.wire.objects import MAX_ATTEMPTS, attempts, batch_key, given_up, scores_key
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class CeleryExecutor:
         self._trouble_since: float | None = None
         # What a resumed run may know already; looked up once instead of once a batch.
         self._scored = self._stems("scores/")
-        self._failed = Counter(key.split("/")[1] for key in run.list("failures/"))
+        self._given_up = given_up(run)
 
     def submit(self, batch: str, origin: Origin, data: bytes | None = None) -> None:
         """Send the batch's id to the workers, unless a resumed run has its answer already.
@@ -218,11 +218,11 @@ class CeleryExecutor:
         """Ask the store: bells may have been lost."""
         self._listed = time.monotonic()
         scored = self._stems("scores/")
-        failures = Counter(key.split("/")[1] for key in self._run.list("failures/"))
+        failed = given_up(self._run)
         for batch in list(self._out):
             if batch in scored:
                 self._finish(Finished(batch))
-            elif failures[batch] >= MAX_ATTEMPTS:
+            elif batch in failed:
                 self._finish(Finished(batch, failed=True))
 
     def _look(self, now: float) -> None:
@@ -265,7 +265,7 @@ class CeleryExecutor:
                 self._finish(Finished(batch))
                 return
         # Attempts at a job are forgotten when its run is resumed, so what was counted is looked up again.
-        if self._failed[batch] >= MAX_ATTEMPTS and attempts(self._run, batch) >= MAX_ATTEMPTS:
+        if batch in self._given_up and attempts(self._run, batch) >= MAX_ATTEMPTS:
             self._finish(Finished(batch, failed=True))
             return
         if not self._looked:

@@ -34,7 +34,7 @@ from services.errors import BadInput, CorruptData, DatamaskError
 from services.recognition.fitness import Objective
 from services.wire.mask import Mask, decode_masks, encode_masks
 from services.wire.messages import Origin
-from services.wire.objects import MAX_ATTEMPTS, batch_key, failure_prefix, last_words, scores_key
+from services.wire.objects import batch_key, failure_prefix, given_up, last_words, scores_key
 from services.wire.plan import (
     STATUS_NAMES,
     Batch,
@@ -161,8 +161,7 @@ class Evolution:
         :raises DatamaskError: where every batch of a generation failed; :raises BadInput: where no mask of an
             epoch could be scored, nor one before.
         """
-        failures = Counter(key.split("/")[1] for key in self.record.store.list("failures/"))
-        self._gave_up = {batch for batch, count in failures.items() if count >= MAX_ATTEMPTS}
+        self._gave_up = given_up(self.record.store)
         for place in self.places:
             self._advance(place, None)
         self._settle()

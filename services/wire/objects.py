@@ -48,6 +48,19 @@ def attempts(run: Store, batch: str) -> int:
     return len(run.list(failure_prefix(batch)))
 
 
+def failures(run: Store) -> dict[str, list[str]]:
+    """Keys of all failed attempts, by batch."""
+    found: dict[str, list[str]] = {}
+    for key in run.list("failures/"):
+        found.setdefault(key.split("/")[1], []).append(key)
+    return found
+
+
+def given_up(run: Store) -> set[str]:
+    """Batches that failed too often and are set aside; their masks were not scored."""
+    return {batch for batch, keys in failures(run).items() if len(keys) >= MAX_ATTEMPTS}
+
+
 def last_words(run: Store, batch: str) -> str:
     """What the newest failed attempt at a batch ended with, as one line."""
     keys = run.list(failure_prefix(batch))
