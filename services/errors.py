@@ -13,6 +13,11 @@ def one_line(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def reason_of(error: Exception) -> str:
+    """Why a file cannot be used: the system's words where there are any, which do not repeat its path."""
+    return getattr(error, "strerror", None) or f"{error}"
+
+
 class DatamaskError(Exception):
     """Base of every error that datamask raises on purpose; its text is shown to the user, on one line."""
 

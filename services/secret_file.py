@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from services.errors import BadInput
+from services.errors import BadInput, reason_of
 from services.text_file import decode_text
 
 
@@ -21,8 +21,7 @@ def read_secret(variable: str, what: str) -> str | None:
     try:
         text = decode_text(Path(file).read_bytes()).strip()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or f"{error}"
-        raise BadInput(f"{variable}={file}: {reason}; expected a file with {what}") from None
+        raise BadInput(f"{variable}={file}: {reason_of(error)}; expected a file with {what}") from None
     if not text:
         raise BadInput(f"{variable}={file}: the file is empty; expected {what} in it")
     return text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.errors import BadInput
+from services.errors import BadInput, reason_of
 from services.recognition.catalog import model_info
 from services.recognition.statistics.calibration import (
     MIXED,
@@ -56,8 +56,7 @@ def _read(model: str, file: str | None) -> tuple[Calibration, str]:
     try:
         data = Path(file).read_bytes()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or f"{error}"
-        raise BadInput(f"{file}: the calibration cannot be read: {reason}") from None
+        raise BadInput(f"{file}: the calibration cannot be read: {reason_of(error)}") from None
     found = decode_calibration(data, file)
     info = model_info(model, needed=False)
     if found.model_sha256 != info.sha256:

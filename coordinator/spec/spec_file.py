@@ -12,7 +12,7 @@ from typing import Any
 
 from coordinator.spec.calibrated import calibrated
 from coordinator.spec.spec import Spec, parse_spec, spec_faults, told
-from services.errors import BadInput
+from services.errors import BadInput, reason_of
 from services.names import SPEC_NAME_MOST, name_fault, usable_name
 from services.recognition import files
 from services.recognition.kinds import IDENTITY, KINDS
@@ -72,8 +72,9 @@ def _read_table(path: Path) -> dict[str, Any]:
             f"{path}: no such spec file; start from one in examples/, e.g. examples/archetype.toml"
         ) from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or f"{error}"
-        raise BadInput(f"{path}: the spec cannot be read: {reason}; expected a TOML text file") from None
+        raise BadInput(
+            f"{path}: the spec cannot be read: {reason_of(error)}; expected a TOML text file"
+        ) from None
     try:
         return _toml(text)
     except ValueError as error:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import UnidentifiedImageError
 
-from services.errors import BadInput
+from services.errors import BadInput, reason_of
 from services.recognition.decoding import TooLarge, decode
 
 # What a folder's files end in that are taken for pictures ...
@@ -83,8 +83,9 @@ def photo_bytes(path: Path) -> bytes:
             )
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
-        reason = getattr(error, "strerror", None) or error
-        raise BadInput(f"{path}: the photo cannot be read ({reason}); give a JPEG or PNG file") from None
+        raise BadInput(
+            f"{path}: the photo cannot be read ({reason_of(error)}); give a JPEG or PNG file"
+        ) from None
 
 
 def photo_folder(folder: Path) -> list[Photo]:

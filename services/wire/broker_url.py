@@ -12,7 +12,7 @@ import re
 import ssl
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
-from services.errors import BadInput, one_line
+from services.errors import BadInput, one_line, reason_of
 
 SHAPE = "redis://USER:PASSWORD@host:6379/0"
 ENCODE = "in a password write / as %2F, # as %23, ? as %3F, @ as %40, [ as %5B and % as %25"
@@ -143,5 +143,4 @@ def _check_file(place: str, key: str, path: str) -> None:
         if key == "ssl_ca_certs":
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or f"{error}"
-        raise BadInput(f"{place}: {key} = {path!r}: {reason}; expected a PEM file") from None
+        raise BadInput(f"{place}: {key} = {path!r}: {reason_of(error)}; expected a PEM file") from None
