@@ -10,7 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from services.recognition.networks.graph_def import fields
+from services.recognition.networks.protobuf import fields
 
 _NODE, _INPUT = 1, 3  # fields of GraphDef and of NodeDef
 

@@ -1,20 +1,17 @@
 """Reads the weights of a frozen TensorFlow graph (GraphDef) without TensorFlow. Numpy only.
 
-Wire format: protobuf.dev/programming-guides/encoding. The fields' numbers: tensorflow/core/framework, files
-graph.proto, node_def.proto, attr_value.proto, tensor.proto and tensor_shape.proto.
+The fields' numbers: tensorflow/core/framework, files graph.proto, node_def.proto, attr_value.proto,
+tensor.proto and tensor_shape.proto.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.errors import CorruptData
+from services.recognition.networks.protobuf import fields
 
-_VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5  # kinds of fields
 _FLOAT = 1  # tensorflow/core/framework/types.proto
 
 
@@ -32,44 +29,6 @@ def read_weights(data: bytes, where: str) -> dict[str, NDArray[np.float32]]:
     except (ValueError, IndexError, KeyError, TypeError) as error:
         raise CorruptData(f"{where}: not a frozen TensorFlow graph ({error!r}); get the file again") from None
     return found
-
-
-def fields(message: memoryview) -> Iterator[tuple[int, Any]]:
-    """Number and value of each field: an int, or the bytes of a string, a message or a fixed number.
-
-    :raises ValueError: for bytes that are no message.
-    """
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at)
-        number, kind = key >> 3, key & 7
-        if kind == _VARINT:
-            value, at = _varint(message, at)
-            yield number, value
-            continue
-        if kind == _BYTES:
-            size, at = _varint(message, at)
-        elif kind in (_FOUR_BYTES, _EIGHT_BYTES):
-            size = 4 if kind == _FOUR_BYTES else 8
-        else:
-            raise ValueError(f"field {number} is of kind {kind}")
-        if at + size > len(message):
-            raise ValueError(f"field {number} is cut off")
-        yield number, message[at : at + size]
-        at += size
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if at == len(message):
-            raise ValueError("a number is cut off")
-        byte = message[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("a number has more than ten bytes")
 
 
 def _constant(node: memoryview) -> dict[str, NDArray[np.float32]]:

@@ -1,14 +1,13 @@
 """Reads the networks of this folder from ONNX files: as much of the format as they use, and no more.
 
-A file of protocol buffers (https://protobuf.dev/programming-guides/encoding) with the field numbers of
-onnx.proto3. The package ``onnx`` is not needed by anybody who brings no files of their own.
+A message of protocol buffers with the field numbers of onnx.proto3. The package ``onnx`` is not needed by
+anybody who brings no files of their own.
 """
 
 from __future__ import annotations
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from services.errors import CorruptData
 from services.recognition.networks.network import Array, Step
+from services.recognition.networks.protobuf import fields, signed, varint
 
 _INT64 = 7  # TensorProto.DataType
 _TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<f4"), _INT64: np.dtype("<i8")}
@@ -105,33 +105,33 @@ def _equal(numbers: list[int]) -> int:
 
 
 def _node(data: bytes) -> _Node:
-    fields = _fields(data)
-    attributes = dict(_attribute(part) for part in fields[5])
-    return _Node(_only(fields[4]).decode(), _texts(fields[1]), _texts(fields[2]), attributes)
+    parts = _fields(data)
+    attributes = dict(_attribute(part) for part in parts[5])
+    return _Node(_only(parts[4]).decode(), _texts(parts[1]), _texts(parts[2]), attributes)
 
 
 def _attribute(data: bytes) -> tuple[str, Any]:
     """Name and value: a float, a whole number, bytes, or a list of whole numbers."""
-    fields = _fields(data)
-    name, kind = _only(fields[1]).decode(), _only(fields[20])
+    parts = _fields(data)
+    name, kind = _only(parts[1]).decode(), _only(parts[20])
     if kind == 1:
-        return name, struct.unpack("<f", _only(fields[2]))[0]
+        return name, struct.unpack("<f", _only(parts[2]))[0]
     if kind == 7:
-        return name, _whole(fields[8])
-    return name, _only(fields[{2: 3, 3: 4}[kind]])
+        return name, _whole(parts[8])
+    return name, _only(parts[{2: 3, 3: 4}[kind]])
 
 
 def _tensor(data: bytes) -> tuple[str, Array]:
-    fields = _fields(data)
-    kind = _only(fields[2])
+    parts = _fields(data)
+    kind = _only(parts[2])
     dtype = _TYPES[kind]
-    if fields[9]:
-        flat = np.frombuffer(_only(fields[9]), dtype)
+    if parts[9]:
+        flat = np.frombuffer(_only(parts[9]), dtype)
     elif kind == _INT64:
-        flat = np.array(_whole(fields[7]), dtype)
+        flat = np.array(_whole(parts[7]), dtype)
     else:
-        flat = np.frombuffer(b"".join(fields[4]), dtype)
-    return _only(fields[8]).decode(), flat.reshape(_whole(fields[1]))
+        flat = np.frombuffer(b"".join(parts[4]), dtype)
+    return _only(parts[8]).decode(), flat.reshape(_whole(parts[1]))
 
 
 def _texts(values: list[Any]) -> list[str]:
@@ -155,45 +155,14 @@ def _whole(values: list[Any]) -> list[int]:
 def _packed(data: bytes) -> list[int]:
     at, found = 0, []
     while at < len(data):
-        value, at = _varint(data, at)
-        found.append(value)
+        value, at = varint(data, at)
+        found.append(signed(value))
     return found
 
 
 def _fields(data: bytes) -> defaultdict[int, list[Any]]:
     """By field number: whole numbers as such, everything else as bytes."""
     found: defaultdict[int, list[Any]] = defaultdict(list)
-    for number, value in _each(data):
-        found[number].append(value)
+    for number, value in fields(data):
+        found[number].append(signed(value) if isinstance(value, int) else value)
     return found
-
-
-def _each(data: bytes) -> Iterator[tuple[int, Any]]:
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        kind = key & 7
-        if kind == 0:
-            value, at = _varint(data, at)
-            yield key >> 3, value
-            continue
-        if kind == 2:
-            size, at = _varint(data, at)
-        else:
-            size = {1: 8, 5: 4}[kind]
-        if at + size > len(data):
-            raise ValueError("it ends early")
-        yield key >> 3, data[at : at + size]
-        at += size
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A whole number and where it ends; negative ones are written as 64 bits."""
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return (value - (1 << 64) if value >> 63 else value), at
-        shift += 7
