@@ -15,14 +15,11 @@ import torch.nn.functional as F
 from services.errors import CorruptData
 from services.recognition import catalog
 from services.recognition.dlib.weights import AddPrevious, Dense, FoldedConvolution, Pool, Relu, fold, load
-from services.recognition.networks.precision import exact
+from services.recognition.networks.chip_network import ChipNetwork
 
 NAME = "dlib-resnet"
 CHIP_PX = 150
 EMBEDDING_SIZE = 128
-
-_CPU_SLICE = 24
-_CUDA_SLICE = 128
 
 
 @dataclass(frozen=True)
@@ -55,20 +52,19 @@ class _Block:
         return _add_padded(y, shortcut).relu_()
 
 
-class DlibResNet:
-    """Chips in, embeddings out.
+class DlibResNet(ChipNetwork):
+    """Chips in, aligned as by alignment.chips, embeddings out.
 
-    Chips are taken in slices of a fixed size, the last one padded: an embedding does not depend on how many
-    chips came along (measured on CPU: a batch of one may differ in its last bits from a larger one).
+    The fixed slices count: measured on a CPU, a batch of one may differ in its last bits from a larger one.
     """
 
     name = NAME
+    side_px, embedding_size, slices = CHIP_PX, EMBEDDING_SIZE, (24, 128)
 
     def __init__(self, device: str | torch.device = "cpu", weights: Path | None = None) -> None:
         """weights: another place for the file; Unavailable or CorruptData as in dlib_weights.load."""
         network = load(catalog.model_info(NAME), weights)
-        self._device = torch.device(device)
-        self._slice = _CUDA_SLICE if self._device.type == "cuda" else _CPU_SLICE
+        super().__init__(device)
         self._mean = torch.tensor(network.mean_rgb, device=self._device)
         layers = list(fold(network.layers))
         if len(layers) < 4 or not isinstance(layers[-1], Dense):
@@ -82,32 +78,17 @@ class DlibResNet:
         self._stem = self._stem.half()
         self._blocks = [replace(b, first=b.first.half(), second=b.second.half()) for b in self._blocks]
 
-    @torch.inference_mode()
-    def embed(self, chips: torch.Tensor) -> torch.Tensor:
-        """Embeddings float32 (n, 128) of chips uint8 (n, 150, 150, 3), RGB, aligned as by align.chips."""
-        if chips.dtype != torch.uint8 or chips.ndim != 4 or chips.shape[1:] != (CHIP_PX, CHIP_PX, 3):
-            raise ValueError(
-                f"chips: expected uint8 (n, 150, 150, 3), got {chips.dtype} {tuple(chips.shape)}"
-            )
-        if chips.shape[0] == 0:
-            return torch.empty((0, EMBEDDING_SIZE), device=self._device)
-        with exact(self._device):
-            return torch.cat([self._embed_slice(piece) for piece in torch.split(chips, self._slice)])
-
     def embed_float(self, chips: torch.Tensor) -> torch.Tensor:
         """As :meth:`embed`, of float32 chips and with gradients: for asking what an embedding hangs on."""
-        with exact(self._device):
-            return torch.cat([self._embed_slice(piece) for piece in torch.split(chips, self._slice)])
+        return self._embed(chips)
 
     def _embed_slice(self, chips: torch.Tensor) -> torch.Tensor:
-        count = chips.shape[0]
-        padded = F.pad(chips, (0, 0, 0, 0, 0, 0, 0, self._slice - count))
         # The permuted view is what torch calls channels last, its fastest layout for convolutions here.
-        x = ((padded.float() - self._mean) / 256.0).permute(0, 3, 1, 2).to(self._stem.filters.dtype)
+        x = ((chips.float() - self._mean) / 256.0).permute(0, 3, 1, 2).to(self._stem.filters.dtype)
         x = F.max_pool2d(self._stem(x), 3, 2).relu_()  # the same as relu first, on a quarter of the values
         for block in self._blocks:
             x = block(x)
-        return (x.float().mean((2, 3)) @ self._weights)[:count]
+        return x.float().mean((2, 3)) @ self._weights
 
     def _upload(self, layer: object) -> _Convolution:
         if not isinstance(layer, FoldedConvolution):

@@ -17,16 +17,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from services.recognition.dlib.alignment import similarity
-from services.recognition.networks.layers import Convolution, Padding, convolution, in_slices
-from services.recognition.networks.precision import exact
+from services.recognition.networks.chip_network import ChipNetwork
+from services.recognition.networks.layers import Convolution, Padding, convolution
 from services.recognition.recognize import normalized
 
 SIDE_PX = 160
-EMBEDDING_SIZE = 512
 
 Weights = Mapping[str, NDArray[Any]]
-
-_CPU_SLICE, _CUDA_SLICE = 24, 128
 
 # Where MTCNN puts the landmarks template.POINT_NAMES in its box, as shares of the box's width and height, and
 # how much higher than wide the box is: means over 8 photographs and 54 renders.
@@ -123,16 +120,17 @@ class _Block:
         return replace(self, branches=branches, up=None if self.up is None else self.up.half())
 
 
-class FaceNet:
-    """Chips in, embeddings out.
+class FaceNet(ChipNetwork):
+    """Chips in, embeddings of length 1 out.
 
     :param weights: as graph_def.read_weights gives them.
     :raises KeyError: where one is missing.
     """
 
+    side_px, embedding_size, slices = SIDE_PX, 512, (24, 128)
+
     def __init__(self, weights: Weights, device: str | torch.device = "cpu") -> None:
-        self._device = torch.device(device)
-        self._slice = _CUDA_SLICE if self._device.type == "cuda" else _CPU_SLICE
+        super().__init__(device)
         self._weights = weights
         stem = [self._layer(name, stride=stride, padding=padding) for name, stride, padding in _STEM]
         self._before, self._after = tuple(stem[:_POOLED]), tuple(stem[_POOLED:])
@@ -152,18 +150,6 @@ class FaceNet:
         self._before = tuple(layer.half() for layer in self._before)
         self._after = tuple(layer.half() for layer in self._after)
         self._blocks = tuple(block.half() for block in self._blocks)
-
-    @torch.inference_mode()
-    def embed(self, chips: torch.Tensor) -> torch.Tensor:
-        """Embeddings float32 (n, 512) of length 1, of faces uint8 (n, 160, 160, 3), RGB."""
-        if chips.dtype != torch.uint8 or chips.ndim != 4 or chips.shape[1:] != (SIDE_PX, SIDE_PX, 3):
-            raise ValueError(
-                f"chips: expected uint8 (n, {SIDE_PX}, {SIDE_PX}, 3), got {chips.dtype} {tuple(chips.shape)}"
-            )
-        if len(chips) == 0:
-            return torch.empty((0, EMBEDDING_SIZE), device=self._device)
-        with exact(self._device):
-            return in_slices(chips, self._slice, self._embed_slice)
 
     def _embed_slice(self, chips: torch.Tensor) -> torch.Tensor:
         x = ((chips.float() - _MIDDLE) * _SCALE).permute(0, 3, 1, 2).to(self._before[0].filters.dtype)

@@ -6,7 +6,6 @@ convolutions on the CPU.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
@@ -84,18 +83,3 @@ def convolution(
         None if slopes is None else upload(slopes),
         rectified,
     )
-
-
-def in_slices(
-    chips: torch.Tensor, size: int, network: Callable[[torch.Tensor], torch.Tensor]
-) -> torch.Tensor:
-    """The network's answers (n, d) to chips (n, ...), n at least 1, asked in slices of a fixed size.
-
-    The last one is padded with black: an answer does not depend on how many chips come along.
-    """
-    answers = []
-    for piece in torch.split(chips, size):
-        missing = size - len(piece)
-        padded = torch.cat([piece, piece.new_zeros((missing, *piece.shape[1:]))]) if missing else piece
-        answers.append(network(padded)[: len(piece)])
-    return torch.cat(answers)

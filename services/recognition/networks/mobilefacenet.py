@@ -21,16 +21,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from services.recognition.networks.layers import Convolution, Padding, convolution, in_slices
-from services.recognition.networks.precision import exact
+from services.recognition.networks.chip_network import ChipNetwork
+from services.recognition.networks.layers import Convolution, Padding, convolution
 from services.recognition.recognize import normalized
 
 SIDE_PX = 112
-EMBEDDING_SIZE = 192
 
 Weights = Mapping[str, NDArray[Any]]
-
-_CPU_SLICE, _CUDA_SLICE = 24, 256
 
 _MIDDLE, _SCALE = 127.5, 1.0 / 128.0
 
@@ -58,16 +55,17 @@ class _Block:
         return replace(self, layers=tuple(layer.half() for layer in self.layers))
 
 
-class MobileFaceNet:
-    """Chips in, embeddings out.
+class MobileFaceNet(ChipNetwork):
+    """Chips in, embeddings of length 1 out.
 
     :param weights: as tfjs.read_weights gives them.
     :raises KeyError: where one is missing.
     """
 
+    side_px, embedding_size, slices = SIDE_PX, 192, (24, 256)
+
     def __init__(self, weights: Weights, device: str | torch.device = "cpu") -> None:
-        self._device = torch.device(device)
-        self._slice = _CUDA_SLICE if self._device.type == "cuda" else _CPU_SLICE
+        super().__init__(device)
         self._weights = weights
         self._dtype = torch.float32
         self._layers: tuple[Convolution | _Block, ...] = (
@@ -90,18 +88,6 @@ class MobileFaceNet:
         """See precision.Halves."""
         self._layers = tuple(layer.half() for layer in self._layers)
         self._dtype = torch.float16
-
-    @torch.inference_mode()
-    def embed(self, chips: torch.Tensor) -> torch.Tensor:
-        """Embeddings float32 (n, 192) of length 1, of template.chips' faces uint8 (n, 112, 112, 3), RGB."""
-        if chips.dtype != torch.uint8 or chips.ndim != 4 or chips.shape[1:] != (SIDE_PX, SIDE_PX, 3):
-            raise ValueError(
-                f"chips: expected uint8 (n, {SIDE_PX}, {SIDE_PX}, 3), got {chips.dtype} {tuple(chips.shape)}"
-            )
-        if len(chips) == 0:
-            return torch.empty((0, EMBEDDING_SIZE), device=self._device)
-        with exact(self._device):
-            return in_slices(chips, self._slice, self._embed_slice)
 
     def _embed_slice(self, chips: torch.Tensor) -> torch.Tensor:
         x = ((chips.float() - _MIDDLE) * _SCALE).permute(0, 3, 1, 2).to(self._dtype)

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 
 from services.recognition import catalog, template
 from services.recognition.model import ModelInfo
-from services.recognition.networks import facenet, graph_def, mobilefacenet, tfjs
+from services.recognition.networks import facenet, graph_def, tfjs
+from services.recognition.networks.facenet import FaceNet
+from services.recognition.networks.mobilefacenet import MobileFaceNet
 from services.recognition.recognize import ComparesDirections
-
-
-class Network(Protocol):
-    """Chips in, embeddings of length 1 out."""
-
-    def halve(self) -> None:
-        """See services.recognition.networks.precision.Halves."""
-        ...
-
-    def embed(self, chips: torch.Tensor) -> torch.Tensor:
-        """Embeddings float32 (n, size) of chips uint8 (n, S, S, 3)."""
-        ...
 
 
 class NetworkRecognizer(ComparesDirections):
@@ -36,11 +25,10 @@ class NetworkRecognizer(ComparesDirections):
     def __init__(
         self,
         name: str,
-        size: int,
-        network: Network,
+        network: FaceNet | MobileFaceNet,
         chips: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     ) -> None:
-        self.name, self.size = name, size
+        self.name, self.size = name, network.embedding_size
         self.chips = chips
         self._network = network
 
@@ -59,11 +47,11 @@ class NetworkRecognizer(ComparesDirections):
 
 def build_facenet(info: ModelInfo, device: str) -> NetworkRecognizer:
     """FaceNet on a torch device. :raises Unavailable, CorruptData: as catalog.read_verified."""
-    network = facenet.FaceNet(graph_def.read_weights(catalog.read_verified(info), info.name), device)
-    return NetworkRecognizer(info.name, facenet.EMBEDDING_SIZE, network, facenet.chips)
+    network = FaceNet(graph_def.read_weights(catalog.read_verified(info), info.name), device)
+    return NetworkRecognizer(info.name, network, facenet.chips)
 
 
 def build_mobilefacenet(info: ModelInfo, device: str) -> NetworkRecognizer:
     """MobileFaceNet on a torch device. :raises Unavailable, CorruptData: as catalog.read_verified."""
-    network = mobilefacenet.MobileFaceNet(tfjs.read_weights(catalog.read_verified(info), info.name), device)
-    return NetworkRecognizer(info.name, mobilefacenet.EMBEDDING_SIZE, network, template.chips)
+    network = MobileFaceNet(tfjs.read_weights(catalog.read_verified(info), info.name), device)
+    return NetworkRecognizer(info.name, network, template.chips)
