@@ -23,10 +23,9 @@ from services.errors import CorruptData
 from services.recognition import catalog
 from services.recognition.detect import Detections
 from services.recognition.networks.network import Array, Network, Step
-from services.recognition.networks.precision import exact
 from services.recognition.networks.suppress import suppressed
-from services.recognition.networks.windows import centered, check, joined
-from services.recognition.together import together
+from services.recognition.networks.windows import SlicedDetector, cells, centered
+from services.recognition.together import filled
 
 NAME = "mtcnn"
 THRESHOLDS = (0.6, 0.7, 0.7)
@@ -42,7 +41,6 @@ _OVERLAPS = (
     0.7,
     0.7,
 )  # within a level, within a picture, after the second network, after the third
-_CPU_SLICE, _CUDA_SLICE = 8, 128
 _CPU_CROPS, _CUDA_CROPS = 32, 512
 _LEAST = 1e-3  # what an accepted picture scores at least
 
@@ -80,40 +78,23 @@ class _Best:
                 self.points[k] = points[best]
 
 
-class Mtcnn:
-    """Implements :class:`services.recognition.detect.Detector`.
-
-    Above 0 where the cascade reports a face in the region: half the log odds by which its last network is
-    surer than 0.7. Below 0 elsewhere: from -1 to 0 where a window got to the third network, from -2 where one
-    got to the second, from -3 where none did, by how near it came to the next. Errors as :class:`YuNet`.
+class Mtcnn(SlicedDetector):
+    """Scores above 0 where the cascade reports a face in the region: half the log odds by which its last
+    network is surer than 0.7. Below 0 elsewhere: from -1 to 0 where a window got to the third network, from
+    -2 where one got to the second, from -3 where none did, by how near it came to the next. Errors as
+    :class:`YuNet`.
     """
 
     name = NAME
 
     def __init__(self, device: str | torch.device = "cpu") -> None:
-        self._device = torch.device(device)
+        super().__init__(device)
         self._first, self._second, self._third = _networks(self._device)
 
-    @torch.inference_mode()
-    def score(self, images: torch.Tensor, regions: torch.Tensor | None = None) -> Detections:
-        """See :meth:`services.recognition.detect.Detector.score`.
-
-        Landmarks come along where the third network was asked; elsewhere they are zeros.
-
-        :raises BadInput: for other shapes or types.
-        """
-        check(NAME, images, regions)
-        most = together(self._device, _CPU_SLICE, _CUDA_SLICE, images.shape[1], images.shape[2])
-        found = []
-        for start in range(0, max(1, len(images)), most):
-            piece = images[start : start + most]
-            filled = F.pad(piece, (0, 0, 0, 0, 0, 0, 0, most - len(piece)))
-            where = None if regions is None else _filled(regions[start : start + most], most)
-            with exact(self._device):
-                best = self._cascade(filled, where)
-            parts = (torch.from_numpy(part[: len(piece)]) for part in vars(best).values())
-            found.append(Detections(*(part.to(self._device) for part in parts)))
-        return joined(found)
+    def _seen(self, images: torch.Tensor, regions: torch.Tensor | None) -> Detections:
+        """Landmarks come along where the third network was asked; elsewhere they are zeros."""
+        best = self._cascade(images, regions)
+        return Detections(*(torch.from_numpy(part).to(self._device) for part in vars(best).values()))
 
     def _cascade(self, images: torch.Tensor, regions: torch.Tensor | None) -> _Best:
         n, height, width = images.shape[:3]
@@ -195,7 +176,7 @@ class Mtcnn:
             picture = torch.from_numpy(windows.picture[start : start + most]).to(self._device)
             where = torch.from_numpy(corners[start : start + most]).to(self._device)
             crops = (_crops(sums, picture, where, side_px) - 127.5) * 0.0078125
-            moves, answers, *more = network(_filled(crops, most))
+            moves, answers, *more = network(filled(crops, most))
             scores = answers.flatten(1).softmax(dim=1)[:, 1]
             parts = moves.flatten(1), scores, *(part.flatten(1) for part in more)
             pieces.append([part[: len(where)].cpu().numpy() for part in parts])
@@ -268,10 +249,9 @@ def _scales(height: int, width: int) -> list[float]:
 @lru_cache(maxsize=256)
 def _cells(rows: int, columns: int, scale: float, device: torch.device) -> torch.Tensor:
     """Boxes of a level's cells, float32 (rows * columns, 4)."""
-    y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
-    corner = torch.stack([x, y], dim=-1).reshape(-1, 2).float() * _STRIDE
+    corner = cells(rows, columns, device) * _STRIDE
     first, last = ((corner + 1) / scale).floor(), ((corner + _CELL_PX) / scale).floor()
-    return torch.cat([first, last], dim=1).to(device)
+    return torch.cat([first, last], dim=1)
 
 
 def _moved(boxes: Float, moves: Float, one: int) -> Float:
@@ -349,8 +329,3 @@ def _crops(sums: torch.Tensor, picture: torch.Tensor, corners: torch.Tensor, sid
     total = sums[n, below, after] - sums[n, above, after] - sums[n, below, before] + sums[n, above, before]
     area = (below - above) * (after - before)
     return (total.float() / area[..., None]).permute(0, 3, 1, 2)
-
-
-def _filled(values: torch.Tensor, most: int) -> torch.Tensor:
-    """values (k, ...) with zeros up to ``most`` rows."""
-    return torch.cat([values, values.new_zeros((most - len(values), *values.shape[1:]))])

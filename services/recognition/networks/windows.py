@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,7 +13,7 @@ from services.errors import BadInput
 from services.recognition.detect import Detections
 from services.recognition.networks.network import Network
 from services.recognition.networks.precision import exact
-from services.recognition.together import together
+from services.recognition.together import filled, together
 
 _CPU_SLICE = 8  # a call's fixed costs on fewer are a third of it, and more gain nothing
 _CUDA_SLICE = 128
@@ -29,22 +28,17 @@ class Windows:
     points_px: torch.Tensor
 
 
-class WindowDetector(ABC):
-    """Implements :class:`services.recognition.detect.Detector` for a network that grades windows.
+class SlicedDetector(ABC):
+    """Implements :class:`services.recognition.detect.Detector` for networks that find landmarks, too.
 
-    Scores are probabilities, the floor is 0. Pictures are taken in slices of a fixed size, the last one
-    filled up: what a picture scores does not depend on how many others come along.
+    Pictures are taken in slices of a fixed size, the last one filled up: what a picture scores does not
+    depend on how many others come along.
     """
 
     name: str
 
-    def __init__(self, network: Network, device: str | torch.device) -> None:
-        self._network = network
+    def __init__(self, device: str | torch.device) -> None:
         self._device = torch.device(device)
-
-    def halve(self) -> None:
-        """See services.recognition.networks.precision.Halves."""
-        self._network.halve()
 
     @torch.inference_mode()
     def score(self, images: torch.Tensor, regions: torch.Tensor | None = None) -> Detections:
@@ -52,28 +46,42 @@ class WindowDetector(ABC):
 
         :raises BadInput: for other shapes or types.
         """
-        check(self.name, images, regions)
+        _check(self.name, images, regions)
         most = together(self._device, _CPU_SLICE, _CUDA_SLICE, images.shape[1], images.shape[2])
         found = []
         for start in range(0, max(1, len(images)), most):
             piece = images[start : start + most]
-            filled = F.pad(piece, (0, 0, 0, 0, 0, 0, 0, most - len(piece)))
+            where = None if regions is None else filled(regions[start : start + most], most)
             with exact(self._device):
-                windows = self._windows(filled)
-            found.append(
-                best(
-                    Windows(*(part[: len(piece)] for part in vars(windows).values())),
-                    None if regions is None else regions[start : start + most],
-                )
-            )
-        return joined(found)
+                seen = self._seen(filled(piece, most), where)
+            found.append([part[: len(piece)] for part in vars(seen).values()])
+        return Detections(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+    @abstractmethod
+    def _seen(self, images: torch.Tensor, regions: torch.Tensor | None) -> Detections:
+        """What is seen in one slice, pictures uint8 (n, H, W, 3) on the device; with landmarks."""
+
+
+class WindowDetector(SlicedDetector):
+    """A network that grades windows: scores are probabilities, the floor is 0."""
+
+    def __init__(self, network: Network, device: str | torch.device) -> None:
+        super().__init__(device)
+        self._network = network
+
+    def halve(self) -> None:
+        """See services.recognition.networks.precision.Halves."""
+        self._network.halve()
+
+    def _seen(self, images: torch.Tensor, regions: torch.Tensor | None) -> Detections:
+        return best(self._windows(images), regions)
 
     @abstractmethod
     def _windows(self, images: torch.Tensor) -> Windows:
         """All windows of pictures uint8 (n, H, W, 3) on the device."""
 
 
-def check(name: str, images: torch.Tensor, regions: torch.Tensor | None) -> None:
+def _check(name: str, images: torch.Tensor, regions: torch.Tensor | None) -> None:
     """Raise BadInput unless images are uint8 (n, H, W, 3), and regions (n, 4) where there are any."""
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape[1:]:
         found = f"{images.dtype} {tuple(images.shape)}"
@@ -101,16 +109,6 @@ def centered(boxes_px: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
     x, y = (boxes_px[..., 0] + boxes_px[..., 2]) / 2, (boxes_px[..., 1] + boxes_px[..., 3]) / 2
     left, top, right, bottom = (regions[:, side : side + 1] for side in range(4))
     return (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
-
-
-def joined(found: Sequence[Detections]) -> Detections:
-    """Detections of several slices, one after the other."""
-    points = [one.points_px for one in found if one.points_px is not None]
-    return Detections(
-        torch.cat([one.score for one in found]),
-        torch.cat([one.box_px for one in found]),
-        torch.cat(points) if points else None,
-    )
 
 
 def planes(images: torch.Tensor, multiple_px: int = 1) -> torch.Tensor:
