@@ -31,30 +31,48 @@ def chips(images: torch.Tensor, points_px: torch.Tensor, side_px: int = SIDE_PX)
     margin of 8 pixels left and right (as insightface has it); others are scaled from 112. Black where points
     are not finite or all the same.
     """
+    check(images, points_px)
+    turn, shift = _from_chip(points_px.double() - 0.5, side_px)
+    steps = torch.arange(side_px, dtype=torch.float64, device=turn.device)
+    return cut(images, turn, shift, steps, steps)
+
+
+def check(images: torch.Tensor, points_px: torch.Tensor) -> None:
+    """:raises ValueError: unless images are uint8 (n, H, W, 3) and points_px five points of each."""
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise ValueError(f"images: expected uint8 (n, H, W, 3), got {images.dtype} {tuple(images.shape)}")
     if points_px.shape != (images.shape[0], len(POINT_NAMES), 2):
         raise ValueError(f"points_px: expected ({images.shape[0]}, 5, 2), got {tuple(points_px.shape)}")
-    grid = _grid(*_from_chip(points_px.double() - 0.5, side_px), images.shape[1], images.shape[2], side_px)
-    planes = images.permute(0, 3, 1, 2).float()
-    cut = F.grid_sample(planes, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
-    return (cut + 0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
-def _grid(turn: torch.Tensor, shift: torch.Tensor, height: int, width: int, side_px: int) -> torch.Tensor:
-    """Where each pixel of a chip lies, float32 (n, side, side, 2): -1 is the first and 1 the last pixel's
-    center, as grid_sample counts. Only the sums of rows and columns are large, and they are float32.
+def cut(
+    images: torch.Tensor,
+    turn: torch.Tensor,
+    shift: torch.Tensor,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    finer: int = 1,
+) -> torch.Tensor:
+    """Chips uint8 (n, rows, columns, 3) out of pictures uint8 (n, H, W, 3), bilinear, black outside.
+
+    :param turn, shift: float64 (n, 2) each, the similarity from chip to picture, in pixel indices: its matrix
+        [[a, -b], [b, a]] as a, b, and its shift. Black where they are not finite.
+    :param x, y: float64 (k,) each, where the chip's columns and rows lie before it.
+    :param finer: of so many columns and rows each, a chip has the mean.
     """
-    steps = torch.arange(side_px, dtype=torch.float64, device=turn.device)
+    height, width = images.shape[1:3]
     a, b = turn[:, :1], turn[:, 1:]
-    along = torch.stack([a * steps + shift[:, :1], b * steps + shift[:, 1:]], dim=-1)
-    down = torch.stack([-b * steps, a * steps], dim=-1)
-    extent = torch.tensor((width - 1, height - 1), dtype=torch.float64, device=turn.device)
-    along, down = along * (2.0 / extent) - 1.0, down * (2.0 / extent)
-    # What is not finite lies outside.
-    along = along.nan_to_num(nan=-1e3, posinf=-1e3, neginf=-1e3).clamp(-1e3, 1e3).float()
-    down = down.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).clamp(-1e3, 1e3).float()
-    return along[:, None, :, :] + down[:, :, None, :]
+    along = torch.stack([a * x + shift[:, :1], b * x + shift[:, 1:]], dim=-1)
+    down = torch.stack([-b * y, a * y], dim=-1)
+    # -1 is the first and 1 the last pixel's center, as grid_sample counts.
+    unit = 2.0 / torch.tensor((width - 1, height - 1), dtype=torch.float64, device=turn.device)
+    # What is not finite lies outside. Only the sums of rows and columns are large, and they are float32.
+    along = (along * unit - 1.0).nan_to_num(nan=-1e3, posinf=-1e3, neginf=-1e3).clamp(-1e3, 1e3).float()
+    down = (down * unit).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).clamp(-1e3, 1e3).float()
+    planes, grid = images.permute(0, 3, 1, 2).float(), along[:, None] + down[:, :, None]
+    seen = F.grid_sample(planes, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+    seen = F.avg_pool2d(seen, finer) if finer > 1 else seen
+    return (seen + 0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 def placed(side_px: int, device: torch.device | str = "cpu") -> torch.Tensor:

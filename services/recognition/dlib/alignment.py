@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from services.recognition.dlib import cutting
+from services.recognition.template import check
 from services.recognition.together import together
 
 CHIP_PX = 150
@@ -50,10 +51,7 @@ def chips(images: torch.Tensor, points_px: torch.Tensor) -> torch.Tensor:
     pixel coordinates (pixel centers at .5), on the same device. Black outside the image, as dlib's; wholly
     black where points are not finite.
     """
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
-        raise ValueError(f"images: expected uint8 (n, H, W, 3), got {images.dtype} {tuple(images.shape)}")
-    if points_px.shape != (images.shape[0], len(POINT_NAMES), 2):
-        raise ValueError(f"points_px: expected ({images.shape[0]}, 5, 2), got {tuple(points_px.shape)}")
+    check(images, points_px)
     most = together(images.device, _CPU_SLICE, _GPU_SLICE, *images.shape[1:3])
     pieces = zip(torch.split(images, most), torch.split(points_px, most), strict=True)
     cut = [_chips(piece, points) for piece, points in pieces]

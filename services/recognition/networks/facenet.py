@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from services.recognition import template
 from services.recognition.dlib.alignment import similarity
 from services.recognition.networks.chip_network import ChipNetwork
 from services.recognition.networks.layers import Convolution, Padding, convolution
@@ -66,12 +67,8 @@ def chips(images: torch.Tensor, points_px: torch.Tensor) -> torch.Tensor:
     :param images: uint8 (n, H, W, 3). points_px: float32 (n, 5, 2), the landmarks template.POINT_NAMES as
         x, y in continuous pixel coordinates (pixel centers at .5). Black where they are not finite.
     """
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
-        raise ValueError(f"images: expected uint8 (n, H, W, 3), got {images.dtype} {tuple(images.shape)}")
-    if points_px.shape != (images.shape[0], len(_BOX), 2):
-        raise ValueError(f"points_px: expected ({images.shape[0]}, 5, 2), got {tuple(points_px.shape)}")
-    height, width = images.shape[1:3]
-    finer = max(1, round(max(height, width) / _LARGE_PX))
+    template.check(images, points_px)
+    finer = max(1, round(max(images.shape[1:3]) / _LARGE_PX))
     box = torch.tensor(_BOX, dtype=torch.float64, device=points_px.device)
     extent = torch.tensor((1.0, _BOX_HEIGHT), dtype=torch.float64, device=points_px.device)
     turn, shift = similarity(box * extent, points_px.double() - 0.5)
@@ -80,17 +77,7 @@ def chips(images: torch.Tensor, points_px: torch.Tensor) -> torch.Tensor:
         SIDE_PX * finer
     ) - 0.5
     x, y = (share * (0.5 + shown * steps) for share, shown in zip((1.0, _BOX_HEIGHT), _SHOWN, strict=True))
-    a, b = turn[:, :1], turn[:, 1:]
-    along = torch.stack([a * x + shift[:, :1], b * x + shift[:, 1:]], dim=-1)
-    down = torch.stack([-b * y, a * y], dim=-1)
-    unit = 2.0 / torch.tensor((width - 1, height - 1), dtype=torch.float64, device=box.device)
-    # What is not finite lies outside. Only the sums of rows and columns are large, and they are float32.
-    along = (along * unit - 1.0).nan_to_num(nan=-1e3, posinf=-1e3, neginf=-1e3).clamp(-1e3, 1e3).float()
-    down = (down * unit).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).clamp(-1e3, 1e3).float()
-    planes, grid = images.permute(0, 3, 1, 2).float(), along[:, None] + down[:, :, None]
-    cut = F.grid_sample(planes, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
-    cut = F.avg_pool2d(cut, finer) if finer > 1 else cut
-    return (cut + 0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    return template.cut(images, turn, shift, x, y, finer)
 
 
 @dataclass(frozen=True)
