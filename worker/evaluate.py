@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from services.faults import is_machines
-from services.storage.store import ObjectMissing, Store
-from services.wire.objects import batch_key, read_target, record_failure, scores_key
+from services.storage.store import Store
+from services.wire.objects import batch_key, left_to_do, read_target, record_failure, scores_key
 from services.wire.pin import IMAGES, Refused, join
 from services.wire.plan import Batch, Plan, check_id, decode_batch
 from worker.fingerprint import fingerprint, pick_device
@@ -81,13 +81,10 @@ class Evaluator:
         masks is its own fault, and written under ``failures/<batch>/``. Everything else is a fault of the
         machine or the infrastructure: it is raised, and counts against no batch.
         """
-        if run.exists(scores_key(batch)):
-            return Summary(batch, "known")
+        data = left_to_do(run, batch)
+        if isinstance(data, str):
+            return Summary(batch, data)
         where = f"{run.url}/{batch_key(batch)}"
-        try:
-            data = run.get(batch_key(batch))
-        except ObjectMissing:
-            return Summary(batch, "gone")
         work = decode_batch(data, where)
         check_id(batch, data, where)
         scorer = self._scorer_for(work.plan, run, self.images if images is None else images)

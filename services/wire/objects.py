@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,16 @@ def batch_key(batch: str) -> str:
 def scores_key(batch: str) -> str:
     """Store key of a batch's scores."""
     return f"scores/{batch}"
+
+
+def left_to_do(run: Store, batch: str) -> bytes | Literal["known", "gone"]:
+    """The bytes of a batch without scores; "known" where it has some, "gone" where there is no such batch."""
+    if run.exists(scores_key(batch)):
+        return "known"
+    try:
+        return run.get(batch_key(batch))
+    except ObjectMissing:
+        return "gone"
 
 
 def failure_key(batch: str, attempt: int) -> str:

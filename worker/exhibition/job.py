@@ -12,9 +12,9 @@ from services.progress import Progress
 from services.recognition.catalog import model_info
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
-from services.storage.store import ObjectMissing, Store
+from services.storage.store import Store
 from services.wire.jobs import Answer, Job, decode_job
-from services.wire.objects import batch_key, record_failure, scores_key
+from services.wire.objects import batch_key, left_to_do, record_failure, scores_key
 from services.wire.pin import Refused
 from services.wire.plan import check_id
 from worker.evaluate import Summary
@@ -29,13 +29,10 @@ def realize_job(run: Store, job: str, progress: Progress | None = None) -> Summa
 
     :raises Refused: if this machine has another basis or other models than the run.
     """
-    if run.exists(scores_key(job)):
-        return Summary(job, "known")
+    data = left_to_do(run, job)
+    if isinstance(data, str):
+        return Summary(job, data)
     where = f"{run.url}/{batch_key(job)}"
-    try:
-        data = run.get(batch_key(job))
-    except ObjectMissing:
-        return Summary(job, "gone")
     wanted = decode_job(data, where)
     check_id(job, data, where)
     _refuse_strangers(wanted)
