@@ -32,7 +32,6 @@ from services.wire.plan import batch_id
 
 log = logging.getLogger(__name__)
 
-AUDITING = ("dlib-hog", "dlib-landmarks-5", "dlib-resnet")  # the audit pipeline
 MASKS_A_JOB = 128  # so that one job takes a worker a second or two
 JOBS_OUT = 4  # more wait: scoring comes first
 
@@ -145,7 +144,7 @@ def exhibit_elites(
     """
     page = Chronicle(record).plan(done=True)
     infos = machines(spec)
-    names = dict.fromkeys([*AUDITING, *PAGE_MODELS, *page.work["critics"]])
+    names = dict.fromkeys([*PAGE_MODELS, *page.work["critics"]])
     models = {name: (infos[name] if name in infos else model_info(name)).sha256 for name in names}
     job = Job(*_basis(spec), tuple(o.label for o in objectives), tuple(elites), models, page)
     name = put_job(record, job)

@@ -18,7 +18,8 @@ from services.wire.page_plan import PagePlan
 
 FORMAT = 2
 KIND = "realize"
-PAGE_MODELS = ("dlib-hog", "dlib-landmarks-5", "dlib-mmod", "dlib-resnet")  # whose words a page shows
+# Who audit, and whose words a page shows.
+PAGE_MODELS = ("dlib-hog", "dlib-landmarks-5", "dlib-mmod", "dlib-resnet")
 _PAGE = "page."
 
 
