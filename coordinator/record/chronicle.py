@@ -30,7 +30,7 @@ from services.errors import BadInput, CorruptData
 from services.recognition.catalog import model_info
 from services.recognition.kinds import IDENTITY
 from services.rendering.views import ViewRanges
-from services.shape.character import UNITS
+from services.shape.catalog import every_measure
 from services.storage.store import Store
 from services.wire.mask import Mask, decode_masks
 from services.wire.page_plan import PagePlan, audit_of, read_json, visitors_files
@@ -333,7 +333,7 @@ def _kinds(kept: Sequence[Mask], shown: Sequence[Mask], grid: Grid, labels: Sequ
     return {
         **coverage(kept, grid),
         "measures": [
-            {"name": name, "unit": UNITS[name], "cells": cells, "low": low, "high": high}
+            {"name": name, "unit": every_measure()[name].unit, "cells": cells, "low": low, "high": high}
             for name, cells, (low, high) in zip(grid.measures, grid.cells, grid.ranges, strict=True)
         ],
         "masks": [

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.shape.character import MEASURES, character
+from services.shape.catalog import facts_of
+from services.shape.character import character
 
 Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -21,7 +22,7 @@ _EPSILON = 1e-6  # as in ribs: a number that sums put just below a boundary lies
 class Grid:
     """Cells of equal size over some measures of masks; a mask beyond an end belongs to the cell at that end.
 
-    basis: whose genomes these are. measures: k names of :data:`services.shape.character.MEASURES`.
+    basis: whose genomes these are. measures: k names of the basis's own.
     cells (k,): how many along each. ranges (k,): first and last boundary of each.
     """
 
@@ -37,7 +38,8 @@ class Grid:
 
     def measure(self, genomes: NDArray[np.floating[Any]]) -> Doubles:
         """The measures (n, k) of genomes (n, d); nan where a genome is not finite."""
-        columns = [MEASURES.index(name) for name in self.measures]
+        known = facts_of(self.basis).measure_names
+        columns = [known.index(name) for name in self.measures]
         found: Doubles = character(self.basis, genomes)[:, columns]
         return found
 

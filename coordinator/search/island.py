@@ -21,7 +21,7 @@ from coordinator.search.seeds import island_seed, migration_rng, ranking_seed, r
 from coordinator.search.topology import migrant_rows
 from coordinator.spec.spec import Spec
 from services.recognition.fitness import Fitness, Objective, fitness, weighted_residuals
-from services.shape.symmetry import symmetry
+from services.shape.catalog import facts_of
 from services.storage.codec import decode, encode
 from services.wire.mask import Mask
 from services.wire.messages import Origin
@@ -196,7 +196,7 @@ class Island:
             spread=mask.spread,
             limit=mask.limit,
             sigma=search.sigma,
-            symmetry=symmetry(mask.basis) if search.symmetric else None,
+            symmetry=facts_of(mask.basis).symmetry if search.symmetric else None,
         )
 
     @property

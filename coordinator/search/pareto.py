@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from coordinator.spec.objectives import recorded_labels
 from services.recognition.fitness import Fitness
-from services.shape.character import MEASURES, UNITS, character
+from services.shape.catalog import every_measure, facts_of
+from services.shape.character import character
 
 Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -37,7 +38,8 @@ class Aims:
     def of(self, genomes: Float, result: Fitness) -> Doubles:
         """(n, m) of genomes (n, d) and what machines made of them; -inf throughout where one is unscored."""
         columns: list[NDArray[np.floating]] = []
-        character_of = character(self.basis, genomes) if set(self.names) & set(MEASURES) else None
+        measures = facts_of(self.basis).measure_names
+        character_of = character(self.basis, genomes) if set(self.names) & set(measures) else None
         for name in self.names:
             if name == FITNESS:
                 columns.append(result.fitness)
@@ -45,7 +47,7 @@ class Aims:
                 columns.append(result.values[:, self.labels.index(name)])
             else:
                 assert character_of is not None
-                columns.append(character_of[:, MEASURES.index(name)])
+                columns.append(character_of[:, measures.index(name)])
         found = np.stack(columns, axis=1).astype(np.float64)
         usable = np.isfinite(found).all(axis=1) & np.isfinite(result.fitness)
         return np.where(usable[:, None], found, -np.inf)
@@ -76,7 +78,8 @@ def aims_of(spec: Mapping[str, Any]) -> Aims | None:
 
 def unit_of(aim: str) -> str:
     """The unit of an aim, "" where it has none."""
-    return UNITS.get(aim, "")
+    measure = every_measure().get(aim)
+    return "" if measure is None else measure.unit
 
 
 def ranks(aims: Doubles) -> Ints:
@@ -140,6 +143,6 @@ def _beats(aims: Doubles) -> NDArray[np.bool_]:
     return no_worse & better
 
 
-def known_aims(labels: Sequence[str]) -> tuple[str, ...]:
-    """All names that a spec with objectives of these labels may trade."""
-    return (FITNESS, *MEASURES, *labels)
+def known_aims(basis: str, labels: Sequence[str]) -> tuple[str, ...]:
+    """All names that a spec with masks of a basis and objectives of these labels may trade."""
+    return (FITNESS, *facts_of(basis).measure_names, *labels)

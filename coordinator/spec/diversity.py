@@ -3,52 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from coordinator.search.grid import Grid
 from coordinator.spec.tables import Table
+from services.shape.facts import Measure
 
-MeasureName = Literal["abstraction", "asymmetry", "expression"]
 MOST_CELLS = 10_000
-
-# Cells and ends of each measure. Noise of the usual spread is 8 to 34 mm from the neutral head and 4 to 35 mm
-# from its mirror image (1,000 draws); what lies beyond an end belongs to the last cell.
-_USUAL: dict[str, tuple[int, tuple[float, float]]] = {
-    "abstraction": (8, (0.0, 24.0)),
-    "asymmetry": (6, (0.0, 15.0)),
-    "expression": (3, (0.0, 0.6)),
-}
 
 
 class ArchiveSpec(Table):
     """Keep the best mask of every kind: one for each cell of a grid over ``measures``.
 
-    cells: how many along each measure; ranges: the ends of each, in mm for abstraction and asymmetry. admit:
-    ``all`` masks, or ``accepted`` ones only (every objective's margin is positive).
+    measures: of the basis's own, all of them where nothing is said. cells: how many along each; ranges: the
+    ends of each, in the measure's unit. admit: ``all`` masks, or ``accepted`` ones only (every objective's
+    margin is positive).
     """
 
     on: bool = True
-    measures: list[MeasureName] = Field(
-        default=["abstraction", "asymmetry", "expression"], min_length=1, max_length=3
-    )
+    measures: list[str] = Field(default=[], min_length=1, max_length=3, validate_default=True)
     cells: list[Annotated[int, Field(ge=1, le=1000)]] = Field(default=[])
     ranges: list[tuple[float, float]] = Field(default=[])
     admit: Literal["all", "accepted"] = "all"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill(cls, data: Any) -> Any:
-        if isinstance(data, bool):
-            data = {"on": data}
-        if not isinstance(data, dict):
-            return data
-        names = data.get("measures", list(_USUAL))
-        if not isinstance(names, list) or not all(isinstance(name, str) and name in _USUAL for name in names):
-            return data
-        usual = {"cells": [_USUAL[n][0] for n in names], "ranges": [list(_USUAL[n][1]) for n in names]}
-        return {**usual, **data}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -71,14 +50,36 @@ class ArchiveSpec(Table):
         return Grid(basis, tuple(self.measures), tuple(self.cells), tuple(self.ranges))
 
 
+def archive_as_usual(data: Any, measures: Sequence[Measure]) -> Any:
+    """An archive's table as it is read, with what a basis of these measures has where it says nothing.
+
+    :raises ValueError: for a measure that the basis does not have.
+    """
+    if isinstance(data, bool):
+        data = {"on": data}
+    if not isinstance(data, Mapping):
+        return data
+    known = {measure.name: measure for measure in measures}
+    names = data.get("measures", list(known))
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return data
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is not None:
+        *some, last = map(repr, known)
+        raise ValueError(f"[archive] measures holds '{unknown}'; expected {', '.join(some)} or {last}")
+    axes = [known[name] for name in names]
+    usual = {"measures": names, "cells": [m.cells for m in axes], "ranges": [[m.low, m.high] for m in axes]}
+    return {**usual, **data}
+
+
 class ParetoSpec(Table):
     """What pulls apart: masks that nobody beats in all of these ``aims`` at once make the run's front.
 
-    An aim is ``fitness`` (all objectives together), a measure (``abstraction``, ``asymmetry``,
-    ``expression``), or one objective by its label, such as ``identity:dlib-resnet``. More of each is better.
+    An aim is ``fitness`` (all objectives together), a measure of the basis (``abstraction``, ``relief``,
+    ``asymmetry`` ...), or one objective by its label, such as ``identity:dlib-resnet``. More is better.
     """
 
-    aims: list[str] = Field(default=["fitness", "abstraction"], min_length=2, max_length=4)
+    aims: list[str] = Field(default=[], min_length=2, max_length=4, validate_default=True)
 
 
 class BreedSpec(Table):

@@ -25,7 +25,7 @@ from pydantic_core import ErrorDetails
 
 from coordinator.search.optimizers import OPTIMIZERS, Need
 from coordinator.search.pareto import known_aims
-from coordinator.spec.diversity import ArchiveSpec, BreedSpec, ParetoSpec
+from coordinator.spec.diversity import ArchiveSpec, BreedSpec, ParetoSpec, archive_as_usual
 from coordinator.spec.objectives import (
     ConsentSpec,
     LicenceSpec,
@@ -41,8 +41,7 @@ from services.names import SPEC_NAME_MOST, name_fault
 from services.recognition.catalog import model_info
 from services.rendering.presets import PRESETS, PresetName
 from services.rendering.views import ViewRanges
-from services.shape.catalog import DEFAULT_BASIS, basis_info
-from services.shape.paint import SUFFIX, is_painted
+from services.shape.catalog import DEFAULT_BASIS, basis_info, facts_of, with_color, with_edge
 from services.words import nearest
 
 Range = tuple[float, float]
@@ -70,9 +69,11 @@ class MaskSpec(Table):
     start: Literal["noise", "neutral"] = "noise"
     basis: str = DEFAULT_BASIS
     color: bool = False  # color genes too, for masks that are printed or painted in color
+    edge: Annotated[float | None, Field(ge=0, le=1)] = None  # share of a blank's relief at its rim
+    # What is not said is the basis's usual (services/shape/facts.py).
     spread: Annotated[float, Field(gt=0, le=5)] = 1.2  # standard deviation of the noise weights
     limit: Annotated[float, Field(gt=0, le=10)] = 3.0  # genes stay within [-limit, limit]
-    # How far from the neutral head masks are asked to stay; 1: as far as noise is (see search/dial.py).
+    # How far from zero masks are asked to stay; 1: as far as noise is (see search/dial.py).
     abstraction: Annotated[float | None, Field(ge=0, le=1)] = None
 
     @field_validator("basis")
@@ -83,13 +84,17 @@ class MaskSpec(Table):
 
     @model_validator(mode="before")
     @classmethod
-    def _painted(cls, data: Any) -> Any:
-        """Genomes with colors are of another basis: one shape, more genes."""
-        if isinstance(data, dict) and data.get("color") is True:
-            basis = data.get("basis", DEFAULT_BASIS)
-            if isinstance(basis, str) and not is_painted(basis):
-                return {**data, "basis": basis + SUFFIX}
-        return data
+    def _chosen(cls, data: Any) -> Any:
+        """Genomes with colors, or with another rim, are of another basis; and what is usual for that."""
+        if not isinstance(data, dict) or not isinstance(data.get("basis", DEFAULT_BASIS), str):
+            return data
+        basis, edge = data.get("basis", DEFAULT_BASIS), data.get("edge")
+        if isinstance(edge, (int, float)) and 0 <= edge <= 1:
+            basis = with_edge(basis, edge)
+        if data.get("color") is True:
+            basis = with_color(basis)
+        facts = facts_of(basis)
+        return {"spread": facts.spread, "limit": facts.limit, **data, "basis": basis}
 
 
 class SearchSpec(Table):
@@ -274,6 +279,24 @@ class Spec(Table):
             return {**data, "search": {**search, "symmetric": False}}
         return data
 
+    @model_validator(mode="before")
+    @classmethod
+    def _usual(cls, data: Any) -> Any:
+        """What is usual for masks of the basis, where a table says nothing."""
+        mask = data.get("mask", {}) if isinstance(data, Mapping) else None
+        basis = mask.get("basis", DEFAULT_BASIS) if isinstance(mask, Mapping) else None
+        if not isinstance(basis, str):
+            return data
+        facts, found = facts_of(basis), dict(data)
+        search, pareto = data.get("search", {}), data.get("pareto")
+        if isinstance(search, Mapping):
+            found["search"] = {"sigma": facts.sigma, **search}
+        if "archive" in data:
+            found["archive"] = archive_as_usual(data["archive"], facts.measures)
+        if isinstance(pareto, Mapping):
+            found["pareto"] = {"aims": ["fitness", facts.distance.name], **pareto}
+        return found
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.migration.count >= self.search.population:
@@ -320,7 +343,7 @@ class Spec(Table):
     def _check_aims(self) -> None:
         if self.pareto is None:
             return
-        known = known_aims(labels_of((o.kind, o.model) for o in self.objective))
+        known = known_aims(self.mask.basis, labels_of((o.kind, o.model) for o in self.objective))
         for aim in self.pareto.aims:
             if aim not in known:
                 raise ValueError(f"[pareto] aims holds '{aim}'{nearest(aim, known)}")

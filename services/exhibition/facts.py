@@ -44,8 +44,8 @@ def with_shapes(plan: PagePlan, run: Store, pictures: Mapping[str, Any]) -> dict
         mask["front"] = pictures.get("fronts", {}).get(name)
         mask["received"] = pictures.get("received", {}).get(name, [])
         colors = gaze_colors(run, name, facts["files"], len(basis.neutral))
-        if len(basis.paint) and mask["mesh"] is not None:
-            own = display_colors(plan.genomes[name][None], basis.paint)[0]
+        if len(basis.colors) and mask["mesh"] is not None:
+            own = display_colors(plan.genomes[name][None], basis.colors)[0]
             mask["colors"] = text_of(bytes_of(own).tobytes())
         mask["gaze"] = {model: text_of(found.tobytes()) for model, found in colors.items()}
     for moment in facts["story"]:

@@ -1,9 +1,9 @@
 """The camera that every renderer shares: poses, pinhole projection, light directions.
 
 The camera stands on the +Z axis of the *camera frame* (+X right of the image, +Y up, +Z toward the camera)
-and looks at its origin. A mask is turned about :data:`CENTER_M` and that point is put on the origin; the
-camera is ``distance_m`` away, so that a point's depth is ``distance_m - z``. Pixel centers are at .5, y runs
-down.
+and looks at its origin. A mask is turned about its basis's center (services/shape/facts.py) and that point is
+put on the origin; the camera is ``distance_m`` away, so that a point's depth is ``distance_m - z``. Pixel
+centers are at .5, y runs down.
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 
 from services.rendering.views import Float32s, Views
 
-# Middle of the neutral mask's bounding box (eyes at the origin, chin near -0.11 m), rounded: what the camera
-# looks at and what yaw, pitch and roll turn about. A constant, so that every basis and genome is framed
-# alike.
-CENTER_M = (0.0, -0.025, -0.03)
+Point = tuple[float, float, float]
+CENTER_M: Point = (0.0, -0.025, -0.03)  # of the head: what is meant where nobody says whose masks these are
 NEAR_M = 0.02
 
 
@@ -68,13 +66,15 @@ def light_directions(views: Views) -> Float32s:
     return toward.astype(np.float32)
 
 
-def project(points: NDArray[np.floating], cams: Cameras) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def project(
+    points: NDArray[np.floating], cams: Cameras, center_m: Point = CENTER_M
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Project points ``(p, 3)`` in meters under every camera: pixels ``(n, p, 2)`` and depths in meters ``(n,
     p)``.
 
     The plain float64 formula, for tests and for drawing; the torch renderer does the same in float32.
     """
-    turned = np.einsum("nij,pj->npi", cams.rotation.astype(np.float64), points.astype(np.float64) - CENTER_M)
+    turned = np.einsum("nij,pj->npi", cams.rotation.astype(np.float64), points.astype(np.float64) - center_m)
     depth = cams.distance_m[:, None].astype(np.float64) - turned[..., 2]
     scale = cams.focal_px[:, None] / depth
     x = turned[..., 0] * scale + cams.size_px / 2

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from services.rendering.camera import CENTER_M, NEAR_M, cameras, light_directions
+from services.rendering.camera import CENTER_M, NEAR_M, Point, cameras, light_directions
 from services.rendering.normals import vertex_normals
 from services.rendering.opengl import load_pyrender, offscreen
 from services.rendering.renderer import Rendered
@@ -63,12 +63,16 @@ void main() {
 class OpenGLRenderer:
     """Renders masks of one topology; implements :class:`services.rendering.renderer.Renderer`.
 
-    ``triangles`` int64 (T, 3). Raises :class:`services.errors.Unavailable` where OpenGL is missing.
+    ``triangles`` int64 (T, 3); ``center_m``: what the cameras look at, the basis's center. Raises
+    :class:`services.errors.Unavailable` where OpenGL is missing.
     """
 
-    def __init__(self, triangles: Tensor, vertex_count: int | None = None) -> None:
+    def __init__(
+        self, triangles: Tensor, vertex_count: int | None = None, center_m: Point = CENTER_M
+    ) -> None:
         load_pyrender()
-        self._torch = TorchRenderer(triangles.cpu(), vertex_count=vertex_count)
+        self._center = center_m
+        self._torch = TorchRenderer(triangles.cpu(), vertex_count=vertex_count, center_m=center_m)
 
     def render(self, vertices: Tensor, views: Views, landmarks: Tensor) -> Rendered:
         """Render every mask under every view; arguments and result as for the torch renderer."""
@@ -88,7 +92,7 @@ class OpenGLRenderer:
         scene = pyrender.Scene(bg_color=[0.0, 0.0, 0.0, 0.0], ambient_light=[0.0, 0.0, 0.0])
         pose = np.eye(4)
         pose[:3, :3] = cams.rotation[0]
-        pose[:3, 3] = -(cams.rotation[0].astype(np.float64) @ np.array(CENTER_M))
+        pose[:3, 3] = -(cams.rotation[0].astype(np.float64) @ np.array(self._center))
         scene.add(self._mesh(vertices), pose=pose)
         focal, middle = float(cams.focal_px[0]), view.size_px / 2
         camera = pyrender.IntrinsicsCamera(focal, focal, middle, middle, znear=NEAR_M, zfar=_FAR_M)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from services.errors import BadInput
 from services.rendering import jpeg, sensor
-from services.rendering.camera import CENTER_M, NEAR_M, Cameras, cameras, light_directions
+from services.rendering.camera import CENTER_M, NEAR_M, Cameras, Point, cameras, light_directions
 from services.rendering.drawing import Floats, draw
 from services.rendering.normals import Triple, vertex_faces_of, vertex_normals
 from services.rendering.renderer import Rendered
@@ -87,8 +87,9 @@ class _Scene:
 class TorchRenderer:
     """Renders masks of one topology; implements :class:`services.rendering.renderer.Renderer`.
 
-    ``triangles`` int64 (T, 3); ``vertex_faces`` int64 (V, K) padded with T, made here where it is not given.
-    On a CPU :mod:`services.rendering.drawing` draws, to the same bytes, unless ``compiled`` is false.
+    ``triangles`` int64 (T, 3); ``vertex_faces`` int64 (V, K) padded with T, made here where it is not given;
+    ``center_m``: what the cameras look at, the basis's center. On a CPU :mod:`services.rendering.drawing`
+    draws, to the same bytes, unless ``compiled`` is false.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class TorchRenderer:
         device: torch.device | str = "cpu",
         vertex_count: int | None = None,
         compiled: bool = True,
+        center_m: Point = CENTER_M,
     ) -> None:
         self.device = torch.device(device)
         self.triangles = triangles.to(self.device, torch.int64).contiguous()
@@ -107,6 +109,7 @@ class TorchRenderer:
         self.vertex_faces = vertex_faces.to(self.device, torch.int64)
         self._latest: tuple[Views, list[tuple[slice, _Scene]]] | None = None
         self._compiled = compiled and self.device.type == "cpu"
+        self._center = center_m
         self._chunk = _ON_CPU if self.device.type == "cpu" else _ON_GPU
         self._table = sensor.encoding_table(self.device)
 
@@ -383,7 +386,11 @@ class TorchRenderer:
         """Camera coordinates times focal length in px * m (y down), and depths in m: three (V, masks *
         views).
         """
-        centered = (position[0] - CENTER_M[0], position[1] - CENTER_M[1], position[2] - CENTER_M[2])
+        centered = (
+            position[0] - self._center[0],
+            position[1] - self._center[1],
+            position[2] - self._center[2],
+        )
         x, y, z = _turned(_spread(centered, views), scene.rotation.repeat(masks, 1, 1))
         focal = scene.focal.repeat(masks)
         return x.mul_(focal), y.mul_(-focal), scene.distance.repeat(masks) - z

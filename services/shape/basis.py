@@ -1,4 +1,4 @@
-"""A face basis: a neutral mask and what each gene does to it."""
+"""A basis: the mask that weights of zero give, and what each gene does to it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from services.shape.basis_file import dense
-from services.shape.catalog import basis_info, packed_basis
-from services.shape.paint import is_painted, region_weights
+from services.shape.catalog import basis_info, color_genes, landmarks_of, packed_basis
+from services.shape.facts import Facts
+from services.shape.paint import ColorGenes
 
 
 class Basis(Protocol):
@@ -21,8 +21,8 @@ class Basis(Protocol):
 
     gene_names: G names, in the genome's order. neutral: ``(V, 3)`` float32. positive, negative: ``(G, V, 3)``
     float32, the displacement at weight +1 and at weight -1. triangles: ``(T, 3)`` int32, counter-clockwise
-    seen from outside. landmarks: name -> vertex index ("left" is the viewer's left, -X). paint: how much each
-    of the last P genes, which are colors, covers each vertex, ``(P, V)`` float32; P is 0 without color genes.
+    seen from outside. landmarks: name -> vertex index ("left" is the viewer's left, -X); a blank has none.
+    colors: what the last genes, which are colors, do. facts: what the basis says of itself.
     """
 
     @property
@@ -42,12 +42,14 @@ class Basis(Protocol):
     @property
     def landmarks(self) -> Mapping[str, int]: ...
     @property
-    def paint(self) -> npt.NDArray[np.float32]: ...
+    def colors(self) -> ColorGenes: ...
+    @property
+    def facts(self) -> Facts: ...
 
 
 @dataclass(frozen=True)
-class MorphBasis:
-    """A basis of morph targets, read from a data file. See :class:`Basis` for the fields."""
+class LinearBasis:
+    """A basis read from a data file. See :class:`Basis` for the fields."""
 
     id: str
     sha256: str
@@ -57,7 +59,8 @@ class MorphBasis:
     negative: npt.NDArray[np.float32]
     triangles: npt.NDArray[np.int32]
     landmarks: Mapping[str, int]
-    paint: npt.NDArray[np.float32]
+    colors: ColorGenes
+    facts: Facts
 
 
 @cache
@@ -65,21 +68,13 @@ def load_basis(basis_id: str) -> Basis:
     """Read a basis by its id. Raises BadInput for an unknown id, CorruptData for a damaged data file."""
     info = basis_info(basis_id)
     packed = packed_basis(basis_id)
-    shape = (len(info.gene_names), info.vertex_count, 3)
     # Color genes come last and move nothing.
-    positive, negative = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    for gene, (up, down) in enumerate(packed.sides.tolist()):
-        positive[gene] = dense(packed, up)
-        negative[gene] = dense(packed, down) if down >= 0 else -positive[gene]
+    still = np.zeros((len(color_genes(basis_id)), info.vertex_count, 3), np.float32)
+    positive, negative = (np.concatenate([side, still]) for side in packed.sides_m(info.facts.edge or 0.0))
     triangles = packed.triangles.astype(np.int32)
     for array in (positive, negative, triangles):
         array.setflags(write=False)
-    landmarks = dict(zip(info.landmark_names, packed.landmarks.tolist(), strict=True))
-    paint = np.zeros((0, info.vertex_count), np.float32)
-    if is_painted(basis_id):
-        paint = region_weights(packed.neutral, landmarks)
-    paint.setflags(write=False)
-    return MorphBasis(
+    return LinearBasis(
         info.id,
         info.sha256,
         info.gene_names,
@@ -87,6 +82,7 @@ def load_basis(basis_id: str) -> Basis:
         positive,
         negative,
         triangles,
-        MappingProxyType(landmarks),
-        paint,
+        MappingProxyType(landmarks_of(packed)),
+        color_genes(basis_id),
+        info.facts,
     )

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 
+import numpy as np
+
 from services.errors import BadInput, CorruptData
-from services.shape.basis_file import PackedBasis, unpack
-from services.shape.paint import PAINTS, SUFFIX, is_painted, paint_sha256, shape_basis
+from services.shape.basis_file import PackedBasis, PackedWaves, unpack
+from services.shape.facts import Facts, Measure, read_facts
+from services.shape.paint import PAINTS, ColorGenes, colors_sha256, paint
+from services.shape.pigment import FIELDS, pigment
+from services.shape.symmetry import symmetry_of
+from services.shape.variant import Variant
 from services.words import nearest
 
 _SHIPPED = resources.files("services.shape") / "data"
@@ -20,16 +27,24 @@ _SHIPPED = resources.files("services.shape") / "data"
 class BasisFile:
     """A basis's data: ``<id>.npz`` in a folder, see services/shape/basis_file.py.
 
-    sha256: of the file, pinned in the code: a changed file is refused, a changed basis gets a new id.
+    sha256: of the file, pinned in the code: a changed file is refused, a changed basis gets a new id. facts:
+    SHA-256 of ``<id>.facts.json``, where the file itself holds none.
     """
 
     sha256: str
     folder: Traversable = _SHIPPED
+    facts: str | None = None
 
 
 # One line a basis, by id; the color genes come with each.
 BASES = {
-    "makehuman-mask-1": BasisFile("12ec16b3f010fd72ef8e8cb335bb46d08756645f9780960ae519d2e6935a4f20"),
+    "makehuman-mask-1": BasisFile(
+        "12ec16b3f010fd72ef8e8cb335bb46d08756645f9780960ae519d2e6935a4f20",
+        facts="3f5562fba4288c089769c94ee0ff7e453d7fc53e56aac8f7581ea3bab02f98b9",
+    ),
+    "blank-oval-1": BasisFile("7114f26ed88dec4c0788fa44403ed5632f5676187196a2747dd9699337a56d2b"),
+    "blank-plaque-1": BasisFile("c1bd8cd191a756852bbe0841658e5c57a501835cfd0d61519d5c1dce27d8411a"),
+    "blank-egg-1": BasisFile("d1810bb42fdc0efe09f433edac81fbcf018e4102d3a796b81ddf16d367af16fa"),
 }
 
 DEFAULT_BASIS = "makehuman-mask-1"
@@ -39,7 +54,8 @@ DEFAULT_BASIS = "makehuman-mask-1"
 class BasisInfo:
     """What a basis offers, without its geometry.
 
-    gene_names: one per weight of a genome, in the genome's order. source: where the data comes from.
+    gene_names: one per weight of a genome, in the genome's order, colors last. source: where the data comes
+    from.
     """
 
     id: str
@@ -50,11 +66,32 @@ class BasisInfo:
     landmark_names: tuple[str, ...]
     licence: str
     source: str
+    facts: Facts
 
 
 def basis_ids() -> tuple[str, ...]:
     """Every basis that is installed, the default first; each shape once plain and once with color genes."""
-    return tuple(name for shape in BASES for name in (shape, shape + SUFFIX))
+    return tuple(name for shape in BASES for name in (shape, with_color(shape)))
+
+
+def with_color(basis_id: str) -> str:
+    """The id of the same basis with its color genes. BadInput for an unknown id."""
+    variant = _known(basis_id)
+    return replace(variant, color=_facts(variant.shape).color).id
+
+
+def with_edge(basis_id: str, edge: float) -> str:
+    """The id of the same basis with another share of the relief at its rim, from 0 to 1.
+
+    :raises BadInput: for an unknown id, and for a basis whose rim is as it is.
+    """
+    variant = _known(basis_id)
+    if _facts(variant.shape).edge is None:
+        have = " or ".join(repr(name) for name in BASES if _facts(name).edge is not None)
+        raise BadInput(
+            f"mask.edge: the rim of {variant.shape!r} is as it is; leave edge out, or take basis = {have}"
+        )
+    return replace(variant, edge=round(100 * edge)).id
 
 
 def check_hash(data: bytes, basis_id: str, expected: str) -> None:
@@ -70,37 +107,101 @@ def check_hash(data: bytes, basis_id: str, expected: str) -> None:
 @cache
 def packed_basis(basis_id: str) -> PackedBasis:
     """Read and verify a basis's data file. BadInput for an unknown id, CorruptData for a changed file."""
-    if basis_id not in basis_ids():
-        raise BadInput(f"mask.basis: there is no basis {basis_id!r}{nearest(basis_id, basis_ids())}")
-    if is_painted(basis_id):
-        return packed_basis(shape_basis(basis_id))
-    name = f"{basis_id}.npz"
-    try:
-        data = (BASES[basis_id].folder / name).read_bytes()
-    except FileNotFoundError as error:
-        raise CorruptData(
-            f"the data file {name} of services.shape is missing; install datamask again"
-        ) from error
-    check_hash(data, basis_id, BASES[basis_id].sha256)
-    packed = unpack(data, name)
-    for array in (packed.neutral, packed.triangles, packed.landmarks, packed.sides):
-        array.setflags(write=False)
-    return packed
+    shape = _known(basis_id).shape
+    return unpack(_read(shape, f"{shape}.npz", BASES[shape].sha256), f"{shape}.npz")
+
+
+@cache
+def color_genes(basis_id: str) -> ColorGenes:
+    """The color genes of a basis; none where its id names none. Raises as :func:`packed_basis`."""
+    packed, color = packed_basis(basis_id), _known(basis_id).color
+    if color is None:
+        return ColorGenes.none(len(packed.neutral))
+    if isinstance(packed, PackedWaves):
+        return pigment(packed)
+    return paint(packed.neutral, landmarks_of(packed))
+
+
+def landmarks_of(packed: PackedBasis) -> dict[str, int]:
+    """The vertex of each landmark name."""
+    return dict(zip(packed.header["landmarks"], packed.landmarks.tolist(), strict=True))
 
 
 @cache
 def basis_info(basis_id: str) -> BasisInfo:
     """Look a basis up. Raises BadInput, naming the nearest known id, where there is none of that name."""
-    packed = packed_basis(basis_id)
-    sha256 = BASES[shape_basis(basis_id)].sha256
-    paints = tuple(paint.name for paint in PAINTS) if is_painted(basis_id) else ()
+    variant, packed = _known(basis_id), packed_basis(basis_id)
+    facts, colors = _facts(variant.shape), color_genes(basis_id)
+    if colors.names:
+        own = facts.symmetry
+        twin = np.concatenate([own.twin, len(own.twin) + np.arange(len(colors))])
+        facts = replace(facts, symmetry=symmetry_of(twin, np.concatenate([own.sign, colors.sign])))
+    if variant.edge is not None:
+        facts = replace(facts, edge=variant.edge / 100)
     return BasisInfo(
         id=basis_id,
-        sha256=paint_sha256(sha256) if paints else sha256,
-        gene_names=(*packed.header["genes"], *paints),
+        sha256=_sha256(variant),
+        gene_names=(*packed.header["genes"], *colors.names),
         vertex_count=len(packed.neutral),
         triangle_count=len(packed.triangles),
         landmark_names=tuple(packed.header["landmarks"]),
         licence=packed.header["licence"],
         source=packed.header["source"],
+        facts=facts,
     )
+
+
+def every_measure() -> dict[str, Measure]:
+    """The measures of all installed bases, by name."""
+    return {measure.name: measure for shape in BASES for measure in _facts(shape).measures}
+
+
+def facts_of(basis_id: str) -> Facts:
+    """What a basis says of itself. Raises BadInput for an unknown id."""
+    return basis_info(basis_id).facts
+
+
+def _known(basis_id: str) -> Variant:
+    """The parts of an id. BadInput where there is no such basis."""
+    variant = Variant.of(basis_id)
+    if variant is not None and variant.shape in BASES:
+        facts = _facts(variant.shape)
+        fits = variant.edge is None or facts.edge is not None
+        if fits and variant.color in (None, facts.color):
+            return variant
+    raise BadInput(f"mask.basis: there is no basis {basis_id!r}{nearest(basis_id, basis_ids())}")
+
+
+@cache
+def _facts(shape: str) -> Facts:
+    """What an installed basis says of itself, without color genes."""
+    name, beside = f"{shape}.npz", BASES[shape].facts
+    header = unpack(_read(shape, name, BASES[shape].sha256), name).header
+    data = header.get("facts")
+    if beside is not None:
+        name = f"{shape}.facts.json"
+        data = json.loads(_read(shape, name, beside))
+    if data is None:
+        raise CorruptData(f"{name}: it does not say what basis it is (facts); build it anew")
+    return read_facts(data, len(header["genes"]), name)
+
+
+def _read(shape: str, name: str, sha256: str) -> bytes:
+    try:
+        data = (BASES[shape].folder / name).read_bytes()
+    except FileNotFoundError as error:
+        raise CorruptData(
+            f"the data file {name} of services.shape is missing; install datamask again"
+        ) from error
+    check_hash(data, shape, sha256)
+    return data
+
+
+def _sha256(variant: Variant) -> str:
+    """What a variant's content is known by."""
+    found = BASES[variant.shape].sha256
+    if variant.edge is not None:
+        found = hashlib.sha256(f"{found}\nedge {variant.edge}".encode()).hexdigest()
+    if variant.color is not None:
+        found = colors_sha256(found, PAINTS if variant.color == "paint-1" else FIELDS)
+    return found

@@ -33,15 +33,17 @@ class Decoder:
         self.neutral = torch.from_numpy(basis.neutral.copy()).to(self.device)
         sides = np.concatenate([basis.positive, basis.negative]).reshape(-1, vertex_count * 3)
         self._sides = torch.from_numpy(sides).to(self.device)
-        self._cover = torch.from_numpy(basis.paint.copy()).to(self.device)
-        self._changes = [torch.from_numpy(side).to(self.device).unbind() for side in paint.changes()]
+        colors = basis.colors
+        self._cover = torch.from_numpy(colors.cover.copy()).to(self.device)
+        changes = (colors.positive, colors.negative)
+        self._changes = [torch.from_numpy(side.copy()).to(self.device).unbind() for side in changes]
         self._skin = torch.tensor(paint.SKIN_SRGB, device=self.device)
 
     def landmark_indices(self, names: Sequence[str]) -> torch.Tensor:
         """Vertex indices ``(L,)`` int64 of named landmarks. Raises BadInput for an unknown name."""
         unknown = [name for name in names if name not in self.basis.landmarks]
         if unknown:
-            known = ", ".join(self.basis.landmarks)
+            known = ", ".join(self.basis.landmarks) or "none"
             raise BadInput(f"basis {self.basis.id!r} has no landmark {unknown[0]!r}; it has {known}")
         indices = [self.basis.landmarks[name] for name in names]
         return torch.tensor(indices, dtype=torch.int64, device=self.device)

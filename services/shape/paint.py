@@ -19,9 +19,6 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-SUFFIX = "+paint-1"
-"""Ends the id of a basis with paint: ``makehuman-mask-1+paint-1``."""
-
 SKIN_SRGB = (0.86, 0.72, 0.64)  # what a mask without paint is rendered in
 FULL = 2.0  # weights beyond it change nothing more
 DARKEST = 0.03
@@ -35,6 +32,31 @@ RED: Color = (0.05, -0.4, -0.35)
 PALE: Color = (0.05, 0.2, 0.25)
 WARM: Color = (0.05, -0.08, -0.25)
 COOL: Color = (-0.2, -0.05, 0.1)
+
+
+@dataclass(frozen=True)
+class ColorGenes:
+    """The genes of a basis that are colors: ``names`` (P,), the last ones of a genome; none: no color.
+
+    cover: how much each covers each vertex, ``(P, V)`` float32, signed where a gene is a wave. positive,
+    negative: the color's change at +FULL and at -FULL, ``(P, 3)`` float32. sign: ``(P,)``, -1 for a gene
+    whose mirror image is its own with the other sign, else 1.
+    """
+
+    names: tuple[str, ...]
+    cover: npt.NDArray[np.float32]
+    positive: npt.NDArray[np.float32]
+    negative: npt.NDArray[np.float32]
+    sign: npt.NDArray[np.float64]
+
+    @classmethod
+    def none(cls, vertices: int) -> ColorGenes:
+        """No color genes."""
+        nothing = np.zeros((0, 3), np.float32)
+        return frozen(cls((), np.zeros((0, vertices), np.float32), nothing, nothing.copy(), np.ones(0)))
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
 @dataclass(frozen=True)
@@ -89,27 +111,32 @@ PAINTS = (
 )
 
 
-def shape_basis(basis_id: str) -> str:
-    """The id of the basis whose shape a painted one has; any other's own id."""
-    return basis_id.removesuffix(SUFFIX)
-
-
-def is_painted(basis_id: str) -> bool:
-    """Whether genomes of this basis end with color genes."""
-    return basis_id.endswith(SUFFIX)
-
-
-def paint_sha256(shape_sha256: str) -> str:
-    """What a painted basis's content is known by: that of its shape and of the table of paints."""
-    table = json.dumps([SKIN_SRGB, FULL, DARKEST, [asdict(p) for p in PAINTS]], sort_keys=True)
+def colors_sha256(shape_sha256: str, genes: Sequence[Any]) -> str:
+    """What a basis with color genes is known by: its shape's content and the table of the genes."""
+    table = json.dumps([SKIN_SRGB, FULL, DARKEST, [asdict(gene) for gene in genes]], sort_keys=True)
     return hashlib.sha256(f"{shape_sha256}\n{table}".encode()).hexdigest()
 
 
-def region_weights(neutral: npt.NDArray[np.float32], landmarks: Mapping[str, int]) -> npt.NDArray[np.float32]:
-    """How much each paint covers each vertex, ``(P, V)`` float32 in 0..1. neutral: ``(V, 3)`` in meters."""
+def frozen(genes: ColorGenes) -> ColorGenes:
+    """The same, read-only."""
+    for array in (genes.cover, genes.positive, genes.negative, genes.sign):
+        array.setflags(write=False)
+    return genes
+
+
+def paint(neutral: npt.NDArray[np.float32], landmarks: Mapping[str, int]) -> ColorGenes:
+    """The color genes of a head. neutral: ``(V, 3)`` in meters."""
     front_mm = neutral[:, :2].astype(np.float64) * 1e3
-    found = [_weights(paint.region, front_mm, landmarks) for paint in PAINTS]
-    return np.stack(found).astype(np.float32)
+    cover = np.stack([_weights(each.region, front_mm, landmarks) for each in PAINTS]).astype(np.float32)
+    return frozen(
+        ColorGenes(
+            tuple(each.name for each in PAINTS),
+            cover,
+            np.array([each.positive for each in PAINTS], np.float32),
+            np.array([each.negative for each in PAINTS], np.float32),
+            np.ones(len(PAINTS)),
+        )
+    )
 
 
 def _weights(
@@ -147,29 +174,19 @@ def blend(
     return skin
 
 
-def display_colors(
-    genomes: npt.NDArray[np.float32], cover: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
+def display_colors(genomes: npt.NDArray[np.float32], genes: ColorGenes) -> npt.NDArray[np.float32]:
     """Colors ``(n, V, 3)`` float32 in 0..1 (sRGB) of genomes ``(n, G)`` that end with color genes.
 
-    cover: ``(P, V)`` of :func:`region_weights`. The same as services.shape.decode.Decoder.colors, in numpy.
+    The same as services.shape.decode.Decoder.colors, in numpy.
     """
-    share = np.clip(np.nan_to_num(genomes[:, -len(cover) :], nan=0.0) / FULL, -1.0, 1.0).astype(np.float32)
-    skin = np.broadcast_to(np.array(SKIN_SRGB, np.float32), (len(genomes), cover.shape[1], 3))
+    share = np.clip(np.nan_to_num(genomes[:, -len(genes) :], nan=0.0) / FULL, -1.0, 1.0).astype(np.float32)
+    skin = np.broadcast_to(np.array(SKIN_SRGB, np.float32), (len(genomes), genes.cover.shape[1], 3))
     up, down = np.maximum(share, 0.0), np.maximum(-share, 0.0)
-    positive, negative = changes()
-    blended = blend(skin, list(cover[:, None, :, None]), up, down, list(positive), list(negative))
+    cover = list(genes.cover[:, None, :, None])
+    blended = blend(skin, cover, up, down, list(genes.positive), list(genes.negative))
     return np.asarray(np.clip(blended, DARKEST, 1.0), np.float32)
 
 
 def bytes_of(colors: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """Colors in 0..1 as files keep them."""
     return (colors * 255.0 + 0.5).astype(np.uint8)
-
-
-def changes() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """The changes at +FULL and at -FULL, ``(P, 3)`` float32 each."""
-    return (
-        np.array([paint.positive for paint in PAINTS], np.float32),
-        np.array([paint.negative for paint in PAINTS], np.float32),
-    )

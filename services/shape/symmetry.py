@@ -1,25 +1,15 @@
-"""Left and right: which genes of a basis are each other's mirror image.
-
-MakeHuman names its targets by side: `l-eye-scale` has its twin in `r-eye-scale`. `asym-jaw-1-l|r` is, nearly,
-its own mirror image with the other sign, and so are the shifts of nose and mouth to a side. All other genes
-move both sides alike.
-"""
+"""Left and right: which genes of a basis are each other's mirror image."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.shape.catalog import basis_info
-
 Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-_LEFT, _RIGHT = "l-", "r-"
-_ONE_SIDED = ("asym-", "nose-trans-in|", "mouth-trans-in|")
 
 
 @dataclass(frozen=True)
@@ -52,19 +42,13 @@ class Symmetry:
         return genomes
 
 
-@cache
-def symmetry(basis_id: str) -> Symmetry:
-    """The symmetry of a basis's genes. Raises BadInput for an unknown basis."""
-    names = basis_info(basis_id).gene_names
-    number = {name: k for k, name in enumerate(names)}
-    other = {_LEFT: _RIGHT, _RIGHT: _LEFT}
-    twin = [number[other.get(name[:2], name[:2]) + name[2:]] for name in names]
-    free = [k for k, name in enumerate(names) if not name.startswith((_RIGHT, *_ONE_SIDED))]
-    found = Symmetry(
-        np.array(twin, np.int64),
-        np.array([-1.0 if name.startswith(_ONE_SIDED) else 1.0 for name in names]),
-        np.array(free, np.int64),
-    )
+def symmetry_of(twin: NDArray[np.integer[Any]], sign: NDArray[np.floating[Any]]) -> Symmetry:
+    """The symmetry of genes, from each gene's twin (d,) and sign (d,). Raises ValueError for no mirror."""
+    number = np.arange(len(twin))
+    if twin.shape != sign.shape or not np.array_equal(twin[twin], number) or not np.isin(sign, (-1, 1)).all():
+        raise ValueError("twin and sign make no mirror: it is its own inverse, and signs are 1 or -1")
+    free = number[(number <= twin) & ~((number == twin) & (sign < 0))]
+    found = Symmetry(twin.astype(np.int64), sign.astype(np.float64), free.astype(np.int64))
     for array in (found.twin, found.sign, found.free):
         array.flags.writeable = False
     return found

@@ -92,7 +92,22 @@ def unseen(raw: Float, between: Float | None, threshold: float, measure: AnswerK
 def added(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The four registrations."""
     shipped = packed_basis(DEFAULT_BASIS)
-    header = {**shipped.header, "id": "few-genes-1", "genes": shipped.header["genes"][:GENES]}
+    facts = {
+        "title": "a few genes",
+        "zero": "the neutral head",
+        "face": True,
+        "center_m": [0.0, 0.0, 0.0],
+        "twin": list(range(GENES)),
+        "sign": [1] * GENES,
+        "spread": 1.0,
+        "sigma": 0.4,
+        "limit": 2.0,
+        "edge": None,
+        "color": "paint-1",
+        "measures": [{"name": "relief", "unit": "mm", "cells": 2, "low": 0.0, "high": 9.0}],
+    }
+    genes = shipped.header["genes"][:GENES]
+    header = {**shipped.header, "id": "few-genes-1", "genes": genes, "facts": facts}
     data = pack(replace(shipped, header=header, sides=shipped.sides[:GENES]))
     (tmp_path / "few-genes-1.npz").write_bytes(data)
     monkeypatch.setitem(BASES, "few-genes-1", BasisFile(hashlib.sha256(data).hexdigest(), tmp_path))

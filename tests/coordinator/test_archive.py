@@ -11,15 +11,15 @@ from coordinator.search import dial
 from coordinator.search.archive import Archive, coverage, decoded, grid_of
 from coordinator.search.grid import Grid
 from coordinator.search.optimizers.map_elites import grid_archive
-from coordinator.spec.diversity import ArchiveSpec
+from coordinator.spec.diversity import ArchiveSpec, archive_as_usual
 from coordinator.spec.spec import parse_spec
 from services.errors import BadInput, CorruptData
-from services.shape.catalog import basis_info
+from services.shape.catalog import basis_info, facts_of
 from tests.support.runs import grow
 
 BASIS = "makehuman-mask-1"
 GENES = len(basis_info(BASIS).gene_names)
-GRID = ArchiveSpec().grid(BASIS)
+GRID = ArchiveSpec(**archive_as_usual({}, facts_of(BASIS).measures)).grid(BASIS)
 OBJECTIVE = {"objective": [{"kind": "detect", "model": "dlib-hog"}]}
 
 

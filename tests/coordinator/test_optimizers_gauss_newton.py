@@ -8,7 +8,7 @@ import pytest
 from coordinator.search.optimizers import make_optimizer
 from coordinator.search.optimizers.gauss_newton import GaussNewton, Regression, within
 from services.recognition.fitness import Residuals
-from services.shape.symmetry import symmetry
+from services.shape.catalog import facts_of
 
 D, N, Q = 40, 16, 30
 
@@ -129,7 +129,7 @@ def test_a_mask_without_a_score_spoils_nothing():
 
 
 def test_the_symmetric_search_hands_residuals_on():
-    both_sides = symmetry("makehuman-mask-1")
+    both_sides = facts_of("makehuman-mask-1").symmetry
     genes = len(both_sides.twin)
     slopes = np.random.default_rng(3).normal(0, 0.1, (genes, 20))
 

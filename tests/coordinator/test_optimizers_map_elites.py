@@ -8,12 +8,12 @@ import sys
 import numpy as np
 
 from coordinator.search.optimizers import make_optimizer
-from coordinator.spec.diversity import ArchiveSpec
-from services.shape.catalog import basis_info
+from coordinator.spec.diversity import ArchiveSpec, archive_as_usual
+from services.shape.catalog import basis_info, facts_of
 
 BASIS = "makehuman-mask-1"
 GENES = len(basis_info(BASIS).gene_names)
-GRID = ArchiveSpec().grid(BASIS)
+GRID = ArchiveSpec(**archive_as_usual({}, facts_of(BASIS).measures)).grid(BASIS)
 
 
 def filled(name, generations=40):

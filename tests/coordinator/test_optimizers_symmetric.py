@@ -7,11 +7,11 @@ import pytest
 
 from coordinator.search.optimizers import make_optimizer
 from coordinator.search.optimizers.mirror import FADING
-from services.shape.catalog import DEFAULT_BASIS
-from services.shape.symmetry import Symmetry, symmetry
+from services.shape.catalog import DEFAULT_BASIS, facts_of
+from services.shape.symmetry import Symmetry
 from services.storage.codec import decode, encode
 
-FACE = symmetry(DEFAULT_BASIS)
+FACE = facts_of(DEFAULT_BASIS).symmetry
 D = len(FACE.twin)
 FOLDING = ("sep-cma", "genetic", "cma", "snes", "de")
 MOVING_ALL = ("random", "map-elites", "nsga2")

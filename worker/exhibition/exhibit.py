@@ -126,7 +126,7 @@ class _Maker:
         """The masks in the studio, in the colors that the record has for them where that was asked for."""
         studio = Studio(self.basis.triangles)
         lit = dressed([studio.light(points) for points in self.vertices], self.paint(self.genomes))
-        if self.options.material != COLOR.name or len(self.basis.paint):
+        if self.options.material != COLOR.name or len(self.basis.colors):
             return lit
         return [s.painted(self._colors(mask["id"])) for s, mask in zip(lit, self.masks, strict=True)]
 
@@ -235,7 +235,7 @@ class _Maker:
     @property
     def painter(self) -> Paint | None:
         """:meth:`paint` where there is anything to paint."""
-        return self.paint if len(self.basis.paint) else None
+        return self.paint if len(self.basis.colors) else None
 
     def genome(self, mask: str) -> Float:
         """The genome of a mask that the plan names."""

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from services.errors import BadInput, DatamaskError
-from services.shape.basis_file import FORMAT, STEP_M, PackedBasis, pack, quantize
+from services.shape.basis_file import STEP_M, TARGETS, PackedTargets, pack, quantize
 from services.shape.builders import cut, makehuman
 from services.shape.builders.cut import Blend, FloatArray, IntArray
 from services.shape.builders.genes import signed_genes
@@ -221,7 +221,7 @@ def place_landmarks(mask: Cut, base: makehuman.BaseMesh, neutral: FloatArray) ->
     }
 
 
-def build(source: Path | None) -> tuple[PackedBasis, dict[str, object]]:
+def build(source: Path | None) -> tuple[PackedTargets, dict[str, object]]:
     """Build the basis from MakeHuman's data; return it with its provenance."""
     root, origin = makehuman.find_source(source)
     base = makehuman.read_base(root)
@@ -251,7 +251,7 @@ def build(source: Path | None) -> tuple[PackedBasis, dict[str, object]]:
     landmarks = place_landmarks(mask, base, neutral)
     header = {
         "id": BASIS_ID,
-        "format": FORMAT,
+        "format": TARGETS,
         "genes": [gene.name for gene in genes],
         "landmarks": list(landmarks),
         "step_m": STEP_M,
@@ -259,7 +259,7 @@ def build(source: Path | None) -> tuple[PackedBasis, dict[str, object]]:
         "source": f"MakeHuman base mesh hm08 and morph targets, from {origin}",
     }
     sides = [[order[g.positive], order[g.negative] if g.negative else -1] for g in genes]
-    packed = PackedBasis(
+    packed = PackedTargets(
         header,
         np.round(neutral, 7).astype(np.float32),  # 0.1 um: hides the last bits, which differ between CPUs
         mask.triangles.astype(np.uint16),

@@ -8,7 +8,8 @@ import torch
 
 from services.errors import CorruptData
 from services.shape.basis import load_basis
-from services.shape.character import MEASURES, UNITS, character, is_expressive, mirror_map
+from services.shape.catalog import facts_of
+from services.shape.character import character, is_expressive, mirror_map
 from services.shape.decode import Decoder
 
 BASIS = "makehuman-mask-1"
@@ -32,8 +33,8 @@ def test_they_are_what_the_decoded_vertices_say():
     head = basis.neutral - basis.neutral.mean(axis=0, dtype=np.float64)
     twin = mirror_map(basis.neutral)
     found = character(BASIS, noise)
-    assert found.shape == (8, len(MEASURES))
-    assert set(UNITS) == set(MEASURES)
+    assert facts_of(BASIS).measure_names == ("abstraction", "asymmetry", "expression")
+    assert found.shape == (8, 3)
     for mask, (abstraction, asymmetry, _) in zip(vertices, found, strict=True):
         centered = mask - mask.mean(axis=0)
         scales = np.linspace(0.5, 1.5, 2001)

@@ -7,13 +7,16 @@ import pytest
 
 from services.errors import BadInput
 from services.shape.basis import load_basis
-from services.shape.catalog import DEFAULT_BASIS, basis_ids, basis_info
-from services.shape.character import MEASURES, character, mirror_map
-from services.shape.symmetry import symmetry
+from services.shape.catalog import DEFAULT_BASIS, basis_ids, basis_info, facts_of
+from services.shape.character import character, mirror_map
+
+
+def symmetry(basis):
+    return facts_of(basis).symmetry
 
 
 def asymmetry_mm(genomes):
-    return character(DEFAULT_BASIS, genomes)[:, MEASURES.index("asymmetry")]
+    return character(DEFAULT_BASIS, genomes)[:, facts_of(DEFAULT_BASIS).measure_names.index("asymmetry")]
 
 
 @pytest.mark.parametrize("basis", basis_ids())
