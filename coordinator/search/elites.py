@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from services.wire.mask import Mask
 
 
-def best_of_each_island(ranked: Sequence[Mask], count: int) -> list[Mask]:
-    """At most ``count`` masks of each island, equal genomes once: pinned ones, then by ranking fitness."""
+def best_of_each_start(ranked: Sequence[Mask], count: int) -> list[Mask]:
+    """At most ``count`` masks of each start of each island, equal genomes once: pinned ones, then by ranking
+    fitness.
+    """
     kept: list[Mask] = []
     seen: set[tuple[int, bytes]] = set()
-    taken: dict[int, int] = {}
+    taken: Counter[tuple[int, int]] = Counter()
     for mask in sorted(ranked, key=lambda r: (not r.pinned, -r.fitness, r.id)):
-        key = (mask.island, mask.genome.tobytes())
-        if key not in seen and taken.get(mask.island, 0) < count:
+        key, start = (mask.island, mask.genome.tobytes()), (mask.island, mask.start)
+        if key not in seen and taken[start] < count:
             seen.add(key)
-            taken[mask.island] = taken.get(mask.island, 0) + 1
+            taken[start] += 1
             kept.append(mask)
     return kept
 
 
 def choose_elites(ranked: Sequence[Mask], count: int) -> list[Mask]:
-    """``count`` masks: pinned ones, every island's best (a line-up shows different faces), then the rest."""
+    """``count`` masks: pinned ones, the best of every start (a line-up shows different faces), then the rest.
+
+    A start that was to find one more face and has not arrived yet shows nothing.
+    """
     first: list[Mask] = []
     rest: list[Mask] = []
-    islands: set[int] = set()
+    starts: set[tuple[int, int]] = set()
     pinned = [mask for mask in ranked if mask.pinned]
-    for mask in sorted((r for r in ranked if not r.pinned), key=lambda r: (-r.fitness, r.id)):
-        (rest if mask.island in islands else first).append(mask)
-        islands.add(mask.island)
+    others = [mask for mask in ranked if not mask.pinned and (mask.start == 0 or mask.accepted)]
+    for mask in sorted(others, key=lambda r: (-r.fitness, r.id)):
+        start = (mask.island, mask.start)
+        (rest if start in starts else first).append(mask)
+        starts.add(start)
     chosen = (pinned + first + rest)[:count]
     return sorted(chosen, key=lambda r: (-r.fitness, r.id))

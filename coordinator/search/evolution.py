@@ -16,7 +16,7 @@ from coordinator.record.evaluations import encode_rows, unscored
 from coordinator.record.record import Record, checkpoint_key, evaluations_key
 from coordinator.search.archive import PART, Archive
 from coordinator.search.breeding import Breeding
-from coordinator.search.elites import best_of_each_island, choose_elites
+from coordinator.search.elites import best_of_each_start, choose_elites
 from coordinator.search.island import (
     AtCheckpoint,
     Emigrants,
@@ -328,7 +328,7 @@ class Evolution:
             island.history = [g for g in island.history if g.number >= last]
             self.best += island.ranked.pop(epoch)
             island.emigrants.pop(epoch, None)
-        self.best = best_of_each_island(self.best, self.spec.elites.count)
+        self.best = best_of_each_start(self.best, self.spec.elites.count)
         parts[checkpoint_key(epoch, "elites")] = encode_masks(self.best)
         if self.archive is not None:
             parts[checkpoint_key(epoch, PART)] = self.archive.encoded([o.label for o in self.objectives])

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.search import dial, pareto
+from coordinator.search import away, dial, pareto
 from coordinator.search.breeding import Breeding
 from coordinator.search.optimizers import Optimizer, make_optimizer
 from coordinator.search.seeds import island_seed, migration_rng, ranking_seed, restart_seed, view_seed
@@ -153,6 +153,8 @@ class Island:
     other random numbers, as restarts of CMA-ES do (Auger and Hansen, "A Restart CMA Evolution Strategy With
     Increasing Population Size", CEC 2005), but its population stays as large as it is, for batches' sake.
     For as many epochs it takes no migrants: a neighbor's best would soon have it where it came from.
+    Where the spec says when a face is found, an island that has found one starts anew, too, and keeps away
+    from what it found: see search/away.py.
 
     Where the spec says with how many views to begin, there are more of them as masks come to be accepted: far
     from a face any view tells which mask is the better one, near it most views are alike.
@@ -174,6 +176,7 @@ class Island:
     _idle: int = 0  # epochs since it rose
     _alone: int = 0  # epochs yet without migrants
     _accepted: float = 0.0  # share of the ranking views in which the last epoch's best mask pleased everybody
+    _found: list[Float] = field(default_factory=list)  # genomes (d,) of the faces of earlier starts
     _ids: list[str] = field(default_factory=list)
     _migrant_ids: tuple[str, ...] = ()
 
@@ -196,7 +199,7 @@ class Island:
             spread=mask.spread,
             limit=mask.limit,
             sigma=search.sigma,
-            symmetry=facts_of(mask.basis).symmetry if search.symmetric else None,
+            symmetry=facts_of(mask.basis).symmetry if search.symmetric_on(self.index) else None,
         )
 
     @property
@@ -213,7 +216,11 @@ class Island:
                 recent.append((yield from self._generation()))
             yield from self._rank(recent)
             migrants = yield NeedMigrants(self.epoch)
-            if self._stalled():
+            stalled, found = self._stalled(), self._has_found()
+            if found:
+                best = max(self.ranked[self.epoch], key=lambda mask: mask.fitness)
+                self._found.append(best.genome)
+            if stalled or found:
                 self._restart()
             elif self._alone:
                 self._alone -= 1
@@ -228,6 +235,11 @@ class Island:
         self._idle = 0 if best > self._best else self._idle + 1
         self._best = max(self._best, best)
         return 0 < self.spec.search.patience <= self._idle
+
+    def _has_found(self) -> bool:
+        """Whether the epoch's best mask is a face as surely as the spec asks."""
+        wanted = self.spec.search.found
+        return wanted is not None and bool(self.ranked[self.epoch]) and self._accepted >= wanted
 
     def _restart(self) -> None:
         self._born, self.restarts = self.generation, self.restarts + 1
@@ -272,6 +284,10 @@ class Island:
         total, mask = result.fitness, self.spec.mask
         if mask.abstraction:
             total = total - dial.loss(mask.abstraction, mask.basis, mask.spread, mask.limit, genomes)
+        if self._found:
+            symmetric = self.spec.search.symmetric_on(self.index)
+            found = np.stack(self._found)
+            total = total - away.loss(found, mask.basis, mask.spread, mask.limit, symmetric, genomes)
         if self.breeding is not None and len(self.breeding.vetoed):
             total = np.where(self.breeding.is_vetoed(genomes), np.float32(-np.inf), total)
         return replace(result, fitness=total.astype(np.float32))
@@ -328,6 +344,7 @@ class Island:
                 values=values,
                 flipped=float(flipped),
                 pinned=mask.id in pinned,
+                start=self._born if self.spec.search.found is not None else 0,
             )
             for mask, f, values, flipped in zip(
                 best, result.fitness, result.values, scores.flipped, strict=True
@@ -356,16 +373,20 @@ class Island:
     def state(self) -> bytes:
         """Checkpoint bytes of the island just after a migration."""
         meta: dict[str, Any] = {"epoch": self.epoch, "ids": self._ids, "migrants": list(self._migrant_ids)}
-        if self.spec.search.patience:
+        if self.spec.search.patience or self.spec.search.found is not None:
             best = self._best if np.isfinite(self._best) else None
             meta["start"] = [self.restarts, self._born, best, self._idle, self._alone]
         if self.spec.views.first is not None:
             meta["accepted"] = self._accepted
-        return encode({f"optimizer.{k}": v for k, v in self.optimizer.state().items()}, meta)
+        arrays = {f"optimizer.{k}": v for k, v in self.optimizer.state().items()}
+        if self._found:
+            arrays["found"] = np.stack(self._found)
+        return encode(arrays, meta)
 
     def restore(self, data: bytes, where: str) -> None:
         """Stand where :meth:`state` was taken. :raises CorruptData: for damaged bytes."""
         arrays, meta = decode(data, where)
+        self._found = list(arrays.pop("found", []))
         self.optimizer.restore({k.removeprefix("optimizer."): v for k, v in arrays.items()})
         self.epoch = int(meta["epoch"]) + 1
         self._ids = list(meta["ids"])

@@ -97,6 +97,9 @@ class MaskSpec(Table):
         return {"spread": facts.spread, "limit": facts.limit, **data, "basis": basis}
 
 
+Sides = Annotated[list[bool], Field(min_length=1)]
+
+
 class SearchSpec(Table):
     """How many islands live for how long, and what breeds on them."""
 
@@ -105,10 +108,19 @@ class SearchSpec(Table):
     generations: Annotated[int, Field(ge=1, le=1_000_000)] = 60
     optimizers: list[OptimizerName] = Field(default=["sep-cma", "genetic"], min_length=1)
     sigma: Annotated[float, Field(gt=0, le=5)] = 0.5  # first step size of CMA, in gene units
-    # Left and right change alike, and noise's asymmetry fades. See Spec for what it is where nothing is said.
-    symmetric: Annotated[bool, Before(False)] = True
+    # Left and right change alike, and noise's asymmetry fades; a list goes round the islands. See Spec for
+    # what it is where nothing is said.
+    symmetric: Annotated[bool | Sides, Before(False)] = True
     batch: Annotated[int, Field(ge=0, le=4096)] = 0  # genomes a batch; 0: the whole generation
     patience: Annotated[int, Field(ge=0)] = 0  # epochs without a better mask until a new start; 0: none
+    # Share of the ranking views in which an island's best mask is accepted when it has found its face: then
+    # it starts anew, away from what it found.
+    found: Annotated[float | None, Field(gt=0, le=1)] = None
+
+    def symmetric_on(self, island: int) -> bool:
+        """Whether left and right change alike on an island."""
+        sides = self.symmetric
+        return sides if isinstance(sides, bool) else sides[island % len(sides)]
 
     @property
     def batch_size(self) -> int:

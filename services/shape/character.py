@@ -148,11 +148,27 @@ def character(basis_id: str, genomes: NDArray[np.floating]) -> Doubles:
     weights = np.asarray(genomes, np.float64)
     finite = np.asarray(np.isfinite(weights).all(axis=1))
     weights = np.where(finite[:, None], weights, 0.0)
-    signed = np.concatenate([np.maximum(weights, 0.0), np.maximum(-weights, 0.0)], axis=1)
+    signed = _signed(weights)
     measured = [_MEASURED[measure.name](forms, signed) for measure in facts_of(basis_id).measures]
     found = np.asarray(np.round(np.stack(measured, axis=1), _DIGITS), np.float64)
     found[~finite] = np.nan
     return found
+
+
+def apart_mm(basis_id: str, some: NDArray[np.floating], others: NDArray[np.floating]) -> Doubles:
+    """How far masks lie apart: root mean square distance of their vertices, in mm, (n, k).
+
+    :param some, others: genomes (n, G) and (k, G).
+    """
+    form = _forms(basis_id).raised
+    one, two = _signed(np.asarray(some, np.float64)), _signed(np.asarray(others, np.float64))
+    found = [_square(one - each, form) for each in two]
+    return np.asarray(_MM * np.sqrt(np.stack(found, axis=1)), np.float64)
+
+
+def _signed(weights: Doubles) -> Doubles:
+    """The positive and the negative parts of weights (n, G), (n, 2G): vertices are linear in these."""
+    return np.concatenate([np.maximum(weights, 0.0), np.maximum(-weights, 0.0)], axis=1)
 
 
 def _scale(forms: _Forms, signed: Doubles) -> tuple[Doubles, Doubles]:

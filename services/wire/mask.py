@@ -23,6 +23,8 @@ class Mask:
         generation's for the others. values: float32 (objectives,), in the order of the run's objectives.
     :param flipped: share of its area that is folded over.
     :param pinned: whether it is an elite whatever comes.
+    :param start: the generation in which its island began to search for the face that it is; 0 also where
+        islands do not look for several.
     :param cell, measures: its place in the run's archive and the measures (k,) that put it there; None and
         empty where no archive holds it.
     """
@@ -35,6 +37,7 @@ class Mask:
     values: Float
     flipped: float
     pinned: bool = False
+    start: int = 0
     cell: int | None = None
     measures: tuple[float, ...] = ()
 
@@ -57,7 +60,12 @@ def pack(masks: Sequence[Mask]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]
         arrays["values"] = np.stack([m.values for m in masks])
     rows = [[m.id, m.island, m.generation, m.fitness, m.flipped] for m in masks]
     pinned = [m.id for m in masks if m.pinned]
-    return arrays, {"ranked": rows, **({"pinned": pinned} if pinned else {})}
+    starts = {m.id: m.start for m in masks if m.start}
+    return arrays, {
+        "ranked": rows,
+        **({"pinned": pinned} if pinned else {}),
+        **({"starts": starts} if starts else {}),
+    }
 
 
 def unpack(arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> list[Mask]:
@@ -66,6 +74,7 @@ def unpack(arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> list[
         Mask(
             *(name, island, generation, arrays["genomes"][k], fitness, arrays["values"][k], flipped),
             pinned=name in meta.get("pinned", ()),
+            start=meta.get("starts", {}).get(name, 0),
         )
         for k, (name, island, generation, fitness, flipped) in enumerate(meta["ranked"])
     ]

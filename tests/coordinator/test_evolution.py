@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,12 @@ import pytest
 from coordinator.queue.executor import Finished, LocalExecutor
 from coordinator.record.record import Record, checkpoint_key
 from coordinator.run import Opened, evolve_run, free_name, open_run
-from coordinator.search.elites import best_of_each_island, choose_elites
+from coordinator.search.elites import best_of_each_start, choose_elites
 from coordinator.search.evolution import Evolution
 from coordinator.spec.spec import parse_spec
 from services.errors import BadInput, CorruptData, DatamaskError
 from services.storage import Store, open_store
-from services.wire.mask import Mask, decode_masks
+from services.wire.mask import Mask, decode_masks, encode_masks
 from services.wire.messages import Origin
 from services.wire.objects import batch_key, record_failure, scores_key
 from services.wire.plan import INVISIBLE, decode_batch, failed_scores
@@ -239,9 +240,16 @@ def test_choosing_elites_prefers_other_islands_and_drops_equals() -> None:
         return Mask(name, island, 0, np.full(2, gene, np.float32), fitness, np.zeros(1, np.float32), 0.0)
 
     masks = [ranked("a", 0, 3.0, 1), ranked("b", 0, 2.5, 2), ranked("c", 0, 2.4, 2), ranked("d", 1, 1.0, 3)]
-    assert [m.id for m in best_of_each_island(masks, 2)] == ["a", "b", "d"]
+    assert [m.id for m in best_of_each_start(masks, 2)] == ["a", "b", "d"]
     assert [m.id for m in choose_elites(masks, 2)] == ["a", "d"]
     assert [m.id for m in choose_elites(masks, 3)] == ["a", "b", "d"]
+    # A search that began anew on an island shows another face as soon as it has one.
+    later = ranked("e", 0, 0.5, 4)
+    arrived = replace(later, start=10, values=np.ones(1, np.float32))
+    assert [m.id for m in choose_elites([*masks, arrived], 3)] == ["a", "d", "e"]
+    assert [m.id for m in choose_elites([*masks, replace(later, start=10)], 3)] == ["a", "b", "d"]
+    assert [m.id for m in best_of_each_start([*masks, arrived], 1)] == ["a", "d", "e"]
+    assert decode_masks(encode_masks([*masks, arrived]), "test")[-1].start == 10
 
 
 class Poisoned(Evaluator):

@@ -1,4 +1,4 @@
-"""One island by itself: its mean is ranked, and with patience it starts anew where nothing gets better."""
+"""One island by itself: its mean is ranked; it starts anew where nothing gets better, or a face is found."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ import numpy as np
 import pytest
 
 from coordinator.run import objectives_of
+from coordinator.search import away
+from coordinator.search.away import SHARE, noise_apart_mm
+from coordinator.search.dial import FULL
 from coordinator.search.island import AtCheckpoint, Emigrants, Island, NeedMigrants, NeedScores
 from coordinator.spec.spec import parse_spec
+from services.shape.catalog import DEFAULT_BASIS, facts_of
+from services.shape.character import apart_mm
+from services.storage.codec import decode
 from services.wire.plan import OK, Scores
 
 GENES = 138
@@ -175,3 +181,50 @@ def test_it_resumes_with_as_many_views():
     one.restore(states[1], "test")
     lived(one, value, counts=counts)
     assert counts == [4] * 8
+
+
+def near(one, other):
+    return float(apart_mm(DEFAULT_BASIS, one[None], other[None])[0, 0])
+
+
+def test_a_found_face_ends_a_search_and_the_next_keeps_away_from_it():
+    one = island(spec(found=0.9))
+    asked, states = lived(one, accepted_in(1.0))
+    assert one.restarts == len(states) == 6
+    kept = decode(states[2], "test")[0]["found"]
+    assert len(kept) == 3
+    half = SHARE * noise_apart_mm(DEFAULT_BASIS, 1.2, 3.0, True)
+    best = one.ranked[3][0]
+    assert best.start == 6
+    # The same face once more would lose all that a dial takes, one as far as noise nothing.
+    lost = away.loss(kept, DEFAULT_BASIS, 1.2, 3.0, True, np.stack([kept[0], asked[0][3]]))
+    assert lost[0] == FULL
+    assert lost[1] == pytest.approx(FULL * max(0.0, 1 - min(near(k, asked[0][3]) for k in kept) / half))
+    assert island(spec()).spec.search.found is None
+
+
+def test_a_face_that_is_not_sure_enough_is_no_end():
+    one = island(spec(found=0.9))
+    lived(one, accepted_in(0.8))
+    assert one.restarts == 0
+
+
+@pytest.mark.parametrize("epoch", [1, 4])
+def test_it_resumes_away_from_the_same_faces(epoch):
+    whole, states = lived(island(spec(found=0.9)), accepted_in(1.0))
+    one = island(spec(found=0.9))
+    one.restore(states[epoch], "test")
+    rest, again = lived(one, accepted_in(1.0))
+    assert [g.tobytes() for g in rest] == [g.tobytes() for g in whole[2 * (epoch + 1) :]]
+    assert again == states[epoch + 1 :]
+
+
+def test_islands_take_turns_at_being_symmetric():
+    turns = spec(symmetric=[True, False], islands=3)
+    sides = facts_of(DEFAULT_BASIS).symmetry
+    for index, symmetric in enumerate([True, False, True]):
+        one = Island(index, turns, objectives_of(turns, [None]), GENES)
+        last = lived(one, flat)[0][-1]
+        apart = sides.mirrored(last) - last
+        # What is left of its start's asymmetry is alike in all masks, but for genes at their limits.
+        assert (np.median(np.abs(apart - apart[0]).max(axis=0)) < 1e-6) == symmetric
