@@ -55,7 +55,7 @@ def run_cell(contender: str, task: str, variant: str, budget: int, held_out_view
         "share": problem.share,
         "curve": [asdict(point) for point in problem.curve],
         "best_seen": problem.best_seen,
-        "accepted_after": accepted_after(problem),
+        "accepted_after": accepted_after(problem, problem.share),
         "final": None if final is None else asdict(final),
         "genome": None if genome is None else np.round(genome.astype(np.float64), 6).tolist(),
         "seconds": seconds,
@@ -64,9 +64,9 @@ def run_cell(contender: str, task: str, variant: str, budget: int, held_out_view
     }
 
 
-def accepted_after(problem: Problem) -> int | None:
-    """Scored views until an incumbent was first accepted in enough held-out views; None: never."""
-    return next((p.views for p in problem.curve if p.accepted >= problem.share), None)
+def accepted_after(problem: Problem, share: float) -> int | None:
+    """Scored views until an incumbent was first accepted in a share of the held-out views; None: never."""
+    return next((p.views for p in problem.curve if p.accepted >= share), None)
 
 
 def main() -> int:

@@ -35,6 +35,10 @@ def _archetype(variant: str) -> Spec:
     return load_spec(ROOT / "examples" / "archetype.toml", seed=int(variant))
 
 
+def _noise(variant: str) -> Spec:
+    return load_spec(ROOT / "examples" / "noise.toml", seed=int(variant), overrides=["search.islands=1"])
+
+
 def _identity(variant: str) -> Spec:
     path = ROOT / "examples" / "portrait.toml"
     if variant == "astronaut":
@@ -51,6 +55,7 @@ TASKS = {
     task.name: task
     for task in (
         Task("archetype", "any face at all, from noise", ("1", "2", "3", "4", "5"), 12_000, _archetype, True),
+        Task("noise", "a face on a blank", ("11", "12", "13", "14", "15"), 6_000, _noise, True),
         Task("identity", "one face, from the neutral head", PORTRAITS, 16_000, _identity),
     )
 }

@@ -42,9 +42,9 @@ BASES = {
         "12ec16b3f010fd72ef8e8cb335bb46d08756645f9780960ae519d2e6935a4f20",
         facts="3f5562fba4288c089769c94ee0ff7e453d7fc53e56aac8f7581ea3bab02f98b9",
     ),
-    "blank-oval-1": BasisFile("7114f26ed88dec4c0788fa44403ed5632f5676187196a2747dd9699337a56d2b"),
-    "blank-plaque-1": BasisFile("c1bd8cd191a756852bbe0841658e5c57a501835cfd0d61519d5c1dce27d8411a"),
-    "blank-egg-1": BasisFile("d1810bb42fdc0efe09f433edac81fbcf018e4102d3a796b81ddf16d367af16fa"),
+    "blank-oval-1": BasisFile("b14538ff0f2825204709a364bf5768aa919ed0519e7d74952c6473c5133382c0"),
+    "blank-plaque-1": BasisFile("f12b270fc786de4fc42fe75c9add2c166861e4beff8a968fbfb0e0b54d9aa4c3"),
+    "blank-egg-1": BasisFile("e70584e2607dc9be14446dfe715891c37261cb439a7df6b635d4261323cf254b"),
 }
 
 DEFAULT_BASIS = "makehuman-mask-1"

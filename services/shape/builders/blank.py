@@ -36,7 +36,7 @@ Ints = NDArray[np.int64]
 DATA = Path(__file__).parents[1] / "data"
 COLUMNS, ROWS = 49, 65  # vertices across and down; odd, so that a column lies on the mirror
 EVEN, ODD = 90, 70  # modes
-RELIEF_M = 0.012  # root mean square, at every vertex, of noise whose weights have a spread of 1
+RELIEF_M = 0.015  # root mean square, at every vertex, of noise whose weights have a spread of 1
 FAN = (0.6, 0.45)  # how far the directions lean outward at the rim, sideways and up, for 1 to the front
 RIM_M = 0.015  # within this distance of the rim a window may lead the relief down
 # Noise of the usual spread: relief 11 to 16 mm, asymmetry 12 to 22 mm, roughness 1.1 to 1.9 (500 draws).
@@ -113,6 +113,16 @@ def lattice() -> tuple[Doubles, Ints, Ints]:
     return square, np.concatenate([one, two]).reshape(-1, 3), index[:, ::-1].reshape(-1)
 
 
+@dataclass(frozen=True)
+class Shell:
+    """Points (V, 2) of the square and (V, 3) in meters, triangles (T, 3), each vertex's mirror image (V,)."""
+
+    square: Doubles
+    points: Doubles
+    triangles: Ints
+    mirror: Ints
+
+
 def cotangents(points: Doubles, triangles: Ints) -> tuple[sparse.csr_matrix, Doubles]:
     """The cotangent Laplacian (V, V), positive, free at the rim; and each vertex's share of the area (V,)."""
     count = len(points)
@@ -129,13 +139,15 @@ def cotangents(points: Doubles, triangles: Ints) -> tuple[sparse.csr_matrix, Dou
     return sparse.csr_matrix(sparse.diags(np.asarray(stiff.sum(1)).ravel()) - stiff), area
 
 
-def harmonics(
-    points: Doubles, triangles: Ints, mirror: Ints, sign: int, count: int
-) -> tuple[Doubles, Doubles]:
+Waves = tuple[Doubles, Doubles]
+
+
+def harmonics(shell: Shell, sign: int, count: int) -> Waves:
     """The lowest modes of one parity but the constant: (count,) in waves a meter, and (count, V).
 
     sign: 1 for modes that are even under the mirror, -1 for odd ones.
     """
+    points, triangles, mirror = shell.points, shell.triangles, shell.mirror
     stiff, area = cotangents(points, triangles)
     vertices = np.arange(len(points))
     kept = vertices[vertices < mirror] if sign < 0 else vertices[vertices <= mirror]
@@ -158,28 +170,46 @@ def harmonics(
     ]
 
 
-def relief(points: Doubles, triangles: Ints, mirror: Ints) -> tuple[Doubles, Ints, Doubles]:
+def cosines(shell: Shell, sign: int, count: int) -> Waves:
+    """As :func:`harmonics`, products of cosines over the square: a contender, see bench/blanks.py."""
+    u, v = (shell.square.T + 1) / 2
+    _, area = cotangents(shell.points, shell.triangles)
+    across = np.sqrt(area.sum())
+    kinds = [(m, k) for m in range(24) for k in range(24) if m + k and (m % 2 == 0) == (sign > 0)]
+    kinds = sorted(kinds, key=lambda kind: (np.hypot(*kind), kind))[:count]
+    whole = np.stack([np.cos(np.pi * m * u) * np.cos(np.pi * k * v) for m, k in kinds])
+    whole /= np.sqrt((whole**2 * area).sum(axis=1))[:, None]
+    return np.array([np.hypot(*kind) for kind in kinds]) / 2 / across, whole
+
+
+MODES: dict[str, Callable[[Shell, int, int], Waves]] = {"harmonics": harmonics, "cosines": cosines}
+
+
+def relief(
+    shell: Shell, relief_m: float, modes: Callable[[Shell, int, int], Waves]
+) -> tuple[Doubles, Ints, Doubles]:
     """All modes from coarse to fine: waves across the shell (G,), parities (G,), and displacements (G, V) in
     meters at weight 1, whose root mean square over noise is the same at every vertex.
     """
-    _, area = cotangents(points, triangles)
+    _, area = cotangents(shell.points, shell.triangles)
     across = np.sqrt(area.sum())
-    even, odd = (harmonics(points, triangles, mirror, s, n) for s, n in ((1, EVEN), (-1, ODD)))
+    even, odd = modes(shell, 1, EVEN), modes(shell, -1, ODD)
     waves = np.concatenate([even[0], odd[0]]) * across
     parity = np.repeat([1, -1], [EVEN, ODD])
     order = np.argsort(waves, kind="stable")
     waves = waves[order]
-    modes = np.concatenate([even[1], odd[1]])[order] * across
-    heights = modes / (1 + waves)[:, None]
-    return waves, parity[order], heights * RELIEF_M / np.sqrt((heights**2).sum(0))
+    heights = (np.concatenate([even[1], odd[1]])[order] * across) / (1 + waves)[:, None]
+    return waves, parity[order], heights * relief_m / np.sqrt((heights**2).sum(0))
 
 
-def build(blank: Blank) -> PackedWaves:
+def build(
+    blank: Blank, relief_m: float = RELIEF_M, modes: Callable[[Shell, int, int], Waves] = harmonics
+) -> PackedWaves:
     """One blank: its shell around the origin, its modes, and what it says of itself."""
     square, triangles, mirror = lattice()
     points = blank.surface(square)
     points -= (points.max(0) + points.min(0)) / 2
-    waves, parity, heights = relief(points, triangles, mirror)
+    waves, parity, heights = relief(Shell(square, points, triangles, mirror), relief_m, modes)
     across, up = (disc(square) if blank.round else square).T
     toward = np.stack([FAN[0] * across, FAN[1] * up, np.ones_like(up)], axis=1)
     toward /= np.linalg.norm(toward, axis=1, keepdims=True)
@@ -227,7 +257,7 @@ def facts(blank: Blank, parity: Ints) -> dict[str, Any]:
         "twin": list(range(len(parity))),
         "sign": parity.tolist(),
         "spread": 1.2,
-        "sigma": 0.5,
+        "sigma": 1.0,
         "limit": 3.0,
         "edge": 0.35,
         "color": "pigment-1",
