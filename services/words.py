@@ -1,4 +1,4 @@
-"""What people meant, where they wrote something that is not known."""
+"""Words for messages: what people meant, where they wrote something unknown, and what they gave, in short."""
 
 from __future__ import annotations
 
@@ -11,3 +11,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
     words = list(known)
     close = difflib.get_close_matches(word, words, n=1, cutoff=0.4)
     return f"; did you mean '{close[0]}'?" if close else f"; expected one of: {', '.join(sorted(words))}"
+
+
+def shown(value: object) -> str:
+    """A value for a message, which has to stay readable."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."

@@ -83,7 +83,7 @@ def evolve(
     Writes the run (spec, checkpoints, every evaluation, elites with meshes and pictures) under STORE/RUN and
     prints its URL as the last line. Interrupted runs go on with --resume, to the same checkpoints.
 
-    Example: datamask evolve examples/archetype.toml --seed 3 --set search.generations=40
+    Example: datamask evolve examples/noise.toml --seed 3 --set search.generations=40
     """
     if log_format is LogFormatName.json:
         setup_logs("json", logging.INFO)

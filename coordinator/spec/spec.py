@@ -42,7 +42,7 @@ from services.recognition.catalog import model_info
 from services.rendering.presets import PRESETS, PresetName
 from services.rendering.views import ViewRanges
 from services.shape.catalog import DEFAULT_BASIS, basis_info, facts_of, with_color, with_edge
-from services.words import nearest
+from services.words import nearest, shown
 
 Range = tuple[float, float]
 # What a spec lacks for an optimizer, and how to mend it.
@@ -179,7 +179,7 @@ class ViewsSpec(BaseModel):
                 and len(value) == 2
                 and all(isinstance(x, (int, float)) and math.isfinite(x) for x in value)
             ):
-                raise ValueError(f"{key} = {_shown(value)}: expected two numbers [low, high]")
+                raise ValueError(f"{key} = {shown(value)}: expected two numbers [low, high]")
             extra[key] = [float(value[0]), float(value[1])]
         if self.first is not None and self.first > self.count:
             raise ValueError(
@@ -453,21 +453,15 @@ def _line(detail: ErrorDetails) -> str:
     place = [str(p) for p in detail["loc"]]
     if detail["type"] == "extra_forbidden":
         *tables, key = place
-        return f"{_key(tables)}unknown key {_shown(key)}{nearest(key, _known_keys(tables))}"
+        return f"{_key(tables)}unknown key {shown(key)}{nearest(key, _known_keys(tables))}"
     if detail["type"] == "missing":
         *tables, key = place
         hint = '; add e.g. [[objective]] kind = "detect", model = "dlib-hog"' if key == "objective" else ""
         return f"{_key(tables)}'{key}' is missing{hint}"
     message = detail["msg"].removeprefix("Value error, ")
     given = detail.get("input")
-    shown = f" (given: {_shown(given)})" if isinstance(given, (str, int, float, bool)) else ""
-    return f"{_where(place)}{message}{shown}"
-
-
-def _shown(value: object) -> str:
-    """A value for a message, which has to stay readable."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}..."
+    said = f" (given: {shown(given)})" if isinstance(given, (str, int, float, bool)) else ""
+    return f"{_where(place)}{message}{said}"
 
 
 def _key(place: Sequence[str]) -> str:

@@ -69,7 +69,7 @@ def _read_table(path: Path) -> dict[str, Any]:
         text = decode_text(path.read_bytes())
     except FileNotFoundError:
         raise BadInput(
-            f"{path}: no such spec file; start from one in examples/, e.g. examples/archetype.toml"
+            f"{path}: no such spec file; start from one in examples/, e.g. examples/noise.toml"
         ) from None
     except (OSError, ValueError) as error:
         raise BadInput(

@@ -37,6 +37,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.errors import CorruptData
+from services.words import shown
 
 TARGETS, WAVES = 1, 2
 STEP_M = 2e-5  # rounding is off by at most half a step: 0.01 mm along an axis, 0.0174 mm in length
@@ -156,7 +157,7 @@ def unpack(data: bytes, where: str) -> PackedBasis:
         raise CorruptData(f"{where} is not a basis file ({error}); install datamask again") from error
     if found not in _KINDS:
         known = " or ".join(map(str, _KINDS))
-        raise CorruptData(f"{where} has format {found}, expected {known}; install datamask again")
+        raise CorruptData(f"{where} has format {shown(found)}, expected {known}; install datamask again")
     for array in arrays.values():
         array.setflags(write=False)
     return _KINDS[found](header, **arrays)

@@ -42,9 +42,9 @@ BASES = {
         "12ec16b3f010fd72ef8e8cb335bb46d08756645f9780960ae519d2e6935a4f20",
         facts="3f5562fba4288c089769c94ee0ff7e453d7fc53e56aac8f7581ea3bab02f98b9",
     ),
-    "blank-oval-1": BasisFile("b14538ff0f2825204709a364bf5768aa919ed0519e7d74952c6473c5133382c0"),
-    "blank-plaque-1": BasisFile("f12b270fc786de4fc42fe75c9add2c166861e4beff8a968fbfb0e0b54d9aa4c3"),
-    "blank-egg-1": BasisFile("e70584e2607dc9be14446dfe715891c37261cb439a7df6b635d4261323cf254b"),
+    "blank-oval-1": BasisFile("05301b955614d862c626704da527757d6e2a147bdfe3a177a26c9ce5109e6d94"),
+    "blank-plaque-1": BasisFile("bd579ebe5babcbc96242f02f208caaaa360616e27ecf4d39a1f8b81865ccfba5"),
+    "blank-egg-1": BasisFile("57dab7dfe7aa4b65dcfb073e35ef55ba4e0bace226ee9470db7abca97400bb21"),
 }
 
 DEFAULT_BASIS = "makehuman-mask-1"

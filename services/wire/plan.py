@@ -20,6 +20,7 @@ from services.recognition.catalog import model_info, runtimes
 from services.rendering.views import ViewRanges, ranges_of
 from services.shape.catalog import basis_info
 from services.storage.codec import decode, encode
+from services.words import shown
 
 FORMAT = 1
 
@@ -153,7 +154,7 @@ def decode_batch(data: bytes, where: str) -> Batch:
     arrays, meta = decode(data, where)
     if meta.get("format") != FORMAT:
         raise BadInput(
-            f"{where}: batch format {meta.get('format')!r}, this version reads {FORMAT}; "
+            f"{where}: batch format {shown(meta.get('format'))}, this version reads {FORMAT}; "
             "run the same datamask version on coordinator and workers"
         )
     try:

@@ -36,7 +36,7 @@ Ints = NDArray[np.int64]
 DATA = Path(__file__).parents[1] / "data"
 COLUMNS, ROWS = 49, 65  # vertices across and down; odd, so that a column lies on the mirror
 EVEN, ODD = 90, 70  # modes
-RELIEF_M = 0.015  # root mean square, at every vertex, of noise whose weights have a spread of 1
+RELIEF_M = 0.012  # root mean square, at every vertex, of noise whose weights have a spread of 1
 FAN = (0.6, 0.45)  # how far the directions lean outward at the rim, sideways and up, for 1 to the front
 RIM_M = 0.015  # within this distance of the rim a window may lead the relief down
 # Noise of the usual spread: relief 11 to 16 mm, asymmetry 12 to 22 mm, roughness 1.1 to 1.9 (500 draws).
