@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from coordinator.search import away, dial, pareto
 from coordinator.search.breeding import Breeding
 from coordinator.search.optimizers import Optimizer, make_optimizer
-from coordinator.search.seeds import island_seed, migration_rng, ranking_seed, restart_seed, view_seed
+from coordinator.search.seeds import (
+    island_seed,
+    migration_rng,
+    ranking_seed,
+    release_seed,
+    restart_seed,
+    view_seed,
+)
 from coordinator.search.topology import migrant_rows
 from coordinator.spec.spec import Spec
 from services.recognition.fitness import Fitness, Objective, fitness, weighted_residuals
@@ -28,6 +35,8 @@ from services.wire.messages import Origin
 from services.wire.plan import MEASURED, OK, STATUS_NAMES, Scores
 
 Float = NDArray[np.float32]
+
+RELEASED_STEP = 0.3  # of the first step, for a search that lets go of its symmetry
 
 
 @dataclass(frozen=True)
@@ -154,7 +163,8 @@ class Island:
     Increasing Population Size", CEC 2005), but its population stays as large as it is, for batches' sake.
     For as many epochs it takes no migrants: a neighbor's best would soon have it where it came from.
     Where the spec says when a face is found, an island that has found one starts anew, too, and keeps away
-    from what it found: see search/away.py.
+    from what it found: see search/away.py. Where the spec says after how many generations to let go of a
+    symmetric search, it then goes on with each gene on its own, around its best mask.
 
     Where the spec says with how many views to begin, there are more of them as masks come to be accepted: far
     from a face any view tells which mask is the better one, near it most views are alike.
@@ -172,10 +182,12 @@ class Island:
     ranked: dict[int, list[Mask]] = field(default_factory=dict)
     restarts: int = 0
     _born: int = 0  # generation in which the present optimizer began
+    _start: int = 0  # generation in which the present search began; a released one goes on
     _best: float = -np.inf  # fitness on the ranking views, since the last start
     _idle: int = 0  # epochs since it rose
     _alone: int = 0  # epochs yet without migrants
     _accepted: float = 0.0  # share of the ranking views in which the last epoch's best mask pleased everybody
+    _released: Float | None = None  # genome (d,) from which on each gene moves on its own
     _found: list[Float] = field(default_factory=list)  # genomes (d,) of the faces of earlier starts
     _ids: list[str] = field(default_factory=list)
     _migrant_ids: tuple[str, ...] = ()
@@ -187,19 +199,21 @@ class Island:
 
     def _optimizer(self, seed: np.random.SeedSequence) -> Optimizer:
         search, mask, archive, bred = self.spec.search, self.spec.mask, self.spec.archive, self.breeding
+        free = self._released
+        symmetric = free is None and search.symmetric_on(self.index)
         return make_optimizer(
             search.optimizers[self.index % len(search.optimizers)],
             dimension=self.dimension,
             population=search.population,
             seed=seed,
-            start=mask.start if bred is None else bred.masks,
+            start=free if free is not None else mask.start if bred is None else bred.masks,
             keep=None if bred is None else bred.keep(),
             grid=None if archive is None else archive.grid(mask.basis),
             aims=0 if self.spec.pareto is None else len(self.spec.pareto.aims),
             spread=mask.spread,
             limit=mask.limit,
-            sigma=search.sigma,
-            symmetry=facts_of(mask.basis).symmetry if search.symmetric_on(self.index) else None,
+            sigma=search.sigma if free is None else RELEASED_STEP * search.sigma,
+            symmetry=facts_of(mask.basis).symmetry if symmetric else None,
         )
 
     @property
@@ -222,6 +236,8 @@ class Island:
                 self._found.append(best.genome)
             if stalled or found:
                 self._restart()
+            elif self._is_to_be_released():
+                self._release()
             elif self._alone:
                 self._alone -= 1
             else:
@@ -241,8 +257,22 @@ class Island:
         wanted = self.spec.search.found
         return wanted is not None and bool(self.ranked[self.epoch]) and self._accepted >= wanted
 
+    def _is_to_be_released(self) -> bool:
+        after, symmetric = self.spec.search.release, self.spec.search.symmetric_on(self.index)
+        lived = self.generation - self._start
+        return 0 < after <= lived and symmetric and self._released is None and bool(self.ranked[self.epoch])
+
+    def _release(self) -> None:
+        """From now on each gene moves on its own, in small steps around the epoch's best mask."""
+        best = max(self.ranked[self.epoch], key=lambda mask: mask.fitness)
+        self._released = best.genome
+        self._born = self.generation
+        self._ids, self._migrant_ids = [], ()
+        self.optimizer = self._optimizer(release_seed(self.spec.seed, self.index, self.restarts))
+
     def _restart(self) -> None:
-        self._born, self.restarts = self.generation, self.restarts + 1
+        self._start = self._born = self.generation
+        self.restarts, self._released = self.restarts + 1, None
         self._best, self._idle, self._alone = -np.inf, 0, self.spec.search.patience
         self._accepted = 0.0
         self._ids, self._migrant_ids = [], ()
@@ -294,7 +324,7 @@ class Island:
 
     def _parents(self, number: int) -> tuple[tuple[str, ...], ...]:
         """Ids of each genome's parents: masks, a migrant's own id, or the distribution that CMA drew from."""
-        distribution = (f"i{self.index:02d}-g{number - 1:04d}",) if number > self._born else ()
+        distribution = (f"i{self.index:02d}-g{number - 1:04d}",) if number > self._start else ()
         ancestors = self.optimizer.last_ancestors
         found: list[tuple[str, ...]] = []
         rows = zip(self.optimizer.last_parents, self.optimizer.last_migrants, strict=True)
@@ -344,7 +374,7 @@ class Island:
                 values=values,
                 flipped=float(flipped),
                 pinned=mask.id in pinned,
-                start=self._born if self.spec.search.found is not None else 0,
+                start=self._start if self.spec.search.found is not None else 0,
             )
             for mask, f, values, flipped in zip(
                 best, result.fitness, result.values, scores.flipped, strict=True
@@ -379,6 +409,10 @@ class Island:
         if self.spec.views.first is not None:
             meta["accepted"] = self._accepted
         arrays = {f"optimizer.{k}": v for k, v in self.optimizer.state().items()}
+        if self.spec.search.release:
+            meta["release"] = [self._start, self._born]
+        if self._released is not None:
+            arrays["released"] = self._released
         if self._found:
             arrays["found"] = np.stack(self._found)
         return encode(arrays, meta)
@@ -387,6 +421,9 @@ class Island:
         """Stand where :meth:`state` was taken. :raises CorruptData: for damaged bytes."""
         arrays, meta = decode(data, where)
         self._found = list(arrays.pop("found", []))
+        self._released = arrays.pop("released", None)
+        if self._released is not None:
+            self.optimizer = self._optimizer(island_seed(self.spec.seed, self.index))
         self.optimizer.restore({k.removeprefix("optimizer."): v for k, v in arrays.items()})
         self.epoch = int(meta["epoch"]) + 1
         self._ids = list(meta["ids"])
@@ -395,3 +432,6 @@ class Island:
         if "start" in meta:
             self.restarts, self._born, best, self._idle, self._alone = meta["start"]
             self._best = -np.inf if best is None else float(best)
+            self._start = self._born
+        if "release" in meta:
+            self._start, self._born = meta["release"]

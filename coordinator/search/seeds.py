@@ -15,6 +15,7 @@ class _Use(IntEnum):
     MIGRATION = 5
     VERIFY = 6
     RESTART = 7
+    RELEASE = 8
 
 
 def _sequence(run_seed: int, use: _Use, *key: int) -> np.random.SeedSequence:
@@ -33,6 +34,11 @@ def island_seed(run_seed: int, island: int) -> np.random.SeedSequence:
 def restart_seed(run_seed: int, island: int, restart: int) -> np.random.SeedSequence:
     """Root of an island's optimizer after its restart of that number, from 1 on."""
     return _sequence(run_seed, _Use.RESTART, island, restart)
+
+
+def release_seed(run_seed: int, island: int, restart: int) -> np.random.SeedSequence:
+    """Root of an island's optimizer after its search of that number let go of its symmetry."""
+    return _sequence(run_seed, _Use.RELEASE, island, restart)
 
 
 def view_seed(run_seed: int, generation: int) -> int:

@@ -111,6 +111,8 @@ class SearchSpec(Table):
     # Left and right change alike, and noise's asymmetry fades; a list goes round the islands. See Spec for
     # what it is where nothing is said.
     symmetric: Annotated[bool | Sides, Before(False)] = True
+    # After how many generations a symmetric search goes on with each gene on its own; 0: never.
+    release: Annotated[int, Field(ge=0)] = 0
     batch: Annotated[int, Field(ge=0, le=4096)] = 0  # genomes a batch; 0: the whole generation
     patience: Annotated[int, Field(ge=0)] = 0  # epochs without a better mask until a new start; 0: none
     # Share of the ranking views in which an island's best mask is accepted when it has found its face: then

@@ -228,3 +228,38 @@ def test_islands_take_turns_at_being_symmetric():
         apart = sides.mirrored(last) - last
         # What is left of its start's asymmetry is alike in all masks, but for genes at their limits.
         assert (np.median(np.abs(apart - apart[0]).max(axis=0)) < 1e-6) == symmetric
+
+
+def uneven(genomes):
+    """The better the more it differs from its mirror image."""
+    sides = facts_of(DEFAULT_BASIS).symmetry
+    return np.abs(sides.mirrored(genomes) - genomes).mean(axis=1)
+
+
+def test_a_released_search_lets_go_of_its_symmetry_where_it_stands():
+    one = island(spec(release=6, generations=24))
+    asked, _ = lived(one, uneven)
+    assert len(asked) == 24
+    apart = [float(uneven(genomes)[1:].max()) for genomes in asked]
+    assert max(apart[1:6]) <= apart[0]  # until then, what the start had of it fades
+    assert min(apart[12:]) > max(apart[4:6])
+    masks = [mask for mask in one.ranked[2] if mask.generation < 6]
+    best = max(masks, key=lambda mask: mask.fitness)
+    np.testing.assert_allclose(asked[6][0], best.genome, atol=1e-6)  # the first is the mean
+    assert next(g for g in one.history if g.number == 6).parents[1] == ("i00-g0005",)
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 5])
+def test_it_resumes_before_and_after_its_release(epoch):
+    whole, states = lived(island(spec(release=6)), uneven)
+    one = island(spec(release=6))
+    one.restore(states[epoch], "test")
+    rest, again = lived(one, uneven)
+    assert [g.tobytes() for g in rest] == [g.tobytes() for g in whole[2 * (epoch + 1) :]]
+    assert again == states[epoch + 1 :]
+
+
+def test_a_new_start_is_symmetric_again_until_its_own_release():
+    one = island(spec(release=4, found=0.9, generations=8, symmetric=True))
+    lived(one, accepted_in(1.0))
+    assert one.restarts == 4  # found after each epoch of two generations: none lived to be released
