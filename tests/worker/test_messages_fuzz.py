@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.errors import BadInput, DatamaskError
@@ -207,6 +207,7 @@ FINITE = JSON.filter(lambda value: "NaN" not in json.dumps(value) and "Infinity"
 
 
 @pytest.mark.fuzz
+@example(arrays={}, other={"format": [10**400] * 3}, gone=set(), version=1)
 @given(
     arrays=st.dictionaries(st.sampled_from(NAMES), ARRAYS, max_size=9),
     other=st.dictionaries(st.sampled_from(sorted(META)), FINITE, max_size=3),
