@@ -9,7 +9,8 @@ import importlib.util
 import math
 import platform
 import re
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -288,10 +289,15 @@ def _manifest(spec: Spec, objectives: Sequence[Objective], photos: Sequence[str]
     }
 
 
-def evolve_run(
-    opened: Opened, executor: Executor, watchers: Sequence[Watcher], on_start: Callable[[Evolution], None]
-) -> Evolution:
-    """Take the run over and drive it to its last checkpoint.
+def evolve_steps(
+    opened: Opened,
+    executor: Executor,
+    watchers: Sequence[Watcher] = (),
+    on_start: Callable[[Evolution], None] = lambda evolution: None,
+) -> Iterator[Evolution]:
+    """Take the run over and drive it to its last checkpoint, pausing before the first batch and after each.
+
+    It may be left at any pause; what was committed stays.
 
     :raises BadInput: if another coordinator is at work on it, this machine would score otherwise, or no mask
         became an elite.
@@ -310,10 +316,19 @@ def evolve_run(
     evolution.restore()
     files.begin(evolution.elites())
     on_start(evolution)
-    evolution.run()
+    yield evolution
+    for _ in evolution.steps():
+        yield evolution
     files.finish()
     if not evolution.elites():
         raise BadInput(no_elite(record))
+
+
+def evolve_run(
+    opened: Opened, executor: Executor, watchers: Sequence[Watcher], on_start: Callable[[Evolution], None]
+) -> Evolution:
+    """Drive a run to its last checkpoint: every step of :func:`evolve_steps`, which says what it raises."""
+    (evolution,) = deque(evolve_steps(opened, executor, watchers, on_start), maxlen=1)
     return evolution
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from coordinator.cli.evolve import drive, make_ready
+from coordinator.cli.evolve import drive
 from coordinator.cli.options import (
     BrokerOption,
     ExecutorName,
@@ -19,6 +19,7 @@ from coordinator.cli.options import (
 )
 from coordinator.record.record import Record
 from coordinator.search.heritage import MOST_NEAR, bred_spec, heritage_of
+from coordinator.start import make_ready
 from services.storage.open import open_store
 
 

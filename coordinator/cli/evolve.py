@@ -27,22 +27,16 @@ from coordinator.cli.options import (
 from coordinator.cli.progress import Progress, plain_steps
 from coordinator.cli.prometheus import Metrics
 from coordinator.cli.report import summary
-from coordinator.queue.executor import Executor, LocalExecutor
 from coordinator.record.record import Fenced, Record
-from coordinator.run import Heritage, evolve_run, finish_run, free_name, open_run
+from coordinator.run import Heritage, evolve_run, finish_run, open_run
 from coordinator.search.evolution import Watcher
-from coordinator.spec.machines import at_hand
 from coordinator.spec.spec import Spec
 from coordinator.spec.spec_file import load_spec
+from coordinator.start import make_executor, make_ready
 from services.errors import BadInput, DatamaskError
 from services.faults import as_one_line
 from services.logs import setup as setup_logs
 from services.metrics_server import serve_metrics
-from services.names import check_run_name
-from services.storage.keys import is_key
-from services.storage.open import open_store
-from services.storage.store import Store
-from services.wire.bells import find_broker
 
 
 def evolve(
@@ -103,32 +97,6 @@ def evolve(
     )
 
 
-def make_ready(
-    store: str, run: str | None, spec: Spec, resume: bool, executor: ExecutorName, broker: str | None
-) -> tuple[Store, str]:
-    """The store and the name of the run in it, once both, the broker and the models are known to be of use.
-
-    Nothing is written before: who corrects the command and gives it again finds no half-made run.
-
-    :raises BadInput, Unavailable: for a name, URL or place that no run can have, a broker out of reach, or
-        weights that are not here.
-    """
-    place = open_store(store)
-    name = run or free_name(place, spec.name, resume)
-    older = resume and is_key(name) and Record(place.sub(name)).exists()
-    if executor is ExecutorName.celery or not older:  # an older run goes on here under the name that it has
-        check_run_name(name)
-    record = Record(place.sub(name))
-    if executor is ExecutorName.celery and not record.head().done:
-        from coordinator.queue.celery_executor import PATIENCE_S
-        from coordinator.queue.doorbell import reach
-
-        reach(find_broker(broker), PATIENCE_S)
-    if executor is ExecutorName.local:
-        at_hand(spec)
-    return open_store(store, write=True), name
-
-
 def drive(
     spec: Spec,
     record: Record,
@@ -159,7 +127,7 @@ def drive(
                 console.print(words, highlight=False, markup=False, soft_wrap=True)
         else:
             with as_one_line():
-                scorers = stack.enter_context(closing(_executor(executor, record, store, name, broker)))
+                scorers = stack.enter_context(closing(make_executor(executor, record, store, name, broker)))
             metrics = Metrics(name, opened.objectives, scorers)
             if metrics_port is not None:
                 serve_metrics(metrics_port, metrics.registry)
@@ -186,16 +154,6 @@ def drive(
         stack.close()
         record.close()
     print(record.url)
-
-
-def _executor(kind: ExecutorName, record: Record, store_url: str, name: str, broker: str | None) -> Executor:
-    if kind is ExecutorName.local:
-        from worker.evaluate import shared_evaluator
-
-        return LocalExecutor(record.store, shared_evaluator())
-    from coordinator.queue.celery_executor import CeleryExecutor
-
-    return CeleryExecutor(record.store, store_url, name, find_broker(broker), check_owner=record.check_owner)
 
 
 def _resume_command(

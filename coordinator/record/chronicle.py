@@ -50,6 +50,41 @@ class Chronicle:
     def __init__(self, record: Record) -> None:
         self.record = record
         self._tables: dict[str, pa.Table] = {}
+        self._told: tuple[tuple[str, ...], _Rows] | None = None
+
+    def table(self) -> pa.Table | None:
+        """Every row of the evaluations that is committed now, or None while there is none."""
+        return self._table(self.record.head())
+
+    def ids(self) -> list[str]:
+        """The ids of all recorded masks."""
+        return self._rows()[0].ids
+
+    def masks(self, ids: Sequence[str]) -> list[Mask]:
+        """Any masks that were ever scored. :raises BadInput: for an id that is none of them."""
+        rows, _ = self._rows()
+        return [_as_ranked(rows, name) for name in ids]
+
+    def elites(self) -> list[Mask]:
+        """The run's elites, best first; none before its first checkpoint."""
+        return self._elites(self.record.head(), self.record.spec_table()["elites"]["count"])
+
+    def births(self) -> Births:
+        """Where every mask comes from."""
+        return self._rows()[0].births()
+
+    def curves(self) -> dict[str, Any]:
+        """See :meth:`_Rows.curves`."""
+        rows, islands = self._rows()
+        return rows.curves(islands)
+
+    def _rows(self) -> tuple[_Rows, int]:
+        """The evaluations as columns, and how many islands the run has."""
+        spec, head = self.record.spec_table(), self.record.head()
+        held = tuple(head.evaluations.values())
+        if self._told is None or self._told[0] != held:
+            self._told = held, _Rows(self._table(head), recorded_labels(spec))
+        return self._told[1], spec["search"]["islands"]
 
     def plan(self, *, ids: Sequence[str] = (), done: bool = False) -> PagePlan:
         """The facts of the run as it is committed now, and the genomes that its pictures need.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -161,6 +161,11 @@ class Evolution:
         :raises DatamaskError: where every batch of a generation failed; :raises BadInput: where no mask of an
             epoch could be scored, nor one before.
         """
+        for _ in self.steps():
+            pass
+
+    def steps(self) -> Iterator[None]:
+        """:meth:`run`, pausing after every batch that came back; it may be left at any pause."""
         self._gave_up = given_up(self.record.store)
         for place in self.places:
             self._advance(place, None)
@@ -169,6 +174,7 @@ class Evolution:
             finished = self._executor.wait()
             self._arrived(finished)
             self._settle()
+            yield
 
     # -- one island
 

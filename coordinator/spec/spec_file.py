@@ -38,9 +38,21 @@ def load_spec(
     :raises BadInput: with one line that names the file or the option, the key, what was expected and how to
         mend it.
     """
-    table = _read_table(path)
     known = name_fault(path.stem, SPEC_NAME_MOST) is None
-    table.setdefault("name", path.stem if known else usable_name(path.stem) or "run")
+    table = {"name": path.stem if known else usable_name(path.stem) or "run", **_read_table(path)}
+    return filled_spec(table, path, seed, targets, consent, overrides, today)
+
+
+def filled_spec(
+    table: Mapping[str, Any],
+    path: Path,
+    seed: int | None = None,
+    targets: Sequence[str] = (),
+    consent: str | None = None,
+    overrides: Sequence[str] = (),
+    today: datetime.date | None = None,
+) -> Spec:
+    """Check a spec's table as :func:`load_spec` does; ``path`` is its file, beside which pictures lie."""
     changes = override_changes(overrides)
     if seed is not None:
         changes.append((f"--seed {seed}", lambda data: data.update(seed=seed)))

@@ -1,0 +1,56 @@
+"""Where a run goes and who scores it, found out before anything is written."""
+
+from __future__ import annotations
+
+from coordinator.queue.executor import Executor, LocalExecutor
+from coordinator.record.record import Record
+from coordinator.run import free_name
+from coordinator.spec.machines import at_hand
+from coordinator.spec.spec import Spec
+from services.errors import BadInput
+from services.names import check_run_name
+from services.storage.keys import is_key
+from services.storage.open import open_store
+from services.storage.store import Store
+from services.wire.bells import find_broker
+
+EXECUTORS = ("local", "celery")
+
+
+def make_ready(
+    store: str, run: str | None, spec: Spec, resume: bool, executor: str, broker: str | None
+) -> tuple[Store, str]:
+    """The store and the name of the run in it, once both, the broker and the models are known to be of use.
+
+    Nothing is written before: who corrects the command and gives it again finds no half-made run.
+
+    :raises BadInput, Unavailable: for a name, URL or place that no run can have, a broker out of reach, or
+        weights that are not here.
+    """
+    if executor not in EXECUTORS:
+        raise BadInput(f"executor {executor!r}: expected one of {', '.join(EXECUTORS)}")
+    place = open_store(store)
+    name = run or free_name(place, spec.name, resume)
+    older = resume and is_key(name) and Record(place.sub(name)).exists()
+    if executor == "celery" or not older:  # an older run goes on here under the name that it has
+        check_run_name(name)
+    record = Record(place.sub(name))
+    if executor == "celery" and not record.head().done:
+        from coordinator.queue.celery_executor import PATIENCE_S
+        from coordinator.queue.doorbell import reach
+
+        reach(find_broker(broker), PATIENCE_S)
+    if executor == "local":
+        at_hand(spec)
+    return open_store(store, write=True), name
+
+
+def make_executor(kind: str, record: Record, store_url: str, name: str, broker: str | None) -> Executor:
+    """Who scores the run ``name`` in the store at ``store_url``: this process, or workers."""
+    if kind == "local":
+        from worker.evaluate import shared_evaluator
+
+        return LocalExecutor(record.store, shared_evaluator())
+    from coordinator.queue.celery_executor import CeleryExecutor
+
+    return CeleryExecutor(record.store, store_url, name, find_broker(broker), check_owner=record.check_owner)
