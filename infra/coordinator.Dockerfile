@@ -18,6 +18,7 @@ COPY LICENSE NOTICE README.md ./
 COPY services services
 COPY worker worker
 COPY coordinator coordinator
+COPY datamask datamask
 RUN /opt/tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
  && /opt/datamask/bin/pip install --no-deps /dist/*.whl
 COPY infra/guard.sh infra/answers.py infra/make_bucket.py infra/coordinate.py /opt/datamask/infra/

@@ -24,6 +24,7 @@ COPY LICENSE NOTICE README.md ./
 COPY services services
 COPY worker worker
 COPY coordinator coordinator
+COPY datamask datamask
 RUN /opt/tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
  && /opt/datamask/bin/pip install --no-deps /dist/*.whl
 COPY infra/guard.sh infra/answers.py /opt/datamask/infra/

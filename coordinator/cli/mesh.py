@@ -6,14 +6,13 @@ import io
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import typer
 
 from coordinator.record.record import Record
+from datamask.basis import Basis
 from services.errors import BadInput
-from services.shape.catalog import basis_info
 from services.storage.open import open_store
 from services.words import nearest
 
@@ -45,22 +44,12 @@ def mesh(
 
 
 def _write(path: Path, mask: str, basis_id: str, genome: list[float]) -> None:
-    import torch
-
-    from services.shape.basis import load_basis
-    from services.shape.decode import Decoder
-    from services.shape.export import write_glb
-
-    if len(genome) != len(basis_info(basis_id).gene_names):
+    basis = Basis(basis_id)
+    if len(genome) != len(basis.genes):
         raise BadInput(f"{mask}: its genome has {len(genome)} genes, basis {basis_id} has another number")
-    basis = load_basis(basis_id)
-    decoder, weights = Decoder(basis), torch.from_numpy(np.array([genome], np.float32))
-    vertices, colors = decoder.decode(weights)[0].numpy(), decoder.paint_bytes(weights)
-    extras = {"id": mask, "basis": basis_id}
+    data = basis.glb(genome, mask)
     try:
-        path.write_bytes(
-            write_glb(vertices, basis.triangles, None if colors is None else colors[0], mask, extras)
-        )
+        path.write_bytes(data)
     except OSError as error:
         raise BadInput(f"{path}: cannot be written ({error.strerror}); give another --out") from None
     print(path)
