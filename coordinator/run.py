@@ -32,8 +32,10 @@ from coordinator.spec.spec import Spec, plain
 from coordinator.spec.spec_file import differences
 from coordinator.spec.tables import completed
 from services.errors import BadInput, Unavailable
+from services.recognition import own
 from services.recognition.catalog import model_info
 from services.recognition.fitness import Objective
+from services.recognition.model import ModelInfo
 from services.recognition.photos import photo_bytes
 from services.shape.catalog import basis_info
 from services.storage.store import Store
@@ -273,6 +275,7 @@ def _manifest(spec: Spec, objectives: Sequence[Objective], photos: Sequence[str]
             "measure": info.measure,
             "threshold": None if math.isnan(info.threshold) else info.threshold,
             "threshold_source": info.threshold_source,
+            **(_callable(info) if info.name.startswith(f"{own.PREFIX}:") else {}),
         }
     return {
         "format": 1,
@@ -287,6 +290,11 @@ def _manifest(spec: Spec, objectives: Sequence[Objective], photos: Sequence[str]
         "licences_acknowledged": spec.licence.acknowledge,
         "consent": spec.consent.model_dump(mode="json") if spec.consent else None,
     }
+
+
+def _callable(info: ModelInfo) -> dict[str, Any]:
+    """What a manifest says besides of a callable of the user's; ``sha256`` is that of its source file."""
+    return {"exact": info.exact, "source_file": info.file and Path(info.file).name}
 
 
 def evolve_steps(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from coordinator.queue.executor import Executor, LocalExecutor
 from coordinator.record.record import Record
 from coordinator.run import free_name
-from coordinator.spec.machines import at_hand
+from coordinator.spec.machines import at_hand, elsewhere
 from coordinator.spec.spec import Spec
 from services.errors import BadInput
 from services.names import check_run_name
@@ -36,6 +36,7 @@ def make_ready(
         check_run_name(name)
     record = Record(place.sub(name))
     if executor == "celery" and not record.head().done:
+        elsewhere(spec)
         from coordinator.queue.celery_executor import PATIENCE_S
         from coordinator.queue.doorbell import reach
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from services.errors import CorruptData as CorruptData
     from services.errors import DatamaskError as DatamaskError
     from services.errors import Unavailable as Unavailable
+    from services.recognition.own import Machine as Machine
 
     __version__: str
 
@@ -30,6 +31,7 @@ _HOMES = {
     "Evolving": "datamask.evolving",
     "Generation": "datamask.evolving",
     "evolve": "datamask.evolving",
+    "Machine": "services.recognition.own",
     "machines": "datamask.listing",
     "look": "datamask.looking",
     "Mask": "datamask.mask",

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from html import escape
+from typing import Any
 
-from services.recognition import catalog
+import numpy as np
+from numpy.typing import NDArray
+
+from services.errors import BadInput
+from services.recognition import catalog, own
 from services.recognition.model import ModelInfo
+from services.recognition.own import Machine
 
 
 class Machines(Mapping[str, ModelInfo]):
@@ -26,6 +32,19 @@ class Machines(Mapping[str, ModelInfo]):
 
     def __contains__(self, name: object) -> bool:
         return name in list(iter(self))
+
+    def add(self, name: str, call: Machine | Callable[[NDArray[np.uint8]], Any], **said: Any) -> str:
+        """Hand over a machine of your own to this process: docs/own-machine.md shows one.
+
+        :param name: letters, digits, `-` and `_`; one that is taken is replaced.
+        :param call: a :class:`datamask.Machine`, or the callable of one; `said`: what else it takes, `gives`
+            and `threshold` above all.
+        :returns: what a spec calls it: `own:NAME`.
+        :raises BadInput: naming what cannot be so.
+        """
+        if isinstance(call, Machine) and said:
+            raise BadInput(f"machine {name!r}: say {', '.join(said)} where the Machine is made")
+        return own.add(name, call if isinstance(call, Machine) else Machine(call, **said))
 
     def here(self, name: str) -> bool:
         """Whether its weights are on this machine."""

@@ -112,6 +112,7 @@ def _embedding(name: str, pixels: NDArray[np.uint8]) -> NDArray[np.float32] | No
     """The one face's numbers, aligned by dlib's landmarks as reference photographs are."""
     import torch
 
+    from services.recognition.called import framed
     from services.recognition.dlib.audit import hog_boxes, landmarks
     from services.recognition.layout import from_dlib
 
@@ -119,9 +120,13 @@ def _embedding(name: str, pixels: NDArray[np.uint8]) -> NDArray[np.float32] | No
     if not faces:
         return None
     machine = _recognizer(name, catalog.model_info(name).sha256)
-    points = from_dlib(torch.from_numpy(landmarks(pixels, faces[0][1])[None]), machine.points)
+    picture, points = pixels.copy(), torch.zeros(1, 0, 2)
+    if machine.points:
+        points = from_dlib(torch.from_numpy(landmarks(pixels, faces[0][1])[None]), machine.points)
+    else:
+        picture = framed(pixels, faces[0][1])
     with torch.inference_mode():
-        found: NDArray[np.float32] = machine.embed(torch.from_numpy(pixels[None].copy()), points)[0].numpy()
+        found: NDArray[np.float32] = machine.embed(torch.from_numpy(picture[None]), points)[0].numpy()
     return found
 
 

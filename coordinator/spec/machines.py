@@ -7,6 +7,7 @@ import math
 from coordinator.spec.spec import Spec
 from coordinator.spec.terms import described
 from services.errors import BadInput, Unavailable
+from services.recognition import own
 from services.recognition.catalog import installed, model_info
 from services.recognition.model import ModelInfo
 
@@ -30,9 +31,14 @@ def machines(spec: Spec) -> dict[str, ModelInfo]:
                 f"model {info.name!r} comes without a threshold: give its [[objective]] threshold = ... (a "
                 f"{info.measure}), e.g. as datamask calibrate finds it"
             )
-    used = {infos[o.model].sha256: o.model for o in spec.objective}
+        if spec.run.exact and not info.exact:
+            raise BadInput(
+                f"[run] exact = true, but {info.name!r} does not promise the same answers twice: leave exact "
+                "out, or have its author say exact=True"
+            )
+    used = {_weights(infos[o.model]): o.model for o in spec.objective}
     for critic in spec.verify.critics:
-        same = used.get(infos[critic].sha256)
+        same = used.get(_weights(infos[critic]))
         if same is not None:
             raise BadInput(
                 f"critic {critic!r} has the weights of objective {same!r}; a critic must take no part in the "
@@ -41,14 +47,32 @@ def machines(spec: Spec) -> dict[str, ModelInfo]:
     return infos
 
 
+def _weights(info: ModelInfo) -> str:
+    """What two names of one model have in common. Several callables may stand in one source file."""
+    return info.name if info.name.startswith(f"{own.PREFIX}:") else info.sha256
+
+
 def at_hand(spec: Spec) -> None:
     """Look whether this machine can score by itself; workers elsewhere have weights of their own.
 
-    :raises Unavailable: where the weights of an objective are not here, saying how to get them.
+    :raises Unavailable: where the weights of an objective are not here, saying how to get them, or a callable
+        of the user's does not answer as it should.
     """
     for objective in spec.objective:
         info = model_info(objective.model)
         if not installed(info):
             raise Unavailable(
                 f"model {info.name!r}: its weights are not here; get them with: {info.how_to_get}"
+            )
+        if info.name.startswith(f"{own.PREFIX}:"):
+            own.try_out(info.name, spec.views.size_px)
+
+
+def elsewhere(spec: Spec) -> None:
+    """:raises BadInput: where the spec names a machine that only this process has, and workers cannot."""
+    for name in spec.model_names:
+        if name.startswith(f"{own.PREFIX}:") and own.only_here(name):
+            raise BadInput(
+                f"machine {name!r} is in this process only: for workers install it, as an entry point of "
+                f"{own.GROUP}"
             )

@@ -311,6 +311,21 @@ class Spec(Table):
             found["pareto"] = {"aims": ["fitness", facts.distance.name], **pareto}
         return found
 
+    @model_validator(mode="before")
+    @classmethod
+    def _bits(cls, data: Any) -> Any:
+        """A run promises its bytes unless it says otherwise, or a machine in its search does not."""
+        if not isinstance(data, Mapping):
+            return data
+        run, objectives = data.get("run", {}), data.get("objective")
+        if not isinstance(run, Mapping) or "exact" in run or not isinstance(objectives, list):
+            return data
+        names = [o.get("model") for o in objectives if isinstance(o, Mapping)]
+        own = [name for name in names if isinstance(name, str) and name.startswith("own:")]
+        if own and not all(model_info(name, needed=False).exact for name in own):
+            return {**data, "run": {**run, "exact": False}}
+        return data
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.migration.count >= self.search.population:

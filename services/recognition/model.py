@@ -58,6 +58,7 @@ class ModelInfo:
     runtime: distributions whose version its bits depend on besides torch and numpy; the first one that is
     installed counts.
     formula: see comparison; None is the usual one of the measure.
+    exact: whether one picture always gets the same bits, so that a run with it can promise its own.
     """
 
     name: str
@@ -78,6 +79,7 @@ class ModelInfo:
     runtime: tuple[str, ...] = ()
     formula: Comparison | None = None
     parcel: Parcel | None = None
+    exact: bool = True
 
     @property
     def comparison(self) -> Comparison:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from services.recognition import catalog
+from services.recognition.called import framed
 from services.recognition.correlate import Correlator
 from services.recognition.dlib.audit import embed_photo, find_face
 from services.recognition.layout import from_dlib
@@ -68,8 +69,13 @@ def neutral_views(basis: str, machine: Correlator) -> tuple[torch.Tensor, torch.
 
 
 def _aligned(path: Path, machine: Recognizer | Correlator) -> tuple[torch.Tensor, torch.Tensor]:
-    """The photo uint8 (1, H, W, 3) and the machine's landmarks in it, float32 (1, k, 2)."""
+    """The photo uint8 (1, H, W, 3) and the machine's landmarks in it, float32 (1, k, 2).
+
+    A machine without landmarks takes a whole picture: it gets the face as large in it as a mask is in a view.
+    """
     face = find_face(path)
+    if not machine.points:
+        return torch.from_numpy(framed(face.photo, face.box)[None]), torch.zeros(1, 0, 2)
     points = from_dlib(torch.from_numpy(face.points_px[None]), machine.points)
     return torch.from_numpy(face.photo[None].copy()), points
 
