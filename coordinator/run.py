@@ -39,7 +39,7 @@ from services.recognition.model import ModelInfo
 from services.recognition.photos import photo_bytes
 from services.shape.catalog import basis_info
 from services.storage.store import Store
-from services.versions import installed_versions
+from services.versions import commit, installed_versions
 from services.wire.jobs import AuditReport
 from services.wire.mask import Mask
 from services.wire.objects import failures, write_target
@@ -168,6 +168,8 @@ def open_run(spec: Spec, record: Record, *, resume: bool, heritage: Heritage | N
         targets.append(_references(spec, objective, paths, record.url))
     if not record.exists():
         versions = {"python": platform.python_version(), **installed_versions(PACKAGES)}
+        if (known := commit()) is not None:
+            versions["commit"] = known
         record.write_spec(table, tomli_w.dumps({**table, "versions": versions}))
     keys = [None if target is None else write_target(record.store, target) for target in targets]
     objectives = objectives_of(spec, keys)

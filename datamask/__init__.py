@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datamask.basis import Basis as Basis
+    from datamask.charts import figures as figures
+    from datamask.citing import Citation as Citation
+    from datamask.citing import cite as cite
+    from datamask.comparing import Comparison as Comparison
+    from datamask.comparing import compare as compare
     from datamask.evolving import Evolving as Evolving
     from datamask.evolving import Generation as Generation
     from datamask.evolving import evolve as evolve
@@ -28,6 +33,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Basis": "datamask.basis",
+    "figures": "datamask.charts",
+    "Citation": "datamask.citing",
+    "cite": "datamask.citing",
+    "Comparison": "datamask.comparing",
+    "compare": "datamask.comparing",
     "Evolving": "datamask.evolving",
     "Generation": "datamask.evolving",
     "evolve": "datamask.evolving",

@@ -14,9 +14,12 @@ from rich.console import Console
 
 from coordinator.cli.breed import breed
 from coordinator.cli.calibrate import calibrate
+from coordinator.cli.cite import cite
+from coordinator.cli.compare import compare
 from coordinator.cli.doctor import doctor
 from coordinator.cli.evolve import evolve
 from coordinator.cli.exhibit import exhibit
+from coordinator.cli.figures import figures
 from coordinator.cli.gaze import gaze
 from coordinator.cli.mesh import mesh
 from coordinator.cli.models import models
@@ -41,6 +44,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     *(evolve, breed, show, watch, verify, gaze, print_, exhibit, pull, mesh),
+    *(compare, figures, cite),
     *(models, calibrate, doctor, worker),
 )
 for command in COMMANDS:
