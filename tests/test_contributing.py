@@ -31,7 +31,7 @@ def test_its_words_are_defined_where_it_says(word: str, path: str) -> None:
 
 
 def test_its_rooms_are_all_there_are() -> None:
-    for room in ("services", "coordinator", "worker"):
+    for room in ("services", "coordinator", "worker", "datamask"):
         for folder in (ROOT / room).iterdir():
             if folder.is_dir() and (folder / "__init__.py").is_file():
                 assert f"{folder.name}/" in TEXT, folder
