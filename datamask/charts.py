@@ -23,7 +23,7 @@ from services.exhibition.paper import (
     matrix_chart,
     rates_chart,
 )
-from services.shape.character import UNITS
+from services.shape.catalog import every_measure
 
 FORMATS: tuple[Format, ...] = ("svg", "pdf", "png")
 Bar = tuple[str, str, tuple[float, float, float], int]
@@ -148,8 +148,9 @@ def _archive(run: Run) -> Iterator[Chart]:
     for mask in kept:
         place = [*grid.place(placed(mask)), 0]
         masks.append(((place[0], place[1]), mask.id, mask.fitness, mask.accepted, mask.measures))
+    units = {name: measure.unit for name, measure in every_measure().items()}
     measures = [
-        (f"{name} ({UNITS[name]})" if UNITS[name] else name, cells, low, high)
+        (f"{name} ({units[name]})" if units[name] else name, cells, low, high)
         for name, cells, (low, high) in zip(grid.measures, grid.cells, grid.ranges, strict=True)
     ]
     yield archive_chart(masks, measures)

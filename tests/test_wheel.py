@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import sysconfig
+import venv
 import zipfile
 from pathlib import Path
 
@@ -15,13 +18,19 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built wheel, unpacked where no checkout is."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built wheel."""
     folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet"]
     subprocess.run([*build, "--wheel-dir", str(folder), str(ROOT)], check=True, timeout=300)
-    (wheel,) = folder.glob("datamask-*.whl")
-    site = folder / "site"
+    (built,) = folder.glob("datamask-*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path) -> Path:
+    """The wheel, unpacked where no checkout is."""
+    site = wheel.parent / "site"
     zipfile.ZipFile(wheel).extractall(site)
     return site
 
@@ -29,7 +38,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_packages_and_their_data(installed: Path) -> None:
     assert (installed / "services" / "shape" / "data" / "makehuman-mask-1.npz").is_file()
     assert (installed / "services" / "exhibition" / "assets" / "vendor.js").is_file()
-    assert (installed / "services" / "py.typed").is_file()
+    for package in ("datamask", "services", "worker", "coordinator"):
+        assert (installed / package / "py.typed").is_file()
     assert not (installed / "tests").exists()
     assert not (installed / "bench").exists()
     licences = [p.name for p in installed.glob("*.dist-info/licenses/*")]
@@ -81,3 +91,33 @@ def test_it_evolves_outside_the_checkout(installed: Path, tmp_path: Path) -> Non
     assert (run / "composite.png").is_file()
     assert (run / "film.mp4").is_file()
     assert b"three.js" in (run / "report.html").read_bytes()
+
+
+def test_the_readmes_lines_of_python_run_in_an_environment_of_their_own(wheel: Path, tmp_path: Path) -> None:
+    """pip installs the wheel into a new environment, whose other packages are those of this one."""
+    (lines,) = re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert len(list(filter(None, lines.splitlines()))) <= 12
+    home = tmp_path / "venv"
+    venv.create(home, with_pip=True)
+    python = home / "bin" / "python"
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
+
+    def run(*words: str) -> str:
+        done = subprocess.run(
+            [str(python), *words], capture_output=True, text=True, env=clean, cwd=tmp_path, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("-m", "pip", "install", "--no-deps", "--no-index", "--quiet", str(wheel))
+    own = Path(run("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+    # Behind its own: the checkout, which .pth files of this environment may lead to, stays out of sight.
+    (own / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    assert run("-c", "import datamask; print(datamask.__file__)").startswith(str(own))
+    told = run("-c", lines).splitlines()
+    assert [int(line.split()[0]) for line in told[:10]] == list(range(10))
+    assert 0.0 <= float(told[10]) <= 1.0
+    assert (tmp_path / "best.stl").stat().st_size > 100_000
+    assert (tmp_path / "runs" / "mine" / "HEAD").is_file()

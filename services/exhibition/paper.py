@@ -22,7 +22,7 @@ Share = tuple[float, float, float]  # a share, and its interval
 WIDTH_IN = 6.5  # of a text column; 7 points are its smallest letters
 COLORS = ("#c98a1b", "#1b5fc9", "#3a8f5c", "#a8324a", "#6b4fa0", "#5a5c60", "#c96a9b", "#2f9aa0")
 # Letters stay letters, ids are the same each time, and no date is written: one figure gives one file.
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "datamask",
     "pdf.fonttype": 42,
@@ -234,7 +234,9 @@ def archive_chart(
     for (x, y), _, fitness, accepted, _ in masks:
         if not fitness <= table[y, x]:
             table[y, x], framed[y, x] = fitness, accepted
-    rows = tuple((x, y, mask, fitness, accepted, *found) for (x, y), mask, fitness, accepted, found in masks)
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (x, y, mask, fitness, accepted, *found) for (x, y), mask, fitness, accepted, found in masks
+    )
 
     def draw(figure: Figure) -> None:
         axis = figure.subplots()
