@@ -25,12 +25,14 @@ from coordinator.search.archive import PART
 from coordinator.search.breeding import KEY, Breeding, read_breeding
 from coordinator.search.evolution import Evolution, Watcher
 from coordinator.search.island import Float
+from coordinator.search.optimizers import GROUP as OPTIMIZERS_GROUP
 from coordinator.search.optimizers import OPTIMIZERS, Need
 from coordinator.spec.machines import machines
 from coordinator.spec.objectives import ObjectiveSpec
 from coordinator.spec.spec import Spec, plain
 from coordinator.spec.spec_file import differences
 from coordinator.spec.tables import completed
+from services import plugins
 from services.errors import BadInput, Unavailable
 from services.recognition import own
 from services.recognition.catalog import model_info
@@ -38,6 +40,7 @@ from services.recognition.fitness import Objective
 from services.recognition.model import ModelInfo
 from services.recognition.photos import photo_bytes
 from services.shape.catalog import basis_info
+from services.shape.installed import GROUP as BASES_GROUP
 from services.storage.store import Store
 from services.versions import commit, installed_versions
 from services.wire.jobs import AuditReport
@@ -279,8 +282,13 @@ def _manifest(spec: Spec, objectives: Sequence[Objective], photos: Sequence[str]
             "threshold_source": info.threshold_source,
             **(_callable(info) if info.name.startswith(f"{own.PREFIX}:") else {}),
         }
+    brought = {
+        "bases": plugins.origin(BASES_GROUP, spec.mask.basis.partition("+")[0]),
+        **{f"optimizers.{name}": plugins.origin(OPTIMIZERS_GROUP, name) for name in spec.search.optimizers},
+    }
     return {
         "format": 1,
+        **({"installed": told} if (told := {k: v for k, v in brought.items() if v is not None}) else {}),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "basis": {"id": basis.id, "sha256": basis.sha256, "licence": basis.licence, "source": basis.source},
         "models": models,

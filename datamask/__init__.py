@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from services.errors import DatamaskError as DatamaskError
     from services.errors import Unavailable as Unavailable
     from services.recognition.own import Machine as Machine
+    from services.shape.catalog import BasisFile as BasisFile
 
     __version__: str
 
 _HOMES = {
     "Basis": "datamask.basis",
+    "BasisFile": "services.shape.catalog",
     "figures": "datamask.charts",
     "Citation": "datamask.citing",
     "cite": "datamask.citing",

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from services.errors import BadInput
 from services.rendering.views import Views
 from services.shape.catalog import DEFAULT_BASIS, basis_ids, basis_info
+from services.shape.installed import know
 
 if TYPE_CHECKING:
     from trimesh import Trimesh
@@ -29,6 +30,7 @@ class Basis:
     """
 
     def __init__(self, name: str = DEFAULT_BASIS) -> None:
+        know(name)
         self.info = basis_info(name)
 
     def __repr__(self) -> str:
@@ -59,8 +61,9 @@ class Basis:
         """The vertex of each landmark; left is the viewer's."""
         return dict(_eye(self.name).basis.landmarks)
 
-    def random(self, count: int, *, spread: float = 1.2, seed: int = 0) -> NDArray[np.float32]:
-        """Noise genomes float32 (count, genes): weights N(0, spread)."""
+    def random(self, count: int, *, spread: float | None = None, seed: int = 0) -> NDArray[np.float32]:
+        """Noise genomes float32 (count, genes): weights N(0, spread). spread: None is usual for the basis."""
+        spread = self.info.facts.spread if spread is None else spread
         drawn = np.random.default_rng(seed).standard_normal((count, len(self.genes)), np.float32)
         return np.asarray(np.float32(spread) * drawn, np.float32)
 
@@ -114,13 +117,15 @@ class Basis:
         import json
 
         from services.exhibition.inline import pack_triangles, pack_vertices, text_of
-        from services.rendering.camera import CENTER_M
 
         one = self._checked(np.asarray(genome, np.float32)[None])
         colors = self._colors(one)
         told = json.dumps(
             {
-                "mesh": {"triangles": pack_triangles(self.triangles), "center_m": list(CENTER_M)},
+                "mesh": {
+                    "triangles": pack_triangles(self.triangles),
+                    "center_m": list(self.info.facts.center_m),
+                },
                 "shape": pack_vertices(self.decode(one)[0]),
                 "colors": None if colors is None else text_of(colors.tobytes()),
             }

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from services.faults import is_machines
+from services.shape.installed import know
 from services.storage.store import Store
 from services.wire.objects import batch_key, left_to_do, read_target, record_failure, scores_key
 from services.wire.pin import IMAGES, Refused, join
@@ -116,6 +117,7 @@ class Evaluator:
                 targets = {
                     m.target: read_target(run, m.target) for m in plan.quantities if m.target is not None
                 }
+                know(plan.basis)
                 loaded = ChainMap(*(kept.machines.held for kept in self._scorers.values()))
                 scorer = Scorer(plan, targets, self.device, images, loaded)
             _keep(self._scorers, key, scorer, SCORERS_KEPT)

@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from coordinator.search.optimizers import OPTIMIZERS, Need
+from coordinator.search.optimizers import OPTIMIZERS, Need, known_optimizer
 from coordinator.search.pareto import known_aims
 from coordinator.spec.diversity import ArchiveSpec, BreedSpec, ParetoSpec, archive_as_usual
 from coordinator.spec.objectives import (
@@ -42,6 +42,7 @@ from services.recognition.catalog import model_info
 from services.rendering.presets import PRESETS, PresetName
 from services.rendering.views import ViewRanges
 from services.shape.catalog import DEFAULT_BASIS, basis_info, facts_of, with_color, with_edge
+from services.shape.installed import know
 from services.words import nearest, shown
 
 Range = tuple[float, float]
@@ -55,7 +56,7 @@ _MISSING = {
 
 
 def _known_optimizer(name: str) -> str:
-    if name not in OPTIMIZERS:
+    if known_optimizer(name) is None:
         raise ValueError(f"expected one of: {', '.join(map(repr, OPTIMIZERS))}")
     return name
 
@@ -89,6 +90,7 @@ class MaskSpec(Table):
         if not isinstance(data, dict) or not isinstance(data.get("basis", DEFAULT_BASIS), str):
             return data
         basis, edge = data.get("basis", DEFAULT_BASIS), data.get("edge")
+        know(basis)
         if isinstance(edge, (int, float)) and 0 <= edge <= 1:
             basis = with_edge(basis, edge)
         if data.get("color") is True:
@@ -301,6 +303,7 @@ class Spec(Table):
         basis = mask.get("basis", DEFAULT_BASIS) if isinstance(mask, Mapping) else None
         if not isinstance(basis, str):
             return data
+        know(basis)
         facts, found = facts_of(basis), dict(data)
         search, pareto = data.get("search", {}), data.get("pareto")
         if isinstance(search, Mapping):

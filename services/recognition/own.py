@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.metadata
 import inspect
 import math
 import re
@@ -23,11 +22,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from services import plugins
 from services.errors import BadInput, Unavailable
 from services.faults import said
 from services.recognition.model import AnswerKind
 
-GROUP = "datamask.machines"
+GROUP: plugins.Group = "datamask.machines"
 PREFIX = "own"
 Gives = Literal["scores", "embeddings"]
 _MEASURES: dict[Gives, tuple[AnswerKind, ...]] = {
@@ -211,9 +211,9 @@ def find(name: str) -> Machine:
     own = short(name)
     if own in _ADDED:
         return _ADDED[own]
-    for entry in _entries():
-        if entry.name == own:
-            return _loaded(own, entry)
+    installed = _installed(own)
+    if installed is not None:
+        return installed
     raise Unavailable(
         f"machine {name!r} is not here: hand it over with datamask.machines.add({own!r}, ...), or install a "
         f"package with it as an entry point of {GROUP}"
@@ -223,12 +223,12 @@ def find(name: str) -> Machine:
 def only_here(name: str) -> bool:
     """Whether no installed package has the machine, so that no other process can."""
     own = short(name)
-    return own in _ADDED and all(entry.name != own for entry in _entries())
+    return own in _ADDED and own not in plugins.entries(GROUP)
 
 
 def names() -> tuple[str, ...]:
     """What specs call the machines that are here."""
-    there = {entry.name for entry in _entries() if _NAME.fullmatch(entry.name)}
+    there = set(filter(_NAME.fullmatch, plugins.entries(GROUP)))
     return tuple(f"{PREFIX}:{name}" for name in sorted({*_ADDED, *there}))
 
 
@@ -251,20 +251,11 @@ def try_out(name: str, size_px: int) -> None:
     find(name).ask(name, noise)
 
 
-@functools.cache
-def _entries() -> tuple[importlib.metadata.EntryPoint, ...]:
-    return tuple(importlib.metadata.entry_points(group=GROUP))
-
-
-@functools.cache
-def _loaded(name: str, entry: importlib.metadata.EntryPoint) -> Machine:
-    try:
-        machine = entry.load()
-    except Exception as error:
-        raise Unavailable(f"machine 'own:{name}': its package cannot be loaded ({said(error)})") from error
-    if not isinstance(machine, Machine):
+def _installed(name: str) -> Machine | None:
+    machine = plugins.load(GROUP, name)
+    if machine is not None and not isinstance(machine, Machine):
         raise Unavailable(
-            f"machine 'own:{name}': {entry.value} is a {type(machine).__name__}, expected a datamask.Machine"
+            f"machine 'own:{name}': expected a datamask.Machine, got a {type(machine).__name__}"
         )
     return machine
 

@@ -25,6 +25,7 @@ from services.exhibition.film import Frame, Paint, film_strip
 from services.exhibition.inline import picture_uri, smaller
 from services.exhibition.lineup import Caption, lineup
 from services.exhibition.movie import Mark, morph, mp4, turntable, webp
+from services.exhibition.own_picture import Shown, own_pictures
 from services.exhibition.page import page
 from services.exhibition.studio import LitMask, Pose, Studio, dressed, one_thread
 from services.progress import Progress, silent
@@ -166,7 +167,13 @@ class _Maker:
         for k, (key, make) in enumerate(sheets):
             self.run.put(key, palette.png(make()))
             tell("sheets", k + 1, len(sheets))
-        return [key for key, _ in sheets]
+        keys = [key for key, _ in sheets]
+        ids = [mask["id"] for mask in self.masks]
+        shown = Shown(ids, self.vertices, self.basis.triangles, self.paint(self.genomes), self.facts)
+        for key, picture in own_pictures(shown):
+            self.run.put(key, palette.png(picture))
+            keys.append(key)
+        return keys
 
     def _strip(self, studio: Studio, frames: Sequence[Frame], title: str) -> palette.Image:
         return film_strip(studio, self.decode, frames, title, self.painter)

@@ -12,6 +12,7 @@ from services.progress import Progress
 from services.recognition.catalog import model_info
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
+from services.shape.installed import know
 from services.storage.store import Store
 from services.wire.jobs import Answer, Job, decode_job
 from services.wire.objects import batch_key, left_to_do, record_failure, scores_key
@@ -68,6 +69,7 @@ def _refuse_strangers(job: Job) -> None:
         for name, sha256 in job.models.items()
         if ours[name] != sha256
     ]
+    know(job.basis)
     found = load_basis(job.basis).sha256
     if job.basis_sha256 != found:
         lines.append(f"basis {job.basis}: the run has sha256 {job.basis_sha256}, this machine {found}")

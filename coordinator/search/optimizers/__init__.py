@@ -21,15 +21,35 @@ from coordinator.search.optimizers.nsga2 import Nsga2
 from coordinator.search.optimizers.random_search import RandomSearch
 from coordinator.search.optimizers.sep_cma import SepCma
 from coordinator.search.optimizers.snes import Snes
-from services.errors import BadInput
+from services import plugins
+from services.errors import BadInput, Unavailable
 from services.shape.symmetry import Symmetry
 from services.words import nearest
 
-__all__ = ["OPTIMIZERS", "Need", "Optimizer", "Setup", "make_optimizer"]
+__all__ = ["GROUP", "OPTIMIZERS", "Need", "Optimizer", "Setup", "known_optimizer", "make_optimizer"]
 
 OPTIMIZERS: dict[str, type[AskTell]] = {
     kind.name: kind for kind in (SepCma, Genetic, RandomSearch, Cma, Snes, De, MapElites, Nsga2, GaussNewton)
 }
+
+
+GROUP: plugins.Group = "datamask.optimizers"
+
+
+def known_optimizer(name: str) -> type[AskTell] | None:
+    """The optimizer of a name: one of ours, or one that an installed package brings, which joins them then.
+
+    :raises Unavailable: where that package is broken.
+    """
+    if name not in OPTIMIZERS:
+        brought = plugins.load(GROUP, name)
+        if brought is None:
+            return None
+        fits = isinstance(brought, type) and issubclass(brought, AskTell)
+        if not fits or getattr(brought, "name", None) != name:
+            raise Unavailable(f"{GROUP} {name!r}: expected a class of AskTell with name = {name!r}")
+        OPTIMIZERS[name] = brought
+    return OPTIMIZERS[name]
 
 
 def make_optimizer(
