@@ -13,6 +13,7 @@ from services.storage.keys import is_key
 from services.storage.open import open_store
 from services.storage.store import Store
 from services.wire.bells import find_broker
+from services.words import shown
 
 EXECUTORS = ("local", "celery")
 
@@ -28,7 +29,7 @@ def make_ready(
         weights that are not here.
     """
     if executor not in EXECUTORS:
-        raise BadInput(f"executor {executor!r}: expected one of {', '.join(EXECUTORS)}")
+        raise BadInput(f"executor {shown(executor)}: expected one of {', '.join(EXECUTORS)}")
     place = open_store(store)
     name = run or free_name(place, spec.name, resume)
     older = resume and is_key(name) and Record(place.sub(name)).exists()

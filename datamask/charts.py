@@ -24,6 +24,7 @@ from services.exhibition.paper import (
     rates_chart,
 )
 from services.shape.catalog import every_measure
+from services.words import shown
 
 FORMATS: tuple[Format, ...] = ("svg", "pdf", "png")
 Bar = tuple[str, str, tuple[float, float, float], int]
@@ -41,7 +42,7 @@ def figures(
     """
     wrong = [kind for kind in formats if kind not in FORMATS]
     if wrong or not formats:
-        raise BadInput(f"formats {list(formats)}: expected some of {', '.join(FORMATS)}")
+        raise BadInput(f"formats {shown(list(formats))}: expected some of {', '.join(FORMATS)}")
     opened = run if isinstance(run, Run) else open_run(run)
     return write(list(charts(opened)), Path(folder), formats)
 

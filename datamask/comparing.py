@@ -16,6 +16,7 @@ from services.errors import BadInput
 from services.exhibition.paper import Format, curves_chart, rates_chart
 from services.recognition.statistics.rates import wilson_rate
 from services.wire.page_plan import read_json
+from services.words import shown
 
 MOMENTS = (0.25, 0.5, 0.75, 1.0)
 
@@ -70,7 +71,7 @@ class Comparison:
         """Write the runs' curves and rates as figures, with CSV; see :func:`datamask.figures`."""
         wrong = [kind for kind in formats if kind not in FORMATS]
         if wrong or not formats:
-            raise BadInput(f"formats {list(formats)}: expected some of {', '.join(FORMATS)}")
+            raise BadInput(f"formats {shown(list(formats))}: expected some of {', '.join(FORMATS)}")
         lines = {}
         for run, told in zip(self.opened, self.runs, strict=True):
             curves = run.curves

@@ -20,6 +20,7 @@ from services.errors import BadInput, Unavailable
 from services.storage.open import open_store
 from services.storage.store import ObjectMissing
 from services.wire.page_plan import read_json
+from services.words import shown
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -148,7 +149,7 @@ class Run:
         try:
             return self.record.store.get(name)
         except ObjectMissing:
-            raise BadInput(f"{self.url}: there is no file {name!r} in this run; see Run.files") from None
+            raise BadInput(f"{self.url}: there is no file {shown(name)} in this run; see Run.files") from None
 
     def _repr_html_(self) -> str:
         """Where the run stands, with its line-up where it has one."""

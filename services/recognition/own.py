@@ -26,6 +26,7 @@ from services import plugins
 from services.errors import BadInput, Unavailable
 from services.faults import said
 from services.recognition.model import AnswerKind
+from services.words import shown
 
 GROUP: plugins.Group = "datamask.machines"
 PREFIX = "own"
@@ -81,20 +82,23 @@ class Machine:
         if not callable(self.call):
             raise BadInput(f"call: expected a callable, got {type(self.call).__name__}")
         if self.gives not in get_args(Gives):
-            raise BadInput(f"gives {self.gives!r}: expected one of {', '.join(get_args(Gives))}")
+            raise BadInput(f"gives {shown(self.gives)}: expected one of {', '.join(get_args(Gives))}")
         measures = _MEASURES[self.gives]
         if self.measure is None:
             object.__setattr__(self, "measure", measures[0])
         elif self.measure not in measures:
-            raise BadInput(f"measure {self.measure!r}: {self.gives} are compared as {' or '.join(measures)}")
+            raise BadInput(
+                f"measure {shown(self.measure)}: {self.gives} are compared as {' or '.join(measures)}"
+            )
         if not _is_number(self.threshold):
             raise BadInput(
-                f"threshold {self.threshold!r}: expected a number, the {self.measure} at which it says yes"
+                f"threshold {shown(self.threshold)}: expected a number, the {self.measure} from which it "
+                "says yes"
             )
         for name in ("scale", "timeout_s"):
             value = getattr(self, name)
             if not _is_number(value) or value <= 0:
-                raise BadInput(f"{name} {value!r}: expected a number above 0")
+                raise BadInput(f"{name} {shown(value)}: expected a number above 0")
         object.__setattr__(self, "_caller", _Caller(self.call))
         source = _source_of(self.call)
         object.__setattr__(self, "source", source)
@@ -197,7 +201,7 @@ def add(name: str, machine: Machine) -> str:
     :raises BadInput: for a name that none can have.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise BadInput(f"machine {name!r}: expected a name of up to 64 letters, digits, '-' and '_'")
+        raise BadInput(f"machine {shown(name)}: expected a name of up to 64 letters, digits, '-' and '_'")
     _ADDED[name] = machine
     return f"{PREFIX}:{name}"
 
@@ -237,7 +241,8 @@ def short(name: str) -> str:
     prefix, _, own = name.partition(":")
     if prefix != PREFIX or not _NAME.fullmatch(own):
         raise BadInput(
-            f"model {name!r}: expected {PREFIX}:NAME, the name of an installed machine (never a path to code)"
+            f"model {shown(name)}: expected {PREFIX}:NAME, the name of an installed machine (never a path to "
+            "code)"
         )
     return own
 
