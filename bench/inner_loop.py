@@ -20,7 +20,7 @@ from services.recognition.dlib.resnet import DlibResNet
 from services.wire.plan import Scores
 from worker.eye import dlib_points
 from worker.lanes import Lanes
-from worker.passes import masks_a_pass, passes_of
+from worker.passes import masks_a_pass
 from worker.scorer import Scorer
 
 STAGES = ("decode", "render", "hog", "mmod", "align", "resnet")
@@ -116,7 +116,9 @@ def pieces_of(workload: Workload, images: int) -> list[NDArray[np.float32]]:
     pieces: list[NDArray[np.float32]] = []
     for batch in workload.batches:
         masks = masks_a_pass(images, len(workload.views), workload.views.size_px, len(batch.genomes))
-        pieces += passes_of(batch.genomes, masks)
+        filled = np.zeros((-(-len(batch.genomes) // masks) * masks, batch.genomes.shape[1]), np.float32)
+        filled[: len(batch.genomes)] = batch.genomes
+        pieces += [filled[k : k + masks] for k in range(0, len(filled), masks)]
     return pieces
 
 

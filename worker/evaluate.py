@@ -16,7 +16,7 @@ from services.faults import is_machines
 from services.shape.installed import know
 from services.storage.store import Store
 from services.wire.objects import batch_key, left_to_do, read_target, record_failure, scores_key
-from services.wire.pin import IMAGES, Refused, join
+from services.wire.pin import Refused, join
 from services.wire.plan import Batch, Plan, check_id, decode_batch
 from worker.fingerprint import fingerprint, pick_device
 from worker.passes import pass_images
@@ -49,8 +49,8 @@ class Evaluator:
 
     def __init__(self, device: str | None = None) -> None:
         self.device = pick_device() if device is None else device
-        self._scorers: OrderedDict[tuple[str, int], Scorer] = OrderedDict()
-        self._joined: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._scorers: OrderedDict[str, Scorer] = OrderedDict()
+        self._joined: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._loading = threading.Lock()
 
     @cached_property
@@ -62,21 +62,19 @@ class Evaluator:
         """See :func:`worker.fingerprint.fingerprint`."""
         return fingerprint(self.device)
 
-    def join(self, run: Store, session: str = "") -> int:
+    def join(self, run: Store, session: str = "") -> None:
         """Score for a run, see :func:`services.wire.pin.join`.
 
         :param session: what a coordinator calls one of its lives. While it is the same the run cannot be
             another one of the same name, and its pin is not read again; empty: it is.
         """
         key = run.url, session
-        if session and key in self._joined:
-            return self._joined[key]
-        images = join(run, self.fingerprint(), self.images)
-        _keep(self._joined, key, images, JOINED_KEPT)
-        return images
+        if not session or key not in self._joined:
+            join(run, self.fingerprint())
+        _keep(self._joined, key, None, JOINED_KEPT)
 
-    def evaluate(self, run: Store, batch: str, images: int | None = None) -> Summary:
-        """Score ``batches/<batch>`` into ``scores/<batch>``, so many pictures a pass (None: as many as fit).
+    def evaluate(self, run: Store, batch: str) -> Summary:
+        """Score ``batches/<batch>`` into ``scores/<batch>``.
 
         A batch that is gone or has scores already is left alone. What fails on this batch and not on plain
         masks is its own fault, and written under ``failures/<batch>/``. Everything else is a fault of the
@@ -88,7 +86,7 @@ class Evaluator:
         where = f"{run.url}/{batch_key(batch)}"
         work = decode_batch(data, where)
         check_id(batch, data, where)
-        scorer = self._scorer_for(work.plan, run, self.images if images is None else images)
+        scorer = self._scorer_for(work.plan, run)
         try:
             scores = scorer.score(work)
         except Exception as error:
@@ -98,19 +96,16 @@ class Evaluator:
                 raise
             record_failure(run, batch, traceback.format_exc())
             return Summary(batch, "failed")
-        run.create(
-            scores_key(batch),
-            scores.encoded({"fingerprint": {**self.fingerprint(), IMAGES: str(scorer.images)}}),
-        )
+        run.create(scores_key(batch), scores.encoded({"fingerprint": self.fingerprint()}))
         return Summary(batch, "scored", views=_views(work))
 
-    def _scorer_for(self, plan: Plan, run: Store, images: int) -> Scorer:
+    def _scorer_for(self, plan: Plan, run: Store) -> Scorer:
         if plan.half and not self.device.startswith("cuda"):
             raise Refused(
                 '[run] precision = "half" is for GPUs, a CPU would take ten times as long; bring a worker '
                 'with a GPU, or start a run with precision = "full"'
             )
-        key = plan.digest(), images
+        key = plan.digest()
         with self._loading:
             scorer = self._scorers.get(key)
             if scorer is None:
@@ -119,7 +114,7 @@ class Evaluator:
                 }
                 know(plan.basis)
                 loaded = ChainMap(*(kept.machines.held for kept in self._scorers.values()))
-                scorer = Scorer(plan, targets, self.device, images, loaded)
+                scorer = Scorer(plan, targets, self.device, self.images, loaded)
             _keep(self._scorers, key, scorer, SCORERS_KEPT)
             return scorer
 

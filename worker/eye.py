@@ -89,6 +89,26 @@ class Eye:
         return vertices, self.renderer.render(vertices, views, self.landmarks, self.decoder.colors(weights))
 
     @torch.inference_mode()
+    def every_own(self, genomes: Float, views: Views, count: int) -> tuple[torch.Tensor, Rendered]:
+        """As :meth:`every`, but mask k is seen under ``count`` views of its own, from number k * count on."""
+        weights = self._weights(genomes)
+        vertices, colors = self.decoder.decode(weights), self.decoder.colors(weights)
+        seen = self.renderer.render_each(
+            vertices.repeat_interleave(count, dim=0),
+            views,
+            self.landmarks,
+            None if colors is None else colors.repeat_interleave(count, dim=0),
+        )
+        shape = len(vertices), count
+        return vertices, Rendered(
+            images=seen.images.view(*shape, *seen.images.shape[2:]),
+            points_px=seen.points_px.reshape(*shape, *seen.points_px.shape[2:]),
+            box_px=seen.box_px.reshape(*shape, 4),
+            coverage=seen.coverage.reshape(shape),
+            usable=self.renderer.usable(vertices),
+        )
+
+    @torch.inference_mode()
     def each(self, genomes: Float, views: Views) -> Pictures:
         """Mask k under view k, for genomes float32 (n, d) and n views."""
         weights = self._weights(genomes)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from services.shape.decode import block_rows
+from worker.passes import SHAPES
+
 # Raised with every change of the bytes that decoding, rendering or alignment give: runs begun before it stop.
 ARITHMETIC = "2"
 
@@ -18,7 +21,13 @@ def fingerprint(device: str) -> dict[str, str]:
         "device": "cuda" if cuda else device,
         "hardware": torch.cuda.get_device_name(device) if cuda else torch.backends.cpu.get_cpu_capability(),
         "arithmetic": ARITHMETIC,
+        "passes": passes(cuda, block_rows(device)),
     }
+
+
+def passes(cuda: bool, rows: int) -> str:
+    """In which shapes masks are decoded and seen; every device checks that they give the same bits."""
+    return f"{rows} rows" + (f", {SHAPES[0]} to {SHAPES[-1]} pictures" if cuda else "")
 
 
 def pick_device() -> str:

@@ -1,20 +1,20 @@
 """How many pictures a scorer draws and looks at in one pass: few on a CPU, on a GPU what its memory holds.
 
-A pass's size may move the last bits of scores, so the first scorer of an exact run pins its own (see pin.py)
-and the others take that, also where they would have room for more.
+A pass has one of a few fixed shapes and holds what comes, of one batch or of several; empty rows are filled
+up. What a mask scores depends neither on the shape nor on its row (Scorer.stacks finds that out), so that
+workers with more and with less memory score for one run.
 """
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from services.recognition.dlib.hog import GPU_LANES
 from services.recognition.together import SIZE_PX
 
 CPU_IMAGES = 24  # more falls out of a core's cache
-LEAST, MOST = 64, 2048
+SHAPES = (64, 128, 256, 512, 1024, 2048)  # pictures of a GPU's passes
+LEAST, MOST = SHAPES[0], SHAPES[-1]
 # More than twice what tensors hold at a time in passes of 64, 512 and 1,024 pictures of this size: 0.48, 1.15
 # and 1.21 GB (python -m bench.on_a_gpu). Networks work in slices, drawing goes by chunks.
 FIXED_BYTES = 3 << 29
@@ -30,28 +30,30 @@ def pass_images(device: str) -> int:
     return fitting(free + held)
 
 
+def room(device: str) -> int:
+    """How many pictures a worker has at a time: in one pass of a GPU, in one of every core's on a CPU."""
+    return pass_images(device) * (1 if device.startswith("cuda") else torch.get_num_threads())
+
+
 def fitting(free_bytes: int) -> int:
-    """A power of two, so that GPUs of one kind come to one answer, from LEAST to MOST."""
+    """The largest shape that so much memory holds; the smallest one is tried in any case."""
     room = max(1, (free_bytes - FIXED_BYTES) // IMAGE_BYTES)
-    return int(min(MOST, max(LEAST, 1 << (room.bit_length() - 1))))
+    return shapes_within(max(room, LEAST))[-1]
 
 
-def masks_a_pass(images: int, views: int, size_px: int, batch: int) -> int:
-    """Masks of a pass whose pictures have a side of size_px, each under so many views.
+def shapes_within(images: int) -> tuple[int, ...]:
+    """The shapes of passes, in pictures of SIZE_PX x SIZE_PX, where there is room for so many."""
+    return tuple(shape for shape in SHAPES if shape <= images) or (images,)
 
-    No more than a batch has, where a pass is larger than a CPU's; all batches of a run have one size.
+
+def masks_a_pass(images: int, views: int, size_px: int, wanted: int) -> int:
+    """Masks of a pass whose pictures have a side of size_px, each under so many views: of the smallest shape
+    that holds the wanted ones, else of the largest that there is room for.
     """
     if images <= CPU_IMAGES:
         return max(1, images // views)
-    room = images * SIZE_PX**2 // size_px**2 // views
-    return max(1, CPU_IMAGES // views, min(room, batch))
-
-
-def passes_of(genomes: NDArray[np.float32], masks: int) -> list[NDArray[np.float32]]:
-    """Genomes (n, d) in passes of ``masks``, the last one filled: so every pass of a batch rounds alike."""
-    filled = np.zeros((-(-len(genomes) // masks) * masks, genomes.shape[1]), np.float32)
-    filled[: len(genomes)] = genomes
-    return [filled[k : k + masks] for k in range(0, len(filled), masks)]
+    sizes = [max(1, shape * SIZE_PX**2 // size_px**2 // views) for shape in shapes_within(images)]
+    return next((size for size in sizes if size >= wanted), sizes[-1])
 
 
 def parts(count: int, device: str) -> list[slice]:

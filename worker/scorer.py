@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,9 @@ from services.wire.plan import INVISIBLE, NOT_FINITE, OK, Batch, Plan, Quantity,
 from worker.eye import ALIGNING, Eye, dlib_points
 from worker.lanes import Lanes
 from worker.machines import Loaded, Machines
-from worker.passes import masks_a_pass, pass_images, passes_of
+from worker.passes import masks_a_pass, pass_images, shapes_within
+
+log = logging.getLogger(__name__)
 
 # What half precision may move an answer by, in margins (1 is the model's scale), on random heads in views. On
 # a CPU it moves dlib's recognizer by 0.013 and MMOD by 0.002.
@@ -45,12 +49,25 @@ class _Pass:
     coverage: torch.Tensor
     flipped: torch.Tensor
 
+    @classmethod
+    def joined(cls, parts: Sequence[_Pass]) -> _Pass:
+        """Several as one."""
+        return cls(*(_joined([getattr(part, f.name) for part in parts]) for f in fields(cls)))
+
+    def rows(self, rows: slice | torch.Tensor) -> _Pass:
+        """What is known of some of its masks."""
+        return _Pass(*(_rows(getattr(self, f.name), rows) for f in fields(self)))
+
+    def equals(self, other: _Pass) -> bool:
+        """Whether both are the same, bit for bit."""
+        return all(_equal(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+
 
 class Scorer:
     """Scores batches of one plan. Loads basis and networks once; ``machines`` are those that it uses.
 
     :param targets: references by target key: embeddings float32 (photos, d), or a filter float32 (1, S, S).
-    :param images: pictures a pass, see passes.py; None: as many as the device likes.
+    :param images: pictures that a pass has room for, see passes.py; None: as many as the device likes.
     :param loaded: machines of other scorers, to use where the plan names the same instead of loading them.
     :raises Refused: if basis, models or the libraries that they run in are not those that the plan names.
     :raises CorruptData: if a weights file is damaged.
@@ -135,23 +152,87 @@ class Scorer:
 
     def score(self, batch: Batch) -> Scores:
         """Scores of all genomes of a batch under all its views."""
-        finite: NDArray[np.bool_] = np.asarray(np.isfinite(batch.genomes).all(axis=1))
-        genomes = np.where(finite[:, None], batch.genomes, 0.0).astype(np.float32)
-        views = self._views(batch.view_count, batch.view_seed)
-        masks = masks_a_pass(self.images, batch.view_count, self.plan.ranges.size_px, len(genomes))
-        passes = self._lanes.map(lambda some: self._pass(some, views), passes_of(genomes, masks))
-        return self._lanes.map(lambda _: self._gather(passes, finite, batch.view_count), [None])[0]
+        return self.score_together([batch])[0]
 
-    def _views(self, count: int, seed: int) -> Views:
-        """A generation's batches come one after another, and all of them are seen under the same views."""
+    def score_together(self, batches: Sequence[Batch]) -> list[Scores]:
+        """The scores of each batch, all of them of this plan and with one number of views.
+
+        They go through in common passes. Each one's scores have the bytes that it is given alone.
+        """
+        if not self._may_share(batches):
+            return [self._score([batch], alone=True)[0] for batch in batches]
+        # Masks under one generation's views lie next to each other: most passes then have one set of views.
+        order = sorted(range(len(batches)), key=lambda k: batches[k].view_seed)
+        scores = dict(zip(order, self._score([batches[k] for k in order]), strict=True))
+        return [scores[k] for k in range(len(batches))]
+
+    def _may_share(self, batches: Sequence[Batch]) -> bool:
+        """Whether passes may be of any shape and of several batches: found out before either is done."""
+        one_shape = len(shapes_within(self.images)) == 1
+        return (one_shape and len(batches) == 1) or self.stacks
+
+    @cached_property
+    def stacks(self) -> bool:
+        """Whether this device answers the same, bit for bit, at every row of a pass of every shape, whoever
+        the neighbors are; tried on random heads.
+        """
+        shapes = shapes_within(self.images)
+        size_px = self.plan.ranges.size_px
+        sizes = sorted({masks_a_pass(shape, 1, size_px, shape) for shape in shapes})
+        rng = np.random.default_rng(0)
+        genes = len(self.eye.basis.gene_names)
+        heads = PROBE_SPREAD * rng.standard_normal((sizes[-1], genes), dtype=np.float32)
+        views = sample_views(self.plan.ranges, 1, seed=0)
+        tried = [some for n in sizes for some in (heads[:n], heads[:n][::-1], heads[:1].repeat(n, axis=0))]
+        passes = self._lanes.map(lambda some: self._pass(some, views), tried)
+        first = passes[0].rows(slice(1))
+        for n, there, back, alike in zip(sizes, passes[::3], passes[1::3], passes[2::3], strict=True):
+            turned = torch.arange(n - 1, -1, -1, device=self.device)
+            every = first.rows(torch.zeros(n, dtype=torch.int64, device=self.device))
+            if not (there.equals(back.rows(turned)) and alike.equals(every)):
+                log.warning("%s: %s of several batches give other bits; each has its own", self.device, n)
+                return False
+        return True
+
+    def _score(self, batches: Sequence[Batch], *, alone: bool = False) -> list[Scores]:
+        genomes = np.concatenate([batch.genomes for batch in batches]).astype(np.float32)
+        finite: NDArray[np.bool_] = np.asarray(np.isfinite(genomes).all(axis=1))
+        genomes = np.where(finite[:, None], genomes, np.float32(0.0))
+        seeds = np.repeat([batch.view_seed for batch in batches], [len(batch.genomes) for batch in batches])
+        count, size_px = batches[0].view_count, self.plan.ranges.size_px
+        room = shapes_within(self.images)[0] if alone else self.images
+        masks = masks_a_pass(room, count, size_px, len(genomes))
+        empty = -len(genomes) % masks
+        genomes = np.concatenate([genomes, np.zeros((empty, genomes.shape[1]), np.float32)])
+        seeds = np.concatenate([seeds, np.repeat(seeds[-1:], empty)])
+        parts = [slice(k, k + masks) for k in range(0, len(genomes), masks)]
+        seen = self._lanes.map(lambda p: self._pass(genomes[p], self._views(count, seeds[p]), count), parts)
+        ends = np.cumsum([len(batch.genomes) for batch in batches])
+        spans = [slice(end - len(b.genomes), end) for b, end in zip(batches, ends.tolist(), strict=True)]
+        whole = _Pass.joined(seen)
+        return self._lanes.map(lambda span: self._gather(whole.rows(span), finite[span], count), spans)
+
+    def _views(self, count: int, seeds: NDArray[np.int64]) -> Views:
+        """The views of each of a pass's masks: ``count`` for all of them, or as many for each.
+
+        A generation's batches come one after another, and all of them are seen under the same views.
+        """
+        if (seeds != seeds[0]).any():
+            drawn = {seed: sample_views(self.plan.ranges, count, seed) for seed in set(seeds.tolist())}
+            return Views.joined([drawn[seed] for seed in seeds.tolist()])
+        seed = int(seeds[0])
         latest = self._latest  # another thread may put its own there
         if latest is None or latest[0] != (count, seed):
             latest = self._latest = (count, seed), sample_views(self.plan.ranges, count, seed)
         return latest[1]
 
     @torch.inference_mode()
-    def _pass(self, genomes: NDArray[np.float32], views: Views) -> _Pass:
-        vertices, rendered = self.eye.every(genomes, views)
+    def _pass(self, genomes: NDArray[np.float32], views: Views, count: int | None = None) -> _Pass:
+        """count: of the views that each mask is seen under, where not all of them have the same."""
+        if count is None or count == len(views):
+            vertices, rendered = self.eye.every(genomes, views)
+        else:
+            vertices, rendered = self.eye.every_own(genomes, views, count)
         m, v = rendered.images.shape[:2]
         images = rendered.images.flatten(0, 1)
         regions = rendered.box_px.flatten(0, 1)
@@ -189,7 +270,8 @@ class Scorer:
         return where
 
     @torch.inference_mode()
-    def _gather(self, passes: Sequence[_Pass], finite: NDArray[np.bool_], v: int) -> Scores:
+    def _gather(self, seen: _Pass, finite: NDArray[np.bool_], v: int) -> Scores:
+        """One batch's scores: what its masks are to each other is computed in its own shape."""
         n = len(finite)
         raw = np.zeros((len(self.plan.quantities), n, v), np.float32)
         between = torch.full((n,), torch.nan)
@@ -197,12 +279,12 @@ class Scorer:
         for k, quantity in enumerate(self.plan.quantities):
             kind = KINDS[quantity.kind]
             if kind.machine == "detect":
-                values = torch.cat([p.detections[quantity.model] for p in passes])[:n]
+                values = seen.detections[quantity.model]
             elif kind.machine == "correlate":
-                values = torch.cat([p.correlations[f"{quantity.target}"] for p in passes])[:n]
+                values = seen.correlations[f"{quantity.target}"]
             else:
                 machine = self.machines.recognizers[quantity.model]
-                embeddings = torch.cat([p.embeddings[quantity.model] for p in passes])[:n]
+                embeddings = seen.embeddings[quantity.model]
                 if quantity.target is not None:
                     values = self._likeness(quantity, embeddings)
                     if self.plan.residuals and len(self._references[quantity]) == 1:
@@ -211,8 +293,8 @@ class Scorer:
                     usable = torch.from_numpy(finite).to(self.device)
                     values, between = self_distances(machine.unlikeness(embeddings.flatten(0, 1)), v, usable)
             raw[k] = values.cpu().numpy()
-        coverage = torch.cat([p.coverage for p in passes])[:n].cpu().numpy()
-        flipped = torch.cat([p.flipped for p in passes])[:n].cpu().numpy()
+        coverage = seen.coverage.cpu().numpy()
+        flipped = seen.flipped.cpu().numpy()
         status = np.where(finite, np.where((coverage > 0).all(axis=1), OK, INVISIBLE), NOT_FINITE)
         return Scores(raw, between.cpu().numpy(), status.astype(np.uint8), flipped, coverage, residuals)
 
@@ -228,6 +310,26 @@ class Scorer:
         if self.machines.infos[quantity.model].measure == "similarity":
             embeddings, reference = normalized(embeddings), normalized(reference)
         return (embeddings - reference).mean(dim=1)
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Tensors one after the other; dictionaries of them, by name."""
+    if isinstance(parts[0], torch.Tensor):
+        return torch.cat(list(parts))
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _rows(found: Any, rows: slice | torch.Tensor) -> Any:
+    """Copies: where a tensor begins in memory may move the last bits of what is made of it."""
+    if isinstance(found, torch.Tensor):
+        return found[rows].clone()
+    return {name: tensor[rows].clone() for name, tensor in found.items()}
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    return all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
 def combined(quantity: Quantity, info: ModelInfo, answers: Sequence[torch.Tensor]) -> torch.Tensor:

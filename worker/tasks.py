@@ -31,7 +31,8 @@ def _scored(session: str, run: Store, batch: str, heart: Heartbeat) -> Bell:
     from worker.evaluate import shared_evaluator
 
     evaluator = shared_evaluator()
-    summary = evaluator.evaluate(run, batch, evaluator.join(run, session))
+    evaluator.join(run, session)
+    summary = evaluator.evaluate(run, batch)
     return Bell(batch, summary.outcome, summary.views)  # type: ignore[arg-type]
 
 

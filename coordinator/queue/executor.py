@@ -98,7 +98,6 @@ class LocalExecutor:
         self._realize_job = realize_job
         self._run = run
         self._evaluator = evaluator
-        self._images: int | None = None
         self._waiting: deque[str] = deque()
         self._scoring: deque[Future[Finished]] = deque()
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="batch")
@@ -123,7 +122,7 @@ class LocalExecutor:
 
         while attempts(self._run, batch) < MAX_ATTEMPTS:
             with as_one_line():
-                summary = self._evaluator.evaluate(self._run, batch, self._images)
+                summary = self._evaluator.evaluate(self._run, batch)
             if summary.outcome in ("scored", "known"):
                 return Finished(batch, summary.views)
         return Finished(batch, failed=True)
@@ -145,7 +144,7 @@ class LocalExecutor:
     def join(self) -> None:
         """See Executor.join."""
         with as_one_line():
-            self._images = self._evaluator.join(self._run)
+            self._evaluator.join(self._run)
 
     def close(self) -> None:
         """Let go of what waits; what is being scored is finished first, for it may be writing."""

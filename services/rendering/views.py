@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -171,6 +171,13 @@ class Views:
         """The views of a slice or of a list of numbers, each unchanged."""
         arrays = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "size_px"}
         return Views(**arrays, size_px=self.size_px)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Views]) -> Views:
+        """The views of several, one after the other, of pictures of one size."""
+        names = [f.name for f in fields(cls) if f.name != "size_px"]
+        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        return cls(**arrays, size_px=parts[0].size_px)
 
 
 def sample_views(ranges: ViewRanges, count: int, seed: int) -> Views:

@@ -13,9 +13,16 @@ from services.shape import paint
 from services.shape.basis import Basis
 from services.topology import vertex_face_table
 
-# Matrix products of few rows take other paths in BLAS and differ in the last bit (measured with MKL: 1 and 5
-# rows do, 12 to 48 agree). Padded, a genome that is decoded alone gets the vertices that were scored.
-_LEAST_ROWS = 16
+# A matrix product's last bits may depend on how many rows it has (MKL: those of 1 and 5 rows differ, of 12 to
+# 48 they agree). In blocks of fixed rows a genome gets the same vertices whatever it is decoded with. A GPU,
+# which is asked for each block anew, has larger ones.
+_CPU_ROWS = 16
+_GPU_ROWS = 64
+
+
+def block_rows(device: torch.device | str) -> int:
+    """How many genomes are decoded in one matrix product on a device, fewer being filled up."""
+    return _CPU_ROWS if torch.device(device).type == "cpu" else _GPU_ROWS
 
 
 class Decoder:
@@ -63,9 +70,10 @@ class Decoder:
             )
         weights = genomes.to(self.device, torch.float32)
         signed = torch.cat([weights.clamp(min=0), (-weights).clamp(min=0)], dim=1)
-        if 0 < len(signed) < _LEAST_ROWS:
-            signed = torch.nn.functional.pad(signed, (0, 0, 0, _LEAST_ROWS - len(signed)))
-        flat = torch.addmm(self.neutral.reshape(1, -1), signed, self._sides)
+        rows = block_rows(self.device)
+        blocks = torch.split(torch.nn.functional.pad(signed, (0, 0, 0, -len(signed) % rows)), rows)
+        neutral = self.neutral.reshape(1, -1)
+        flat = torch.cat([torch.addmm(neutral, block, self._sides) for block in blocks])
         return flat[: len(genomes)].view(-1, len(self.basis.neutral), 3)
 
     @torch.inference_mode()

@@ -1,7 +1,5 @@
 """One run, one kind of scorer: the first worker of an exact run pins its fingerprint, the others must match.
 
-It also pins how many pictures it takes in one pass, and the others take as many.
-
 The pin is an object of the run's store, created once, so that two first workers cannot both win.
 """
 
@@ -14,7 +12,9 @@ from services.errors import BadInput, CorruptData
 from services.storage.store import ObjectMissing, Store
 
 KEY = "fingerprint.json"
-IMAGES = "micro_images"  # a pass, see passes.py: the first scorer's, not the same on every machine
+PASSES = "passes"
+# Pinned by earlier versions in its place: how many pictures a pass took, which was never more than a batch.
+_IMAGES = "micro_images"
 ANY: Mapping[str, str] = {}  # what a run with [run] exact = false pins: every scorer may join
 
 
@@ -51,25 +51,24 @@ class Refused(BadInput):
     """This scorer would not give the run's own bits."""
 
 
-def join(run: Store, fingerprint: Mapping[str, str], images: int) -> int:
+def join(run: Store, fingerprint: Mapping[str, str]) -> None:
     """Score for a run: the first scorer pins its fingerprint, every other must have the same.
 
-    images: pictures that this scorer has room for in a pass.
-    :returns: how many it is to take.
-    :raises Refused: naming the differences, or where there is no room for as many as the run takes.
+    :raises Refused: naming the differences.
     """
     held = pinned(run)
     if held is None:
-        held = pin(run, {**fingerprint, IMAGES: str(images)})
+        held = pin(run, fingerprint)
     if held == ANY:
-        return images
-    taken = int(held.pop(IMAGES, images))
+        return
+    if _IMAGES in held:
+        images = held.pop(_IMAGES)
+        # On a CPU the blocks of today give the bits of those passes, on a GPU nobody knows.
+        same = held.get("device") == "cpu"
+        held[PASSES] = fingerprint[PASSES] if same else f"whole batches of up to {images} pictures"
     lines = fingerprint_differences(held, fingerprint)
-    if taken > images:
-        lines.append(f"the run takes {taken} pictures a pass, free memory here holds {images}")
     if lines:
         raise Refused(
             f"{run.url}: this machine scores otherwise than the run's first: {'; '.join(lines)}; "
             "use a machine like that one, or start a run with [run] exact = false"
         )
-    return taken

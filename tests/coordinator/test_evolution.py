@@ -257,13 +257,13 @@ class Poisoned(Evaluator):
 
     victim: str | None = None
 
-    def evaluate(self, run: Store, batch: str, images: int | None = None) -> Summary:
+    def evaluate(self, run: Store, batch: str) -> Summary:
         if self.victim is None:
             self.victim = batch
         if batch == self.victim:
             record_failure(run, batch, "Traceback: it always fails")
             return Summary(batch, "failed")
-        return super().evaluate(run, batch, images)
+        return super().evaluate(run, batch)
 
 
 def test_a_batch_that_keeps_failing_is_set_aside_and_the_run_ends(tmp_path: Path) -> None:
@@ -293,14 +293,14 @@ class Cursed(Evaluator):
 
     left = 8
 
-    def evaluate(self, run: Store, batch: str, images: int | None = None) -> Summary:
+    def evaluate(self, run: Store, batch: str) -> Summary:
         if run.exists(scores_key(batch)):
             return Summary(batch, "known")
         self.left -= 1
         if self.left < 0:
             record_failure(run, batch, "Traceback:\n  somewhere\nValueError: of whatever kind\n")
             return Summary(batch, "failed")
-        return super().evaluate(run, batch, images)
+        return super().evaluate(run, batch)
 
 
 @pytest.mark.parametrize(
@@ -373,7 +373,7 @@ def test_a_run_in_which_nothing_can_be_scored_stops_and_says_why(tmp_path: Path)
     class Blind(Evaluator):
         """Sees no mask in the picture."""
 
-        def evaluate(self, run: Store, batch: str, images: int | None = None) -> Summary:
+        def evaluate(self, run: Store, batch: str) -> Summary:
             work = decode_batch(run.get(batch_key(batch)), batch)
             unseen = failed_scores(work.plan, len(work.genomes), work.view_count)
             unseen.status[:] = INVISIBLE

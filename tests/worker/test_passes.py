@@ -1,4 +1,4 @@
-"""How many pictures a pass takes, and that a run's first scorer decides for all."""
+"""How many pictures a pass takes, and that a run's first scorer decides for all in which shapes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from services.wire.objects import batch_key, scores_key
 from services.wire.plan import Batch, Plan, Quantity, batch_id, decode_batch, make_plan
 from worker import scorer
 from worker.evaluate import Evaluator
+from worker.fingerprint import fingerprint, passes
 from worker.passes import (
     CPU_IMAGES,
     FIXED_BYTES,
@@ -27,6 +28,7 @@ from worker.passes import (
     masks_a_pass,
     parts,
     pass_images,
+    shapes_within,
 )
 from worker.scorer import Scorer
 
@@ -53,14 +55,16 @@ def test_a_gpu_takes_what_its_memory_holds_in_powers_of_two() -> None:
     assert pass_images("cpu") == CPU_IMAGES
 
 
-def test_a_pass_is_no_larger_than_memory_and_batch() -> None:
+def test_a_pass_has_the_smallest_shape_that_holds_what_is_wanted() -> None:
     assert masks_a_pass(CPU_IMAGES, 3, 160, 100) == 8
     assert masks_a_pass(CPU_IMAGES, 3, 160, 2) == 8  # filled up: on a CPU every pass has one size
     assert masks_a_pass(CPU_IMAGES, 100, 640, 100) == 1
     assert masks_a_pass(1024, 4, 160, 1000) == 256
     assert masks_a_pass(1024, 4, 320, 1000) == 64  # pictures of four times the size
-    assert masks_a_pass(1024, 4, 160, 18) == 18
+    assert masks_a_pass(1024, 4, 160, 18) == 32
     assert masks_a_pass(64, 100, 640, 18) == 1
+    assert shapes_within(300) == (64, 128, 256)
+    assert shapes_within(8) == (8,)
 
 
 def test_parts_are_larger_on_a_gpu() -> None:
@@ -75,27 +79,40 @@ def test_a_pass_of_another_size_says_the_same(plan: Plan) -> None:
     np.testing.assert_allclose(large.raw, usual.raw, atol=1e-4)
 
 
-def test_a_run_s_first_scorer_decides_how_many(plan: Plan, tmp_path: Path) -> None:
+def test_a_run_s_first_scorer_decides_for_all(tmp_path: Path) -> None:
     run = open_store(tmp_path / "run", write=True)
-    here = {"torch": "2", "device": "cuda"}
-    assert pin.join(run, here, 512) == 512
-    assert pin.join(run, here, 512) == pin.join(run, here, 2048) == 512
-    with pytest.raises(pin.Refused, match="takes 512 pictures a pass, free memory here holds 256"):
-        pin.join(run, here, 256)
-    with pytest.raises(pin.Refused, match="torch: the run has 2, this scorer has 3"):
-        pin.join(run, {**here, "torch": "3"}, 512)
+    here = fingerprint("cpu")
+    pin.join(run, here)
+    pin.join(run, here)
+    assert pin.pinned(run) == here
+    with pytest.raises(pin.Refused, match=f"torch: the run has {here['torch']}, this scorer has 3"):
+        pin.join(run, {**here, "torch": "3"})
+    with pytest.raises(pin.Refused, match="passes: the run has 16 rows, this scorer has 8 rows"):
+        pin.join(run, {**here, "passes": "8 rows"})
     anybody = open_store(tmp_path / "anybody", write=True)
     pin.pin(anybody, pin.ANY)
-    assert [pin.join(anybody, here, images) for images in (64, 2048)] == [64, 2048]
+    pin.join(anybody, here)
 
 
-def test_scores_say_how_many_their_pass_took(plan: Plan, tmp_path: Path) -> None:
+def test_a_run_of_before_goes_on_where_its_bits_are_known(tmp_path: Path) -> None:
+    here = fingerprint("cpu")
+    old = {name: value for name, value in here.items() if name != "passes"}
+    on_a_cpu = open_store(tmp_path / "cpu", write=True)
+    pin.pin(on_a_cpu, {**old, "micro_images": "24"})
+    pin.join(on_a_cpu, here)
+    on_a_gpu = open_store(tmp_path / "gpu", write=True)
+    pin.pin(on_a_gpu, {**old, "device": "cuda", "micro_images": "512"})
+    with pytest.raises(pin.Refused, match="passes: the run has whole batches of up to 512 pictures, this"):
+        pin.join(on_a_gpu, {**here, "device": "cuda", "passes": passes(True, 64)})
+
+
+def test_scores_say_who_gave_them(plan: Plan, tmp_path: Path) -> None:
     run = open_store(tmp_path, write=True)
     data = Batch(plan, heads(2), 3, 1).encoded()
     run.create(batch_key(batch_id(data)), data)
-    assert Evaluator("cpu").evaluate(run, batch_id(data), images=8).outcome == "scored"
+    assert Evaluator("cpu").evaluate(run, batch_id(data)).outcome == "scored"
     meta = decode(run.get(scores_key(batch_id(data))), "scores").meta
-    assert meta["fingerprint"] == {**Evaluator("cpu").fingerprint(), pin.IMAGES: "8"}
+    assert meta["fingerprint"] == fingerprint("cpu")
 
 
 def test_half_precision_says_nearly_the_same_and_is_asked_first(
