@@ -38,7 +38,7 @@ SPEC = """
 name = "chaos"
 seed = 5
 [search]
-islands = 2
+islands = 4
 population = 4
 generations = {generations}
 optimizers = ["sep-cma", "genetic"]
@@ -217,6 +217,24 @@ def worker_killed(place: Place) -> str:
     return f"{killed} killed"
 
 
+def stack_killed(place: Place) -> str:
+    """The one worker is killed, twice, with a stack of several islands' batches in hand, and replaced."""
+    worker = place.worker()
+    coordinator = place.coordinator()
+    killed, client = 0, place.redis.client()
+    while coordinator.poll() is None and not place.searched():
+        time.sleep(0.01)
+        if killed < 2 and place.has_scored(worker) and client.keys("datamask:beat:*:s*"):
+            kill(worker)
+            worker = place.worker()
+            killed += 1
+    finished(place, coordinator)
+    apart = place.text("coordinator.log").count("go one by one")
+    if killed < 2 or not apart:
+        raise RuntimeError(f"killed {killed} times, {apart} stacks were taken apart")
+    return f"killed {killed} times with a stack in hand; {apart} taken apart"
+
+
 def redis_lost(place: Place) -> str:
     """Redis is killed in mid-run and comes back after some seconds with nothing in it."""
     for _ in range(2):
@@ -281,6 +299,7 @@ SCENARIOS: dict[str, tuple[str, bool, Scenario]] = {
     "one": ("1 worker, a folder", False, workers(1)),
     "four": ("4 workers, S3", True, workers(4)),
     "killed": ("4 workers, one killed every few seconds, S3", True, worker_killed),
+    "stack": ("1 worker, killed in the middle of a stack, S3", True, stack_killed),
     "redis": ("Redis killed, back empty, S3", True, redis_lost),
     "s3": ("S3 out of reach for 20 s", True, store_lost),
     "coordinator": ("coordinator killed and resumed, S3", True, coordinator_killed),

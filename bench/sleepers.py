@@ -16,6 +16,7 @@ def main() -> int:
     parser = argparse.ArgumentParser("python -m bench.sleepers", description="A worker that only sleeps.")
     parser.add_argument("--broker", required=True)
     parser.add_argument("--concurrency", type=int, default=1)
+    parser.add_argument("--pictures", type=int, default=0, help="that a process says it has room for")
     parser.add_argument("--grace-s", type=float, default=20.0)
     parser.add_argument("--limit-s", type=float, default=HARD_LIMIT_S, help="hard time limit of a batch")
     parser.add_argument(
@@ -30,7 +31,7 @@ def main() -> int:
     app.conf.task_time_limit = arguments.limit_s
     if arguments.threads:
         app.conf.worker_pool = "threads"
-    return run_worker(app, arguments.concurrency, list(QUEUES.values()))
+    return run_worker(app, arguments.concurrency, list(QUEUES.values()), pictures=arguments.pictures)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,12 @@ from services.wire.jobs import Answer, decode_job
 from services.wire.messages import REALIZE, SCORE
 from services.wire.objects import batch_key, scores_key
 from services.wire.plan import Batch, Scores, decode_batch
+from services.wire.stack import decode_stack, encode_stacked, is_stack
 from worker.hooks import WorkTask
 from worker.serve import serve
 
-SLEEP_VARIABLE = "DATAMASK_BENCH_SLEEP_S"
+SLEEP_VARIABLE = "DATAMASK_BENCH_SLEEP_S"  # for each batch
+RATE_VARIABLE = "DATAMASK_BENCH_VIEWS_PER_S"
 TIMES_VARIABLE = "DATAMASK_BENCH_TIMES"  # a folder: each worker notes when it was at work
 
 
@@ -50,18 +52,27 @@ def _slept(run: Store, batch: str, heart: Heartbeat) -> Bell:
     if run.exists(scores_key(batch)):
         return Bell(batch, "known")
     try:
-        work = decode_batch(run.get(batch_key(batch)), batch)
+        data = run.get(batch_key(batch))
     except ObjectMissing:
         return Bell(batch, "gone")
-    time.sleep(float(os.environ.get(SLEEP_VARIABLE, "0")))
-    run.create(scores_key(batch), scores_of(work).encoded({}))
-    return Bell(batch, "scored", len(work.genomes) * work.view_count)
+    works = decode_stack(data, batch) if is_stack(batch) else {batch: decode_batch(data, batch)}
+    views = sum(len(work.genomes) * work.view_count for work in works.values())
+    rate = float(os.environ.get(RATE_VARIABLE, "inf"))
+    time.sleep(float(os.environ.get(SLEEP_VARIABLE, "0")) * len(works) + views / rate)
+    scores = stacked_scores_of(data) if is_stack(batch) else scores_of(works[batch]).encoded({})
+    run.create(scores_key(batch), scores)
+    return Bell(batch, "scored", views)
 
 
 def _pretended(run: Store, batch: str, heart: Heartbeat) -> Bell:
     decode_job(run.get(batch_key(batch)), batch)
     run.create(scores_key(batch), Answer().encoded())
     return Bell(batch, "scored")
+
+
+def stacked_scores_of(data: bytes) -> bytes:
+    """The scores of a stack, as a worker writes them."""
+    return encode_stacked({name: scores_of(work) for name, work in decode_stack(data, "here").items()}, {})
 
 
 def scores_of(work: Batch) -> Scores:

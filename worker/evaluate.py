@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import traceback
 from collections import ChainMap, OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TypeVar
@@ -12,15 +14,18 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from services.faults import is_machines
+from services.faults import is_machines, said
 from services.shape.installed import know
 from services.storage.store import Store
 from services.wire.objects import batch_key, left_to_do, read_target, record_failure, scores_key
 from services.wire.pin import Refused, join
 from services.wire.plan import Batch, Plan, check_id, decode_batch
+from services.wire.stack import decode_stack, encode_stacked, is_stack
 from worker.fingerprint import fingerprint, pick_device
-from worker.passes import pass_images
+from worker.passes import pass_images, room
 from worker.scorer import Scorer
+
+log = logging.getLogger(__name__)
 
 SCORERS_KEPT = 4  # plans whose networks stay in memory; runs that take turns seldom have more
 JOINED_KEPT = 64  # runs whose pins are remembered
@@ -31,7 +36,10 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of a batch. outcome: ``scored``, ``known``, ``gone``, ``failed``; views: images scored."""
+    """What became of a batch or a stack. outcome: ``scored``, ``known``, ``gone``, ``failed`` or ``apart``.
+
+    views: images scored.
+    """
 
     batch: str
     outcome: str
@@ -58,6 +66,11 @@ class Evaluator:
         """Pictures that a pass has room for, as long as nothing is loaded yet: asked for once."""
         return pass_images(self.device)
 
+    @cached_property
+    def room(self) -> int:
+        """Pictures that are worked on at a time: what is worth putting into one stack."""
+        return room(self.device)
+
     def fingerprint(self) -> dict[str, str]:
         """See :func:`worker.fingerprint.fingerprint`."""
         return fingerprint(self.device)
@@ -74,18 +87,21 @@ class Evaluator:
         _keep(self._joined, key, None, JOINED_KEPT)
 
     def evaluate(self, run: Store, batch: str) -> Summary:
-        """Score ``batches/<batch>`` into ``scores/<batch>``.
+        """Score ``batches/<batch>``, a batch or a stack, into ``scores/<batch>``.
 
         A batch that is gone or has scores already is left alone. What fails on this batch and not on plain
         masks is its own fault, and written under ``failures/<batch>/``. Everything else is a fault of the
-        machine or the infrastructure: it is raised, and counts against no batch.
+        machine or the infrastructure: it is raised, and counts against no batch. A stack that fails is to be
+        taken apart, and nothing is written.
         """
         data = left_to_do(run, batch)
         if isinstance(data, str):
             return Summary(batch, data)
         where = f"{run.url}/{batch_key(batch)}"
-        work = decode_batch(data, where)
         check_id(batch, data, where)
+        if is_stack(batch):
+            return self._evaluate_stack(run, batch, decode_stack(data, where))
+        work = decode_batch(data, where)
         scorer = self._scorer_for(work.plan, run)
         try:
             scores = scorer.score(work)
@@ -98,6 +114,22 @@ class Evaluator:
             return Summary(batch, "failed")
         run.create(scores_key(batch), scores.encoded({"fingerprint": self.fingerprint()}))
         return Summary(batch, "scored", views=_views(work))
+
+    def _evaluate_stack(self, run: Store, name: str, batches: Mapping[str, Batch]) -> Summary:
+        works = list(batches.values())
+        scorer = self._scorer_for(works[0].plan, run)
+        try:
+            scores = dict(zip(batches, scorer.score_together(works), strict=True))
+        except Exception as error:
+            if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+                self._forget()
+            if is_machines(error):
+                raise
+            words = "%d batches in one stack cannot be scored (%s); each is tried alone"
+            log.warning(words, len(batches), said(error))
+            return Summary(name, "apart")
+        run.create(scores_key(name), encode_stacked(scores, {"fingerprint": self.fingerprint()}))
+        return Summary(name, "scored", views=sum(_views(work) for work in works))
 
     def _scorer_for(self, plan: Plan, run: Store) -> Scorer:
         if plan.half and not self.device.startswith("cuda"):

@@ -21,6 +21,7 @@ from services.storage.open import open_store
 from services.wire.bells import Bell, bell_list, connect, ring, run_digest
 from services.wire.messages import Work, decode_done, decode_work
 from services.wire.objects import record_failure
+from services.wire.stack import is_stack
 from worker import metrics
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,9 @@ class WorkTask(Task):  # type: ignore[misc]
         try:
             work = decode_work(kwargs)
             bell = Bell(work.batch, "trouble", detail=said(exc))
-            if timed_out:
+            if timed_out and is_stack(work.batch):
+                bell = Bell(work.batch, "apart")
+            elif timed_out:
                 reason = f"not done after {self.app.conf.task_time_limit} s; its process was killed"
                 record_failure(open_store(work.store).sub(work.run), work.batch, reason)
                 bell = Bell(work.batch, "failed")

@@ -27,8 +27,8 @@ Device = Literal["auto", "cpu", "cuda"]
 log = logging.getLogger(__name__)
 
 
-def choose_device(wanted: Device) -> tuple[Literal["cpu", "cuda"], str]:
-    """The device to score on and its hardware's name.
+def choose_device(wanted: Device) -> tuple[Literal["cpu", "cuda"], str, int]:
+    """The device to score on, its hardware's name, and how many pictures it has room for at a time.
 
     :raises Unavailable: if torch cannot be loaded, or there is no CUDA device though one is wanted.
     """
@@ -41,7 +41,7 @@ def choose_device(wanted: Device) -> tuple[Literal["cpu", "cuda"], str]:
         raise Unavailable(
             "no CUDA device: check nvidia-smi and that this torch is built with CUDA, or use --device cpu"
         )
-    return ("cuda" if found["cuda"] else "cpu"), str(found["hardware"])
+    return ("cuda" if found["cuda"] else "cpu"), str(found["hardware"]), int(found["pictures"])
 
 
 def queue_names(wanted: str) -> list[str]:
@@ -84,13 +84,13 @@ def launch(
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(threads)
     logs.setup(log_format, loglevel)
-    chosen, hardware = choose_device(device)
-    log.info("datamask worker: scoring on %s (%s)", chosen, hardware)
+    chosen, hardware, pictures = choose_device(device)
+    log.info("datamask worker: scoring on %s (%s), %d pictures at a time", chosen, hardware, pictures)
     if metrics_port is not None:
         serve_metrics(metrics_port, metrics.registry)
     # CUDA does not survive a fork; on the CPU a fork is quicker and safe, since this process has no torch.
     app = make_app(broker_url, "spawn" if chosen == "cuda" else "fork", grace_s=grace_s)
-    return run_worker(app, concurrency, names, loglevel)
+    return run_worker(app, concurrency, names, loglevel, pictures)
 
 
 def run_worker(
@@ -98,13 +98,14 @@ def run_worker(
     concurrency: int,
     queues: Sequence[str],
     loglevel: str = "INFO",
+    pictures: int = 0,
 ) -> int:
     """Run a worker of the app, announced to coordinators, until it is told to stop; returns its exit code.
 
     Logs are as :func:`services.logs.setup` made them.
     """
     name = f"datamask-{os.getpid()}@{socket.gethostname()}"
-    presence = Presence(connect(str(app.conf.broker_url)), name, concurrency, queues)
+    presence = Presence(connect(str(app.conf.broker_url)), name, concurrency, queues, pictures)
 
     def announce(**_: Any) -> None:
         presence.start()

@@ -35,12 +35,15 @@ def probe(what: str) -> dict[str, Any]:
 def _torch() -> dict[str, Any]:
     import torch
 
+    from worker.passes import room
+
     cuda = torch.cuda.is_available()
     return {
         "version": torch.__version__,
         "cuda": cuda,
         "hardware": torch.cuda.get_device_name() if cuda else torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
+        "pictures": room("cuda" if cuda else "cpu"),
     }
 
 

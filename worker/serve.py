@@ -21,6 +21,7 @@ from services.wire.beats import Heartbeat
 from services.wire.bells import Bell, bell_list, ring
 from services.wire.messages import Done, Work, decode_work
 from services.wire.objects import MAX_ATTEMPTS, attempts, batch_key, record_failure
+from services.wire.stack import is_stack
 from worker.hooks import MAX_DEATHS, client_of, deaths, deaths_key
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def serve(task: Any, message: Mapping[str, Any], attend: Attend) -> str:
         return Done("dropped").encoded()
     client = client_of(task.app.conf.broker_url)
     with Heartbeat(client, work) as heart:
-        bell = set_aside(work) if deaths(client, work) >= MAX_DEATHS else attended(work, attend, heart)
+        bell = given_back(work, deaths(client, work)) or attended(work, attend, heart)
     bell = replace(bell, seconds=round(time.monotonic() - began, 3))
     facts = {**work.facts(), "outcome": bell.outcome, "views": bell.views, "seconds": bell.seconds}
     try:
@@ -81,6 +82,13 @@ def attended(work: Work, attend: Attend, heart: Heartbeat) -> Bell:
         if not isinstance(error, DatamaskError):
             log.error("batch %s: trouble", work.batch, exc_info=error)
         return Bell(work.batch, "trouble", detail=said(error))
+
+
+def given_back(work: Work, died: int) -> Bell | None:
+    """What is said of work that has killed so many processes instead of trying it, or None: it is tried."""
+    if is_stack(work.batch):
+        return Bell(work.batch, "apart") if died else None
+    return set_aside(work) if died >= MAX_DEATHS else None
 
 
 def set_aside(work: Work) -> Bell:

@@ -18,7 +18,7 @@ from coordinator.spec.spec import Spec, parse_spec
 from services.progress import Progress
 from services.storage import open_store
 from services.wire.messages import Origin
-from services.wire.plan import decode_batch
+from services.wire.plan import Batch
 
 MORE_THAN_ENOUGH = 100_000  # generations: the budget ends the search
 
@@ -28,22 +28,21 @@ class _Charged:
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
-        self._waiting: deque[tuple[str, bytes]] = deque()
+        self._waiting: deque[tuple[str, Batch]] = deque()
 
-    def submit(self, batch: str, origin: Origin, data: bytes | None = None) -> None:
-        if data is None:
+    def submit(self, batch: str, origin: Origin, work: Batch | None = None) -> None:
+        if work is None:
             raise ValueError(f"{origin.words}: expected the batch itself")
-        self._waiting.append((batch, data))
+        self._waiting.append((batch, work))
 
     def wait(self) -> Finished:
-        name, data = self._waiting.popleft()
+        name, batch = self._waiting.popleft()
         problem = self._problem
-        batch = decode_batch(data, name)
         cost = len(batch.genomes) * batch.view_count
         scores = problem.score(batch, cost)
         note = problem.ranked if batch.view_seed == ranking_seed(problem.seed) else problem.told
         note(batch.genomes, problem.values(scores))
-        return Finished(name, cost, data=scores.encoded({}))
+        return Finished(name, cost, scores=scores)
 
     def realize(self, job: str, origin: Origin, progress: Progress | None = None) -> None:
         raise NotImplementedError("a contender makes no pictures")

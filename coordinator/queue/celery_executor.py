@@ -8,12 +8,12 @@ import re
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from coordinator.queue.doorbell import Doorbell
-from coordinator.queue.executor import Finished, Traffic
+from coordinator.queue.executor import Finished, Traffic, fair_share, is_like, most_together, stacked_scores
 from coordinator.queue.pace import Pace
 from services.errors import CorruptData, Unavailable
 from services.progress import Progress
@@ -23,6 +23,8 @@ from services.wire.beats import BEAT_TTL_S
 from services.wire.bells import Bell
 from services.wire.messages import NOTHING_SAID, REALIZE, SCORE, Origin, Work
 from services.wire.objects import MAX_ATTEMPTS, attempts, batch_key, given_up, scores_key
+from services.wire.plan import Batch
+from services.wire.stack import decode_stacked, encode_stack, is_stack, stack_id
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +41,32 @@ LONELY_S = 15.0  # so long without any worker before a person is told
 
 @dataclass
 class _Out:
-    """A batch that is being waited for. due: when its message counts as lost; None: not sent yet."""
+    """A message that is being waited for: of one batch, of a stack, or of a job.
+
+    due: when it counts as lost; None: not sent yet. stack: what is in it, by batch.
+    """
 
     origin: Origin
     task: str = SCORE
     progress: Progress | None = None
-    written: Future[bool] | None = None  # of the batch object
+    written: Future[bool] | None = None  # of the object
     due: float | None = None
     pause: float = 0.0
     beaten: bool = False  # whoever has it was heard of
+    died: bool = False  # and is heard of no more
+    stack: Mapping[str, _Ready] = field(default_factory=dict)
+    came_in: str = ""  # the stack that it was in before that was taken apart
+
+
+@dataclass
+class _Ready:
+    """A batch that is to be sent. alone: not in a stack, for one went wrong."""
+
+    batch: str
+    origin: Origin
+    work: Batch | None = None
+    alone: bool = False
+    came_in: str = ""
 
 
 class CeleryExecutor:
@@ -82,8 +101,9 @@ class CeleryExecutor:
         self._line = Doorbell(broker_url, self._work("0" * 40), patience_s, self._hurry)
         self._pace = Pace(resend_s)
         self._store_pool = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="datamask-store")
-        self._out: dict[str, _Out] = {}
-        self._ready: deque[str] = deque()  # submitted, not sent yet
+        self._ready: deque[_Ready] = deque()  # submitted, in no message yet
+        self._out: dict[str, _Out] = {}  # messages by the name of what they are about
+        self._unsent: deque[str] = deque()  # of those, what is being written
         self._dues: list[tuple[float, str]] = []
         self._done: deque[Finished] = deque()
         self._realized: dict[str, Finished] = {}
@@ -91,28 +111,35 @@ class CeleryExecutor:
         self._resent = 0
         self._listed = self._heard_at = self._lonely_since = time.monotonic()
         self._looked = 0.0
+        self._pictures = 0  # that a worker has room for
         self._lonely_told = False
         self._trouble_since: float | None = None
         # What a resumed run may know already; looked up once instead of once a batch.
         self._scored = self._stems("scores/")
+        self._known = self._read_stacks(filter(is_stack, self._scored))
         self._given_up = given_up(run)
 
-    def submit(self, batch: str, origin: Origin, data: bytes | None = None) -> None:
+    def submit(self, batch: str, origin: Origin, work: Batch | None = None) -> None:
         """Send the batch's id to the workers, unless a resumed run has its answer already.
+
+        It may be sent when somebody waits, with others in one message.
 
         :raises Unavailable: if Redis stays out of reach, or the store, told here or when somebody waits.
         """
-        written = None
-        if data is not None:
-            written = self._store_pool.submit(self._run.create, batch_key(batch), data)
-        self._begin(batch, _Out(origin, written=written))
+        if batch in self._known:
+            self._done.append(self._known.pop(batch))
+        elif not self._answered_before(batch, SCORE):
+            self._first_look()
+            self._ready.append(_Ready(batch, origin, work))
+            if len(self._ready) >= most_together(work, self._pictures):
+                self._send_ready()
 
     def wait(self) -> Finished:
         """Block until a batch has its scores or was given up.
 
         :raises Unavailable: if Redis stays out of reach, or every worker is in trouble for too long.
         """
-        if not self._done and not any(out.task == SCORE for out in self._out.values()):
+        if not (self._done or self._ready or any(out.task == SCORE for out in self._out.values())):
             raise RuntimeError("wait: no batch was submitted")
         while not self._done:
             self._step()
@@ -120,7 +147,10 @@ class CeleryExecutor:
 
     def realize(self, job: str, origin: Origin, progress: Progress | None = None) -> None:
         """Send a job's id to the workers; nobody waits for it."""
-        self._begin(job, _Out(origin, REALIZE, progress))
+        if not self._answered_before(job, REALIZE):
+            self._first_look()
+            self._out[job] = _Out(origin, REALIZE, progress)
+            self._send(job, self._out[job])
 
     def realized(self, job: str, *, wait: bool = False) -> Finished | None:
         """What became of a job, once; None while it is under work."""
@@ -130,7 +160,8 @@ class CeleryExecutor:
 
     def traffic(self) -> Traffic:
         """Figures of now."""
-        out = sum(o.due is not None and o.task == SCORE for o in list(self._out.values()))
+        sent = [o for o in list(self._out.values()) if o.due is not None and o.task == SCORE]
+        out = sum(max(1, len(o.stack)) for o in sent)
         return Traffic(out, self._resent, dict(self._queued))
 
     @property
@@ -170,7 +201,12 @@ class CeleryExecutor:
         if data is not None:
             if out.task == SCORE and bell.outcome == "scored":
                 self._pace.measured(bell.seconds)
-            self._finish(Finished(bell.batch, bell.views, data=data))
+            if out.stack:
+                self._finish_stack(bell.batch, data, scored=bell.views > 0)
+            else:
+                self._finish(Finished(bell.batch, bell.views, data=data))
+        elif bell.outcome == "apart" and out.stack:
+            self._take_apart(bell.batch, "a worker says so")
         elif bell.outcome in ("refused", "trouble"):
             self._in_trouble(bell, out)
         elif attempts(self._run, bell.batch) >= MAX_ATTEMPTS:
@@ -193,9 +229,35 @@ class CeleryExecutor:
         out = self._out.pop(finished.batch)
         self._trouble_since = None
         if out.task == SCORE:
-            self._done.append(finished)
+            self._done.append(replace(finished, stack=out.came_in))
         else:
             self._realized[finished.batch] = finished
+
+    def _finish_stack(self, name: str, data: bytes, *, scored: bool) -> None:
+        out = self._out.pop(name)
+        self._trouble_since = None
+        where = f"{self._run.url}/{scores_key(name)}"
+        found = decode_stacked(data, where)
+        if found.keys() != out.stack.keys():
+            raise CorruptData(f"{where}: the scores of other batches; remove it, and go on with --resume")
+        for batch, scores in found.items():
+            views = scores.coverage.size if scored else 0
+            self._done.append(Finished(batch, views, scores=scores, stack=name))
+
+    def _take_apart(self, name: str, reason: str) -> None:
+        """Send a stack's batches one by one, before all others: one of them may be what is wrong."""
+        out = self._out.pop(name)
+        self._resent += 1
+        log.info("%d batches go one by one: %s", len(out.stack), reason, extra=out.origin.facts())
+        singles = [replace(ready, alone=True, came_in=name) for ready in out.stack.values()]
+        self._ready.extendleft(reversed(singles))
+
+    def _finish_unheard(self, name: str) -> None:
+        """What has an answer that nobody rang for."""
+        if self._out[name].stack:
+            self._finish_stack(name, self._run.get(scores_key(name)), scored=False)
+        else:
+            self._finish(Finished(name))
 
     def _in_trouble(self, bell: Bell, out: _Out) -> None:
         # Not the batch's fault: send it again in a moment, perhaps to another worker.
@@ -221,7 +283,7 @@ class CeleryExecutor:
         failed = given_up(self._run)
         for batch in list(self._out):
             if batch in scored:
-                self._finish(Finished(batch))
+                self._finish_unheard(batch)
             elif batch in failed:
                 self._finish(Finished(batch, failed=True))
 
@@ -229,9 +291,11 @@ class CeleryExecutor:
         """Count the workers and what waits for them; hear how long jobs get on."""
         self._looked = now
         self._check_owner()
-        self._pace.processes = self._line.processes(SCORE)
+        crew = self._line.crew(SCORE)
+        self._pace.processes, self._pictures = crew
         self._queued = dict(self._line.queued())
-        lonely = [task for task in {out.task for out in self._out.values()} if not self._line.processes(task)]
+        wanted = {out.task for out in self._out.values()} | ({SCORE} if self._ready else set())
+        lonely = [task for task in wanted if not self._line.crew(task).processes]
         if not lonely:
             self._lonely_since, self._lonely_told = now, False
         elif now - self._lonely_since >= LONELY_S and not self._lonely_told:
@@ -250,51 +314,69 @@ class CeleryExecutor:
                 _tell(out.progress, beating[batch])
             elif out.beaten:  # its worker died, or has just rung
                 self._expect(batch, out, 0.0)
-                out.beaten = False
+                out.beaten, out.died = False, True
 
     def _beating(self, batches: list[str]) -> dict[str, str]:
         return dict(self._line.beats([self._work(batch) for batch in batches]))
 
     # -- sending
 
-    def _begin(self, batch: str, out: _Out) -> None:
-        self._out[batch] = out
-        if batch in self._scored:
-            self._scored.discard(batch)
-            if self._run.exists(scores_key(batch)):
-                self._finish(Finished(batch))
-                return
+    def _answered_before(self, name: str, task: str) -> bool:
+        """Finish what a resumed run has an answer to."""
         # Attempts at a job are forgotten when its run is resumed, so what was counted is looked up again.
-        if batch in self._given_up and attempts(self._run, batch) >= MAX_ATTEMPTS:
-            self._finish(Finished(batch, failed=True))
-            return
+        scored = name in self._scored and self._run.exists(scores_key(name))
+        self._scored.discard(name)
+        failed = not scored and name in self._given_up and attempts(self._run, name) >= MAX_ATTEMPTS
+        if scored or failed:
+            self._out[name] = _Out(NOTHING_SAID, task)
+            self._finish(Finished(name, failed=failed))
+        return scored or failed
+
+    def _first_look(self) -> None:
         if not self._looked:
             self._look(time.monotonic())
-        self._ready.append(batch)
-        self._send_ready()
 
     def _send_ready(self, *, wait: bool = False) -> None:
         """Put out what the workers will take soon, in order, once it is written."""
-        while self._ready:
-            batch = self._ready[0]
-            out = self._out.get(batch)
-            if out is not None and out.due is None:
-                if out.task == SCORE and self._under_way() >= self._pace.most_out():
+        while self._ready and len(self._out) < self._pace.most_out():
+            first = self._ready[0]
+            # Whatever islands wait for: what comes of it will be sent in its turn.
+            under_way = len(self._ready) + sum(max(1, len(out.stack)) for out in self._out.values())
+            share = fair_share(under_way, self._pace.processes)
+            self._write(1 if first.alone else min(share, most_together(first.work, self._pictures)))
+        while self._unsent:
+            out = self._out.get(self._unsent[0])
+            if out is not None and out.written is not None:
+                if not (wait or out.written.done()):
                     return
-                if out.written is not None:
-                    if not (wait or out.written.done()):
-                        return
-                    out.written.result()
-                self._send(batch, out)
-            self._ready.popleft()
+                out.written.result()
+            name = self._unsent.popleft()
+            if out is not None:
+                self._send(name, out)
 
-    def _under_way(self) -> int:
-        return len(self._out) - len(self._ready)
+    def _write(self, count: int) -> None:
+        """Have the first batches that are ready written, as the object that a message is about."""
+        first = self._ready.popleft()
+        group = {first.batch: first}
+        while len(group) < count and self._ready and _goes_with(self._ready[0], first):
+            ready = self._ready.popleft()
+            group[ready.batch] = ready
+        works = {batch: ready.work for batch, ready in group.items() if ready.work is not None}
+        if len(group) > 1:
+            data = encode_stack(works)
+            name, out = stack_id(data), _Out(_said_of(list(group.values())), stack=group)
+        else:
+            name, out = first.batch, _Out(first.origin, came_in=first.came_in)
+            data = b"" if first.work is None else first.work.encoded()
+        if data:
+            out.written = self._store_pool.submit(self._run.create, batch_key(name), data)
+        self._out[name] = out
+        self._unsent.append(name)
 
     def _send(self, batch: str, out: _Out) -> None:
         self._line.send(out.task, self._work(batch, out.origin))
-        out.beaten = False
-        queued = max(self._under_way(), self._queued.get(out.task, 0))
+        out.beaten = out.died = False
+        queued = max(len(self._out), self._queued.get(out.task, 0))
         deadline = self._pace.deadline_s(queued) if out.task == SCORE else self._resend_s
         out.pause = min(max(deadline, 2 * out.pause), max(RESEND_MAX_S, deadline))
         self._expect(batch, out, out.pause)
@@ -321,7 +403,9 @@ class CeleryExecutor:
             if batch in beating:  # slow, not lost
                 self._expect(batch, out, float(BEAT_TTL_S))
             elif self._run.exists(scores_key(batch)):
-                self._finish(Finished(batch))
+                self._finish_unheard(batch)
+            elif out.stack and out.died:
+                self._take_apart(batch, "the process that worked on them died")
             else:
                 self._again(batch, out, "no answer in time")
         if overdue and self._pace.processes and now - self._heard_at >= max(self._resend_s, RESEND_S):
@@ -347,9 +431,25 @@ class CeleryExecutor:
     def _stems(self, prefix: str) -> set[str]:
         return {key.removeprefix(prefix) for key in self._run.list(prefix)}
 
+    def _read_stacks(self, names: Iterable[str]) -> dict[str, Finished]:
+        found: dict[str, Finished] = {}
+        for part in self._store_pool.map(lambda name: stacked_scores(self._run, [name]), names):
+            found |= part
+        return found
+
     def _facts(self, batch: str) -> dict[str, object]:
         out = self._out.get(batch)
         return {"run": self._name, "batch": batch, **(out.origin.facts() if out else {})}
+
+
+def _goes_with(one: _Ready, first: _Ready) -> bool:
+    return first.work is not None and not (first.alone or one.alone) and is_like(one.work, first.work)
+
+
+def _said_of(group: Sequence[_Ready]) -> Origin:
+    """What a stack is, for people."""
+    first = group[0].origin
+    return replace(first, island=None, number=None, of=None, what=f"{len(group)} batches")
 
 
 def _tell(progress: Progress | None, words: str) -> None:

@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 
 from services.errors import Unavailable
 from services.wire.app import make_app
-from services.wire.beats import beats, present
+from services.wire.beats import Crew, beats, present
 from services.wire.bells import Bell, bell_list, connect, decode_bell
 from services.wire.broker_url import ENCODE, SHAPE, check_broker, redacted, scrubbed
 from services.wire.messages import QUEUES, Work
@@ -77,7 +77,7 @@ class Doorbell:
         heard = [decode_bell(data) for data in (first[1], *(more or ()))]
         return [bell for bell in heard if bell is not None]
 
-    def processes(self, queue: str) -> int:
+    def crew(self, queue: str) -> Crew:
         """Workers' processes that listen to a queue."""
         return self._patiently(lambda: present(self._redis, queue))
 

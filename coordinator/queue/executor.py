@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from services.faults import as_one_line
 from services.progress import Progress
-from services.storage.store import Store
+from services.storage.store import ObjectMissing, Store
 from services.wire.messages import Origin
+from services.wire.objects import MAX_ATTEMPTS, attempts, batch_key, scores_key
+from services.wire.plan import Batch, Scores
+from services.wire.stack import (
+    MOST_BATCHES,
+    PICTURE_PX,
+    decode_stacked,
+    encode_stack,
+    is_stack,
+    stack_id,
+)
 
 if TYPE_CHECKING:
     from worker.evaluate import Evaluator
@@ -21,13 +32,16 @@ if TYPE_CHECKING:
 class Finished:
     """A batch that needs no more waiting. views: images scored for it now (0 where the scores were known).
 
-    data: the score object, where somebody has read it already.
+    data: the score object, where somebody has read it already; scores: what was in one. stack: in which the
+    batch was sent, if it was sent in one; it may be removed with the last of its batches.
     """
 
     batch: str
     views: int = 0
     failed: bool = False
     data: bytes | None = field(default=None, compare=False, repr=False)
+    scores: Scores | None = field(default=None, compare=False, repr=False)
+    stack: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -45,10 +59,10 @@ class Traffic:
 class Executor(Protocol):
     """Has batches of one run scored, and its masks realized."""
 
-    def submit(self, batch: str, origin: Origin, data: bytes | None = None) -> None:
+    def submit(self, batch: str, origin: Origin, work: Batch | None = None) -> None:
         """Have ``batches/<batch>`` scored. ``origin`` tells people what it is.
 
-        :param data: the batch object, to be written first; None: it is in the store.
+        :param work: what is in the batch, to be written first, alone or in a stack; None: it is in the store.
         """
         ...
 
@@ -84,12 +98,45 @@ class Executor(Protocol):
         ...
 
 
+def stacked_scores(run: Store, names: Iterable[str]) -> dict[str, Finished]:
+    """By batch, what lies in the scores of these stacks. :raises CorruptData: where one cannot be read."""
+    found = {}
+    for name in names:
+        where = f"{run.url}/{scores_key(name)}"
+        with suppress(ObjectMissing):
+            for batch, scores in decode_stacked(run.get(scores_key(name)), where).items():
+                found[batch] = Finished(batch, scores=scores, stack=name)
+    return found
+
+
+def most_together(work: Batch | None, pictures: int) -> int:
+    """How many batches like this one a worker has room for at a time, at least 1.
+
+    :param pictures: that it has room for, of PICTURE_PX; 0: nobody has said so yet.
+    """
+    if work is None:
+        return 1
+    size = max(work.plan.ranges.size_px, PICTURE_PX)
+    room = pictures * PICTURE_PX**2 // size**2 // (len(work.genomes) * work.view_count)
+    return max(1, min(room, MOST_BATCHES))
+
+
+def fair_share(batches: int, processes: int) -> int:
+    """How many of all batches under way leave every process two messages: one in hand and one behind it."""
+    return -(-batches // (2 * max(1, processes)))
+
+
+def is_like(one: Batch | None, other: Batch) -> bool:
+    """Whether two batches can be in one stack."""
+    return one is not None and one.view_count == other.view_count and one.plan is other.plan
+
+
 AT_ONCE = 2
-"""Batches under work in a local executor: while one is read or written, the other fills the cores."""
+"""Stacks under work in a local executor: while one is read or written, the other fills the cores."""
 
 
 class LocalExecutor:
-    """Scores in this process, in the order of submission, AT_ONCE batches side by side."""
+    """Scores in this process, in the order of submission, AT_ONCE stacks side by side."""
 
     def __init__(self, run: Store, evaluator: Evaluator) -> None:
         # Now, not at the first checkpoint: trimesh catches everything while it is imported, Ctrl-C too.
@@ -98,28 +145,64 @@ class LocalExecutor:
         self._realize_job = realize_job
         self._run = run
         self._evaluator = evaluator
-        self._waiting: deque[str] = deque()
-        self._scoring: deque[Future[Finished]] = deque()
+        self._waiting: deque[tuple[str, Batch | None]] = deque()
+        self._scoring: deque[Future[list[Finished]]] = deque()
+        self._in_hand = 0  # batches that are being scored
+        self._done: deque[Finished] = deque()
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="batch")
         self._realized: dict[str, Finished] = {}
+        # What a resumed run knows already. A single batch's scores are met when it is evaluated.
+        stacks = [key.removeprefix(scores_key("")) for key in run.list(scores_key(""))]
+        self._known = stacked_scores(run, filter(is_stack, stacks))
 
-    def submit(self, batch: str, origin: Origin, data: bytes | None = None) -> None:
+    def submit(self, batch: str, origin: Origin, work: Batch | None = None) -> None:
         """Queue the batch; it is scored when somebody waits."""
-        from services.wire.objects import batch_key
-
-        if data is not None:
-            self._run.create(batch_key(batch), data)
-        self._waiting.append(batch)
+        if batch in self._known:
+            self._done.append(self._known.pop(batch))
+        else:
+            self._waiting.append((batch, work))
 
     def wait(self) -> Finished:
-        """The oldest batch's scores, the next one under way; after MAX_ATTEMPTS failures one is given up."""
-        while self._waiting and len(self._scoring) < AT_ONCE:
-            self._scoring.append(self._threads.submit(self._score, self._waiting.popleft()))
-        return self._scoring.popleft().result()
+        """The oldest batches' scores, the next under way; after MAX_ATTEMPTS failures one is given up."""
+        while not self._done:
+            while self._waiting and len(self._scoring) < AT_ONCE:
+                group = self._next()
+                self._in_hand += len(group)
+                self._scoring.append(self._threads.submit(self._score, group))
+            finished = self._scoring.popleft().result()
+            self._in_hand -= len(finished)
+            self._done.extend(finished)
+        return self._done.popleft()
 
-    def _score(self, batch: str) -> Finished:
-        from services.wire.objects import MAX_ATTEMPTS, attempts
+    def _next(self) -> dict[str, Batch | None]:
+        """What goes through together: the oldest batch, and those behind it that are like it."""
+        batch, work = self._waiting.popleft()
+        group = {batch: work}
+        if work is not None:
+            share = fair_share(1 + len(self._waiting) + self._in_hand, AT_ONCE // 2)
+            count = min(share, most_together(work, self._evaluator.room))
+            while len(group) < count and self._waiting and is_like(self._waiting[0][1], work):
+                group.update([self._waiting.popleft()])
+        return group
 
+    def _score(self, group: Mapping[str, Batch | None]) -> list[Finished]:
+        works = {batch: work for batch, work in group.items() if work is not None}
+        if len(works) > 1:
+            data = encode_stack(works)
+            name = stack_id(data)
+            self._run.create(batch_key(name), data)
+            with as_one_line():
+                views = self._evaluator.evaluate(self._run, name).views
+            found = stacked_scores(self._run, [name])
+            if found:
+                sizes = {b: len(w.genomes) * w.view_count if views else 0 for b, w in works.items()}
+                return [replace(found[batch], views=sizes[batch]) for batch in works]
+            return [replace(self._alone(*one), stack=name) for one in works.items()]
+        return [self._alone(*one) for one in group.items()]
+
+    def _alone(self, batch: str, work: Batch | None) -> Finished:
+        if work is not None:
+            self._run.create(batch_key(batch), work.encoded())
         while attempts(self._run, batch) < MAX_ATTEMPTS:
             with as_one_line():
                 summary = self._evaluator.evaluate(self._run, batch)
@@ -139,7 +222,7 @@ class LocalExecutor:
 
     def traffic(self) -> Traffic:
         """What waits or is being scored."""
-        return Traffic(in_flight=len(self._waiting) + len(self._scoring))
+        return Traffic(in_flight=len(self._waiting) + self._in_hand)
 
     def join(self) -> None:
         """See Executor.join."""

@@ -74,7 +74,7 @@ class _Pending:
     genomes: Float
     batches: list[str]
     out: set[str]
-    data: dict[str, bytes] = field(default_factory=dict)  # score objects that were read on the way
+    scores: dict[str, Scores] = field(default_factory=dict)  # those that were read on the way
 
 
 @dataclass
@@ -116,6 +116,7 @@ class Evolution:
         self._committed = 0  # epochs
         self._waiting: dict[str, list[Place]] = {}
         self._covered: dict[int, list[str]] = {}
+        self._stacks: dict[str, int] = {}  # by name: the last epoch that has a batch in it
         # By moment and island: whether any of its batches was scored; None where it had nothing to score.
         self._fates: dict[Origin, dict[int, bool | None]] = {}
         self._held: list[tuple[Place, _Pending]] = []  # every batch failed: they wait for others' fates
@@ -195,21 +196,21 @@ class Evolution:
 
     def _submit(self, place: Place, request: NeedScores) -> None:
         size = self.spec.search.batch_size
-        objects = [
-            Batch(self.plan, genomes, request.view_seed, request.view_count).encoded()
+        works = [
+            Batch(self.plan, genomes, request.view_seed, request.view_count)
             for genomes in (request.genomes[k : k + size] for k in range(0, len(request.genomes), size))
         ]
-        batches = [batch_id(data) for data in objects]
+        batches = [batch_id(work.encoded()) for work in works]
         if self._gave_up.issuperset(batches):  # it may be what stopped the run: that was to be mended
             self.record.remove([key for b in batches for key in self.record.store.list(failure_prefix(b))])
         place.pending = _Pending(request.moment, request.view_count, request.genomes, batches, set(batches))
-        for number, (batch, data) in enumerate(zip(batches, objects, strict=True), 1):
+        for number, (batch, work) in enumerate(zip(batches, works, strict=True), 1):
             self._covered.setdefault(place.island.epoch, []).append(batch)
             waiting = self._waiting.setdefault(batch, [])
             waiting.append(place)
             if len(waiting) == 1:
                 origin = replace(request.moment, island=place.island.index, number=number, of=len(batches))
-                self._executor.submit(batch, origin, data)
+                self._executor.submit(batch, origin, work)
 
     def _arrived(self, finished: Finished) -> None:
         places = self._waiting.pop(finished.batch, [])
@@ -224,13 +225,20 @@ class Evolution:
             )
         for watcher in self._watchers:
             watcher.batch_done(finished, self.spec.search.batch_size)
+        scores = finished.scores
+        if scores is None and finished.data is not None:
+            where = f"{self.record.url}/{scores_key(finished.batch)}"
+            scores = decode_scores(finished.data, where)
         for place in places:
+            if finished.stack:
+                last = self._stacks.get(finished.stack, 0)
+                self._stacks[finished.stack] = max(last, place.island.epoch)
             pending = place.pending
             if pending is None:
                 continue
             pending.out.discard(finished.batch)
-            if finished.data is not None:
-                pending.data[finished.batch] = finished.data
+            if scores is not None:
+                pending.scores[finished.batch] = scores
             if not pending.out:
                 place.pending = None
                 scored = not set(pending.batches).issubset(self.set_aside)
@@ -275,10 +283,11 @@ class Evolution:
             count = len(pending.genomes[k * size : (k + 1) * size])
             if batch in self.set_aside:
                 parts.append(failed_scores(self.plan, count, pending.plan_views))
+            elif batch in pending.scores:
+                parts.append(pending.scores[batch])
             else:
                 key = scores_key(batch)
-                data = pending.data.get(batch) or self.record.store.get(key)
-                parts.append(decode_scores(data, f"{self.record.url}/{key}"))
+                parts.append(decode_scores(self.record.store.get(key), f"{self.record.url}/{key}"))
         return joined_scores(parts)
 
     # -- all islands
@@ -345,6 +354,8 @@ class Evolution:
         gone = set(self._covered.pop(epoch, [])).difference(self.set_aside)
         # An island that is ahead may have asked for the very same batch again.
         covered = sorted(gone.difference(*self._covered.values()))
+        covered += sorted(name for name, last in self._stacks.items() if last <= epoch)
+        self._stacks = {name: last for name, last in self._stacks.items() if last > epoch}
         self.record.remove([scores_key(b) for b in covered] + [batch_key(b) for b in covered])
         if epoch >= 2:  # the last two checkpoints stay
             self.record.remove(self.record.store.list(f"checkpoints/e{epoch - 2:05d}/"))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterable, Sequence
+from statistics import median_low
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import redis
 
@@ -80,10 +81,20 @@ def beats(client: redis.Redis[bytes], works: Sequence[Work]) -> dict[str, str]:
 
 
 class Presence:
-    """Says every few seconds how many processes of a worker listen to which queues."""
+    """Says every few seconds how many processes of a worker listen to which queues.
 
-    def __init__(self, client: redis.Redis[bytes], name: str, processes: int, queues: Iterable[str]) -> None:
-        self._client, self._member = client, f"{processes} {name}"
+    :param pictures: that a process has room for at a time; 0: it does not say.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis[bytes],
+        name: str,
+        processes: int,
+        queues: Iterable[str],
+        pictures: int = 0,
+    ) -> None:
+        self._client, self._member = client, f"{processes} {pictures} {name}"
         self._keys = [_present_key(queue) for queue in queues]
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._stay, name="datamask-presence", daemon=True)
@@ -112,13 +123,25 @@ class Presence:
                 return
 
 
-def present(client: redis.Redis[bytes], queue: str) -> int:
-    """How many processes listen to a queue. :raises redis.RedisError: if Redis cannot be reached."""
+class Crew(NamedTuple):
+    """Who listens to a queue. pictures: that the usual process has room for at a time; 0: none says."""
+
+    processes: int = 0
+    pictures: int = 0
+
+
+def present(client: redis.Redis[bytes], queue: str) -> Crew:
+    """Who listens to a queue. :raises redis.RedisError: if Redis cannot be reached."""
     seconds, _ = client.time()
     key = _present_key(queue)
     client.zremrangebyscore(key, "-inf", seconds - PRESENT_S)
-    counts = [member.split(b" ", 1)[0] for member in client.zrange(key, 0, -1)]
-    return sum(int(count) for count in counts if count.isdigit() and len(count) < 9)
+    said = [[_number(word) for word in m.split(b" ", 2)[:2]] for m in client.zrange(key, 0, -1)]
+    rooms = [pictures for n, *rest in said for pictures in rest * min(n, 1000) if pictures]
+    return Crew(sum(n for n, *_ in said), int(median_low(rooms)) if rooms else 0)
+
+
+def _number(word: bytes) -> int:
+    return int(word) if word.isdigit() and len(word) < 9 else 0
 
 
 def _present_key(queue: str) -> str:

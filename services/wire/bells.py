@@ -20,7 +20,7 @@ from services.secret_file import read_secret
 from services.wire.broker_url import check_broker, password_of
 from services.wire.messages import Outcome, Work
 
-VERSION = 2
+VERSION = 3
 TTL_S = 3600
 KEPT = 10_000  # bells that nobody hears are dropped beyond this many
 

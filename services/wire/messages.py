@@ -17,13 +17,14 @@ SCORE = "masks.score"
 REALIZE = "masks.realize"
 # Each kind of work has a queue of its own, of the task's name, so that workers can be set aside for one.
 QUEUES = {"score": SCORE, "realize": REALIZE}
-VERSION = 2
+VERSION = 3
 
 # scored, known (somebody was first), gone (no such batch), failed (counts against the batch), refused (this
-# worker would not give the run's bits), trouble (store, memory, weights: counts against nobody)
-Outcome = Literal["scored", "known", "gone", "failed", "refused", "trouble"]
+# worker would not give the run's bits), trouble (store, memory, weights: counts against nobody), apart (of a
+# stack: its batches are to be sent one by one)
+Outcome = Literal["scored", "known", "gone", "failed", "refused", "trouble", "apart"]
 
-_BATCH = re.compile(r"[0-9a-f]{40}")
+_BATCH = re.compile(r"s?[0-9a-f]{40}")
 _SESSION = re.compile(r"[0-9a-f]{0,32}")
 
 
@@ -97,7 +98,8 @@ def decode_done(shown: str) -> Done | None:
 
 @dataclass(frozen=True)
 class Work:
-    """``batches/<batch>`` of run ``run`` in the store at URL ``store``: genomes to score, masks to realize.
+    """``batches/<batch>`` of run ``run`` in the store at URL ``store``: genomes to score, of a batch or
+    of a stack (see stack.py), or masks to realize.
 
     session: a coordinator's word for one of its lives, in which what is immutable in a run need not be read
     again; empty: whoever asks says nothing of the kind. origin: what it is, for people.
@@ -115,7 +117,10 @@ class Work:
         for name, fault in (
             ("store", url_fault(self.store)),
             ("run", name_fault(self.run)),
-            ("batch", None if _fits(_BATCH, self.batch) else "expected 40 hexadecimal digits"),
+            (
+                "batch",
+                None if _fits(_BATCH, self.batch) else "expected 40 hexadecimal digits",
+            ),
             ("session", None if _fits(_SESSION, self.session) else "expected at most 32 hexadecimal digits"),
         ):
             if fault is not None:

@@ -145,7 +145,7 @@ def batch_id(data: bytes) -> str:
 
 def check_id(batch: str, data: bytes, where: str) -> None:
     """:raises CorruptData: if the bytes are not those that the id names."""
-    if batch_id(data) != batch:
+    if not batch.endswith(batch_id(data)):  # a stack has a letter before it
         raise CorruptData(f"{where}: it holds another batch; remove it, then run again with --resume")
 
 
@@ -189,6 +189,14 @@ class Scores:
     coverage: NDArray[np.float32]
     residuals: Mapping[int, NDArray[np.float32]] = field(default_factory=dict)
 
+    def rows(self, rows: slice) -> Scores:
+        """Those of some of the genomes; shares memory."""
+        return Scores(
+            self.raw[:, rows],
+            *(self.between[rows], self.status[rows], self.flipped[rows], self.coverage[rows]),
+            {k: array[rows] for k, array in self.residuals.items()},
+        )
+
     def encoded(self, meta: Mapping[str, Any]) -> bytes:
         """The immutable object for the store."""
         arrays = {name: getattr(self, name) for name in _ARRAYS}
@@ -204,18 +212,23 @@ def decode_scores(data: bytes, where: str) -> Scores:
     """:raises CorruptData: for damaged bytes."""
     arrays, _ = decode(data, where)
     try:
-        return Scores(
-            **{name: arrays[name] for name in _ARRAYS},
-            residuals={
-                int(name.removeprefix(_RESIDUALS)): array
-                for name, array in arrays.items()
-                if name.startswith(_RESIDUALS)
-            },
-        )
+        return scores_of(arrays)
     except (KeyError, ValueError) as error:
         raise CorruptData(
             f"{where}: the scores cannot be read ({error!r}); remove the object and resume the run"
         ) from None
+
+
+def scores_of(arrays: Mapping[str, NDArray[Any]]) -> Scores:
+    """From the arrays of an object. Raises KeyError or ValueError where they are not a scorer's."""
+    return Scores(
+        **{name: arrays[name] for name in _ARRAYS},
+        residuals={
+            int(name.removeprefix(_RESIDUALS)): array
+            for name, array in arrays.items()
+            if name.startswith(_RESIDUALS)
+        },
+    )
 
 
 def failed_scores(plan: Plan, count: int, views: int) -> Scores:

@@ -29,7 +29,7 @@ from services.storage import Store, open_store
 from services.wire.mask import Mask, decode_masks, encode_masks
 from services.wire.messages import Origin
 from services.wire.objects import batch_key, record_failure, scores_key
-from services.wire.plan import INVISIBLE, decode_batch, failed_scores
+from services.wire.plan import INVISIBLE, Batch, decode_batch, failed_scores
 from worker.evaluate import Evaluator, Summary
 
 SPEC = """
@@ -332,20 +332,19 @@ class Choosy(LocalExecutor):
         self._gives_up, self._random = gives_up, random.Random(seed)
         self._labels: dict[str, str] = {}
 
-    def submit(self, batch: str, origin: Origin, data: bytes | None = None) -> None:
+    def submit(self, batch: str, origin: Origin, work: Batch | None = None) -> None:
         self._labels[batch] = origin.words
-        super().submit(batch, origin, data)
+        super().submit(batch, origin, work)
 
     def wait(self) -> Finished:
         self._random.shuffle(self._waiting)  # type: ignore[arg-type]
         return super().wait()
 
-    def _score(self, batch: str) -> Finished:
-        if not re.match(self._gives_up, self._labels[batch]):
-            return super()._score(batch)
-        for _ in range(3):
-            record_failure(self._run, batch, "ValueError: not this one")
-        return Finished(batch, failed=True)
+    def _alone(self, batch: str, work: Batch | None) -> Finished:
+        if re.match(self._gives_up, self._labels[batch]):
+            for _ in range(3):
+                record_failure(self._run, batch, "ValueError: not this one")
+        return super()._alone(batch, work)
 
 
 def test_an_island_of_which_every_batch_fails_goes_on_with_the_others(

@@ -138,6 +138,12 @@ def test_what_workers_refuse_and_what_they_survive(redis_server, start_worker, s
         assert attempts(run, killer) == MAX_ATTEMPTS
         assert not client.exists(count)
 
+        # A stack that killed one is not tried again: its batches are.
+        stack = "s" + killer
+        client.set(deaths_key(Work(store.url, "portrait-001", stack)), 1)
+        send(SCORE, kwargs={**work.kwargs(), "batch": stack}, queue=SCORE)
+        assert bell() == Bell(stack, "apart")
+
         # A worker of another kind is refused with the difference.
         other = store.sub("other")
         pin.pin(other, {**Evaluator("cpu").fingerprint(), "torch": "1.0"})

@@ -9,20 +9,24 @@ import threading
 import time
 from dataclasses import asdict
 
+import numpy as np
 import pytest
 
 from coordinator.queue import celery_executor, pace
 from coordinator.queue.celery_executor import CeleryExecutor
 from coordinator.queue.executor import Finished
 from services.errors import BadInput, CorruptData, Unavailable
+from services.rendering.views import ViewRanges
 from services.storage.open import open_store
 from services.wire.beats import Presence, beat_key, present
 from services.wire.bells import Bell, bell_list, ring
 from services.wire.messages import REALIZE, SCORE, Origin, Work, decode_work
 from services.wire.objects import MAX_ATTEMPTS, batch_key, record_failure, scores_key
+from services.wire.plan import Batch, Plan, Quantity, batch_id
 from services.wire.transport import is_task
 
 A, B = "a" * 40, "b" * 40
+PLAN = Plan("makehuman-mask-1", "0" * 64, {}, (Quantity("detect", "dlib-hog"),), ViewRanges())
 
 
 @pytest.fixture
@@ -46,6 +50,10 @@ def executor(redis_server, place):
     yield make
     for each in made:
         each.close()
+
+
+def genomes(seed):
+    return Batch(PLAN, np.full((4, 3), seed, np.float32), seed, 2)
 
 
 def rung(server, store, bell):
@@ -72,7 +80,7 @@ def test_a_message_holds_ids_only_and_reads_well(executor, redis_server, place):
     assert args == []
     assert re.fullmatch("[0-9a-f]{16}", kwargs.pop("session"))
     assert kwargs.pop("origin") == asdict(Origin(island=3, generation=41, number=2, of=4))
-    assert kwargs == {"v": 2, "store": place[0].url, "run": "portrait-001", "batch": A}
+    assert kwargs == {"v": 3, "store": place[0].url, "run": "portrait-001", "batch": A}
 
 
 def test_a_bell_with_scores_finishes_the_batch(executor, redis_server, place):
@@ -237,17 +245,18 @@ def test_no_more_is_out_than_workers_can_take(executor, redis_server, place, mon
     store, run = place
     monkeypatch.setattr(celery_executor, "LOOK_S", 0.0)
     scorers = executor()
-    batches = [f"{k:040x}" for k in range(100)]
-    for batch in batches:
-        scorers.submit(batch, Origin("a"), b"genomes")
+    works = [genomes(k) for k in range(100)]
+    batches = [batch_id(work.encoded()) for work in works]
+    for batch, work in zip(batches, works, strict=True):
+        scorers.submit(batch, Origin("a"), work)
     scorers._send_ready(wait=True)
     assert len(queued(redis_server)) == pace.FIRST_OUT  # nobody is there yet
-    assert all(scorers._out[batch].written.result() for batch in batches)  # the others wait in the store
+    assert len(run.list("batches/")) == 2 + pace.FIRST_OUT
 
     with redis_server.client() as client:
         crew = Presence(client, "somebody", 10, [SCORE])
         crew.start()
-        while present(client, SCORE) != 10:
+        while present(client, SCORE).processes != 10:
             time.sleep(0.01)
         run.create(scores_key(batches[0]), b"scores")
         rung(redis_server, store, Bell(batches[0], "scored", 8, seconds=5.0))
@@ -256,7 +265,7 @@ def test_no_more_is_out_than_workers_can_take(executor, redis_server, place, mon
         assert len(queued(redis_server)) == 1 + 20  # a batch in each one's hands, and one behind it
         assert scorers.traffic().in_flight == 20
         crew.stop()
-        assert present(client, SCORE) == 0
+        assert present(client, SCORE) == (0, 0)
 
 
 def test_a_person_is_told_which_workers_are_missing(executor, redis_server, monkeypatch, caplog):
@@ -284,7 +293,7 @@ def test_silence_is_told_unless_a_job_beats(executor, redis_server, place, monke
     with redis_server.client() as client:
         crew = Presence(client, "somebody", 1, [SCORE, REALIZE])
         crew.start()
-        while not present(client, REALIZE):
+        while not present(client, REALIZE).processes:
             time.sleep(0.01)
         client.set(beat_key(Work(place[0].url, "portrait-001", A)), "masks 1/4", ex=60)
         scorers.realize(A, Origin("pictures and audits"))

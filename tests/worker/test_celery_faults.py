@@ -38,9 +38,10 @@ def submitted(redis_server, store):
     """One batch that waits in the queue: the executor, and what the batch is."""
     spec = parse_spec(SPEC, "test")
     plan = plan_of(spec, objectives_of(spec, [None]))
-    data = Batch(plan, np.zeros((4, 3), np.float32), 1, 2).encoded()
+    batch = Batch(plan, np.zeros((4, 3), np.float32), 1, 2)
+    data = batch.encoded()
     executor = CeleryExecutor(store.sub("run"), store.url, "run", redis_server.url, resend_s=120.0)
-    executor.submit(batch_id(data), Origin(island=0, generation=0, number=1, of=1), data)
+    executor.submit(batch_id(data), Origin(island=0, generation=0, number=1, of=1), batch)
     executor._send_ready(wait=True)
     yield executor, Work(store.url, "run", batch_id(data))
     executor.close()
@@ -141,7 +142,7 @@ def test_workers_are_counted_while_they_listen(redis_server, start_worker, submi
     executor, _ = submitted
     worker = sleepers(start_worker, 0, "--concurrency", "2")
     executor.wait()
-    eventually(lambda: executor._line.processes(SCORE) == 2)
+    eventually(lambda: executor._line.crew(SCORE).processes == 2)
     assert worker.stop() == 0
-    assert executor._line.processes(SCORE) == 0
+    assert executor._line.crew(SCORE).processes == 0
     assert connect(redis_server.url).exists("datamask:present:masks.realize") == 0

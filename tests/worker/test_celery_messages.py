@@ -20,7 +20,7 @@ from services.wire.broker_url import redacted
 from services.wire.messages import REALIZE, SCORE, Origin, Work, decode_work
 
 GOOD = {
-    "v": 2,
+    "v": 3,
     "store": "file:///runs",
     "run": "portrait-001",
     "batch": "0123456789abcdef" * 2 + "01234567",

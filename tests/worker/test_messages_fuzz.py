@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from services.errors import BadInput, DatamaskError
 from services.storage.codec import encode
-from services.wire import jobs, plan
+from services.wire import jobs, plan, stack
 from services.wire.beats import beats, present
 from services.wire.bells import Bell, decode_bell
 from services.wire.mask import decode_masks
@@ -125,8 +125,8 @@ class Said:
 @pytest.mark.fuzz
 @given(member=st.binary(max_size=12) | st.just("² x".encode()) | st.just(b"9" * 5000))
 def test_any_sign_of_life_is_counted_or_not(member: bytes) -> None:
-    assert 0 <= present(Said(member), SCORE) < 10**9  # type: ignore[arg-type]
-    assert present(Said(b"3 host", member), SCORE) >= 3  # type: ignore[arg-type]
+    assert 0 <= present(Said(member), SCORE).processes < 10**9  # type: ignore[arg-type]
+    assert present(Said(b"3 512 host", member), SCORE).processes >= 3  # type: ignore[arg-type]
     assert set(beats(Said(member), [WORK])) == {WORK.batch}  # type: ignore[arg-type]
 
 
@@ -201,9 +201,15 @@ META = {
     **{"format": 1, "plan": {"basis": "b", "basis_sha256": "c", "models": {}, "measures": []}},
     **{"view_seed": 1, "view_count": 2, "labels": ["x"], "basis": ["b", "c"]},
     **{"masks": {"ranked": [["a", 0, 0, 0.5, 0.1]]}, "ranked": [["a", 0, 0, 0.5, 0.1]], "models": {}},
-    **{"page": {"ids": [], "facts": {}, "work": {}}, "reports": [], "left_out": ""},
+    **{"page": {"ids": [], "facts": {}, "work": {}}, "reports": [], "left_out": "", "rows": [["a", 0, 1]]},
 }
 FINITE = JSON.filter(lambda value: "NaN" not in json.dumps(value) and "Infinity" not in json.dumps(value))
+
+
+READERS = (
+    *(plan.decode_batch, plan.decode_scores, stack.decode_stack, stack.decode_stacked),
+    *(jobs.decode_job, jobs.decode_answer, decode_masks),
+)
 
 
 @pytest.mark.fuzz
@@ -213,15 +219,24 @@ FINITE = JSON.filter(lambda value: "NaN" not in json.dumps(value) and "Infinity"
     other=st.dictionaries(st.sampled_from(sorted(META)), FINITE, max_size=3),
     gone=st.sets(st.sampled_from(sorted(META)), max_size=2),
     version=st.sampled_from([1, 2]),
+    kind=st.sampled_from(["realize", "stack"]),
 )
 def test_any_object_of_a_batch_is_read_or_refused_in_one_line(
-    arrays: dict[str, Any], other: dict[str, Any], gone: set[str], version: int
+    arrays: dict[str, Any], other: dict[str, Any], gone: set[str], version: int, kind: str
 ) -> None:
     data = encode(
         arrays,
-        {k: v for k, v in {**META, "kind": "realize", "format": version, **other}.items() if k not in gone},
+        {k: v for k, v in {**META, "kind": kind, "format": version, **other}.items() if k not in gone},
     )
-    for read in (plan.decode_batch, plan.decode_scores, jobs.decode_job, jobs.decode_answer, decode_masks):
+    for read in (
+        stack.decode_stack,
+        stack.decode_stacked,
+        plan.decode_batch,
+        plan.decode_scores,
+        jobs.decode_job,
+        jobs.decode_answer,
+        decode_masks,
+    ):
         try:
             read(data, "batches/x")
         except DatamaskError as error:
