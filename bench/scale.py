@@ -336,16 +336,16 @@ def _large(result: dict[str, Any]) -> list[str]:
     batch_ms = result["coordinator"][-1]["cpu_ms_a_batch"]
     kilobytes = result["coordinator"][-1]["record_kb_an_island"] / (POPULATION * EPOCH)
     lines = _row(
-        ["what scores", "views a second", "scoring", f"coordinator, batches of {POPULATION}", "of 256"],
+        ["what scores", "views a second", "scoring", "coordinator"],
         head=True,
     )
-    own = [LARGE_MASKS / size * batch_ms / 1000 for size in (POPULATION, 256)]
+    own = _long(LARGE_MASKS / POPULATION * batch_ms / 1000)
     for name, rate in (
         (f"this machine, {cores} cores (measured)", here),
         ("one GPU (assumed rate)", ASSUMED_GPU),
         ("a hundred GPUs (assumed rate)", 100 * ASSUMED_GPU),
     ):
-        lines += _row([name, f"{rate:,.0f}", _long(views / rate), *(_long(seconds) for seconds in own)])
+        lines += _row([name, f"{rate:,.0f}", _long(views / rate), own])
     lines += ["", f"The record of such a run: {LARGE_MASKS * kilobytes / 1e6:.1f} GB.", ""]
     return lines
 

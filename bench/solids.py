@@ -101,7 +101,7 @@ def recorded(runs: Sequence[str]) -> Genomes:
     found = [np.empty((0, genes), np.float32)]
     for run in runs:
         record = Record(open_store(run))
-        for key, sha256 in sorted(record.head().evaluations.items()):
+        for key, sha256 in record.evaluations(record.head()).items():
             column = pq.read_table(io.BytesIO(record.part(key, sha256)), columns=["genome"])["genome"]
             rows = np.array(column.to_pylist(), np.float32)
             if rows.shape[1] != genes:

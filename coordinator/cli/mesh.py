@@ -29,7 +29,7 @@ def mesh(
     record = Record(open_store(run))
     record.spec_table()
     names: list[str] = []
-    for key, sha256 in sorted(record.head().evaluations.items()):
+    for key, sha256 in record.evaluations(record.head()).items():
         data = record.part(key, sha256)
         table = pq.read_table(io.BytesIO(data), columns=["id", "genome", "basis"])
         found = table.filter(pc.equal(table["id"], mask))

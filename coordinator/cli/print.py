@@ -163,7 +163,7 @@ def _choose(record: Record, spec: Spec, mask: str | None, count: int) -> list[tu
         if elite.id == mask:
             return [(mask, elite.genome)]
     names: list[str] = []
-    for key, sha256 in sorted(head.evaluations.items()):
+    for key, sha256 in record.evaluations(head).items():
         table = pq.read_table(io.BytesIO(record.part(key, sha256)), columns=["id", "genome"])
         found = table.filter(pc.equal(table["id"], mask))
         if len(found):

@@ -159,7 +159,7 @@ class Chronicle:
 
     def _table(self, head: Head) -> pa.Table | None:
         found = {}
-        for key, sha256 in sorted(head.evaluations.items()):
+        for key, sha256 in self.record.evaluations(head).items():
             found[sha256] = self._tables.get(sha256)
             if found[sha256] is None:
                 data = self.record.part(key, sha256)

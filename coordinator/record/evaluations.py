@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from coordinator.record.record import Record
 from services.recognition.fitness import Objective
 from services.wire.plan import MEASURED, STATUS_NAMES
+
+if TYPE_CHECKING:
+    from coordinator.search.island import Generation
 
 _WHY = {
     "failed": "{count} lie in batches that failed",
@@ -73,20 +76,59 @@ def schema(objectives: Sequence[Objective]) -> pa.Schema:
     return pa.schema(columns)
 
 
-def encode_rows(rows: Sequence[Mapping[str, Any]], objectives: Sequence[Objective]) -> bytes:
-    """Parquet bytes of the rows (zstd)."""
+def encode_generations(
+    generations: Sequence[Generation], basis: str, objectives: Sequence[Objective]
+) -> bytes:
+    """Parquet bytes (zstd) of one or more generations' masks, by island, generation and id.
+
+    What was not measured has no number there.
+    """
     shape = schema(objectives)
-    table = pa.table({name: [row[name] for row in rows] for name in shape.names}, schema=shape)
+    in_order = sorted(generations, key=lambda generation: (generation.island, generation.number))
+    parts = [_columns(generation, basis, objectives) for generation in in_order]
+    columns = {name: pa.concat_arrays([part[name] for part in parts]) for name in shape.names}
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(pa.table(columns, schema=shape), buffer, compression="zstd")
     return buffer.getvalue()
+
+
+def _columns(generation: Generation, basis: str, objectives: Sequence[Objective]) -> dict[str, pa.Array]:
+    """One generation's columns by name."""
+    ids, scores, result = generation.ids, generation.scores, generation.result
+    n = len(ids)
+    measured = np.isin(scores.status, MEASURED)
+    columns = {
+        "id": pa.array(ids, pa.string()),
+        "island": pa.array(np.full(n, generation.island, np.int32)),
+        "generation": pa.array(np.full(n, generation.number, np.int32)),
+        "parents": pa.array(generation.parents, pa.list_(pa.string())),
+        "genome": _lists(generation.genomes, np.ones(n, bool)),
+        "basis": pa.array([basis] * n, pa.string()),
+        "fitness": pa.array(result.fitness.astype(np.float32)),
+        "status": pa.array([STATUS_NAMES[status] for status in scores.status], pa.string()),
+        "flipped": pa.array(np.where(measured, scores.flipped, np.float32(np.nan))),
+    }
+    for j, objective in enumerate(objectives):
+        columns[f"value {objective.label}"] = pa.array(result.values[:, j].astype(np.float32))
+        columns[f"scores {objective.label}"] = _lists(scores.raw[j], measured)
+    if n > 1000:  # numbers beyond 999 have a digit more, and ids are sorted as words
+        order = pa.array(sorted(range(n), key=ids.__getitem__))
+        columns = {name: column.take(order) for name, column in columns.items()}
+    return columns
+
+
+def _lists(rows: NDArray[np.float32], there: NDArray[np.bool_]) -> pa.Array:
+    """Rows (n, k) as lists; null where ``there`` (n,) says that there is none."""
+    ends = np.concatenate([[0], np.cumsum(np.where(there, rows.shape[1], 0))]).astype(np.int32)
+    offsets = pa.array(ends, mask=np.append(~there, False))
+    return pa.ListArray.from_arrays(offsets, pa.array(rows[there].astype(np.float32).ravel()))
 
 
 def read_rows(record: Record, columns: Sequence[str] | None = None) -> pa.Table | None:
     """Every committed row, or None if there is none yet. :raises CorruptData: if a file was changed."""
     tables: Iterable[pa.Table] = [
         pq.read_table(io.BytesIO(record.part(key, sha256)), columns=list(columns) if columns else None)
-        for key, sha256 in sorted(record.head().evaluations.items())
+        for key, sha256 in record.evaluations(record.head()).items()
     ]
     tables = list(tables)
     return pa.concat_tables(tables) if tables else None
@@ -111,7 +153,7 @@ def read_genomes(record: Record, ids: Sequence[str]) -> dict[str, NDArray[np.flo
     """
     found: dict[str, NDArray[np.float32]] = {}
     wanted = pa.array(list(ids), pa.string())
-    for key, sha256 in sorted(record.head().evaluations.items()):
+    for key, sha256 in record.evaluations(record.head()).items():
         table = pq.read_table(io.BytesIO(record.part(key, sha256)), columns=["id", "genome"])
         rows = table.filter(pc.is_in(table["id"], value_set=wanted))
         for name, genome in zip(rows["id"].to_pylist(), rows["genome"].to_pylist(), strict=True):

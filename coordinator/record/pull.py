@@ -26,11 +26,11 @@ SPEC = "run.toml"
 # What the tree of a run may hold, whether it does yet or not.
 PARTS = (
     *("HEAD", "manifest.json", SPEC),
-    *("batches", "checkpoints", "evaluations", "failures", "masks", "scores", "targets"),
+    *("batches", "checkpoints", "evaluations", "failures", "ledgers", "masks", "scores", "targets"),
 )
 # Comes and goes while a run is at work.
 IN_FLIGHT = ("batches", "beat.json", "scores")
-COMMITTED = ("checkpoints", "evaluations")
+COMMITTED = ("checkpoints", "evaluations", "ledgers")
 _TARGET = re.compile(r"targets/([0-9a-f]{64})\.npz")
 
 
@@ -77,7 +77,8 @@ def plan_pull(run: Store, only: Sequence[str] = ()) -> Selection:
     :param only: top-level names of the run's tree; none: everything but what is in flight.
     :raises BadInput: if there is no run or an unknown name; :raises CorruptData: if its ``HEAD`` is damaged.
     """
-    Record(run).spec_table()
+    record = Record(run)
+    record.spec_table()
     found = run.read_tagged("HEAD")
     head = Head() if found is None else decode_head(found[0], f"{run.url}/HEAD")
     entries = run.entries()
@@ -85,7 +86,7 @@ def plan_pull(run: Store, only: Sequence[str] = ()) -> Selection:
     for name in only:
         if name not in known:
             raise BadInput(f"--only {name}: {run.url} has no such part{nearest(name, sorted(known))}")
-    committed = {**head.parts, **head.evaluations}
+    committed = {**head.parts, **record.evaluations(head), **record.ledgers(head)}
     items = []
     for key, size, etag in entries:
         part = key.partition("/")[0]

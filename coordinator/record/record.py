@@ -25,6 +25,7 @@ FORMAT = 1
 BEAT_EVERY_S = 2.0
 BEAT_FRESH_S = 10.0
 STORE_THREADS = 16
+LEDGER = 128  # epochs; HEAD lists fewer than twice as many, and names the ledger of those before
 
 
 class Fenced(DatamaskError):
@@ -33,13 +34,17 @@ class Fenced(DatamaskError):
 
 @dataclass(frozen=True)
 class Head:
-    """What is committed. parts: SHA-256 by key of the newest checkpoint; evaluations: by key, all epochs."""
+    """What is committed. parts: SHA-256 by key of the newest checkpoint; evaluations: by key, of late epochs.
+
+    earlier: SHA-256 by key of the one object that lists the epochs before, see Record.evaluations.
+    """
 
     owner: int = 0
     epoch: int = 0
     done: bool = False
     parts: Mapping[str, str] = field(default_factory=dict)
     evaluations: Mapping[str, str] = field(default_factory=dict)
+    earlier: Mapping[str, str] = field(default_factory=dict)
 
     def generation(self, spec: Mapping[str, Any]) -> int:
         """How many generations of the run with this spec table are committed."""
@@ -48,7 +53,10 @@ class Head:
 
     def encoded(self) -> bytes:
         """JSON bytes."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True).encode()
+        values = asdict(self)
+        if not self.earlier:  # as versions wrote it that knew none
+            del values["earlier"]
+        return json.dumps({"format": FORMAT, **values}, indent=1, sort_keys=True).encode()
 
 
 def decode_head(data: bytes, where: str) -> Head:
@@ -74,6 +82,11 @@ def evaluations_key(epoch: int) -> str:
     return f"evaluations/e{epoch:05d}.parquet"
 
 
+def ledger_key(last: str) -> str:
+    """Store key of the ledger whose last epoch has evaluations under the key ``last``."""
+    return f"ledgers/{last.rpartition('/')[2].partition('.')[0]}.json"
+
+
 class Record:
     """One run in a store. ``store`` is the run's own (keys begin below the run's name)."""
 
@@ -82,6 +95,7 @@ class Record:
         self._head = Head()
         self._tag: str | None = None
         self._beat: _Beat | None = None
+        self._ledgers: dict[str, tuple[dict[str, str], dict[str, str]]] = {}  # that were read, by hash
 
     @property
     def url(self) -> str:
@@ -168,14 +182,60 @@ class Record:
         with ThreadPoolExecutor(STORE_THREADS) as pool:  # each waits for a disk or a network
             objects = {**parts, **evaluations}
             list(pool.map(self.store.put, objects.keys(), objects.values()))
+        listed, earlier = {**self._head.evaluations, **_hashes(evaluations)}, self._head.earlier
+        if len(listed) >= 2 * LEDGER:
+            listed, earlier = self._in_ledger(listed, earlier)
         head = Head(
             owner=self._head.owner,
             epoch=epoch,
             done=done,
             parts=_hashes(parts) if parts else self._head.parts,
-            evaluations={**self._head.evaluations, **_hashes(evaluations)},
+            evaluations=listed,
+            earlier=earlier,
         )
         self._swap(head)
+
+    def _in_ledger(
+        self, listed: Mapping[str, str], earlier: Mapping[str, str]
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """Write the first LEDGER epochs into an object of their own: HEAD is written anew at each epoch."""
+        keys = sorted(listed)
+        old = {key: listed[key] for key in keys[:LEDGER]}
+        ledger = {"format": FORMAT, "evaluations": old, "earlier": dict(earlier)}
+        data = json.dumps(ledger, indent=1, sort_keys=True).encode()
+        key = ledger_key(keys[LEDGER - 1])
+        self.store.put(key, data)
+        return {key: listed[key] for key in keys[LEDGER:]}, _hashes({key: data})
+
+    def evaluations(self, head: Head) -> dict[str, str]:
+        """SHA-256 by key of the evaluations of all epochs, in their order.
+
+        :raises CorruptData: if a ledger is gone or was changed.
+        """
+        found = dict(head.evaluations)
+        for key, sha256 in self.ledgers(head).items():
+            found |= self._ledger(key, sha256)[0]
+        return dict(sorted(found.items()))
+
+    def ledgers(self, head: Head) -> dict[str, str]:
+        """SHA-256 by key of the ledgers, from the newest to the first. Raises as :meth:`evaluations`."""
+        found: dict[str, str] = {}
+        earlier = dict(head.earlier)
+        while earlier:
+            found |= earlier
+            ((key, sha256),) = earlier.items()
+            earlier = self._ledger(key, sha256)[1]
+        return found
+
+    def _ledger(self, key: str, sha256: str) -> tuple[dict[str, str], dict[str, str]]:
+        """What a ledger lists, and which one is before it."""
+        if sha256 not in self._ledgers:
+            try:
+                values = json.loads(self.part(key, sha256))
+                self._ledgers[sha256] = dict(values["evaluations"]), dict(values["earlier"])
+            except (ValueError, KeyError, TypeError):
+                raise CorruptData(f"{self.url}/{key}: not a ledger; restore it from a copy") from None
+        return self._ledgers[sha256]
 
     def part(self, key: str, sha256: str) -> bytes:
         """A committed object, hash checked. :raises CorruptData: if it is gone or was changed."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
 from coordinator.queue.executor import Executor, Finished
-from coordinator.record.evaluations import encode_rows, unscored
+from coordinator.record.evaluations import encode_generations, unscored
 from coordinator.record.record import Record, checkpoint_key, evaluations_key
 from coordinator.search.archive import PART, Archive
 from coordinator.search.breeding import Breeding
@@ -28,7 +29,7 @@ from coordinator.search.island import (
     NeedScores,
     Request,
 )
-from coordinator.search.topology import sources
+from coordinator.search.topology import receivers, sources
 from coordinator.spec.spec import Spec
 from services.errors import BadInput, CorruptData, DatamaskError
 from services.recognition.fitness import Objective
@@ -114,6 +115,11 @@ class Evolution:
         said = spec.archive
         self.archive = Archive(said.grid(spec.mask.basis), said.admit) if said and said.on else None
         self._committed = 0  # epochs
+        self._saver = ThreadPoolExecutor(1, thread_name_prefix="datamask-commit")
+        self._saving: Future[None] | None = None  # the commit under way
+        self._alive = len(self.places)
+        self._there: Counter[int] = Counter()  # islands whose state of an epoch is known
+        self._heed: deque[Place] = deque()  # what waits for others, and may have them now
         self._waiting: dict[str, list[Place]] = {}
         self._covered: dict[int, list[str]] = {}
         self._stacks: dict[str, int] = {}  # by name: the last epoch that has a batch in it
@@ -168,14 +174,20 @@ class Evolution:
     def steps(self) -> Iterator[None]:
         """:meth:`run`, pausing after every batch that came back; it may be left at any pause."""
         self._gave_up = given_up(self.record.store)
-        for place in self.places:
-            self._advance(place, None)
-        self._settle()
-        while any(place.request is not None for place in self.places):
-            finished = self._executor.wait()
-            self._arrived(finished)
+        try:
+            for place in self.places:
+                self._advance(place, None)
             self._settle()
             yield
+            while self._alive or self._saving is not None:
+                if self._saving is not None and not self._waiting:
+                    wait([self._saving])
+                else:
+                    self._arrived(self._executor.wait())
+                self._settle()
+                yield
+        finally:
+            self._saver.shutdown()  # a commit that has begun is ended
 
     # -- one island
 
@@ -185,14 +197,20 @@ class Evolution:
             place.request = place.life.send(answer)
         except StopIteration:
             place.request = None
+            self._alive -= 1
             return
         if isinstance(place.request, NeedScores):
             self._submit(place, place.request)
         elif isinstance(place.request, NeedMigrants):
             ranking = self._fates.setdefault(Origin(epoch=place.request.epoch), {})
             ranking.setdefault(place.island.index, None)
+            index, count = place.island.index, len(self.places)
+            self._heed.append(place)
+            self._heed.extend(self.places[k] for k in receivers(self.spec.migration.topology, index, count))
         elif isinstance(place.request, AtCheckpoint):
             place.states[place.request.epoch] = place.request.state
+            self._there[place.request.epoch] += 1
+            self._heed.append(place)
 
     def _submit(self, place: Place, request: NeedScores) -> None:
         size = self.spec.search.batch_size
@@ -298,7 +316,8 @@ class Evolution:
         while moved:
             moved = self._let_go()
             moved = self._commit_ready() or moved
-            for place in self.places:
+            while self._heed:
+                place = self._heed.popleft()
                 request = place.request
                 if isinstance(request, NeedMigrants):
                     migrants = self._migrants(place.island.index, request.epoch)
@@ -327,10 +346,23 @@ class Evolution:
         )
 
     def _commit_ready(self) -> bool:
-        epoch = self._committed
-        if epoch >= self.epochs or any(epoch not in place.states for place in self.places):
-            return False
-        parts, rows = {}, []
+        """Note a commit that is done and begin the next one that is due; whether islands may go on."""
+        noted = self._saving is not None and self._saving.done()
+        if self._saving is not None and noted:
+            self._saving.result()
+            self._saving = None
+            self._committed += 1
+            self._heed.extend(self.places)
+            for watcher in self._watchers:
+                watcher.epoch_done(self._committed - 1, self.elites())
+        if self._saving is None and self._there[self._committed] == len(self.places):
+            self._begin_commit(self._committed)
+        return noted
+
+    def _begin_commit(self, epoch: int) -> None:
+        """Take an epoch's part of every island, and have it written while they go on."""
+        del self._there[epoch]
+        parts, generations = {}, []
         last = min((epoch + 1) * self.spec.migration.every, self.spec.search.generations)
         self._stop_if_none_scored(epoch, last)
         for place in self.places:
@@ -338,7 +370,7 @@ class Evolution:
             parts[checkpoint_key(epoch, f"i{island.index:02d}")] = place.states.pop(epoch)
             for generation in island.history:
                 if generation.number < last:
-                    rows += generation.rows(self.plan.basis, self.objectives)
+                    generations.append(generation)
                     self._archived(generation)
             island.history = [g for g in island.history if g.number >= last]
             self.best += island.ranked.pop(epoch)
@@ -347,21 +379,22 @@ class Evolution:
         parts[checkpoint_key(epoch, "elites")] = encode_masks(self.best)
         if self.archive is not None:
             parts[checkpoint_key(epoch, PART)] = self.archive.encoded([o.label for o in self.objectives])
-        rows.sort(key=lambda row: (row["island"], row["generation"], row["id"]))
-        table = {evaluations_key(epoch): encode_rows(rows, self.objectives)}
-        self.record.commit(epoch, parts, table)
-        self._committed = epoch + 1
         gone = set(self._covered.pop(epoch, [])).difference(self.set_aside)
         # An island that is ahead may have asked for the very same batch again.
         covered = sorted(gone.difference(*self._covered.values()))
-        covered += sorted(name for name, last in self._stacks.items() if last <= epoch)
-        self._stacks = {name: last for name, last in self._stacks.items() if last > epoch}
+        covered += sorted(name for name, latest in self._stacks.items() if latest <= epoch)
+        self._stacks = {name: latest for name, latest in self._stacks.items() if latest > epoch}
+        self._saving = self._saver.submit(self._save, epoch, parts, generations, covered)
+
+    def _save(
+        self, epoch: int, parts: dict[str, bytes], generations: list[Generation], covered: list[str]
+    ) -> None:
+        """Write a checkpoint, then remove what it covers. In a thread: nothing here looks at an island."""
+        table = encode_generations(generations, self.plan.basis, self.objectives)
+        self.record.commit(epoch, parts, {evaluations_key(epoch): table})
         self.record.remove([scores_key(b) for b in covered] + [batch_key(b) for b in covered])
         if epoch >= 2:  # the last two checkpoints stay
             self.record.remove(self.record.store.list(f"checkpoints/e{epoch - 2:05d}/"))
-        for watcher in self._watchers:
-            watcher.epoch_done(epoch, self.elites())
-        return True
 
     def _stop_if_none_scored(self, epoch: int, last: int) -> None:
         """:raises BadInput: where no mask was scored, in this epoch or before."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from services.shape.catalog import facts_of
 from services.storage.codec import decode, encode
 from services.wire.mask import Mask
 from services.wire.messages import Origin
-from services.wire.plan import MEASURED, OK, STATUS_NAMES, Scores
+from services.wire.plan import OK, Scores
 
 Float = NDArray[np.float32]
 
@@ -101,9 +102,9 @@ class Generation:
     scores: Scores
     result: Fitness
 
-    @property
+    @cached_property
     def ids(self) -> list[str]:
-        """Mask ids."""
+        """Mask ids; not to be changed."""
         return [mask_id(self.island, self.number, k) for k in range(len(self.genomes))]
 
     @property
@@ -114,36 +115,15 @@ class Generation:
     @property
     def scored_masks(self) -> list[Mask]:
         """Those that have a fitness."""
+        names, fitness, flipped = self.ids, self.result.fitness.tolist(), self.scores.flipped.tolist()
+        rows = np.flatnonzero(self.scored & np.isfinite(self.result.fitness)).tolist()
         return [
             Mask(
-                *(name, self.island, self.number, self.genomes[k]),
-                *(float(self.result.fitness[k]), self.result.values[k], float(self.scores.flipped[k])),
+                *(names[k], self.island, self.number, self.genomes[k]),
+                *(fitness[k], self.result.values[k], flipped[k]),
             )
-            for k, name in enumerate(self.ids)
-            if self.scored[k] and np.isfinite(self.result.fitness[k])
+            for k in rows
         ]
-
-    def rows(self, basis: str, objectives: Sequence[Objective]) -> list[dict[str, Any]]:
-        """Rows for the evaluations table: what was not measured has no number there."""
-        rows = []
-        for k, name in enumerate(self.ids):
-            measured = self.scores.status[k] in MEASURED
-            row: dict[str, Any] = {
-                "id": name,
-                "island": self.island,
-                "generation": self.number,
-                "parents": list(self.parents[k]),
-                "genome": self.genomes[k],
-                "basis": basis,
-                "fitness": float(self.result.fitness[k]),
-                "status": STATUS_NAMES[self.scores.status[k]],
-                "flipped": float(self.scores.flipped[k]) if measured else np.nan,
-            }
-            for j, objective in enumerate(objectives):
-                row[f"value {objective.label}"] = float(self.result.values[k, j])
-                row[f"scores {objective.label}"] = self.scores.raw[j, k] if measured else None
-            rows.append(row)
-        return rows
 
 
 def mask_id(island: int, generation: int, index: int) -> str:

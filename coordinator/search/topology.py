@@ -34,6 +34,14 @@ def sources(topology: str, island: int, count: int) -> tuple[int, ...]:
     raise BadInput(f"migration.topology: unknown {topology!r}; expected one of {', '.join(TOPOLOGIES)}")
 
 
+def receivers(topology: str, island: int, count: int) -> tuple[int, ...]:
+    """The islands that take migrants of `island`, in ascending order; the rest is as in `sources`."""
+    if topology == "ring":
+        after = (island + 1) % count
+        return (after,) if after != island else ()
+    return sources(topology, island, count)  # whoever takes from all, all take from
+
+
 def migrant_rows(
     genomes: NDArray[Any],
     fitness: NDArray[Any],

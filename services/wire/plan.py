@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from services.errors import BadInput, CorruptData
 from services.recognition.catalog import model_info, runtimes
 from services.rendering.views import ViewRanges, ranges_of
 from services.shape.catalog import basis_info
-from services.storage.codec import decode, encode
+from services.storage.codec import Facts, decode, encode
 from services.words import shown
 
 FORMAT = 1
@@ -63,11 +64,19 @@ class Plan:
 
     def digest(self) -> str:
         """SHA-256 of the plan's content."""
-        return hashlib.sha256(json.dumps(self.meta(), sort_keys=True).encode()).hexdigest()
+        return self._digest
 
     def meta(self) -> dict[str, Any]:
-        """The plan as JSON values."""
-        return {
+        """The plan as JSON values; not to be changed."""
+        return self._meta
+
+    @cached_property
+    def _digest(self) -> str:
+        return hashlib.sha256(json.dumps(self.meta(), sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def _meta(self) -> Facts:
+        meta = {
             "basis": self.basis,
             "basis_sha256": self.basis_sha256,
             "models": dict(sorted(self.models.items())),
@@ -77,6 +86,7 @@ class Plan:
             **({"residuals": True} if self.residuals else {}),
             **({"half": True} if self.half else {}),
         }
+        return Facts(meta)  # names of fields, of models and of libraries are strings
 
     @classmethod
     def from_meta(cls, meta: Mapping[str, Any], where: str) -> Plan:

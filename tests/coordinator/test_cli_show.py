@@ -14,7 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from coordinator.cli.show import read_run, show
-from coordinator.record.evaluations import encode_rows, no_elite
+from coordinator.record.evaluations import no_elite
 from coordinator.record.record import Record, checkpoint_key, evaluations_key
 from coordinator.spec.spec import parse_spec
 from services.errors import BadInput, CorruptData
@@ -22,6 +22,7 @@ from services.recognition.fitness import Objective
 from services.storage.open import open_store
 from services.wire.mask import Mask, encode_masks
 from services.wire.objects import MAX_ATTEMPTS, record_failure
+from tests.support.runs import encode_rows
 
 SPEC = {
     "name": "portrait",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from coordinator.search.topology import TOPOLOGIES, migrant_rows, sources
+from coordinator.search.topology import TOPOLOGIES, migrant_rows, receivers, sources
 from services.errors import BadInput
 
 
@@ -21,6 +21,14 @@ def test_full_takes_from_all_others_and_none_from_nobody():
     assert sources("full", 1, 4) == (0, 2, 3)
     assert sources("fully-connected", 1, 4) == (0, 2, 3)
     assert sources("none", 1, 4) == ()
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_receivers_are_those_of_whom_one_is_a_source(topology, count):
+    for island in range(count):
+        expected = tuple(k for k in range(count) if island in sources(topology, k, count))
+        assert receivers(topology, island, count) == expected
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)

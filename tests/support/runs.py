@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import io
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from coordinator.record.evaluations import encode_rows
+from coordinator.record.evaluations import schema
 from coordinator.record.record import Record, checkpoint_key, evaluations_key
 from coordinator.run import Opened, open_run
 from coordinator.search.archive import PART, Archive
 from coordinator.search.island import mask_id
 from coordinator.spec.spec import parse_spec
+from services.recognition.fitness import Objective
 from services.shape.catalog import basis_info
 from services.storage.open import open_store
 from services.wire.mask import Mask, encode_masks
@@ -162,3 +166,12 @@ def _parents(island: int, generation: int, k: int, islands: int, population: int
     if island % 2 == 0:
         return [f"i{island:02d}-g{generation - 1:04d}"]
     return [mask_id(island, generation - 1, k), mask_id(island, generation - 1, (k + 1) % population)]
+
+
+def encode_rows(rows: Sequence[Mapping[str, Any]], objectives: Sequence[Objective]) -> bytes:
+    """Parquet bytes of made-up rows of the evaluations table."""
+    shape = schema(objectives)
+    table = pa.table({name: [row[name] for row in rows] for name in shape.names}, schema=shape)
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
