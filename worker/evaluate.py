@@ -9,14 +9,14 @@ from collections import ChainMap, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
 
 from services.faults import is_machines, said
 from services.shape.installed import know
-from services.storage.store import Store
+from services.storage.store import ObjectMissing, Store
 from services.wire.objects import batch_key, left_to_do, read_target, record_failure, scores_key
 from services.wire.pin import Refused, join
 from services.wire.plan import Batch, Plan, check_id, decode_batch
@@ -100,7 +100,11 @@ class Evaluator:
         where = f"{run.url}/{batch_key(batch)}"
         check_id(batch, data, where)
         if is_stack(batch):
-            return self._evaluate_stack(run, batch, decode_stack(data, where))
+            made = self.score_stack(run, decode_stack(data, where))
+            if made is None:
+                return Summary(batch, "apart")
+            run.create(scores_key(batch), made[0])
+            return Summary(batch, "scored", made[1])
         work = decode_batch(data, where)
         scorer = self._scorer_for(work.plan, run)
         try:
@@ -115,7 +119,25 @@ class Evaluator:
         run.create(scores_key(batch), scores.encoded({"fingerprint": self.fingerprint()}))
         return Summary(batch, "scored", views=_views(work))
 
-    def _evaluate_stack(self, run: Store, name: str, batches: Mapping[str, Batch]) -> Summary:
+    def read_stack(self, run: Store, name: str) -> dict[str, Batch] | Literal["gone"]:
+        """The batches of ``batches/<name>``.
+
+        Whether they have scores is not asked: a message seldom comes twice, and who comes second finds them
+        when it writes.
+        """
+        try:
+            data = run.get(batch_key(name))
+        except ObjectMissing:
+            return "gone"
+        where = f"{run.url}/{batch_key(name)}"
+        check_id(name, data, where)
+        return decode_stack(data, where)
+
+    def score_stack(self, run: Store, batches: Mapping[str, Batch]) -> tuple[bytes, int] | None:
+        """The object of a stack's scores, and images scored; None where its batches are to be tried alone.
+
+        What is the machine's or the infrastructure's fault is raised.
+        """
         works = list(batches.values())
         scorer = self._scorer_for(works[0].plan, run)
         try:
@@ -127,9 +149,9 @@ class Evaluator:
                 raise
             words = "%d batches in one stack cannot be scored (%s); each is tried alone"
             log.warning(words, len(batches), said(error))
-            return Summary(name, "apart")
-        run.create(scores_key(name), encode_stacked(scores, {"fingerprint": self.fingerprint()}))
-        return Summary(name, "scored", views=sum(_views(work) for work in works))
+            return None
+        data = encode_stacked(scores, {"fingerprint": self.fingerprint()})
+        return data, sum(_views(work) for work in works)
 
     def _scorer_for(self, plan: Plan, run: Store) -> Scorer:
         if plan.half and not self.device.startswith("cuda"):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
@@ -17,11 +18,13 @@ from services.storage.open import open_store
 from services.storage.place import masked
 from services.storage.store import Store
 from services.wire import pin
+from services.wire.app import HARD_LIMIT_S
 from services.wire.beats import Heartbeat
 from services.wire.bells import Bell, bell_list, ring
 from services.wire.messages import Done, Work, decode_work
-from services.wire.objects import MAX_ATTEMPTS, attempts, batch_key, record_failure
+from services.wire.objects import MAX_ATTEMPTS, attempts, batch_key, record_failure, scores_key
 from services.wire.stack import is_stack
+from worker.ahead import ahead
 from worker.hooks import MAX_DEATHS, client_of, deaths, deaths_key
 
 log = logging.getLogger(__name__)
@@ -32,12 +35,26 @@ TROUBLE_PAUSE_S = 2.0  # a worker that cannot score must not empty the queue in 
 Attend = Callable[[Store, str, Heartbeat], Bell]
 
 
-def serve(task: Any, message: Mapping[str, Any], attend: Attend) -> str:
+@dataclass(frozen=True)
+class Steps:
+    """What is done about a stack: read it, compute, write. A Bell instead of a result is the end of it.
+
+    read: what the run's store has under a name. compute: of what was read; the object to write, and how many
+    views that took.
+    """
+
+    read: Callable[[Store, str], Any]
+    compute: Callable[[Store, str, Any], tuple[bytes, int] | Bell]
+
+
+def serve(task: Any, message: Mapping[str, Any], attend: Attend, steps: Steps | None = None) -> str:
     """Do what a message asks for with this process's own parts, and ring back.
 
     A message that makes no sense is dropped with a line in the log: nobody could be rung up.
 
-    :returns: a small summary as JSON text, for Flower and for the parent's figures.
+    :param steps: for stacks: the next one is read while this one is computed, and this one written meanwhile.
+    :returns: a small summary as JSON text, for Flower and for the parent's figures. Where a stack is still
+        under work it tells of those that have ended since the last one.
     """
     began = time.monotonic()
     try:
@@ -47,9 +64,16 @@ def serve(task: Any, message: Mapping[str, Any], attend: Attend) -> str:
         log.error("message dropped: %s", error)
         return Done("dropped").encoded()
     client = client_of(task.app.conf.broker_url)
+    if steps is not None and is_stack(work.batch):
+        return _served_ahead(client, work, steps)
     with Heartbeat(client, work) as heart:
         bell = given_back(work, deaths(client, work)) or attended(work, attend, heart)
     bell = replace(bell, seconds=round(time.monotonic() - began, 3))
+    _ring_back(client, work, bell)
+    return Done(bell.outcome, bell.views, bell.seconds).encoded()
+
+
+def _ring_back(client: redis.Redis[bytes], work: Work, bell: Bell) -> None:
     facts = {**work.facts(), "outcome": bell.outcome, "views": bell.views, "seconds": bell.seconds}
     try:
         client.delete(deaths_key(work))
@@ -68,13 +92,57 @@ def serve(task: Any, message: Mapping[str, Any], attend: Attend) -> str:
             extra=facts,
         )
         time.sleep(TROUBLE_PAUSE_S)
-    return Done(bell.outcome, bell.views, bell.seconds).encoded()
+
+
+_ended: deque[Done] = deque()  # stacks that this process has ended since it last told its parent
+
+
+def _served_ahead(client: redis.Redis[bytes], work: Work, steps: Steps) -> str:
+    heart = Heartbeat(client, work, HARD_LIMIT_S)
+    heart.start()
+    seconds = 0.0
+
+    def end(bell: Bell) -> None:
+        heart.stop()
+        bell = replace(bell, seconds=round(seconds, 3))
+        _ring_back(client, work, bell)
+        _ended.append(Done(bell.outcome, bell.views, bell.seconds))
+
+    def compute() -> Any:
+        nonlocal seconds
+        began = time.monotonic()
+        made = _guarded(work, lambda run: steps.compute(run, work.batch, read))
+        seconds = time.monotonic() - began
+        return made
+
+    def write(made: Any) -> None:
+        if not isinstance(made, Bell):
+            data, views = made
+            found = _guarded(work, lambda run: run.create(scores_key(work.batch), data))
+            made = found if isinstance(found, Bell) else Bell(work.batch, "scored", views)
+        end(made)
+
+    read = given_back(work, deaths(client, work)) or _guarded(work, lambda run: steps.read(run, work.batch))
+    if isinstance(read, Bell):
+        end(read)
+    else:
+        ahead().put(compute, write)
+    told = [_ended.popleft() for _ in range(len(_ended))]
+    if not told:
+        return Done("taken").encoded()
+    return Done(told[-1].outcome, sum(d.views for d in told), sum(d.seconds for d in told)).encoded()
 
 
 def attended(work: Work, attend: Attend, heart: Heartbeat) -> Bell:
     """Say what became of the work; faults of the infrastructure and refusals count against no batch."""
+    bell: Bell = _guarded(work, lambda run: attend(run, work.batch, heart))
+    return bell
+
+
+def _guarded(work: Work, do: Callable[[Store], Any]) -> Any:
+    """What comes of it, given the work's run; a Bell where that fails."""
     try:
-        return attend(open_store(work.store).sub(work.run), work.batch, heart)
+        return do(open_store(work.store).sub(work.run))
     except pin.Refused as error:
         return Bell(work.batch, "refused", detail=said(error))
     except Exception as error:

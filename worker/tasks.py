@@ -12,13 +12,14 @@ from services.wire.beats import Heartbeat
 from services.wire.bells import Bell
 from services.wire.messages import REALIZE, SCORE
 from worker.hooks import WorkTask
-from worker.serve import serve
+from worker.serve import Steps, serve
 
 
 @shared_task(name=SCORE, base=WorkTask, bind=True)  # type: ignore[untyped-decorator]
 def score(self: Any, **message: Any) -> str:
     """Score one batch."""
-    return serve(self, message, partial(_scored, str(message.get("session", ""))))
+    session = str(message.get("session", ""))
+    return serve(self, message, partial(_scored, session), Steps(partial(_read, session), _computed))
 
 
 @shared_task(name=REALIZE, base=WorkTask, bind=True)  # type: ignore[untyped-decorator]
@@ -34,6 +35,21 @@ def _scored(session: str, run: Store, batch: str, heart: Heartbeat) -> Bell:
     evaluator.join(run, session)
     summary = evaluator.evaluate(run, batch)
     return Bell(batch, summary.outcome, summary.views)  # type: ignore[arg-type]
+
+
+def _read(session: str, run: Store, name: str) -> Any:
+    from worker.evaluate import shared_evaluator
+
+    evaluator = shared_evaluator()
+    evaluator.join(run, session)
+    found = evaluator.read_stack(run, name)
+    return Bell(name, found) if isinstance(found, str) else found
+
+
+def _computed(run: Store, name: str, batches: Any) -> tuple[bytes, int] | Bell:
+    from worker.evaluate import shared_evaluator
+
+    return shared_evaluator().score_stack(run, batches) or Bell(name, "apart")
 
 
 def _realized(run: Store, batch: str, heart: Heartbeat) -> Bell:

@@ -7,7 +7,9 @@ them a coordinator sends batches again too early, or fewer at once, and nothing 
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from statistics import median_low
 from types import TracebackType
@@ -33,22 +35,32 @@ class Heartbeat:
     """Beats while its block runs, from its first moment, in a thread of its own.
 
     :meth:`tell` puts words into the next beat, for whoever waits.
+
+    :param limit_s: after so long it beats no more: what it beats for hangs, and nobody else would see that.
     """
 
-    def __init__(self, client: redis.Redis[bytes], work: Work) -> None:
-        self._client, self._key = client, beat_key(work)
+    def __init__(self, client: redis.Redis[bytes], work: Work, limit_s: float = math.inf) -> None:
+        self._client, self._key, self._limit_s = client, beat_key(work), limit_s
         self._words = ""
         self._told = threading.Event()
         self._over = False
         self._thread = threading.Thread(target=self._beat, name="datamask-heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Beat until :meth:`stop`."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Beat no more; for every start once, in whatever thread."""
         self._over = True
         self._told.set()
         self._thread.join()
@@ -59,7 +71,8 @@ class Heartbeat:
         self._told.set()
 
     def _beat(self) -> None:
-        while not self._over:
+        began = time.monotonic()
+        while not self._over and time.monotonic() - began < self._limit_s:
             with contextlib.suppress(redis.RedisError):
                 self._client.set(self._key, self._words, ex=BEAT_TTL_S)
             self._told.wait(BEAT_EVERY_S)
