@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.stopwatch import Stopwatch
 from bench.workload import Workload
-from coordinator.queue.executor import AT_ONCE
+from coordinator.queue.executor import AT_ONCE, fair_share, most_together
 from services.recognition.dlib.alignment import POINT_NAMES, chips
 from services.recognition.dlib.hog import HogDetector
 from services.recognition.dlib.landmarks import LandmarkPredictor
@@ -41,10 +41,11 @@ class Ready:
 class InnerLoop:
     """The same decoder, renderer and networks that :class:`worker.scorer.Scorer` has, loaded once."""
 
-    def __init__(self, workload: Workload, device: str = "cpu") -> None:
+    def __init__(self, workload: Workload, device: str = "cpu", images: int | None = None) -> None:
+        """images: pictures that a pass has room for; None: as many as the device likes."""
         self.workload = workload
         self.device = device
-        self._scorer = Scorer(workload.plan, device=device)
+        self._scorer = Scorer(workload.plan, device=device, images=images)
         self._landmarks = self._scorer.eye.decoder.landmark_indices(POINT_NAMES)
         self._hog = HogDetector(device)
         self._mmod = MmodDetector(device)
@@ -62,9 +63,13 @@ class InnerLoop:
         return pieces_of(self.workload, self._scorer.images)
 
     def score(self) -> list[Scores]:
-        """The whole way, from genomes to scores, batches side by side as the local executor has them."""
+        """The whole way, from genomes to scores, stacks side by side as the local executor has them."""
+        batches = self.workload.batches
+        room = self._scorer.images * (1 if self.device.startswith("cuda") else torch.get_num_threads())
+        count = min(fair_share(len(batches), AT_ONCE // 2), most_together(batches[0], room))
+        stacks = [batches[k : k + count] for k in range(0, len(batches), count)]
         with ThreadPoolExecutor(AT_ONCE) as threads:
-            return list(threads.map(self._scorer.score, self.workload.batches))
+            return [scores for some in threads.map(self._scorer.score_together, stacks) for scores in some]
 
     def networks(self, ready: list[Ready]) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Only the networks' calls, on ready images and chips; HOG and MMOD scores (n,) of each piece."""
@@ -112,14 +117,12 @@ class InnerLoop:
 
 
 def pieces_of(workload: Workload, images: int) -> list[NDArray[np.float32]]:
-    """The workload's genomes as a scorer cuts them for its passes: float32 (m, genes), the last filled."""
-    pieces: list[NDArray[np.float32]] = []
-    for batch in workload.batches:
-        masks = masks_a_pass(images, len(workload.views), workload.views.size_px, len(batch.genomes))
-        filled = np.zeros((-(-len(batch.genomes) // masks) * masks, batch.genomes.shape[1]), np.float32)
-        filled[: len(batch.genomes)] = batch.genomes
-        pieces += [filled[k : k + masks] for k in range(0, len(filled), masks)]
-    return pieces
+    """The workload's genomes as a scorer cuts a stack of them: float32 (m, genes), the last filled."""
+    genomes = np.concatenate([batch.genomes for batch in workload.batches])
+    masks = masks_a_pass(images, len(workload.views), workload.views.size_px, len(genomes))
+    filled = np.zeros((-(-len(genomes) // masks) * masks, genomes.shape[1]), np.float32)
+    filled[: len(genomes)] = genomes
+    return [filled[k : k + masks] for k in range(0, len(filled), masks)]
 
 
 def same_scores(

@@ -3,6 +3,8 @@
 - Busy: 32 workers that sleep 1 s a batch; the share of their time in which they have one in hand.
 - Rate: batches a second that the coordinator itself can handle, on a folder and on moto's S3 server: all that
   came back, over the seconds in which it did not wait for a bell.
+- Fed: workers that score RATE views a second, in messages of as many batches as their pass holds; the share
+  of their time in which they compute, and what a batch costs the coordinator.
 - Memory: the coordinator's peak while 100,000 genomes live on 64 islands.
 """
 
@@ -25,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.outcome import circumstances, write
-from bench.sleeping_tasks import SLEEP_VARIABLE, TIMES_VARIABLE
+from bench.sleeping_tasks import RATE_VARIABLE, SLEEP_VARIABLE, TIMES_VARIABLE
 from bench.support import ROOT, support
 from coordinator.queue.celery_executor import CeleryExecutor
 from coordinator.queue.executor import Finished
@@ -44,15 +46,17 @@ ISLANDS = 64
 EVERY = 5
 WANTED = {"busy": 0.95, "rate": 200.0, "memory_mb": 1000.0}
 READY_S = 60.0
+RATE = 10_000.0  # views a second of a simulated GPU
+PICTURES = 3072  # that its pass holds: 64 batches of 16 masks in 3 views
 
 
-def spec_of(population: int, generations: int, islands: int = ISLANDS) -> dict[str, Any]:
+def spec_of(population: int, generations: int, islands: int = ISLANDS, views: int = 5) -> dict[str, Any]:
     """A run of many islands; what it is to satisfy does not matter here."""
     return {
         "name": "queue",
         "search": {"islands": islands, "population": population, "generations": generations},
         "migration": {"every": EVERY, "count": 1},
-        "views": {"count": 5},
+        "views": {"count": views},
         "elites": {"ranking_views": 10},
         "objective": [{"kind": "detect", "model": "dlib-hog"}],
     }
@@ -108,18 +112,26 @@ def coordinate(store: str, broker: str, spec: Mapping[str, Any]) -> dict[str, An
 
 @contextmanager
 def sleeping(
-    broker: str, processes: int, sleep_s: float, folder: Path, *, threads: bool = False
+    broker: str,
+    processes: int,
+    sleep_s: float,
+    folder: Path,
+    *,
+    threads: bool = False,
+    rate: float | None = None,
 ) -> Iterator[Path]:
     """Workers for as long as the context lasts; gives the folder of their times."""
     times = folder / "times"
     times.mkdir()
     log = folder / "sleepers.log"
     variables = {SLEEP_VARIABLE: str(sleep_s), TIMES_VARIABLE: str(times)}
+    variables |= {} if rate is None else {RATE_VARIABLE: str(rate)}
     with log.open("wb") as file:
         worker = subprocess.Popen(
             [
                 *(sys.executable, "-m", "bench.sleepers", "--broker", broker),
                 *("--concurrency", str(processes), *(["--threads"] if threads else [])),
+                *(() if rate is None else ("--pictures", str(PICTURES))),
             ],
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -171,6 +183,7 @@ def measured(
     *,
     bucket: bool = False,
     threads: bool = False,
+    rate: float | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """One run in fresh servers: the coordinator's figures and the workers' busy share."""
     with ExitStack() as stack:
@@ -181,7 +194,9 @@ def measured(
             s3 = stack.enter_context(support("s3_server").running_s3(folder))
             store, variables = s3.url, {**os.environ, **s3.environment()}
             os.environ.update(s3.environment())
-        times = stack.enter_context(sleeping(redis.url, processes, sleep_s, folder, threads=threads))
+        times = stack.enter_context(
+            sleeping(redis.url, processes, sleep_s, folder, threads=threads, rate=rate)
+        )
         done = subprocess.run(
             [sys.executable, "-m", "bench.queue", "--coordinate", store, redis.url, json.dumps(spec)],
             stdout=subprocess.PIPE,
@@ -198,6 +213,8 @@ def queue_cost(*, quick: bool, console: Console) -> dict[str, Any]:
     facts = {**circumstances(), "python": sys.version.split()[0]}
     console.print("32 workers, batches of 1 s ...")
     busy_run, busy = measured(spec_of(8, 5 if quick else 10), 32, 1.0)
+    console.print(f"workers of {RATE:,.0f} views a second ...")
+    fed = [fed_by_one(workers, 5 if quick else 20) for workers in ((2,) if quick else (1, 2, 4, 8))]
     console.print("100,000 genomes on 64 islands, workers that do not sleep ...")
     generations = 5 if quick else 49
     # One process, slower than the coordinator, which then has a core for itself; its waits do not count.
@@ -209,9 +226,17 @@ def queue_cost(*, quick: bool, console: Console) -> dict[str, Any]:
         "machine": facts,
         "settings": {"islands": ISLANDS, "every": EVERY, "quick": quick},
         "busy": {**busy, "workers": 32, "sleep_s": 1.0, "run": busy_run},
+        "fed": fed,
         "file_store": {**file_run, "genomes": ISLANDS * 32 * generations},
         "s3_moto": s3_run,
     }
+
+
+def fed_by_one(workers: int, generations: int, islands: int = 1024) -> dict[str, Any]:
+    """Simulated GPUs before one coordinator: how busy it keeps them, and what it takes for a batch."""
+    run, busy = measured(spec_of(16, generations, islands, views=3), workers, 0.0, rate=RATE)
+    ms = 1000 * run["cpu_seconds"] / run["batches"]
+    return {"workers": workers, "islands": islands, **busy, "cpu_ms_a_batch": round(ms, 3), "run": run}
 
 
 def show(result: Mapping[str, Any], console: Console) -> None:
@@ -219,6 +244,11 @@ def show(result: Mapping[str, Any], console: Console) -> None:
     table = Table("", "measured", "wanted", title="what the queue costs", title_justify="left")
     busy, files, bucket = result["busy"], result["file_store"], result["s3_moto"]
     table.add_row("32 workers, batches of 1 s: time busy", f"{busy['share']:.1%}", f">= {WANTED['busy']:.0%}")
+    for one in result["fed"]:
+        words = f"{one['workers']} workers of {RATE:,.0f} views a second: time busy"
+        table.add_row(words, f"{one['share']:.1%}", "")
+        rate = f"{one['run']['batches_per_second']:.0f} ({one['cpu_ms_a_batch']:.2f} ms of processor each)"
+        table.add_row("  batches a second", rate, "")
     table.add_row(
         "coordinator alone, folder: batches a second",
         f"{files['own_batches_per_second']:.0f}",
@@ -246,11 +276,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m bench.queue", description="What the queue costs.")
     parser.add_argument("--quick", action="store_true", help="short runs: not for figures")
     parser.add_argument("--out", type=Path, default=OUT, help="where the JSON goes (default: %(default)s)")
+    parser.add_argument("--fed", type=int, metavar="WORKERS", help="only that, with so many; printed as JSON")
     parser.add_argument("--coordinate", nargs=3, metavar=("STORE", "BROKER", "SPEC"), help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.coordinate:
         store, broker, spec = arguments.coordinate
         print(json.dumps(coordinate(store, broker, json.loads(spec))))
+        return 0
+    if arguments.fed:
+        print(json.dumps(fed_by_one(arguments.fed, 5 if arguments.quick else 20), indent=1))
         return 0
     console = Console()
     result = queue_cost(quick=arguments.quick, console=console)
