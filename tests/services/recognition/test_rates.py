@@ -39,6 +39,18 @@ def test_the_exact_interval_is_clopper_and_pearsons() -> None:
         assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
 
 
+def test_a_difference_has_newcombes_interval() -> None:
+    # Newcombe 1998, table II, cases (a), (d) and (h), method 10.
+    for one, other, low, high in (
+        ((56, 70), (48, 80), 0.0524, 0.3339),
+        ((5, 56), (0, 29), -0.0381, 0.1926),
+        ((10, 10), (0, 10), 0.6075, 1.0),
+    ):
+        apart, *ends = rates.more(rates.wilson_rate(*one), rates.wilson_rate(*other))
+        assert apart == pytest.approx(one[0] / one[1] - other[0] / other[1])
+        assert ends == pytest.approx([low, high], abs=2e-4)
+
+
 def test_wilson_is_scipys() -> None:
     for hits, trials in ((0, 7), (3, 10), (10, 10), (196, 200)):
         ours = rates.wilson_rate(hits, trials)
