@@ -144,7 +144,7 @@ def exhibit_elites(
     """
     page = Chronicle(record).plan(done=True)
     infos = machines(spec)
-    names = dict.fromkeys([*PAGE_MODELS, *page.work["critics"]])
+    names = dict.fromkeys([*PAGE_MODELS, *page.work["judges"], *page.work["critics"]])
     models = {name: (infos[name] if name in infos else model_info(name)).sha256 for name in names}
     job = Job(*_basis(spec), tuple(o.label for o in objectives), tuple(elites), models, page)
     name = put_job(record, job)

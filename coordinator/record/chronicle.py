@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from coordinator.record.evaluations import measured, views_of
+from coordinator.record.evaluations import best_of_first, measured, views_of
 from coordinator.record.lineage import Ancestor, Birth, Births, family_tree, moves
 from coordinator.record.record import Head, Record, checkpoint_key
 from coordinator.search.archive import coverage, grid_of, placed, read_archive
@@ -26,14 +26,15 @@ from coordinator.search.pareto import Aims, aims_of, front, unit_of
 from coordinator.search.seeds import audit_seed
 from coordinator.search.topology import sources
 from coordinator.spec.objectives import recorded_labels
+from coordinator.spec.spec import USUAL_NOISE
 from services.errors import BadInput, CorruptData
 from services.recognition.catalog import model_info
-from services.recognition.kinds import IDENTITY
+from services.recognition.kinds import IDENTITY, KINDS
 from services.rendering.views import ViewRanges
 from services.shape.catalog import every_measure
 from services.storage.store import Store
 from services.wire.mask import Mask, decode_masks
-from services.wire.page_plan import PagePlan, audit_of, read_json, visitors_files
+from services.wire.page_plan import PagePlan, audit_of, controls_of, read_json, visitors_files
 
 FRAMES = 12  # moments of the film between noise and face
 MOST_MASKS = 64  # masks that a page shows; a run may keep more
@@ -129,8 +130,17 @@ class Chronicle:
             facts["front"] = _front(aims, aims.in_table(table), rows)
             genomes |= rows.genomes([mask["id"] for mask in facts["front"]["masks"]])
         wanted = {node.id for tree in trees.values() for node in tree} | {b.id for b in story}
+        first = best_of_first(table)
+        wanted |= set() if first is None else {first}
         genomes |= rows.genomes(sorted(wanted - set(genomes)))
-        return PagePlan(facts, genomes, self._work(spec, facts["manifest"]))
+        work = self._work(spec, facts["manifest"])
+        work["controls"] = {
+            "first": first,
+            "noise": spec["verify"].get("noise", USUAL_NOISE),
+            "spread": spec["mask"]["spread"],
+            "limit": spec["mask"]["limit"],
+        }
+        return PagePlan(facts, genomes, work)
 
     def _work(self, spec: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
         names = [f.name for f in fields(ViewRanges)]
@@ -142,6 +152,7 @@ class Chronicle:
             if said["kind"] == IDENTITY.name and said["model"] == "dlib-resnet"
         ]
         models = manifest.get("models", {})
+        judges = [o["model"] for o in spec["objective"] if KINDS[o["kind"]].machine == "detect"]
         return {
             "ranges": views,
             "held_out_views": spec["verify"]["views"],
@@ -149,11 +160,8 @@ class Chronicle:
             "target": next((target for target in targets if target), None),
             "thresholds": {name: m.get("threshold") for name, m in models.items()},
             # Recognizers and filters are asked by datamask verify; the audit at a run's end asks detectors.
-            "critics": [
-                name
-                for name in spec["verify"].get("critics", ())
-                if model_info(name, needed=False).kind == "detect"
-            ],
+            "judges": _detectors(judges),
+            "critics": _detectors(spec["verify"].get("critics", ())),
             "research_only": [name for name, m in models.items() if m.get("research_only")],
         }
 
@@ -226,7 +234,12 @@ class Chronicle:
             "versions": dict(spec.get("versions", {})),
             "verification": read_json(self.record.store, "verify/verify.json"),
             "audit": read_json(self.record.store, "audit.json"),
+            "controls": controls_of(self.record.store),
         }
+
+
+def _detectors(names: Iterable[str]) -> list[str]:
+    return [name for name in dict.fromkeys(names) if model_info(name, needed=False).kind == "detect"]
 
 
 class _Rows:

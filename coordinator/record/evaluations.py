@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -132,6 +133,19 @@ def read_rows(record: Record, columns: Sequence[str] | None = None) -> pa.Table 
     ]
     tables = list(tables)
     return pa.concat_tables(tables) if tables else None
+
+
+FIRST = ("id", "generation", "fitness", "status")
+
+
+def best_of_first(table: pa.Table | None) -> str | None:
+    """Generation 0's fittest mask, by id, of a table with the columns ``FIRST``; None where there is none."""
+    if table is None:
+        return None
+    rows = table.select(list(FIRST)).filter(pc.equal(table["generation"], 0)).to_pylist()
+    rows = [row for row in rows if row["status"] == "ok" and math.isfinite(row["fitness"])]
+    best = max(rows, key=lambda row: (row["fitness"], row["id"]), default=None)
+    return None if best is None else str(best["id"])
 
 
 def measured(table: pa.Table) -> pa.Table:

@@ -46,6 +46,7 @@ from services.shape.installed import know
 from services.words import nearest, shown
 
 Range = tuple[float, float]
+USUAL_NOISE = 60
 # What a spec lacks for an optimizer, and how to mend it.
 _MISSING = {
     Need.ARCHIVE: "an archive; add [archive] with on = true",
@@ -217,6 +218,8 @@ class VerifySpec(Table):
 
     critics: list[str] = Field(default=["viola-jones"])
     views: Annotated[int, Field(ge=1, le=10_000)] = 20
+    # Noise masks beside the elites, each seen once: the held-out views are theirs in turn. 0: none.
+    noise: Annotated[int, Field(ge=0, le=10_000)] = USUAL_NOISE
 
     @field_validator("critics")
     @classmethod

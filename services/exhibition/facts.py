@@ -16,7 +16,7 @@ from services.shape.basis import Basis, load_basis
 from services.shape.paint import bytes_of, display_colors
 from services.srgb import linear_to_srgb
 from services.storage.store import ObjectMissing, Store
-from services.wire.page_plan import PagePlan, audit_of, read_json, visitors_files
+from services.wire.page_plan import PagePlan, audit_of, controls_of, read_json, visitors_files
 
 PICTURES_KEY = "exhibition.json"  # small pictures that an exhibition made for the page
 FILM_BYTES = 3_000_000  # a longer film stays beside the page
@@ -26,7 +26,8 @@ def with_audits(run: Store, plan: PagePlan) -> PagePlan:
     """The plan with what has come into the run since it was made: audits, and files for visitors."""
     masks = [{**mask, "audit": audit_of(run, mask["id"])} for mask in plan.facts["masks"]]
     files = visitors_files(run, {mask["id"] for mask in masks})
-    facts = {**plan.facts, "masks": masks, "files": files, "audit": read_json(run, "audit.json")}
+    facts = {**plan.facts, "masks": masks, "files": files, "controls": controls_of(run)}
+    facts["audit"] = read_json(run, "audit.json")
     return PagePlan(facts, plan.genomes, plan.work)
 
 

@@ -7,7 +7,7 @@ the scores. So it is sent, sent again, set aside and swept as batches are.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from services.errors import BadInput, CorruptData
@@ -25,7 +25,8 @@ _PAGE = "page."
 
 @dataclass(frozen=True)
 class AuditReport:
-    """What machines that took no part, or dlib's own whole pipeline, say of one mask on held-out views.
+    """What machines that took no part, dlib's own whole pipeline and the run's own detectors (``judges``,
+    which earlier versions did not ask) say of one mask on held-out views.
 
     Rates are shares of all views. hog_median_score and distances: over the views in which dlib detected the
     face; None where there are none. distance_below: share of all views that are detected and nearer than the
@@ -42,6 +43,7 @@ class AuditReport:
     self_distance_max: float | None
     self_distance_median: float | None
     per_view: list[dict[str, Any]]
+    judges: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -133,9 +135,11 @@ class Answer:
 def decode_answer(data: bytes, where: str) -> Answer:
     """:raises CorruptData: if it is not the answer to a job."""
     _, meta = decode(data, where)
-    names = {field.name for field in fields(AuditReport)}
+    names = {entry.name for entry in fields(AuditReport)}
     try:
-        reports = tuple(AuditReport(**{name: report[name] for name in names}) for report in meta["reports"])
+        reports = tuple(
+            AuditReport(**{n: report[n] for n in names & set(report)}) for report in meta["reports"]
+        )
         return Answer(reports, str(meta["left_out"]))
     except (KeyError, TypeError) as error:
         raise CorruptData(f"{where}: not the answer to a job ({error!r}); remove the object") from None

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from services.recognition.statistics.controls import against
 from services.storage.store import ObjectMissing, Store
 
 Float = NDArray[np.float32]
@@ -23,7 +24,8 @@ class PagePlan:
     """facts: JSON values that the page shows, see docs/exhibition.md. genomes: float32 (d,) by mask id.
 
     work: what only the making needs: ``ranges`` of the views, ``held_out_views``, ``audit_seed``, ``target``
-    (a key or None), ``thresholds`` by model, ``critics`` and ``research_only``: names of models.
+    (a key or None), ``thresholds`` by model, ``judges``, ``critics`` and ``research_only``: names of models,
+    ``controls``: how many ``noise`` masks of which ``spread`` and ``limit``, and who was ``first``.
     """
 
     facts: Mapping[str, Any]
@@ -58,6 +60,27 @@ def read_json(run: Store, key: str) -> Any:
         return json.loads(run.get(key))
     except (ObjectMissing, ValueError):
         return None
+
+
+def controls_of(run: Store) -> dict[str, Any] | None:
+    """The best elite beside its controls, from the run's verification, else from the audit at its end.
+
+    :returns: as :func:`services.recognition.statistics.controls.against`, with ``views``, ``by`` (which
+        command asked) and ``question`` (whom matches are with, "target" or "itself"); None where no control
+        was asked about. Verifications of earlier versions have the rows alone.
+    """
+    for key, by in (("verify/verify.json", "datamask verify"), ("audit.json", "datamask evolve")):
+        found = read_json(run, key)
+        if not isinstance(found, dict):
+            continue
+        try:
+            told = found["controls"] if "controls" in found else against(found.get("rows", ()))
+            if told:
+                question = found.get("question", "target")
+                return {"by": by, "views": found["views"], "question": question, **told}
+        except (KeyError, TypeError, AttributeError):  # of no version of ours
+            continue
+    return None
 
 
 def audit_of(run: Store, mask: str) -> dict[str, Any] | None:

@@ -112,6 +112,19 @@ def test_no_address_of_this_machine_is_told(grown):
     assert str(grown.record.store.root.parent) not in text
 
 
+def test_controls_are_the_first_generations_best_and_the_specs_noise(grown):
+    plan = Chronicle(grown.record).plan()
+    (first,) = sorted((r for r in grown.rows if r["generation"] == 0), key=lambda r: -r["fitness"])[:1]
+    assert plan.work["controls"] == {"first": first["id"], "noise": 60, "spread": 1.2, "limit": 3.0}
+    np.testing.assert_array_equal(plan.genomes[first["id"]], first["genome"])
+    assert plan.work["judges"] == ["dlib-hog", "dlib-mmod"]
+
+
+def test_a_first_generation_that_was_lost_is_no_control(tmp_path):
+    run = runs.grow(tmp_path, islands=1, generations=10, lost=[(0, 0)])
+    assert Chronicle(run.record).plan().work["controls"]["first"] is None
+
+
 def test_other_masks_can_be_asked_for(grown):
     plan = Chronicle(grown.record).plan(ids=["i01-g0003-002"])
     (mask,) = plan.facts["masks"]

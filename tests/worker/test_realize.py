@@ -13,7 +13,10 @@ import trimesh
 from PIL import Image as Pillow
 
 from services.errors import BadInput
-from services.rendering.views import ViewRanges
+from services.recognition import catalog
+from services.recognition.classical.cascade import ViolaJones
+from services.recognition.dlib.audit import audit
+from services.rendering.views import ViewRanges, sample_views
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from services.storage.open import open_store
@@ -21,7 +24,9 @@ from services.wire.jobs import Job
 from services.wire.mask import Mask
 from services.wire.objects import write_target
 from services.wire.page_plan import PagePlan
-from worker.exhibition.masks import audit_masks
+from worker.examination.controls import noise_of
+from worker.exhibition.masks import audit_masks, views_of
+from worker.eye import Eye
 
 BASIS = load_basis("makehuman-mask-1")
 GENES = len(BASIS.gene_names)
@@ -33,16 +38,22 @@ def elite(name="i00-g0002-001", spread=0.2, seed=1):
     return Mask(name, 0, 2, genome, 0.41, np.array([0.8, -np.inf], np.float32), 0.03)
 
 
-def make(run, elites, target=None, critics=("viola-jones",), progress=None):
+CONTROLS = {"first": "i01-g0000-003", "noise": 6, "spread": 1.2, "limit": 1.5}
+FIRST = np.random.default_rng(8).normal(0, 0.6, GENES).astype(np.float32)
+
+
+def make(run, elites, target=None, critics=("viola-jones",), progress=None, **more):
     work = {
         "ranges": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(ViewRanges()).items()},
         "held_out_views": VIEWS,
         "audit_seed": 11,
         "target": None if target is None else write_target(run, target),
         "critics": list(critics),
+        **more,
     }
     labels = ("dlib-hog", "dlib-mmod")
-    job = Job(BASIS.id, BASIS.sha256, labels, tuple(elites), {}, PagePlan({}, {}, work))
+    genomes = {CONTROLS["first"]: FIRST}
+    job = Job(BASIS.id, BASIS.sha256, labels, tuple(elites), {}, PagePlan({}, genomes, work))
     return audit_masks(run, job, progress)
 
 
@@ -110,6 +121,73 @@ def test_the_audit_adds_up(realized):
     assert (table["view_seed"], table["views"]) == (11, VIEWS)
     assert [row["hog_rate"] for row in table["masks"]] == [r.hog_rate for r in reports]
     assert "per_view" not in table["masks"][0]
+
+
+def test_controls_are_what_machines_say_one_by_one(tmp_path):
+    """Each picture drawn alone by the other way to the renderer, and asked about by itself."""
+    run = open_store(tmp_path)
+    (report,) = make(run, [elite()], critics=("viola-jones",), judges=["dlib-hog"], controls=CONTROLS)
+    found = json.loads(run.get("audit.json"))["controls"]
+    assert found["elite"] == report.id
+    assert found["subjects"] == {
+        "noise": "noise, spread 1.2",
+        "first": "best of generation 0, i01-g0000-003",
+        "neutral": "neutral head",
+    }
+    views, eye, cascade = sample_views(ViewRanges(), VIEWS, 11), Eye(BASIS), ViolaJones()
+    noise = np.random.default_rng([11, 1]).standard_normal((6, GENES), dtype=np.float32) * np.float32(1.2)
+    noise = np.clip(noise, -1.5, 1.5)
+    shown = {
+        "elite": [(elite().genome, k) for k in range(VIEWS)],
+        "neutral": [(np.zeros(GENES, np.float32), k) for k in range(VIEWS)],
+        "first": [(FIRST, k) for k in range(VIEWS)],
+        "noise": [(genome, k % VIEWS) for k, genome in enumerate(noise)],  # each once, the views in turn
+    }
+    expected = {}
+    for kind, pictures in shown.items():
+        seen = {"audit": 0, "viola-jones": 0, "dlib-hog": 0}
+        for genome, k in pictures:
+            _, drawn = eye.every(genome[None], views.take(slice(k, k + 1)))
+            image, box = drawn.images[0].numpy(), drawn.box_px[0].numpy()
+            seen["audit"] += audit(image, None, box)[0].detected
+            seen["viola-jones"] += cascade.detect(image, box)[0].accepted
+            score = catalog.detector("dlib-hog").score(drawn.images[0], drawn.box_px[0]).score
+            seen["dlib-hog"] += float(score[0]) > 0
+        expected[kind] = {machine: (hits, len(pictures)) for machine, hits in seen.items()}
+    told = {
+        kind: {row["machine"]: (row[kind]["hits"], row[kind]["trials"]) for row in found["rows"]}
+        for kind in shown
+    }
+    assert told == expected
+    assert expected["neutral"]["audit"][0] > expected["noise"]["audit"][0]  # it can tell them apart
+    assert report.judges == {"dlib-hog": expected["elite"]["dlib-hog"][0] / VIEWS}
+
+
+def test_controls_are_the_same_for_one_seed_and_none_where_none_are_wanted(tmp_path):
+    told = []
+    for name, more in (("one", {"controls": CONTROLS}), ("two", {"controls": CONTROLS}), ("none", {})):
+        run = open_store(tmp_path / name)
+        target = np.random.default_rng(3).normal(0, 0.1, (2, 128)).astype(np.float32)
+        make(run, [elite()], target, critics=(), **more)
+        told.append(json.loads(run.get("audit.json"))["controls"])
+    assert told[0] == told[1]
+    assert told[2] is None
+    asked = [(row["machine"], row["what"], row["threshold"]) for row in told[0]["rows"]]
+    assert asked == [
+        ("audit", "detect", ""),
+        ("audit", "match", "below 0.6"),
+        ("audit", "match", "below 0.45"),
+    ]
+
+
+def test_fewer_noise_masks_than_views_are_spread_over_them():
+    views = sample_views(ViewRanges(), 20, 1)
+    for count in (5, 20, 45):
+        subject = noise_of(np.random.default_rng(0), GENES, count, 1.2, 3.0)
+        taken = views_of(subject, views).yaw_deg
+        assert len(taken) == count
+        assert len(set(taken.tolist())) == min(count, 20)
+        assert np.abs(taken[: min(count, 20)].mean()) < 8  # from one end of the range to the other
 
 
 def test_progress_counts_to_the_end_of_each_stage(realized):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
@@ -21,6 +21,7 @@ from services.exhibition.views_sheet import Seen, contact_sheet
 from services.progress import Progress, silent
 from services.recognition import catalog
 from services.recognition.dlib.audit import AuditView, audit
+from services.recognition.statistics.controls import against
 from services.rendering.views import Views, ranges_of, sample_views
 from services.shape.decode import Decoder
 from services.shape.export import write_glb
@@ -28,18 +29,29 @@ from services.storage.store import Store
 from services.wire.jobs import AuditReport, Job, check_masks
 from services.wire.mask import Mask
 from services.wire.objects import read_target
+from services.wire.page_plan import PagePlan
+from worker.examination.controls import (
+    DISTANCES,
+    Said,
+    Subject,
+    Witnesses,
+    first_of,
+    noise_of,
+    rates_of,
+    zero_of,
+)
 from worker.eye import Eye
 
 GENOME_FORMAT = 1
 AUDIT_FORMAT = 1
-DISTANCES = (0.6, 0.45)
 
 Float = NDArray[np.float32]
-Critic = Callable[[NDArray[np.uint8], Float], list[bool]]
 
 
 def audit_masks(run: Store, job: Job, progress: Progress | None = None) -> list[AuditReport]:
     """Write the files and the audit of every mask of a job, with a portrait and its audited views.
+
+    What the plan names as controls is looked at under the same views, by the same machines.
 
     :param progress: called with stage, done, total.
     :raises BadInput: where an id cannot be a name in a store, a genome does not fit the basis or is not
@@ -50,13 +62,19 @@ def audit_masks(run: Store, job: Job, progress: Progress | None = None) -> list[
         raise ValueError("job: it asks for no audits; write_masks is what it wants")
     check_masks(job.masks)
     tell, work, eye = progress or silent, page.work, Eye(job.basis)
-    critics = {name: _critic(name, job.models.get(name)) for name in work["critics"]}
+    asked = {("fitted", name): _detector(name, job.models.get(name)) for name in work.get("judges", ())}
+    asked |= {("critic", name): _critic(name, job.models.get(name)) for name in work["critics"]}
     target = None if work["target"] is None else read_target(run, work["target"])
+    witnesses = Witnesses(asked, target)
     views = sample_views(ranges_of(work["ranges"]), work["held_out_views"], work["audit_seed"])
+    controls = _controls(eye, page, len(views))
     with one_thread(), ThreadPoolExecutor(1) as auditor:
         try:
             vertices = _decoded(eye.decoder, job.masks)
-            audits = [auditor.submit(_audited, run, eye, mask, views, target, critics) for mask in job.masks]
+            audits = [auditor.submit(_audited, run, eye, mask, views, witnesses) for mask in job.masks]
+            beside = [
+                auditor.submit(witnesses.rows, subject, eye, views_of(subject, views)) for subject in controls
+            ]
             colors = eye.decoder.paint_bytes(torch.from_numpy(np.stack([m.genome for m in job.masks])))
             triangles = eye.basis.triangles
             lit = dressed(one_by_one(Studio(triangles).light, vertices), colors)
@@ -65,10 +83,15 @@ def audit_masks(run: Store, job: Job, progress: Progress | None = None) -> list[
                 front = png(portrait(lit[k], vertices[k], triangles, colors=own))
                 _write_mask(run, eye.decoder, job.labels, mask, vertices[k], front)
                 tell("masks", k + 1, len(job.masks))
-            reports = []
+            reports, rows = [], []
             for k, pending in enumerate(audits):
-                reports.append(pending.result())
+                report, own = pending.result()
+                reports.append(report)
+                rows += own
                 tell("audit", k + 1, len(audits))
+            for k, looked in enumerate(beside):
+                rows += looked.result()
+                tell("controls", k + 1, len(beside))
         except BaseException:
             auditor.shutdown(wait=False, cancel_futures=True)
             raise
@@ -77,9 +100,32 @@ def audit_masks(run: Store, job: Job, progress: Progress | None = None) -> list[
         "view_seed": work["audit_seed"],
         "views": work["held_out_views"],
         "masks": _table(reports),
+        "controls": against(rows),
     }
     run.put("audit.json", _json(table))
     return reports
+
+
+def _controls(eye: Eye, page: PagePlan, count: int) -> list[Subject]:
+    """Whom the elites are measured against, under ``count`` views; nobody where the plan names none."""
+    wanted = page.work.get("controls")
+    if not wanted:
+        return []
+    genes = len(eye.basis.gene_names)
+    found = [zero_of(eye.basis.facts, genes, count)]
+    if wanted["first"] is not None:
+        found.append(first_of(wanted["first"], page.genomes[wanted["first"]], count))
+    if wanted["noise"]:
+        rng = np.random.default_rng([page.work["audit_seed"], 1])
+        found.append(noise_of(rng, genes, wanted["noise"], wanted["spread"], wanted["limit"]))
+    return found
+
+
+def views_of(subject: Subject, views: Views) -> Views:
+    """A view for each picture of a subject: all of them in turn, or as many as there are, evenly apart."""
+    count, wanted = len(views), len(subject.genomes)
+    rows = np.arange(wanted)
+    return views.take(rows % count if wanted >= count else rows * count // wanted)
 
 
 def write_masks(run: Store, decoder: Decoder, labels: Sequence[str], masks: Sequence[Mask]) -> None:
@@ -132,14 +178,14 @@ def _audited(
     eye: Eye,
     mask: Mask,
     views: Views,
-    target: Float | None,
-    critics: Mapping[str, Critic],
-) -> AuditReport:
+    witnesses: Witnesses,
+) -> tuple[AuditReport, list[dict[str, Any]]]:
+    """The report on a mask, and its rates as rows of ``verify.json``."""
     _, rendered = eye.every(mask.genome[None], views)
     images, regions = rendered.images[0].numpy(), rendered.box_px[0].numpy()
-    seen = audit(images, target, regions)
-    said = {name: critic(images, regions) for name, critic in critics.items()}
-    made = _report(mask.id, views, seen, said, target is not None)
+    seen = audit(images, witnesses.target, regions)
+    said = {who: ask(images, regions) for who, ask in witnesses.detectors.items()}
+    made = _report(mask.id, views, seen, said, witnesses.target is not None)
     run.put(f"masks/{mask.id}/audit.json", _json({"format": AUDIT_FORMAT, **asdict(made)}))
     shown = [
         Seen(image, view.box, (box[0], box[1], box[2], box[3]), _words(made.per_view[k]))
@@ -150,7 +196,9 @@ def _audited(
         f"masks/{mask.id}/views.png",
         png(contact_sheet(shown, "What the machine received", note)),
     )
-    return made
+    distances = [np.inf if v.distance is None else v.distance for v in seen]
+    rows = rates_of([v.detected for v in seen], None if witnesses.target is None else distances, said)
+    return made, [{"subject": mask.id, "kind": "elite", **row} for row in rows]
 
 
 def _table(reports: Sequence[AuditReport]) -> list[dict[str, Any]]:
@@ -158,9 +206,17 @@ def _table(reports: Sequence[AuditReport]) -> list[dict[str, Any]]:
 
 
 def _report(
-    mask: str, views: Views, seen: Sequence[AuditView], said: Mapping[str, Sequence[bool]], targeted: bool
+    mask: str,
+    views: Views,
+    seen: Sequence[AuditView],
+    said: Mapping[tuple[str, str], Sequence[bool]],
+    targeted: bool,
 ) -> AuditReport:
     count = len(seen)
+    by_side: dict[str, dict[str, Sequence[bool]]] = {"fitted": {}, "critic": {}}
+    for (side, name), verdicts in said.items():
+        by_side[side][name] = verdicts
+    critics = by_side["critic"]
     scores = [v.hog_score for v in seen if v.hog_score is not None]
     distances = np.array([v.distance for v in seen if v.distance is not None], np.float64)
     embeddings = np.array([v.embedding for v in seen if v.embedding is not None], np.float64)
@@ -176,7 +232,7 @@ def _report(
             "hog_score": _number(view.hog_score),
             "box_px": None if view.box is None else [float(edge) for edge in view.box],
             "distance": _number(view.distance),
-            "critics": {name: bool(verdicts[k]) for name, verdicts in said.items()},
+            "critics": {name: bool(verdicts[k]) for name, verdicts in critics.items()},
         }
         for k, view in enumerate(seen)
     ]
@@ -185,7 +241,8 @@ def _report(
         views=count,
         hog_rate=sum(v.detected for v in seen) / count,
         hog_median_score=float(np.median(scores)) if scores else None,
-        critics={name: float(np.mean(verdicts)) for name, verdicts in said.items()},
+        critics={name: float(np.mean(verdicts)) for name, verdicts in critics.items()},
+        judges={name: float(np.mean(verdicts)) for name, verdicts in by_side["fitted"].items()},
         distance_median=float(np.median(distances)) if len(distances) else None,
         distance_below={f"{d:g}": float((distances < d).sum() / count) for d in DISTANCES}
         if targeted
@@ -196,14 +253,18 @@ def _report(
     )
 
 
-def _critic(name: str, sha256: str | None = None) -> Critic:
+def _critic(name: str, sha256: str | None = None) -> Said:
     """A yes or no per image from a detector of the catalog. :raises BadInput: if it cannot be a critic."""
     info = catalog.model_info(name, sha256)
     if "critic" not in info.roles or info.kind != "detect":
         raise BadInput(
             f"[verify] critics: model {name!r} cannot be a critic here; use a detector: viola-jones"
         )
-    detector = catalog.detector(name, "cpu", sha256)
+    return _detector(name, sha256)
+
+
+def _detector(name: str, sha256: str | None = None) -> Said:
+    info, detector = catalog.model_info(name, sha256), catalog.detector(name, "cpu", sha256)
 
     def ask(images: NDArray[np.uint8], regions: Float) -> list[bool]:
         score = detector.score(torch.from_numpy(images), torch.from_numpy(regions)).score
