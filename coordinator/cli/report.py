@@ -13,6 +13,7 @@ from coordinator.search.evolution import Evolution
 from coordinator.spec.spec import Spec
 from services.recognition.fitness import Objective
 from services.wire.jobs import AuditReport
+from services.wire.page_plan import controls_of
 
 
 def summary(
@@ -38,6 +39,9 @@ def summary(
             row.append("-" if report.distance_median is None else f"{report.distance_median:.2f}")
         rows.append(row)
     print_table(console, f"Elites of {spec.name} (seed {spec.seed})", header, rows)
+    controls = controls_of(evolution.record.store)
+    if controls is not None:
+        print_controls(console, controls)
     seconds = time.monotonic() - evolution.started
     console.print(
         f"{evolution.scored_views} views scored in {seconds:.0f} s. "
@@ -56,6 +60,33 @@ def summary(
         markup=False,
         soft_wrap=True,
     )
+
+
+def print_controls(console: Console, controls: Mapping[str, Any]) -> None:
+    """The best elite beside its controls: see services/recognition/statistics/controls.py."""
+    subjects = controls["subjects"]
+    main = next(iter(subjects))  # what the difference is taken to
+    header = ["", controls["elite"], *subjects.values(), f"elite against {main}"]
+    asked = {"detect": "", "correlate": ", its reference", "match": ", "}
+    rows = []
+    for row in controls["rows"]:
+        side = "" if row["side"] == row["machine"] else f" ({row['side']})"
+        name = f"{row['machine']}{side}{asked.get(row['what'], '')}{row['threshold']}"
+        cells = [shown_rate(row["elite"]), *(shown_rate(row.get(kind)) for kind in subjects)]
+        rows.append([name, *cells, _shown_more(row[main]["more"]) if main in row else "-"])
+    print_table(console, "Elite against control, shares of the same held-out views", header, rows)
+    console.print(
+        "In brackets 95% intervals over views: Wilson's for the rate of one mask, Newcombe's for a "
+        "difference in points.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _shown_more(more: Mapping[str, float]) -> str:
+    """``+95 (+76 to +100)``, in points."""
+    share, low, high = (100 * more[name] for name in ("share", "low", "high"))
+    return f"{share:+.0f} ({low:+.0f} to {high:+.0f})"
 
 
 def shown_rate(rate: Mapping[str, Any] | None) -> str:

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from coordinator.cli.layout import print_table
+from coordinator.cli.report import print_controls
 from coordinator.cli.terminal import print_json
 from coordinator.record.evaluations import measured, read_rows, unscored, views_of
 from coordinator.record.record import BEAT_EVERY_S, Head, Record, checkpoint_key
@@ -26,6 +27,7 @@ from services.storage.open import open_store
 from services.storage.store import ObjectMissing, Store
 from services.wire.mask import decode_masks
 from services.wire.objects import failure_trace, failures, given_up, newest
+from services.wire.page_plan import controls_of
 
 
 def show(
@@ -80,6 +82,7 @@ def read_run(record: Record) -> dict[str, Any]:
         "failures": _failures(record.store),
         "islands": [_island(rows, k, objectives) for k in range(search["islands"])],
         "elites": _elites(record, head, objectives, spec["elites"]["count"]),
+        "controls": controls_of(record.store),
         "archive": _archive(record, head, spec),
         "front": _front(record, spec),
     }
@@ -239,6 +242,16 @@ def _print(console: Console, facts: dict[str, Any]) -> None:
         ]
         header = ["mask", "fitness", *objectives, *(["audit: HOG sees it"] if audited else [])]
         print_table(console, "Elites, on the ranking views", header, rows)
+        if facts["controls"]:
+            print_controls(console, facts["controls"])
+        else:
+            console.print(
+                "no controls in this run: machines are asked about noise when it ends, or by: "
+                f"datamask verify {facts['run']}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
     archive = facts["archive"]
     if archive:
         console.print(

@@ -12,6 +12,7 @@ from rich.console import Console
 from coordinator.cli.cross_check import ask_aws, give_test, take_answers
 from coordinator.cli.layout import print_table
 from coordinator.cli.progress import plain_steps
+from coordinator.cli.report import print_controls
 from coordinator.cli.report import shown_rate as shown
 from coordinator.cli.terminal import print_json
 from coordinator.record.record import Record
@@ -69,10 +70,11 @@ def verify(
 ) -> None:
     """Cross-check a run's elites: its own machines, dlib's whole pipeline, and critics that took no part.
 
-    On views that the search never saw, beside noise, the neutral head and random heads: how often each
-    machine sees a face; for an identity run how often it takes the mask for the person, else how often it
-    takes two views of a mask for one person, at known false accept rates. These are simulated match
-    rates: renders, not an attack with an object. Writes verify/verify.json and plots into the run.
+    On views that the search never saw, beside noise, the best of the first generation, the neutral head (of
+    a blank: the blank) and random heads: how often each machine sees a face; for an identity run how often
+    it takes the mask for the person, else how often it takes two views of a mask for one person, at known
+    false accept rates. These are simulated match rates: renders, not an attack with an object. Writes
+    verify/verify.json and plots into the run.
 
     Example: datamask verify runs/archetype-001 --views 200 --critic viola-jones
     """
@@ -107,6 +109,8 @@ def show_verification(console: Console, found: Mapping[str, Any], people: Sequen
         console.print(line, highlight=False, soft_wrap=True, style="bold")
     for warning in found["warnings"]:
         console.print(warning, highlight=False, soft_wrap=True, style="yellow", markup=False)
+    if found.get("controls"):
+        print_controls(console, found["controls"])
     _yes_or_no(console, found, "detect", "A face")
     _yes_or_no(console, found, "correlate", "Like the reference of a correlation filter")
     _matches(console, found)

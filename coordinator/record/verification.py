@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.record.evaluations import no_elite
+from coordinator.record.evaluations import FIRST, best_of_first, no_elite, read_genomes, read_rows
 from coordinator.record.record import Record, checkpoint_key
 from coordinator.search.elites import choose_elites
 from coordinator.search.seeds import verify_seed
@@ -108,7 +108,16 @@ def claim_of(
         targets={name: np.concatenate(found) for name, found in references.items()},
         filters=filters,
         absent=absent,
+        first=_first(record),
+        noise=spec.verify.noise,
+        limit=spec.mask.limit,
     )
+
+
+def _first(record: Record) -> tuple[str, NDArray[np.float32]] | None:
+    """The best mask of generation 0, where one was scored."""
+    name = best_of_first(read_rows(record, FIRST))
+    return None if name is None else (name, read_genomes(record, [name])[name])
 
 
 def elites_of(run: Verified, masks: Sequence[str]) -> list[Mask]:

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from coordinator.cli import app
+from coordinator.record.chronicle import Chronicle
 from coordinator.record.record import Record
 from services.storage.open import open_store
 
@@ -42,6 +43,25 @@ def test_verify_asks_the_machines_again(older: Path) -> None:
     datamask("verify", older, "--views", 2, "--gallery", 0, "--mask", MASK)
     found = json.loads((older / "verify" / "verify.json").read_bytes())
     assert {row["machine"] for row in found["rows"] if row["subject"] == MASK} >= {"dlib-hog", "lbp"}
+
+
+def test_controls_come_with_a_verification(older: Path) -> None:
+    assert "no controls in this run" in datamask("show", older)
+    assert Chronicle(Record(open_store(older))).plan().facts["controls"] is None
+    told = datamask("verify", older, "--views", 2, "--gallery", 0)
+    assert "Elite against control" in told
+    shown = datamask("show", older)
+    assert "no controls in this run" not in shown
+    assert "Elite against control" in shown
+    controls = Chronicle(Record(open_store(older))).plan().facts["controls"]
+    assert (controls["by"], controls["views"], controls["elite"]) == ("datamask verify", 2, "i01-g0002-001")
+    assert set(controls["subjects"]) == {"noise", "first", "neutral"}
+    # A verification of an earlier version has rows alone: what they hold is told all the same.
+    key = older / "verify" / "verify.json"
+    found = json.loads(key.read_bytes())
+    del found["controls"]
+    key.write_text(json.dumps(found))
+    assert Chronicle(Record(open_store(older))).plan().facts["controls"] == controls
 
 
 def test_print_makes_a_solid(older: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from worker.examination.panel import AUDIT, Panel
 from worker.examination.photographs import photo_entries
 from worker.examination.stills import stills
 from worker.examination.targets import build_filter, embed_photos
-from worker.examination.verify import Claim, verify
+from worker.examination.verify import Claim, subjects_of, verify
 from worker.eye import Pictures
 
 BASIS = "makehuman-mask-1"
@@ -119,6 +120,37 @@ def test_every_machine_is_asked_about_every_subject(found):
     assert detected[MASK, AUDIT]["rate"]["share"] > detected["noise, spread 1.2", AUDIT]["rate"]["share"]
     assert matched_rows["noise, spread 1.2", AUDIT]["compared"] == 0
     assert {m["rate"]["hits"] for m in matched_rows["noise, spread 1.2", AUDIT]["matches"]} == {0}
+
+
+def test_controls_are_asked_about_like_the_elites_and_told_beside_them(tmp_path):
+    """The first generation's best is the elite itself here, so that every machine says the same of both."""
+    asked = claim(critics=("viola-jones",), fitted=("dlib-hog",), noise=5)
+    asked = replace(asked, first=("i01-g0000-003", asked.elites[0][1]))
+    said = verify(open_store(tmp_path), asked, VIEWS, 0)
+    controls = said["controls"]
+    assert controls["elite"] == MASK
+    assert controls["subjects"]["first"] == "best of generation 0, i01-g0000-003"
+    rates = {(r["subject"], r["machine"]): r["rate"] for r in said["rows"] if r["what"] == "detect"}
+    assert {row["machine"] for row in controls["rows"]} == {"dlib-hog", AUDIT, "viola-jones"}
+    for row in (row for row in controls["rows"] if row["what"] == "detect"):
+        assert row["elite"] == rates[MASK, row["machine"]]
+        assert {k: v for k, v in row["first"].items() if k != "more"} == row["elite"]
+        assert row["first"]["more"]["share"] == 0
+        assert row["noise"]["trials"] == 10  # two views of each of five masks, for four views are too few
+        assert row["neutral"]["trials"] == VIEWS
+
+
+def test_a_blank_has_no_neutral_and_no_random_heads(tmp_path):
+    basis = "blank-oval-1"
+    genome = np.full(len(basis_info(basis).gene_names), 0.2, np.float32)
+    asked = claim(basis=basis, elites=[(MASK, genome)], fitted=("dlib-hog",), critics=(), spread=1.0)
+    assert [(s.name, s.kind) for s in subjects_of(asked, 2)] == [
+        (MASK, "elite"),
+        ("blank", "neutral"),
+        ("noise, spread 1", "noise"),
+    ]
+    said = verify(open_store(tmp_path), asked, 2, 0)
+    assert said["controls"]["rows"][0]["neutral"]["hits"] == 0
 
 
 def test_the_gap_is_that_of_the_elites_rows(found):

@@ -23,7 +23,7 @@ from worker.examination.rekognition_client import (
     similarity,
 )
 from worker.examination.stills import Still, stills
-from worker.examination.verify import Claim
+from worker.examination.verify import Claim, subjects_of
 
 FORMAT = 1
 
@@ -46,7 +46,7 @@ def ask_rekognition(
 
     :raises BadInput: where it would cost more. :raises Unavailable: where the service does not answer.
     """
-    subjects = len(claim.elites) + 3
+    subjects = len(subjects_of(claim, 2))
     compared = each if reference is not None else each // 2
     calls = subjects * (each + compared)
     check_cost(calls, most_usd)

@@ -16,7 +16,8 @@ SIDE_PX = 640
 
 @dataclass(frozen=True)
 class Still:
-    """One picture. subject: mask id or control; kind: elite, neutral, random, noise. pixels: uint8 (S, S, 3).
+    """One picture. subject: mask id or control; kind: elite, neutral, first, random, noise. pixels: uint8
+    (S, S, 3).
 
     Stills 2i and 2i + 1 of a subject show one head.
     """
@@ -36,7 +37,7 @@ def stills(claim: Claim, each: int, seed: int, size_px: int = SIDE_PX) -> list[S
     views = views.take(np.random.default_rng(seed).permutation(each))
     eye = Eye(claim.basis)
     found = []
-    for subject in subjects_of(replace(claim, seed=seed), each):
+    for subject in subjects_of(replace(claim, seed=seed, noise=0), each):
         pictures = eye.each(subject.genomes, views).images.numpy()
         found += [Still(subject.name, subject.kind, picture) for picture in pictures]
     return found

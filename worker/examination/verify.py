@@ -18,11 +18,14 @@ from services.errors import BadInput
 from services.progress import Progress
 from services.recognition.catalog import model_info
 from services.recognition.statistics.calibration import Calibration, PairSet, calibration_of
+from services.recognition.statistics.controls import against
 from services.recognition.statistics.identification import spread_of
 from services.recognition.statistics.plots import identification_plot, verification_plot
 from services.rendering.views import ViewRanges, Views, frontal_view, sample_views
+from services.shape.catalog import facts_of
 from services.storage.store import Store
 from worker.examination.blocks import same_probe
+from worker.examination.controls import Subject, first_of, noise_of, zero_of
 from worker.examination.identify import DETECTOR, STRANGERS, Gallery, identify, rendered_people, with_entries
 from worker.examination.match_rates import Cuts, cuts_of, detected_row, gap, matched_row, person_pairs
 from worker.examination.panel import AUDIT, Answers, Float, Panel
@@ -44,7 +47,9 @@ class Claim:
     fitted: models that took part in the search; critics: models that did not. hashes: SHA-256 by model, as
     the run pinned them. targets: reference embeddings float32 (photos, d) by recognizer; empty: no identity.
     filters: what correlation filters were built for the search, float32 (1, S, S) by model. absent: critics
-    that cannot be asked, because their weights are not here, and how to get those.
+    that cannot be asked, because their weights are not here, and how to get those. first: the best mask of
+    generation 0, where the run has one. noise: how many noise masks there are at least. limit: within which
+    its genes are held.
     """
 
     basis: str
@@ -58,17 +63,9 @@ class Claim:
     targets: Mapping[str, Float] = field(default_factory=dict)
     filters: Mapping[str, Float] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Subject:
-    """Who is looked at. kind: elite, neutral, random or noise. genomes: float32 (views, d), one a picture;
-    pictures 2i and 2i + 1 show one head.
-    """
-
-    name: str
-    kind: str
-    genomes: Float
+    first: tuple[str, Float] | None = None
+    noise: int = 0
+    limit: float = np.inf
 
 
 def verify(
@@ -110,7 +107,8 @@ def verify(
     rows: list[dict[str, Any]] = []
     heard: dict[str, Answers] = {}
     for k, subject in enumerate(subjects):
-        answers = panel.ask(panel.look(subject.genomes, drawn))
+        # More pictures than views go through the views again.
+        answers = panel.ask(panel.look(subject.genomes, drawn.take(np.arange(len(subject.genomes)) % views)))
         heard[subject.name] = answers
         rows += _rows(claim, panel, subject, answers, cuts)
         report("subjects", k + 1, len(subjects))
@@ -125,6 +123,7 @@ def verify(
         "warnings": warnings,
         "gap": gap(rows),
         "rows": rows,
+        "controls": against(rows),
         "identification": None,
         "photographs": None,
         "note": NOTE,
@@ -163,19 +162,20 @@ def _views(claim: Claim, views: int) -> Views:
 
 
 def subjects_of(claim: Claim, views: int) -> list[Subject]:
-    """The elites, and beside them the neutral head, random heads and noise, drawn from the claim's seed."""
-    genes = len(claim.elites[0][1])
+    """The elites, and beside them their controls: zero, the first generation's best, random heads where the
+    basis is a head, and noise, drawn from the claim's seed. Two pictures show one random mask.
+    """
+    genes, facts = len(claim.elites[0][1]), facts_of(claim.basis)
     rng = np.random.default_rng([claim.seed, 1])
-
-    def heads(spread: float) -> Float:
-        drawn = rng.standard_normal((views // 2, genes), dtype=np.float32) * np.float32(spread)
-        return np.repeat(drawn, 2, axis=0)
-
-    controls = [
-        Subject("neutral head", "neutral", np.zeros((views, genes), np.float32)),
-        Subject(f"random heads, spread {RANDOM_SPREAD:g}", "random", heads(RANDOM_SPREAD)),
-        Subject(f"noise, spread {claim.spread:g}", "noise", heads(claim.spread)),
-    ]
+    random = noise_of(rng, genes, views // 2, RANDOM_SPREAD, np.inf)
+    noise = noise_of(rng, genes, max(views // 2, claim.noise), claim.spread, claim.limit)
+    controls = [zero_of(facts, genes, views)]
+    if claim.first is not None:
+        controls.append(first_of(*claim.first, views))
+    if facts.face:
+        heads = np.repeat(random.genomes, 2, axis=0)
+        controls.append(Subject(f"random heads, spread {RANDOM_SPREAD:g}", "random", heads))
+    controls.append(Subject(noise.name, noise.kind, np.repeat(noise.genomes, 2, axis=0)))
     elites = [Subject(name, "elite", np.repeat(genome[None], views, axis=0)) for name, genome in claim.elites]
     return elites + controls
 
