@@ -56,6 +56,7 @@ class PrintJob:
     objectives, targets, hashes, combine: what its fitness is made of, see Rescorer. ranges,
     view_seed, view_count: the held-out views. color: "own" (its color genes), "#rrggbb", "gaze" or
     "gaze:MODEL"; None: its own where it has some and the process prints in color, else the material's.
+    controls: in how many views each detector sees a face in the run's controls, in words, by detector.
     """
 
     id: str
@@ -77,6 +78,7 @@ class PrintJob:
     models: Sequence[Mapping[str, Any]] = ()
     hashes: Mapping[str, str] = field(default_factory=dict)
     combine: tuple[str, ...] = ()
+    controls: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -317,6 +319,7 @@ def _report(
         "views": {"seed": job.view_seed, "count": job.view_count},
         "before": asdict(before),
         "after": asdict(after),
+        "controls": dict(job.controls),
         "warning": cause,
         "licence": job.notes.get("LicenseTerms", ""),
     }

@@ -27,12 +27,14 @@ from coordinator.search.elites import choose_elites
 from coordinator.search.seeds import audit_seed
 from coordinator.spec.spec import Spec, parse_spec
 from services.errors import BadInput, DatamaskError
+from services.exhibition.controls import controls_beside, in_words
 from services.printing.catalog import Order, make_order
 from services.recognition.catalog import model_info
 from services.shape.catalog import basis_info
 from services.storage.open import open_store
 from services.storage.place import check_folder
 from services.wire.mask import decode_masks
+from services.wire.page_plan import controls_of
 from services.words import nearest
 
 if TYPE_CHECKING:
@@ -248,6 +250,7 @@ def _job(
         models=[_model(o.model, o.threshold) for o in objectives],
         hashes={name: str(entry["sha256"]) for name, entry in manifest["models"].items()},
         combine=tuple(o.combine for o in spec.objective),
+        controls={name: in_words(c) for name, c in controls_beside(controls_of(record.store)).items()},
     )
 
 

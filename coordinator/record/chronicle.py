@@ -152,7 +152,9 @@ class Chronicle:
             if said["kind"] == IDENTITY.name and said["model"] == "dlib-resnet"
         ]
         models = manifest.get("models", {})
+        # Of HOG the audit asks dlib's own: its answers once more would be no news.
         judges = [o["model"] for o in spec["objective"] if KINDS[o["kind"]].machine == "detect"]
+        judges = [name for name in judges if name != "dlib-hog"]
         return {
             "ranges": views,
             "held_out_views": spec["verify"]["views"],

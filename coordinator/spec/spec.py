@@ -46,7 +46,7 @@ from services.shape.installed import know
 from services.words import nearest, shown
 
 Range = tuple[float, float]
-USUAL_NOISE = 60
+USUAL_NOISE = 20  # as many as there are usually views
 # What a spec lacks for an optimizer, and how to mend it.
 _MISSING = {
     Need.ARCHIVE: "an archive; add [archive] with on = true",

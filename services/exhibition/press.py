@@ -19,6 +19,7 @@ from PIL import Image as Pillow
 
 from services.errors import BadInput
 from services.exhibition import palette
+from services.exhibition.controls import Counts, controls_of_facts, in_words
 from services.exhibition.lineup import shared_field_mm
 from services.exhibition.palette import Image
 from services.exhibition.studio import LitMask, Pose
@@ -81,13 +82,22 @@ def _machines(facts: Mapping[str, Any], mask: Mapping[str, Any]) -> list[str]:
             lines.append(f"{verb} {label}: {value:+.2f} from its threshold")
     audit = mask.get("audit")
     if audit:
-        count = audit["views"]
+        count, told = audit["views"], controls_of_facts(facts)
         lines.append(
             f"dlib's own pipeline sees a face in {round(audit['hog_rate'] * count)} of {count} unused views"
+            f"{_beside(told.get('audit'))}"
         )
         for name, rate in (audit.get("critics") or {}).items():
-            lines.append(f"{name}, which took no part, in {round(rate * count)} of {count}")
+            lines.append(
+                f"{name}, which took no part, in {round(rate * count)} of {count}{_beside(told.get(name))}"
+            )
+        if not told:
+            lines.append("there are no controls in this run, so nothing says what noise would get")
     return lines
+
+
+def _beside(counts: Counts | None) -> str:
+    return f" ({in_words(counts)})" if counts else ""
 
 
 def plate(

@@ -181,6 +181,10 @@ def caption_card(caption: Caption) -> bytes:
                 f"{report['views']['count']} held-out views of this solid",
                 2.9,
             )
+            beside = report.get("controls", {}).get(model["name"])
+            if beside:
+                y -= 4.0
+                _text(page, 14, y, f"of the run's controls, as meshes: {beside}", 2.4)
         else:
             _text(page, 10, y, f"{model['name']} (threshold {model['threshold']:g}) took part", 2.9)
         y -= 4.6

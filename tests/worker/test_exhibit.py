@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import asdict
 
 import av
 import numpy as np
@@ -16,16 +17,34 @@ from typer.testing import CliRunner
 from coordinator.cli import app
 from coordinator.record.chronicle import Chronicle
 from services.errors import BadInput, CorruptData
+from services.exhibition.controls import controls_of_facts
 from services.exhibition.facts import decoded, with_shapes
 from services.exhibition.press import WallCaption, plate_png, wall_caption
+from services.recognition.statistics.rates import wilson_rate
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from services.shape.export import write_glb
 from services.wire.page_plan import PagePlan
 from tests.support import runs
-from worker.exhibition.exhibit import Options, exhibit, hog_mark
+from worker.exhibition.exhibit import Options, caption, exhibit, hog_mark
 
 BASIS = load_basis("makehuman-mask-1")
+
+
+def rate(hits, trials, **more):
+    return {**asdict(wilson_rate(hits, trials)), **more}
+
+
+MORE = {"share": 0.0, "low": -0.1, "high": 0.1}
+CONTROLS = {
+    "elite": "i00-g0004-000",
+    "subjects": {"noise": "noise, spread 1.2", "first": "best of generation 0, i00-g0000-001"},
+    "rows": [
+        {"machine": machine, "side": side, "what": "detect", "threshold": "", "elite": rate(3, 4)}
+        | {"noise": rate(hits, 60, more=MORE), "first": rate(1, 4, more=MORE)}
+        for machine, side, hits in (("audit", "audit", 2), ("viola-jones", "critic", 19))
+    ],
+}
 
 
 def facts_in(data):
@@ -47,6 +66,7 @@ def exhibited(tmp_path_factory):
     )
     audit = {"views": 4, "hog_rate": 0.75, "distance_median": None, "critics": {"viola-jones": 0.5}}
     grown.record.store.put(f"masks/{grown.elites[0].id}/audit.json", json.dumps(audit).encode())
+    grown.record.store.put("audit.json", json.dumps({"views": 4, "controls": CONTROLS}).encode())
     colors = np.zeros((len(BASIS.neutral), 3), np.uint8)
     colors[:, 0] = 200
     gaze = write_glb(np.array(BASIS.neutral), BASIS.triangles, colors, name="gaze")
@@ -113,9 +133,10 @@ def test_the_pack_says_what_the_record_says_and_its_page_has_no_dead_link(exhibi
     assert f"{mask.id}, {year}" in text
     assert size in text
     assert f"dlib-hog: {mask.values[0]:+.2f}" in text
-    assert "3 of 4 unused views" in text
-    assert "viola-jones, which took no part, in 2 of 4" in text
+    assert "3 of 4 unused views (noise: 2 of 60, first generation's best: 1 of 4)" in text
+    assert "viola-jones, which took no part, in 2 of 4 (noise: 19 of 60, first" in text
     press = (pack / "press.html").read_text()
+    assert "noise: 19 of 60" in press
     assert str(len(grown.rows)) in press
     assert size in press
     with Pillow.open(pack / "plates" / f"{mask.id}.png") as plate:
@@ -142,6 +163,19 @@ def test_a_name_with_html_is_text_in_captions_and_press_sheet(exhibited):
     for data in (captions_page([caption]), press_sheet(facts, [caption])):
         assert b"<script" not in data
         assert b"&lt;script&gt;" in data
+
+
+def test_captions_say_what_the_same_machine_says_of_noise(exhibited):
+    grown, _, _ = exhibited
+    facts = Chronicle(grown.record).plan().facts
+    rows = dict(caption(facts["masks"][0], (), controls_of_facts(facts)).rows)
+    assert rows["audit: HOG"] == "3 of 4"
+    assert rows["critic: viola-jones"] == "2 of 4"
+    assert rows["noise: HOG, viola-jones"] == "2, 19 of 60"
+    assert controls_of_facts(facts)["dlib-hog"] == controls_of_facts(facts)["audit"]
+    bare = {**facts, "audit": None, "controls": None}
+    lines = wall_caption(bare, facts["masks"][0], decoded(BASIS, grown.elites[0].genome)).machines
+    assert any("no controls in this run" in line for line in lines)
 
 
 def test_a_printed_mask_has_another_medium(exhibited):

@@ -20,6 +20,7 @@ from services.errors import BadInput, CorruptData
 from services.exhibition import palette
 from services.exhibition.archive_sheet import Axis, kinds_sheet
 from services.exhibition.composite import composite
+from services.exhibition.controls import Counts, controls_of_facts
 from services.exhibition.facts import PICTURES_KEY, gaze_colors, with_shapes
 from services.exhibition.film import Frame, Paint, film_strip
 from services.exhibition.inline import picture_uri, smaller
@@ -146,7 +147,8 @@ class _Maker:
         if not options.sheets:
             return []
         limited = self.plan.work["research_only"]
-        captions = [caption(mask, limited) for mask in self.masks] if options.captions else None
+        beside = controls_of_facts(self.facts)
+        captions = [caption(mask, limited, beside) for mask in self.masks] if options.captions else None
         material = material_named(options.material)
         landmarks = np.array(sorted(self.basis.landmarks.values()), np.int64)
         sheets: list[tuple[str, Callable[[], palette.Image]]] = [
@@ -326,8 +328,12 @@ def hog_mark(picture: NDArray[np.uint8]) -> Mark:
     return Mark((left / side, top / side, right / side, bottom / side), f"HOG {palette.signed(score)}")
 
 
-def caption(mask: Mapping[str, Any], research_only: Sequence[str] = ()) -> Caption:
-    """What stands beside a mask in the line-up: its margins and what the audit said."""
+def caption(
+    mask: Mapping[str, Any],
+    research_only: Sequence[str] = (),
+    controls: Mapping[str, Counts] | None = None,
+) -> Caption:
+    """What stands beside a mask in the line-up: its margins, and what the audit said of it and of noise."""
     rows = [(label, palette.signed(v)) for label, v in mask["values"].items() if v is not None]
     rows.insert(0, ("fitness", "-" if mask["fitness"] is None else palette.signed(mask["fitness"])))
     if mask["flipped"] is not None:
@@ -340,8 +346,18 @@ def caption(mask: Mapping[str, Any], research_only: Sequence[str] = ()) -> Capti
             rows.append(("audit: distance", f"{audit['distance_median']:.2f}"))
         for name, rate in (audit.get("critics") or {}).items():
             rows.append((f"critic: {name}", f"{round(rate * count)} of {count}"))
+        rows += _noise(controls or {}, {"audit": "HOG"} | {name: name for name in audit.get("critics") or {}})
     rows += [("research only", name) for name in research_only]
     return Caption(mask["id"], tuple(rows))
+
+
+def _noise(controls: Mapping[str, Counts], names: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What machines say of noise, in one row: ``noise: HOG, yunet``, ``0, 3 of 20``."""
+    told = [(called, *controls[m]["noise"]) for m, called in names.items() if "noise" in controls.get(m, {})]
+    if not told:
+        return []
+    hits = ", ".join(str(count) for _, count, _ in told)
+    return [(f"noise: {', '.join(called for called, _, _ in told)}", f"{hits} of {told[0][2]}")]
 
 
 def _on_wall(mask_lit: LitMask, size_px: int) -> palette.Image:

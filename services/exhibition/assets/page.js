@@ -171,12 +171,57 @@
     $("play").setAttribute("aria-pressed", "false");
   }
 
+  // -- the best elite beside what no search has made
+
+  const share = (rate) => (rate && finite(rate.share) ? `${percent(rate.share)} (${percent(rate.low)} to ${percent(rate.high)})` : "–");
+  const called = (machine) => (machine === "audit" ? "dlib’s own pipeline (HOG)" : machine);
+  const role = (side) => (side === "fitted" ? "judge" : side);
+  const points = (value) => `${value < 0 ? "−" : "+"}${Math.abs(Math.round(value * 100))}`;
+  const ahead = (m) => [strong(`${points(m.share)} points`), ` (${points(m.low)} to ${points(m.high)})`];
+
+  function against() {
+    const c = facts.controls;
+    $("against").hidden = !facts.masks.length;
+    $("against-rates").hidden = $("against-words").hidden = !c;
+    if (!c) {
+      $("against-lead").textContent = facts.state === "done"
+        ? "There are no controls in this run: no machine was asked about noise under the elites’ views. datamask verify asks."
+        : "There are no controls in this run yet: machines are asked about noise, too, when it ends.";
+      return;
+    }
+    const kinds = Object.keys(c.subjects), [main] = kinds;
+    const name = (kind) => ({ noise: "noise", first: "the best mask of generation 0" })[kind] || `the ${c.subjects[kind]}`;
+    const asks = { detect: "sees a face", correlate: "sees its reference", match: c.question === "target" ? "takes for the person" : "takes two views for one face" };
+    // Machines that took no part speak first: the others are what the elite was bred for.
+    const order = ["critic", "audit", "fitted"];
+    const rows = [...c.rows].sort((a, b) => order.indexOf(a.side) - order.indexOf(b.side));
+    const lead = rows.find((row) => row.what === "detect") || rows[0];
+    fill("against-lead", strong(called(lead.machine)), lead.side === "critic" ? ", which took no part in the search, " : " ", `${asks[lead.what]} in `, strong(share(lead.elite)), ` of ${many(lead.elite.trials, "held-out view")} of the best mask; in `,
+      ...kinds.filter((kind) => lead[kind]).flatMap((kind, k, all) => [k ? (k === all.length - 1 ? " and in " : ", in ") : "", strong(share(lead[kind])), ` of ${name(kind)}`]),
+      ".", ...(lead[main] ? [` Elite against ${name(main)}: `, ...ahead(lead[main].more), "."] : []));
+    const heads = ["machine", "question", c.elite, ...kinds.map((kind) => c.subjects[kind]), `elite against ${name(main)}`];
+    fill("against-rates", el("table", {}, el("caption", {}, `Share of held-out views, with 95% intervals; asked by ${c.by}`),
+      el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, head)))),
+      el("tbody", {}, rows.map((row) => el("tr", {},
+        el("th", { scope: "row" }, row.side === row.machine ? called(row.machine) : `${row.machine} (${role(row.side)})`),
+        el("td", {}, [asks[row.what] || String(row.what), row.threshold].filter(Boolean).join(", ")), el("td", { class: "yes" }, share(row.elite)),
+        kinds.map((kind) => el("td", {}, share(row[kind]))), el("td", {}, row[main] ? ahead(row[main].more) : "–"))))));
+    $("against-words").textContent = `Every control was shown to the same machines under the elite’s own held-out views${c.subjects.noise ? "; of noise, each view or two show another mask" : ""}. The intervals are over views: Wilson’s for the rate of one mask, Newcombe’s for a difference. They say how sure these rates are, not how another run would end.`;
+  }
+
+  /** What the audit’s controls got from one machine, as words. */
+  function beside(machine) {
+    const c = facts.audit && facts.audit.controls;
+    const row = c && c.rows.find((r) => r.machine === machine && r.what === "detect");
+    return row ? ` (${Object.keys(c.subjects).filter((kind) => row[kind]).map((kind) => `${c.subjects[kind]}: ${row[kind].hits} of ${row[kind].trials}`).join("; ")})` : "";
+  }
+
   // -- words
 
   function asked() {
     const a = facts.asked;
     const machines = a.objectives.map((o) => `${o.label} (weight ${o.weight})`);
-    const start = a.start === "noise" ? "noise: random weights on a human head, smeared and folded, a face to no detector" : "the neutral head";
+    const start = a.start === "noise" ? "noise: random weights on a human head, smeared and folded" : "the neutral head";
     fill("asked",
       p("Can masks be bred until ", strong(listed(a.objectives.map((o) => o.model).filter((m, k, all) => all.indexOf(m) === k))), a.aim === "identity" ? " take them for one person?" : " take them for a face?"),
       p("The search began with ", start, ". ", strong(many(a.islands, "island")), " of ", strong(a.population), " masks each, bred by ", listed(a.optimizers), "; every mask was rendered from ", strong(many(a.views, "side")), " under changing light, and scored."),
@@ -190,7 +235,7 @@
       ...facts.objectives.flatMap((label, k) => [k ? (k === facts.objectives.length - 1 ? " and " : ", ") : "", strong(signed(best.values[label])), ` from ${label}’s threshold`]), ".")];
     if (best.audit) {
       const yes = Math.round(best.audit.hog_rate * best.audit.views);
-      words.push(p("On ", strong(best.audit.views), " views that played no part in the search, dlib’s own pipeline sees a face in ", strong(yes), ...Object.entries(best.audit.critics || {}).flatMap(([name, rate]) => [`, and ${name}, which never scored it before, in `, strong(Math.round(rate * best.audit.views))]), "."));
+      words.push(p("On ", strong(best.audit.views), " views that played no part in the search, dlib’s own pipeline sees a face in ", strong(yes), beside("audit"), ...Object.entries(best.audit.critics || {}).flatMap(([name, rate]) => [`, and ${name}, which never scored it before, in `, strong(Math.round(rate * best.audit.views)), beside(name)]), "."));
     }
     fill("came", words);
   }
@@ -409,12 +454,13 @@
     const words = [p("A detector ", strong("accepts"), " a view if its score is above its own published threshold and the detection lies over the mask. A recognizer accepts if the distance is below its threshold. ",
       ...facts.asked.objectives.map((o) => o.model).filter((m, k, all) => all.indexOf(m) === k && models[m]).map((m) => `${m}: ${models[m].threshold} (${models[m].threshold_source}). `))];
     const audited = facts.masks.filter((mask) => mask.audit);
-    if (audited.length) words.push(p("The table asks two kinds of witnesses on views that the search never used. dlib’s own pipeline has the same weights as the judges, so it checks our code. A critic took no part at all, so it checks the claim. The brackets are 95% intervals (Wilson): with so few views, that is how sure we can be."));
+    if (audited.length) words.push(p("The table asks on views that the search never used. Judges are what the masks were bred for. dlib’s own pipeline has the weights of judges of its name, so it checks our code. A critic took no part at all, so it checks the claim. The brackets are 95% intervals (Wilson): with so few views, that is how sure we can be."));
     else words.push(p("These masks have not been checked on held-out views yet."));
     const v = facts.verification;
     const verified = v && Array.isArray(v.rows);
     if (verified) {
-      words.push(p("This run was verified on ", strong(v.views), " held-out views, beside controls: the neutral head, random heads and noise. ", String(v.note || "")));
+      const controls = [...new Set(v.rows.filter((row) => row.kind !== "elite").map((row) => String(row.subject)))];
+      words.push(p("This run was verified on ", strong(v.views), " held-out views, beside controls: ", listed(controls), ". ", String(v.note || "")));
       const calibrated = Object.entries(v.calibration || {}).filter(([, c]) => c.pairs);
       for (const [name, c] of calibrated) words.push(p(`${name} was calibrated on ${c.pairs}: `, listed(c.cuts.map((cut) => `${cut.name} at ${Number(cut.threshold).toFixed(3)}`)), "."));
       const gap = v.gap && v.gap.detect;
@@ -430,26 +476,31 @@
 
   /** Every machine's rates, elites first, then the controls. */
   function verification(rows) {
-    const share = (rate) => (rate && finite(rate.share) ? `${percent(rate.share)} (${percent(rate.low)} to ${percent(rate.high)})` : "–");
     const asked = { detect: "sees a face", correlate: "sees its reference", match: "matches" };
     const said = (row) => (row.rate ? share(row.rate) : (row.matches || []).map((m) => `${m.name}: ${share(m.rate)}`).join("; "));
     fill("verification", rows.length ? el("table", {}, el("caption", {}, "Verification: simulated match rates on held-out views, with 95% intervals"),
       el("thead", {}, el("tr", {}, ["who", "machine", "part in the search", "question", "rate"].map((name) => el("th", { scope: "col" }, name)))),
-      el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row" }, row.kind === "elite" ? row.subject : `${row.subject} (control)`), el("td", {}, row.machine), el("td", {}, row.side === "fitted" ? "judge" : row.side), el("td", {}, asked[row.what] || String(row.what)), el("td", {}, said(row)))))) : null);
+      el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row" }, row.kind === "elite" ? row.subject : `${row.subject} (control)`), el("td", {}, row.machine), el("td", {}, role(row.side)), el("td", {}, asked[row.what] || String(row.what)), el("td", {}, said(row)))))) : null);
     $("verification").hidden = !rows.length;
   }
 
   function verdicts(audited) {
     if (!audited.length) return fill("verdicts");
-    const critics = Object.keys(audited[0].audit.critics || {});
+    const judges = Object.keys(audited[0].audit.judges || {}), critics = Object.keys(audited[0].audit.critics || {});
+    const controls = (facts.audit && facts.audit.controls) || { subjects: {}, rows: [] };
+    const rateOf = (machine, kind) => (controls.rows.find((row) => row.machine === machine && row.what === "detect") || {})[kind];
     const cell = (rate, count) => {
+      if (!finite(rate)) return "–";
       const yes = Math.round(rate * count), [low, high] = wilson(yes, count);
       return `${yes} of ${count} (${percent(low)} to ${percent(high)})`;
     };
     fill("verdicts", el("table", {}, el("caption", {}, "Held-out views in which a face is seen"),
-      el("thead", {}, el("tr", {}, ["mask", "dlib HOG (audit)", ...critics.map((c) => `${c} (critic)`)].map((name) => el("th", { scope: "col" }, name)))),
-      el("tbody", {}, audited.map((mask) => el("tr", {}, el("th", { scope: "row" }, mask.id), el("td", {}, cell(mask.audit.hog_rate, mask.audit.views)),
-        critics.map((c) => el("td", {}, finite((mask.audit.critics || {})[c]) ? cell(mask.audit.critics[c], mask.audit.views) : "–")))))));
+      el("thead", {}, el("tr", {}, ["mask", ...judges.map((name) => `${name} (judge)`), "dlib HOG (audit)", ...critics.map((c) => `${c} (critic)`)].map((name) => el("th", { scope: "col" }, name)))),
+      el("tbody", {}, audited.map((mask) => el("tr", {}, el("th", { scope: "row" }, mask.id),
+        judges.map((name) => el("td", {}, cell((mask.audit.judges || {})[name], mask.audit.views))), el("td", {}, cell(mask.audit.hog_rate, mask.audit.views)),
+        critics.map((name) => el("td", {}, cell((mask.audit.critics || {})[name], mask.audit.views))))),
+      Object.entries(controls.subjects).map(([kind, name]) => el("tr", {}, el("th", { scope: "row" }, `${name} (control)`),
+        [...judges, "audit", ...critics].map((machine) => { const rate = rateOf(machine, kind) || {}; return el("td", {}, cell(rate.share, rate.trials)); }))))));
   }
 
   // -- provenance and files
@@ -507,7 +558,7 @@
   }
 
   function render() {
-    for (const part of [stage, asked, came, film, archive, trade, evolution, sure, provenance, files]) part();
+    for (const part of [stage, against, asked, came, film, archive, trade, evolution, sure, provenance, files]) part();
   }
 
   async function follow() {

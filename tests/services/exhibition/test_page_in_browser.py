@@ -6,6 +6,7 @@ import json
 import threading
 import time
 import urllib.parse
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from coordinator.record.chronicle import Chronicle
 from coordinator.record.page_server import serve
 from services.exhibition.facts import with_shapes
 from services.exhibition.page import page
+from services.recognition.statistics.rates import wilson_rate
 from services.shape.basis import load_basis
 from services.shape.export import write_glb
 from worker.exhibition.exhibit import Options, exhibit
@@ -38,6 +40,21 @@ def shown(runs, tmp_path_factory):
     red[:, 0] = 220
     gaze = write_glb(np.array(basis.neutral), basis.triangles, red, name="gaze")
     grown.record.store.put(f"masks/{grown.elites[0].id}/gaze-dlib-hog.glb", gaze)
+
+    def rate(hits, trials, **more):
+        return {**asdict(wilson_rate(hits, trials)), **more}
+
+    row = {"what": "detect", "threshold": "", "elite": rate(19, 20)}
+    ahead = {"more": {"share": 0.9, "low": 0.71, "high": 0.96}}
+    controls = {
+        "elite": grown.elites[0].id,
+        "subjects": {"noise": "noise, spread 1.2", "neutral": "neutral head"},
+        "rows": [
+            {**row, "machine": machine, "side": side, "noise": rate(3, 60, **ahead), "neutral": rate(20, 20)}
+            for machine, side in (("audit", "audit"), ("yunet", "critic"))
+        ],
+    }
+    grown.record.store.put("audit.json", json.dumps({"views": 20, "controls": controls}).encode())
     exhibit(grown.record.store, Chronicle(grown.record).plan(), Options(film_px=96))
     return grown
 
@@ -133,6 +150,27 @@ def test_the_charts_hold_the_runs_own_numbers(chromium, web, shown):
                 own = [r for r in shown.rows if (r["island"], r["generation"]) == (island, generation)]
                 best = max(own, key=lambda r: r["fitness"])
                 assert data[1 + island][generation] == pytest.approx(best[column], abs=1e-4)
+
+
+def test_it_leads_with_elite_against_control(chromium, web, shown, runs, tmp_path):
+    visit(chromium, web, address(shown))
+    read = "return ['against-lead', 'against-rates'].map((i) => document.getElementById(i).textContent)"
+    lead, rates = chromium.execute_script(read)
+    assert lead.startswith("yunet, which took no part in the search, sees a face in 95% (76% to 99%) of 20")
+    assert "5% (2% to 14%) of noise and in 100% (84% to 100%) of the neutral head" in lead
+    assert lead.endswith("Elite against noise: +90 points (+71 to +96).")
+    assert rates.index("yunet") < rates.index("dlib’s own pipeline")
+    order = "return [...document.querySelectorAll('main > section')].map((s) => s.id)"
+    assert chromium.execute_script(order)[:2] == ["masks", "against"]
+    bare = runs.grow(tmp_path / "bare", generations=5)
+    where = tmp_path / "bare.html"
+    where.write_bytes(page(with_shapes(Chronicle(bare.record).plan(), bare.record.store, {})))
+    visit(chromium, web, where.as_uri())
+    lead, rates = chromium.execute_script(read)
+    assert "no controls in this run" in lead
+    assert not rates
+    text = chromium.execute_script("return document.body.textContent")
+    assert "no detector" not in text
 
 
 def test_every_link_resolves(chromium, web, shown):
@@ -264,6 +302,10 @@ def test_a_hostile_run_shows_as_text(chromium, web, runs, tmp_path):
             | {"matches": [{"name": HOSTILE, "rate": rate}]}
         ],
     }
+    half = {**asdict(wilson_rate(1, 2)), "more": {"share": 0.5, "low": 0.3, "high": 0.7}}
+    row = {"machine": HOSTILE, "side": HOSTILE, "what": HOSTILE, "threshold": HOSTILE}
+    facts["controls"] = {"by": HOSTILE, "elite": HOSTILE, "subjects": {"noise": HOSTILE}, "question": HOSTILE}
+    facts["controls"]["rows"] = [{**row, "elite": half, "noise": half}]
     where = tmp_path / "hostile.html"
     where.write_bytes(page(facts))
     visit(chromium, web, where.as_uri())
@@ -275,7 +317,7 @@ def test_a_hostile_run_shows_as_text(chromium, web, runs, tmp_path):
         )
         == 0
     )
-    for name in ("consent", "models", "mask-name", "downloads", "sure-words", "verification"):
+    for name in ("consent", "models", "mask-name", "downloads", "sure-words", "verification", "against"):
         assert HOSTILE in chromium.execute_script(f"return document.getElementById('{name}').textContent")
     assert web.requests(chromium) == [where.as_uri()]
 

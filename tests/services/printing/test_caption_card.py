@@ -1,0 +1,31 @@
+"""What a caption card says of machines: their rates, beside those of the run's controls."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.printing import drawing_sheet
+from services.printing.drawing_sheet import Caption, caption_card
+
+MODEL = {"name": "yunet", "threshold": 0.6, "licence": "MIT"}
+
+
+@pytest.mark.parametrize("controls", [{"yunet": "noise: 3 of 20, blank: 0 of 20"}, {}])
+def test_a_rate_stands_beside_its_controls(controls, monkeypatch):
+    written = []
+    monkeypatch.setattr(drawing_sheet, "_text", lambda page, x, y, words, size: written.append(words))
+    report = {
+        "material": "PA 12",
+        "after": {"accepted": {"yunet": 0.95}},
+        "views": {"count": 20},
+        "licence": "CC0-1.0",
+        "controls": controls,
+    }
+    assert caption_card(Caption("datamask: x", "2026-11-28", "i00-g0001-002", report, [MODEL])).startswith(
+        b"%PDF-"
+    )
+    assert any("yunet (threshold 0.6) sees a face in 95% of 20 held-out views" in words for words in written)
+    beside = [words for words in written if "controls" in words]
+    assert beside == (
+        ["of the run's controls, as meshes: noise: 3 of 20, blank: 0 of 20"] if controls else []
+    )
