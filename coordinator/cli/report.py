@@ -65,8 +65,10 @@ def summary(
 def print_controls(console: Console, controls: Mapping[str, Any]) -> None:
     """The best elite beside its controls: see services/recognition/statistics/controls.py."""
     subjects = controls["subjects"]
+    names = {"noise": "noise", "first": "generation 0"}
+    short = [names.get(kind, name) for kind, name in subjects.items()]
     main = next(iter(subjects))  # what the difference is taken to
-    header = ["", controls["elite"], *subjects.values(), f"elite against {main}"]
+    header = ["", "elite", *short, f"elite - {short[0]}"]
     asked = {"detect": "", "correlate": ", its reference", "match": ", "}
     rows = []
     for row in controls["rows"]:
@@ -74,19 +76,20 @@ def print_controls(console: Console, controls: Mapping[str, Any]) -> None:
         name = f"{row['machine']}{side}{asked.get(row['what'], '')}{row['threshold']}"
         cells = [shown_rate(row["elite"]), *(shown_rate(row.get(kind)) for kind in subjects)]
         rows.append([name, *cells, _shown_more(row[main]["more"]) if main in row else "-"])
-    print_table(console, "Elite against control, shares of the same held-out views", header, rows)
+    title = f"Elite against control: {controls['elite']}, shares of the same held-out views"
+    print_table(console, title, header, rows)
     console.print(
-        "In brackets 95% intervals over views: Wilson's for the rate of one mask, Newcombe's for a "
-        "difference in points.",
+        f"Controls: {'; '.join(subjects.values())}. In brackets 95% intervals over views: Wilson's for the "
+        "rate of one mask, Newcombe's for a difference in points.",
         highlight=False,
         soft_wrap=True,
     )
 
 
 def _shown_more(more: Mapping[str, float]) -> str:
-    """``+95 (+76 to +100)``, in points."""
+    """``+95 (+76..+100)``, in points."""
     share, low, high = (100 * more[name] for name in ("share", "low", "high"))
-    return f"{share:+.0f} ({low:+.0f} to {high:+.0f})"
+    return f"{share:+.0f} ({low:+.0f}..{high:+.0f})"
 
 
 def shown_rate(rate: Mapping[str, Any] | None) -> str:

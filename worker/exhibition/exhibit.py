@@ -346,18 +346,17 @@ def caption(
             rows.append(("audit: distance", f"{audit['distance_median']:.2f}"))
         for name, rate in (audit.get("critics") or {}).items():
             rows.append((f"critic: {name}", f"{round(rate * count)} of {count}"))
-        rows += _noise(controls or {}, {"audit": "HOG"} | {name: name for name in audit.get("critics") or {}})
+        rows += _noise(controls or {}, ["audit", *(audit.get("critics") or {})])
     rows += [("research only", name) for name in research_only]
     return Caption(mask["id"], tuple(rows))
 
 
-def _noise(controls: Mapping[str, Counts], names: Mapping[str, str]) -> list[tuple[str, str]]:
-    """What machines say of noise, in one row: ``noise: HOG, yunet``, ``0, 3 of 20``."""
-    told = [(called, *controls[m]["noise"]) for m, called in names.items() if "noise" in controls.get(m, {})]
-    if not told:
-        return []
-    hits = ", ".join(str(count) for _, count, _ in told)
-    return [(f"noise: {', '.join(called for called, _, _ in told)}", f"{hits} of {told[0][2]}")]
+def _noise(controls: Mapping[str, Counts], machines: Sequence[str]) -> list[tuple[str, str]]:
+    """What the machines of the rows above say of noise, in their order: ``0, 3 of 20``."""
+    told = [controls[name]["noise"] for name in machines if "noise" in controls.get(name, {})]
+    return (
+        [("noise, likewise", f"{', '.join(str(hits) for hits, _ in told)} of {told[0][1]}")] if told else []
+    )
 
 
 def _on_wall(mask_lit: LitMask, size_px: int) -> palette.Image:

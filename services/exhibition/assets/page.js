@@ -204,16 +204,16 @@
       el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, head)))),
       el("tbody", {}, rows.map((row) => el("tr", {},
         el("th", { scope: "row" }, row.side === row.machine ? called(row.machine) : `${row.machine} (${role(row.side)})`),
-        el("td", {}, [asks[row.what] || String(row.what), row.threshold].filter(Boolean).join(", ")), el("td", { class: "yes" }, share(row.elite)),
+        el("td", {}, [asks[row.what] || String(row.what), row.threshold].filter(Boolean).join(", ")), el("td", { class: row[main] && row[main].more.low > 0 ? "yes" : null }, share(row.elite)),
         kinds.map((kind) => el("td", {}, share(row[kind]))), el("td", {}, row[main] ? ahead(row[main].more) : "–"))))));
-    $("against-words").textContent = `Every control was shown to the same machines under the elite’s own held-out views${c.subjects.noise ? "; of noise, each view or two show another mask" : ""}. The intervals are over views: Wilson’s for the rate of one mask, Newcombe’s for a difference. They say how sure these rates are, not how another run would end.`;
+    $("against-words").textContent = `Every control was shown to the same machines under the elite’s own held-out views${c.subjects.noise ? "; of noise, each view or two show another mask" : ""}. The intervals are over views: Wilson’s for the rate of one mask, Newcombe’s for a difference. They say how sure these rates are, not how another run would end. Gold: more than ${name(main)}, beyond the interval.`;
   }
 
   /** What the audit’s controls got from one machine, as words. */
   function beside(machine) {
     const c = facts.audit && facts.audit.controls;
     const row = c && c.rows.find((r) => r.machine === machine && r.what === "detect");
-    return row ? ` (${Object.keys(c.subjects).filter((kind) => row[kind]).map((kind) => `${c.subjects[kind]}: ${row[kind].hits} of ${row[kind].trials}`).join("; ")})` : "";
+    return row ? ` (${Object.keys(c.subjects).filter((kind) => row[kind]).map((kind) => `${({ noise: "noise", first: "generation 0’s best" })[kind] || c.subjects[kind]}: ${row[kind].hits} of ${row[kind].trials}`).join("; ")})` : "";
   }
 
   // -- words
