@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -21,6 +21,42 @@ class Detections:
     score: torch.Tensor
     box_px: torch.Tensor
     points_px: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What a detector says of every place: all k windows of n pictures of one size.
+
+    scores: float32 (n, k). boxes_px: float32 (n, k, 4), or (k, 4) where they lie alike in every picture.
+    floor: the detector's documented floor score. points_px: float32 (n, k, 5, 2), from detectors that find
+    landmarks. centers_px: float32 (..., 2), where a detector has them otherwise than as its boxes' middles.
+    """
+
+    scores: torch.Tensor
+    boxes_px: torch.Tensor
+    floor: float = 0.0
+    points_px: torch.Tensor | None = None
+    centers_px: torch.Tensor | None = None
+
+    def inside(self, regions: torch.Tensor | None) -> torch.Tensor:
+        """Which windows are centered in their picture's region (n, 4), its borders too: bool (n, k)."""
+        if regions is None:
+            return torch.ones_like(self.scores, dtype=torch.bool)
+        if self.centers_px is not None:
+            return centers_in_regions(self.centers_px, regions)
+        return centers_in_regions((self.boxes_px[..., :2] + self.boxes_px[..., 2:]) / 2, regions)
+
+    def best(self, regions: torch.Tensor | None) -> Detections:
+        """The best window of each picture among those that are centered in its region."""
+        highest, index = self.scores.masked_fill(~self.inside(regions), -torch.inf).max(dim=1)
+        rows, nowhere = torch.arange(len(index), device=index.device), torch.isneginf(highest)
+        boxes = self.boxes_px[index] if self.boxes_px.ndim == 2 else self.boxes_px[rows, index]
+        points = None
+        if self.points_px is not None:
+            points = self.points_px[rows, index].masked_fill(nowhere[:, None, None], 0.0)
+        return Detections(
+            highest.masked_fill(nowhere, self.floor), boxes.masked_fill(nowhere[:, None], 0.0), points
+        )
 
 
 class Detector(Protocol):
@@ -41,8 +77,19 @@ class Detector(Protocol):
         ...
 
 
+@runtime_checkable
+class GradesEveryPlace(Protocol):
+    """A detector that hands out all its windows; its entry in the catalog says so (``ModelInfo.windows``)."""
+
+    def windows(self, images: torch.Tensor) -> Windows:
+        """All windows of images uint8 (n, S, S, 3). Their :meth:`Windows.best` is what ``score`` gives."""
+        ...
+
+
 def centers_in_regions(centers_px: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
-    """Which windows count: bool (n, k) for centers float32 (k, 2) as x, y and regions float32 (n, 4)."""
-    x, y = centers_px[:, 0], centers_px[:, 1]
+    """Which windows count: bool (n, k) for centers float32 (k, 2) or (n, k, 2) as x, y and regions float32
+    (n, 4).
+    """
+    x, y = centers_px[..., 0], centers_px[..., 1]
     left, top, right, bottom = (regions[:, side : side + 1] for side in range(4))
     return (x >= left) & (x <= right) & (y >= top) & (y <= bottom)

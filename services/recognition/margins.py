@@ -25,11 +25,14 @@ class Margins(Protocol):
     ) -> Float: ...
 
 
+# The scale's end: what a view is worth, for whoever compares faces, in which no detector sees one.
+FLOOR = -3.0
+
 # So that a step in distance weighs about what a step in a detector's score does.
 DISTANCE_UNIT = 0.1
 
 # Probabilities nearer than this to 0 or 1 are all the same: float32 sigmoids end there.
-_SURE = 1e-6
+SURE = 1e-6
 
 
 def margin(raw: Float, threshold: float, measure: AnswerKind, scale: float) -> Float:
@@ -46,6 +49,11 @@ def margin(raw: Float, threshold: float, measure: AnswerKind, scale: float) -> F
     else:
         gap = raw - np.float32(threshold)
     return np.asarray(gap / np.float32(scale), dtype=np.float32)
+
+
+def floor_answer(threshold: float, measure: AnswerKind, scale: float) -> float:
+    """The answer of a score, a distance or a similarity whose margin is FLOOR."""
+    return threshold - FLOOR * scale if measure == "distance" else threshold + FLOOR * scale
 
 
 def view_margin(
@@ -101,5 +109,5 @@ def value_over_views(margins: Float, aggregate: Aggregate = "mean-min", k: int =
 
 
 def _log_odds(probability: Float | np.float32) -> Float:
-    bounded = np.clip(np.asarray(probability, np.float64), _SURE, 1.0 - _SURE)
+    bounded = np.clip(np.asarray(probability, np.float64), SURE, 1.0 - SURE)
     return np.asarray(np.log(bounded / (1.0 - bounded)), dtype=np.float32)

@@ -10,6 +10,8 @@ Kind = Literal["detect", "recognize", "correlate", "audit", "landmarks", "unknow
 Role = Literal["objective", "critic", "audit"]
 AnswerKind = Literal["score", "probability", "distance", "similarity"]
 Comparison = Literal["euclidean", "chi-square", "cosine"]
+Marks = Literal["eye corners", "five points"]
+FIVE: Marks = "five points"
 
 JOINT = b"\0"
 """Between files of a package that are kept as one."""
@@ -59,6 +61,10 @@ class ModelInfo:
     installed counts.
     formula: see comparison; None is the usual one of the measure.
     exact: whether one picture always gets the same bits, so that a run with it can promise its own.
+    windows: whether a detector hands out what it says of every place, see detect.GradesEveryPlace.
+    finds: the landmarks that a detector finds (dlib's HOG through dlib's predictor): alignment.POINT_NAMES
+    (eye corners) or template.POINT_NAMES (five points). aligned_by: those that a face is aligned by; None is
+    the usual of recognizers and correlation filters, five points.
     """
 
     name: str
@@ -80,6 +86,15 @@ class ModelInfo:
     formula: Comparison | None = None
     parcel: Parcel | None = None
     exact: bool = True
+    windows: bool = False
+    finds: Marks | None = None
+    aligned_by: Marks | None = None
+
+    @property
+    def aligns_by(self) -> Marks | None:
+        """The landmarks that it aligns faces by; None: it takes pictures as they are."""
+        usual = FIVE if self.kind in ("recognize", "correlate") else None
+        return self.aligned_by or usual
 
     @property
     def comparison(self) -> Comparison:

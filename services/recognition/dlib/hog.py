@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 
 from services.errors import BadInput
-from services.recognition.detect import Detections, centers_in_regions
+from services.recognition.detect import Detections, Windows, centers_in_regions
 from services.recognition.dlib import fhog, pyramid
 from services.recognition.dlib.hog_weights import (
     CELL_PX,
@@ -68,9 +68,7 @@ class HogDetector:
         Returns scores float32 (n,) and dlib's boxes float32 (n, 4); FLOOR and zeros where no window's center
         is in the region. BadInput for other shapes or types.
         """
-        if images.ndim != 4 or images.shape[3] != 3 or images.dtype != torch.uint8:
-            found = f"{images.dtype} {tuple(images.shape)}"
-            raise BadInput(f"HogDetector: images are {found}, expected torch.uint8 (n, H, W, 3)")
+        _check(images)
         count = len(images)
         if regions is not None and regions.shape != (count, 4):
             raise BadInput(f"HogDetector: regions are {tuple(regions.shape)}, expected ({count}, 4)")
@@ -88,6 +86,22 @@ class HogDetector:
                 best[here], index = scores.max(dim=1)
                 box_px[here] = windows.boxes_px[index]
         return Detections(best, box_px * (best > FLOOR)[:, None])
+
+    @torch.inference_mode()
+    def windows(self, images: torch.Tensor) -> Windows:
+        """See :meth:`services.recognition.detect.GradesEveryPlace.windows`: the best of the five filters at
+        each place. None where images are too small to have any.
+        """
+        _check(images)
+        count, (height_px, width_px) = len(images), images.shape[1:3]
+        places = _windows(height_px, width_px, self._count, images.device)
+        if places is None:
+            nothing = images.new_zeros((count, 0), dtype=torch.float32)
+            return Windows(nothing, nothing.new_zeros((0, 4)), FLOOR)
+        lanes = self.lanes(height_px, width_px)
+        found = [self._window_scores(piece, lanes) for piece in torch.split(images, lanes)]
+        scores = torch.cat(found).view(count, len(places.boxes_px) // self._count, self._count).amax(dim=2)
+        return Windows(scores, places.boxes_px[:: self._count], FLOOR)
 
     def lanes(self, height_px: int, width_px: int) -> int:
         """How many images of a size are worked on together."""
@@ -126,6 +140,12 @@ class HogDetector:
                 answers = by_row[row, :, first + offset : first + offset + count]
                 total[:, first : first + count] += answers
         return total.permute(1, 2, 0, 3) - self._thresholds
+
+
+def _check(images: torch.Tensor) -> None:
+    if images.ndim != 4 or images.shape[3] != 3 or images.dtype != torch.uint8:
+        found = f"{images.dtype} {tuple(images.shape)}"
+        raise BadInput(f"HogDetector: images are {found}, expected torch.uint8 (n, H, W, 3)")
 
 
 @dataclass(frozen=True)

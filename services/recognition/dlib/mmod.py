@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from services.errors import CorruptData
 from services.recognition import catalog
-from services.recognition.detect import Detections, centers_in_regions
+from services.recognition.detect import Detections, Windows, centers_in_regions
 from services.recognition.dlib import tiling
 from services.recognition.dlib.weights import FoldedConvolution, fold, load
 from services.recognition.networks.precision import exact
@@ -89,18 +89,17 @@ class MmodDetector:
         Windows may reach over the image's border, as dlib's do. regions None also counts the windows that
         dlib centers in the gaps between levels, up to some pixels outside the image.
         """
+        return self.windows(images).best(regions)
+
+    @torch.inference_mode()
+    def windows(self, images: torch.Tensor) -> Windows:
+        """See :meth:`services.recognition.detect.GradesEveryPlace.windows`."""
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
             raise ValueError(f"images: expected uint8 (n, H, W, 3), got {images.dtype} {tuple(images.shape)}")
         plan = self._plan(images.shape[1], images.shape[2])
         with exact(self._device):
             pieces = [self._answer(piece, plan) for piece in torch.split(images, plan.slice)]
-        scores = torch.cat(pieces)
-        if regions is not None:
-            scores = scores.masked_fill(~centers_in_regions(plan.centers_px, regions), -torch.inf)
-        best, index = scores.max(dim=1)
-        nowhere = torch.isneginf(best)
-        boxes = plan.boxes_px[index].masked_fill(nowhere[:, None], 0.0)
-        return Detections(best.masked_fill(nowhere, FLOOR), boxes)
+        return Windows(torch.cat(pieces), plan.boxes_px, FLOOR, centers_px=plan.centers_px)
 
     def score_float(self, images: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
         """As :meth:`score`, float32 (n,) of float32 images and with gradients: what does a score hang on?"""

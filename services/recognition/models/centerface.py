@@ -26,6 +26,8 @@ INFO = ModelInfo(
     how_to_get="part of datamask",
     measure="probability",
     scale=2.0,
+    windows=True,
+    finds="five points",
 )
 
 

@@ -25,6 +25,8 @@ INFO = ModelInfo(
     threshold=0.0,
     threshold_source="dlib reports detections with scores above 0 (adjust_threshold 0)",
     how_to_get="pip install dlib-bin",
+    windows=True,
+    finds="eye corners",
 )
 
 

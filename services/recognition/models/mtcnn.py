@@ -28,6 +28,7 @@ INFO = ModelInfo(
         "below it, how far the best window got"
     ),
     how_to_get="part of datamask",
+    finds="five points",
 )
 
 

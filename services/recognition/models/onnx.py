@@ -57,6 +57,7 @@ def located(entry: ModelInfo, path: Path) -> ModelInfo:
             scale=2.0,
             threshold=0.5,
             threshold_source="insightface's own default for its SCRFD detectors (det_thresh)",
+            finds="five points" if shape.outputs in (9, 15) else None,
         )
     return replace(entry, measure="similarity", scale=0.1)
 

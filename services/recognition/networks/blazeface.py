@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 
 from services.recognition import catalog
+from services.recognition.detect import Windows
 from services.recognition.networks.network import Network
 from services.recognition.networks.tflite_steps import read_steps
-from services.recognition.networks.windows import WindowDetector, Windows, by_cell, cells, pair
+from services.recognition.networks.windows import WindowDetector, by_cell, cells, pair
 
 FULL, SHORT = "blazeface-full", "blazeface-short"
 
@@ -65,7 +66,7 @@ class BlazeFace(WindowDetector):
         marks = _anchors(self._kind, scores.device)[:, None] + numbers[:, :, 2:6]
         edge = pair(left, top, scores.device)
         boxes = torch.cat([center - half - edge, center + half - edge], dim=-1) / enlarged
-        return Windows(scores.sigmoid(), boxes, _five((marks - edge) / enlarged))
+        return Windows(scores.sigmoid(), boxes, points_px=_five((marks - edge) / enlarged))
 
 
 def framed(images: torch.Tensor, side_px: int) -> tuple[torch.Tensor, float, int, int]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import torch
 
 from services.recognition import catalog
+from services.recognition.detect import Windows
 from services.recognition.networks.network import Network
 from services.recognition.networks.onnx_steps import read_steps
-from services.recognition.networks.windows import WindowDetector, Windows, by_cell, cells, pair, planes
+from services.recognition.networks.windows import WindowDetector, by_cell, cells, pair, planes
 
 NAME = "centerface"
 _STRIDE = 4
@@ -42,4 +43,4 @@ class CenterFace(WindowDetector):
         corner = torch.minimum(((at + offset + 0.5) * _STRIDE - size / 2).clamp_min(0.0), edge)
         boxes = torch.cat([corner, torch.minimum(corner + size, edge)], dim=-1)
         points = corner[..., None, :] + marks * size[..., None, :]
-        return Windows(heat.sigmoid()[..., 0], boxes, points)
+        return Windows(heat.sigmoid()[..., 0], boxes, points_px=points)

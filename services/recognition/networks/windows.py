@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 
 from services.errors import BadInput
-from services.recognition.detect import Detections
+from services.recognition.detect import Detections, Windows, centers_in_regions
 from services.recognition.networks.network import Network
 from services.recognition.networks.precision import exact
 from services.recognition.together import filled, together
 
 _CPU_SLICE = 8  # a call's fixed costs on fewer are a third of it, and more gain nothing
 _CUDA_SLICE = 128
-
-
-@dataclass(frozen=True)
-class Windows:
-    """All k windows of n pictures: scores (n, k), boxes_px (n, k, 4), points_px (n, k, 5, 2), float32."""
-
-    scores: torch.Tensor
-    boxes_px: torch.Tensor
-    points_px: torch.Tensor
 
 
 class SlicedDetector(ABC):
@@ -47,15 +38,24 @@ class SlicedDetector(ABC):
         :raises BadInput: for other shapes or types.
         """
         _check(self.name, images, regions)
+
+        def look(pictures: torch.Tensor, at: slice) -> Iterable[torch.Tensor]:
+            where = None if regions is None else filled(regions[at], len(pictures))
+            return vars(self._seen(pictures, where)).values()
+
+        return Detections(*self._sliced(images, look))
+
+    def _sliced(
+        self, images: torch.Tensor, look: Callable[[torch.Tensor, slice], Iterable[torch.Tensor]]
+    ) -> list[torch.Tensor]:
+        """What ``look`` finds in all pictures, given one slice of them after the other, filled up."""
         most = together(self._device, _CPU_SLICE, _CUDA_SLICE, images.shape[1], images.shape[2])
         found = []
         for start in range(0, max(1, len(images)), most):
-            piece = images[start : start + most]
-            where = None if regions is None else filled(regions[start : start + most], most)
+            at = slice(start, start + most)
             with exact(self._device):
-                seen = self._seen(filled(piece, most), where)
-            found.append([part[: len(piece)] for part in vars(seen).values()])
-        return Detections(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+                found.append([part[: len(images[at])] for part in look(filled(images[at], most), at)])
+        return [torch.cat(parts) for parts in zip(*found, strict=True)]
 
     @abstractmethod
     def _seen(self, images: torch.Tensor, regions: torch.Tensor | None) -> Detections:
@@ -74,11 +74,23 @@ class WindowDetector(SlicedDetector):
         self._network.halve()
 
     def _seen(self, images: torch.Tensor, regions: torch.Tensor | None) -> Detections:
-        return best(self._windows(images), regions)
+        return self._windows(images).best(regions)
+
+    @torch.inference_mode()
+    def windows(self, images: torch.Tensor) -> Windows:
+        """See :meth:`services.recognition.detect.GradesEveryPlace.windows`; slices as :meth:`score`."""
+        _check(self.name, images, None)
+        scores, boxes, points = self._sliced(images, lambda pictures, _: _parts(self._windows(pictures)))
+        return Windows(scores, boxes, points_px=points)
 
     @abstractmethod
     def _windows(self, images: torch.Tensor) -> Windows:
-        """All windows of pictures uint8 (n, H, W, 3) on the device."""
+        """All windows of pictures uint8 (n, H, W, 3) on the device; with landmarks."""
+
+
+def _parts(windows: Windows) -> Iterable[torch.Tensor]:
+    """Scores, boxes and landmarks."""
+    return (part for part in (windows.scores, windows.boxes_px, windows.points_px) if part is not None)
 
 
 def _check(name: str, images: torch.Tensor, regions: torch.Tensor | None) -> None:
@@ -90,25 +102,9 @@ def _check(name: str, images: torch.Tensor, regions: torch.Tensor | None) -> Non
         raise BadInput(f"{name}: regions are {tuple(regions.shape)}, expected ({len(images)}, 4)")
 
 
-def best(windows: Windows, regions: torch.Tensor | None) -> Detections:
-    """The best window of each picture among those whose box is centered in its region, as detect.py says."""
-    scores = windows.scores
-    if regions is not None:
-        scores = scores.masked_fill(~centered(windows.boxes_px, regions), -1.0)
-    highest, index = scores.max(dim=1)
-    rows, there = torch.arange(len(scores), device=scores.device), highest >= 0
-    return Detections(
-        highest.clamp_min(0.0),
-        windows.boxes_px[rows, index].masked_fill(~there[:, None], 0.0),
-        windows.points_px[rows, index].masked_fill(~there[:, None, None], 0.0),
-    )
-
-
 def centered(boxes_px: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
     """Whether boxes (n, k, 4) are centered in their picture's region (n, 4), its borders too: bool (n, k)."""
-    x, y = (boxes_px[..., 0] + boxes_px[..., 2]) / 2, (boxes_px[..., 1] + boxes_px[..., 3]) / 2
-    left, top, right, bottom = (regions[:, side : side + 1] for side in range(4))
-    return (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
+    return centers_in_regions((boxes_px[..., :2] + boxes_px[..., 2:]) / 2, regions)
 
 
 def planes(images: torch.Tensor, multiple_px: int = 1) -> torch.Tensor:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import torch
 
 from services.recognition import catalog
+from services.recognition.detect import Windows
 from services.recognition.networks.network import Network
 from services.recognition.networks.onnx_steps import read_steps
-from services.recognition.networks.windows import WindowDetector, Windows, by_cell, cells, planes
+from services.recognition.networks.windows import WindowDetector, by_cell, cells, planes
 
 NAME = "yunet"
 _STRIDES = (8, 16, 32)
@@ -44,4 +45,4 @@ class YuNet(WindowDetector):
             boxes.append(torch.cat([center - half, center + half], dim=-1))
             # OpenCV hands them to warpAffine as they are: they are pixel indices.
             points.append((at[:, None] + marks.reshape(*marks.shape[:2], 5, 2)) * stride + 0.5)
-        return Windows(torch.cat(scores, 1), torch.cat(boxes, 1), torch.cat(points, 1))
+        return Windows(torch.cat(scores, 1), torch.cat(boxes, 1), points_px=torch.cat(points, 1))
