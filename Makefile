@@ -78,6 +78,7 @@ bench: setup ## Measure speed against the usual loop; writes bench/results/lates
 	$(PY) -m bench.throughput $(ARGS)
 	$(PY) -m bench.insightface
 	$(PY) -m bench.machines
+	$(PY) -m bench.agreement
 	$(PY) -m bench.queue
 	$(PY) -m bench.exhibition
 	$(PY) -m bench.imports

@@ -73,6 +73,7 @@ def objectives_of(spec: Spec, targets: Sequence[str | None]) -> tuple[Objective,
             k=o.k,
             q=o.q,
             gate=o.gate,
+            saturate=o.saturate,
         )
         alike = sum(m.kind == o.kind and m.model == o.model for m in made)
         made.append(replace(objective, number=alike + 1))
@@ -81,8 +82,9 @@ def objectives_of(spec: Spec, targets: Sequence[str | None]) -> tuple[Objective,
 
 def plan_of(spec: Spec, objectives: Sequence[Objective]) -> Plan:
     """What workers must know of this run."""
+    sites = bool(basis_info(spec.mask.basis).landmark_names)
     quantities = tuple(
-        Quantity(o.kind, o.model, o.target, said.combine)
+        Quantity(o.kind, o.model, o.target, said.combine, *_reading(o, sites))
         for o, said in zip(objectives, spec.objective, strict=True)
     )
     plan = make_plan(spec.mask.basis, quantities, spec.views.ranges())
@@ -93,6 +95,15 @@ def plan_of(spec: Spec, objectives: Sequence[Objective]) -> Plan:
         residuals=any(Need.REFERENCE in OPTIMIZERS[name].needs for name in spec.search.optimizers),
         half=spec.run.precision == "half",
     )
+
+
+def _reading(objective: Objective, sites: bool) -> tuple[float, ...]:
+    """Threshold, scale and slope as far as workers must know them: of detectors that agree on a place, and of
+    machines that compare faces on masks without ``sites``, whose views may show none.
+    """
+    if objective.known.together:
+        return objective.threshold, objective.reading[1], objective.slope
+    return () if sites or objective.known.machine == "detect" else (objective.threshold, objective.reading[1])
 
 
 def recorded_table(spec: Spec) -> dict[str, Any]:

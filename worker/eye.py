@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from services.recognition import catalog
+from services.recognition import catalog, template
 from services.recognition.correlate import Correlator
-from services.recognition.detect import Detections
+from services.recognition.detect import Detections, Detector
 from services.recognition.dlib import alignment
 from services.recognition.dlib.landmarks import LandmarkPredictor
+from services.recognition.model import FIVE, ModelInfo
 from services.recognition.recognize import Recognizer
 from services.rendering.renderer import Rendered
 from services.rendering.torch_renderer import TorchRenderer
@@ -31,6 +32,9 @@ ALIGNED_BY = (
     "where dlib's HOG sees the face: its box and dlib's landmark predictor; elsewhere the basis's own "
     "landmark vertices through the known camera; photographs: dlib's whole own pipeline"
 )
+
+PLACING = "yunet"
+"""Which detector finds five points on masks without sites of their own, where none of a run's does."""
 
 Float = NDArray[np.float32]
 Aligned = Recognizer | Correlator
@@ -52,6 +56,8 @@ class Pictures:
 class Eye:
     """Sees masks of one basis, from genomes to pictures and landmarks.
 
+    A blank has no sites: its own landmarks are nan, and only a detector can say where to align its faces.
+
     :param machines: by whose landmarks faces are aligned; ``points``: further landmarks by name.
     """
 
@@ -70,7 +76,8 @@ class Eye:
         wanted = [machine.points for machine in machines] + ([tuple(points)] if points else [])
         names = list(dict.fromkeys(name for each in wanted for name in each))
         self._columns = {each: [names.index(name) for name in each] for each in wanted}
-        self.landmarks = self.decoder.landmark_indices(names)  # vertices, each once
+        self.sites = bool(self.basis.landmarks)
+        self.landmarks = self.decoder.landmark_indices(names if self.sites else ())  # vertices, each once
 
     @property
     def basis(self) -> Basis:
@@ -154,28 +161,51 @@ class Eye:
         return Pictures(seen.images[0], seen.points_px[0], seen.box_px[0])
 
     def points_of(self, machine: Aligned, points_px: torch.Tensor) -> torch.Tensor:
-        """One machine's own points (n, k, 2), of all points (n, p, 2)."""
-        return points_px[:, self._columns[machine.points]]
+        """One machine's own points (n, k, 2), of all points (n, p, 2); nan without sites."""
+        return self._named(machine.points, points_px)
 
     def points_by_names(self, points_px: torch.Tensor) -> dict[tuple[str, ...], torch.Tensor]:
-        """Every machine's points, by their names."""
-        return {names: points_px[:, columns] for names, columns in self._columns.items()}
+        """Every machine's points, by their names; nan without sites."""
+        return {names: self._named(names, points_px) for names in self._columns}
+
+    @property
+    def named(self) -> tuple[tuple[str, ...], ...]:
+        """The names of the points that its machines align by."""
+        return tuple(self._columns)
+
+    def _named(self, names: tuple[str, ...], points_px: torch.Tensor) -> torch.Tensor:
+        if not self.sites:
+            return points_px.new_full((len(points_px), len(names), 2), torch.nan)
+        return points_px[:, self._columns[names]]
 
     def _weights(self, genomes: Float) -> torch.Tensor:
         return torch.from_numpy(np.array(genomes, np.float32)).to(self.device)
 
 
-class Straightener:
-    """Finds the points that a recognizer straightens a face by, as the search takes them: see ALIGNED_BY."""
+@dataclass(frozen=True)
+class Finder:
+    """A detector that finds five points, and the score above which it sees a face."""
 
-    def __init__(self, device: str = "cpu") -> None:
+    detector: Detector
+    threshold: float
+
+
+class Straightener:
+    """Finds the points that a recognizer straightens a face by, as the search takes them: see ALIGNED_BY.
+
+    :param finders: detectors that find five points, for masks without sites; see :func:`finders_for`.
+    """
+
+    def __init__(self, device: str = "cpu", finders: Sequence[Finder] = ()) -> None:
+        self._finders = tuple(finders)
         self._detector = catalog.detector(ALIGNING, device)
         self._predictor = LandmarkPredictor(device)
         self._threshold = catalog.model_info(ALIGNING).threshold
 
     @torch.inference_mode()
     def find(self, names: tuple[str, ...], pictures: Pictures) -> tuple[torch.Tensor, torch.Tensor]:
-        """Points (n, k, 2) named ``names``, and whether the detector sees a face: bool (n,).
+        """Points (n, k, 2) named ``names``, and whether the detector sees a face: bool (n,). Points are nan
+        where no detector sees a face that has no sites.
 
         :param pictures: with the masks' own points of those names.
         """
@@ -183,6 +213,10 @@ class Straightener:
         points = pictures.points_px
         if names == alignment.POINT_NAMES:
             points = dlib_points(self._predictor, pictures.images, face, points)
+        elif self._finders:
+            for finder in self._finders:
+                there = finder.detector.score(pictures.images, pictures.box_px)
+                points = five_points(there, finder.threshold, points)
         return points, face.score > self._threshold
 
 
@@ -195,3 +229,27 @@ def dlib_points(
         return torch.where(seen[:, None, None], predictor.find(images, face.box_px), own)
     index = seen.nonzero()[:, 0]
     return own.index_copy(0, index, predictor.find(images[index], face.box_px[index]))
+
+
+def five_points(face: Detections, threshold: float, own: torch.Tensor) -> torch.Tensor:
+    """A detector's own landmarks template.POINT_NAMES (n, 5, 2), if it finds any, where it sees the mask,
+    elsewhere the mask's ``own``.
+    """
+    if face.points_px is None:
+        return own
+    return torch.where((face.score > threshold)[:, None, None], face.points_px, own)
+
+
+def of_faces(answers: torch.Tensor, points_px: torch.Tensor) -> torch.Tensor:
+    """Answers (n, ...) about the faces at points (n, k, 2), nan where those are."""
+    nowhere = ~torch.isfinite(points_px).flatten(1).all(dim=1)
+    return answers.masked_fill(nowhere.view(-1, *(1,) * (answers.ndim - 1)), torch.nan)
+
+
+def finders_for(eye: Eye, detectors: Mapping[str, Detector], infos: Mapping[str, ModelInfo]) -> list[Finder]:
+    """Those of some detectors that find five points, or PLACING, for an eye without sites; else none."""
+    if eye.sites or template.POINT_NAMES not in eye.named:
+        return []
+    found = [Finder(d, infos[n].threshold) for n, d in detectors.items() if infos[n].finds == FIVE]
+    usual = catalog.model_info(PLACING)
+    return found or [Finder(catalog.detector(PLACING, eye.device), usual.threshold)]

@@ -17,6 +17,7 @@ from services.recognition import catalog, template
 from services.recognition.detect import Detections
 from services.recognition.dlib import alignment
 from services.recognition.kinds import KINDS
+from services.recognition.margins import floor_answer
 from services.recognition.model import ModelInfo
 from services.recognition.recognize import Recognizer, normalized
 from services.rendering.views import Views, sample_views
@@ -24,7 +25,8 @@ from services.shape.basis import load_basis
 from services.shape.measure import flipped_share
 from services.wire.pin import Refused
 from services.wire.plan import INVISIBLE, NOT_FINITE, OK, Batch, Plan, Quantity, Scores
-from worker.eye import ALIGNING, Eye, dlib_points
+from worker.agreeing import Agreeing, readings_of
+from worker.eye import ALIGNING, Eye, dlib_points, five_points, of_faces
 from worker.lanes import Lanes
 from worker.machines import Loaded, Machines
 from worker.passes import masks_a_pass, pass_images, shapes_within
@@ -40,10 +42,11 @@ PROBE_HEADS, PROBE_VIEWS, PROBE_SPREAD = 8, 2, np.float32(0.4)
 @dataclass(frozen=True)
 class _Pass:
     """What one pass of m masks measured: scores (m, v) and embeddings (m, v, d) by model, and what
-    correlation filters answered, (m, v) by target.
+    correlation filters answered, (m, v) by target. together: scores in the place where detectors agree.
     """
 
     detections: dict[str, torch.Tensor]
+    together: dict[str, torch.Tensor]
     embeddings: dict[str, torch.Tensor]
     correlations: dict[str, torch.Tensor]
     coverage: torch.Tensor
@@ -106,6 +109,7 @@ class Scorer:
         used = sorted({quantity.model for quantity in plan.quantities})
         self.machines = Machines(used, plan.models, device, loaded)
         self.eye = Eye(basis, self.machines.aligned, device)
+        self._agreeing = Agreeing(readings_of(plan.quantities, self.machines.infos))
         by_dlib = any(r.points == alignment.POINT_NAMES for r in self.machines.recognizers.values())
         self._predictor = (
             self.machines.predictor() if by_dlib and ALIGNING in self.machines.detectors else None
@@ -236,38 +240,43 @@ class Scorer:
         m, v = rendered.images.shape[:2]
         images = rendered.images.flatten(0, 1)
         regions = rendered.box_px.flatten(0, 1)
-        found = {name: detector.score(images, regions) for name, detector in self.machines.detectors.items()}
-        detections = {name: detection.score.view(m, v) for name, detection in found.items()}
-        where = self._face_points(images, found, rendered.points_px.flatten(0, 1))
-        embeddings = {
-            name: machine.embed(images, where[machine.points]).view(m, v, -1)
-            for name, machine in self.machines.recognizers.items()
-        }
+        found = self._agreeing.look(self.machines.detectors, images, regions)
+        detections = {name: detection.score.view(m, v) for name, detection in found.best.items()}
+        together = {name: scores.view(m, v) for name, scores in found.together.items()}
+        where = self._face_points(images, found.best, rendered.points_px.flatten(0, 1))
+        embeddings = {}
+        for name, recognizer in self.machines.recognizers.items():
+            points = where[recognizer.points]
+            embeddings[name] = self._of_faces(recognizer.embed(images, points), points).view(m, v, -1)
         correlations = {}
         for quantity, target in self._targets.items():
             if KINDS[quantity.kind].machine == "correlate":
                 machine = self.machines.correlators[quantity.model]
-                answers = machine.score(images, where[machine.points], target[0])
+                points = where[machine.points]
+                answers = self._of_faces(machine.score(images, points, target[0]), points)
                 correlations[f"{quantity.target}"] = answers.view(m, v)
         flipped = flipped_share(vertices, self.eye.decoder)
-        return _Pass(detections, embeddings, correlations, rendered.coverage, flipped)
+        return _Pass(detections, together, embeddings, correlations, rendered.coverage, flipped)
 
     def _face_points(
         self, images: torch.Tensor, found: Mapping[str, Detections], own: torch.Tensor
     ) -> dict[tuple[str, ...], torch.Tensor]:
         """The landmarks (n, k, 2) that machines align by, by their names: as a detector sees the face where
-        it sees one, elsewhere the mask's ``own`` (n, p, 2).
+        it sees one, elsewhere the mask's ``own`` (n, p, 2), or nan for a mask without sites.
         """
         where = self.eye.points_by_names(own)
         dlib = where.get(alignment.POINT_NAMES)
         if dlib is not None and self._predictor is not None:
             where[alignment.POINT_NAMES] = dlib_points(self._predictor, images, found[ALIGNING], dlib)
         for name, face in found.items():
-            there = where.get(template.POINT_NAMES)
-            if there is not None and face.points_px is not None:
-                seen = (face.score > self.machines.infos[name].threshold)[:, None, None]
-                where[template.POINT_NAMES] = torch.where(seen, face.points_px, there)
+            if template.POINT_NAMES in where:
+                own, threshold = where[template.POINT_NAMES], self.machines.infos[name].threshold
+                where[template.POINT_NAMES] = five_points(face, threshold, own)
         return where
+
+    def _of_faces(self, answers: torch.Tensor, points_px: torch.Tensor) -> torch.Tensor:
+        """Answers (n, ...) about faces at points (n, k, 2): nan where no detector saw where to look."""
+        return answers if self.eye.sites else of_faces(answers, points_px)
 
     @torch.inference_mode()
     def _gather(self, seen: _Pass, finite: NDArray[np.bool_], v: int) -> Scores:
@@ -279,7 +288,7 @@ class Scorer:
         for k, quantity in enumerate(self.plan.quantities):
             kind = KINDS[quantity.kind]
             if kind.machine == "detect":
-                values = seen.detections[quantity.model]
+                values = (seen.together if kind.together else seen.detections)[quantity.model]
             elif kind.machine == "correlate":
                 values = seen.correlations[f"{quantity.target}"]
             else:
@@ -292,6 +301,8 @@ class Scorer:
                 else:
                     usable = torch.from_numpy(finite).to(self.device)
                     values, between = self_distances(machine.unlikeness(embeddings.flatten(0, 1)), v, usable)
+            if kind.machine != "detect" and not self.eye.sites:
+                values = floored(quantity, self.machines.infos[quantity.model], values)
             raw[k] = values.cpu().numpy()
         coverage = seen.coverage.cpu().numpy()
         flipped = seen.flipped.cpu().numpy()
@@ -309,7 +320,8 @@ class Scorer:
         reference = self._references[quantity][0]
         if self.machines.infos[quantity.model].measure == "similarity":
             embeddings, reference = normalized(embeddings), normalized(reference)
-        return (embeddings - reference).mean(dim=1)
+        missed = embeddings - reference
+        return missed.mean(dim=1) if self.eye.sites else missed.nanmean(dim=1)
 
 
 def _joined(parts: Sequence[Any]) -> Any:
@@ -342,6 +354,20 @@ def combined(quantity: Quantity, info: ModelInfo, answers: Sequence[torch.Tensor
     return values
 
 
+def floored(quantity: Quantity, info: ModelInfo, answers: torch.Tensor) -> torch.Tensor:
+    """Answers (n, v) with those in place of nan, where no face was seen, whose margin is margins.FLOOR; and
+    none that is worse: seeing a face costs nothing.
+    """
+    threshold = info.threshold if quantity.threshold is None else quantity.threshold
+    scale = info.scale if quantity.scale is None else quantity.scale
+    measure = info.measure
+    if KINDS[quantity.kind].across_views:  # compares distances, see margins.consistency_margin
+        threshold, measure = (1.0 - threshold if measure == "similarity" else threshold), "distance"
+    worst = floor_answer(threshold, measure, scale)
+    answers = answers.nan_to_num(nan=worst)
+    return answers.clamp_max(worst) if measure == "distance" else answers.clamp_min(worst)
+
+
 def references(machine: Recognizer, quantity: Quantity, target: torch.Tensor) -> list[torch.Tensor]:
     """What a face is compared with, one by one."""
     if quantity.combine != "centroid":
@@ -364,13 +390,18 @@ def self_distances(
         usable: bool (n,), masks that count as "other masks".
     :returns: within float32 (n, v), the largest distance from each view to another view of its mask; and
         between float32 (n,), the median over the other masks of the largest distance between their views and
-        this mask's (nan where there is no other mask).
+        this mask's (nan where there is no other mask). Distances that are nan are not counted; within is nan
+        where there is none.
     """
     n = len(usable)
     distance = unlikeness.view(n, views, n, views)
+    unknown = torch.isnan(distance)
     own = torch.arange(n, device=unlikeness.device)
-    within = distance[own, :, own].amax(dim=2)
+    lonely = (~unknown[own, :, own]).sum(dim=2) < min(2, views)
+    distance = distance.masked_fill(unknown, -torch.inf)
+    within = distance[own, :, own].amax(dim=2).masked_fill(lonely, torch.nan)
     across = distance.amax(dim=(1, 3))
+    across = across.masked_fill(torch.isneginf(across), torch.nan)
     across[own, own] = torch.nan
     across[:, ~usable] = torch.nan
     return within, across.nanmedian(dim=1).values

@@ -20,6 +20,7 @@ from coordinator.record.verification import claim_of, open_verified, printed_pho
 from services.recognition.photos import photo_folder
 from services.storage.open import open_store
 
+NO_FACE = "no face"  # in whose views none was seen, so that there was nothing to compare
 NOT_RUN = "not run"  # what verify.json says of critics whose weights were not there
 
 
@@ -155,11 +156,15 @@ def _yes_or_no(console: Console, found: Mapping[str, Any], what: str, title: str
     header += [f"{machine} (critic)" for machine in absent]
     told = []
     for subject in dict.fromkeys(r["subject"] for r in rows):
-        own = {r["machine"]: r["rate"] for r in rows if r["subject"] == subject}
-        told.append(
-            [subject, *(shown(own.get(machine)) for machine, _ in machines), *(NOT_RUN for _ in absent)]
-        )
+        own = {r["machine"]: r for r in rows if r["subject"] == subject}
+        cells = (_cell(own[m], own[m]["rate"]) if m in own else "-" for m, _ in machines)
+        told.append([subject, *cells, *(NOT_RUN for _ in absent)])
     print_table(console, f"{title} in {found['views']} held-out views", header, told)
+
+
+def _cell(row: Mapping[str, Any], rate: Mapping[str, Any]) -> str:
+    """A rate, or that no view had a face to compare."""
+    return NO_FACE if row.get("compared") == 0 else shown(rate)
 
 
 def _matches(console: Console, found: Mapping[str, Any]) -> None:
@@ -171,12 +176,18 @@ def _matches(console: Console, found: Mapping[str, Any]) -> None:
         told = []
         for row in own:
             median = "-" if row["median"] is None else f"{row['median']:.2f}"
-            told.append([row["subject"], median, *(shown(m["rate"]) for m in row["matches"])])
+            told.append([row["subject"], median, *(_cell(row, m["rate"]) for m in row["matches"])])
         title = f"{machine} ({own[0]['side']}): taken for {asked}"
         print_table(console, title, ["", "median", *cuts], told)
     for name, calibrated in found["calibration"].items():
         on = calibrated["pairs"] or "nothing: run datamask calibrate"
         console.print(f"{name}: thresholds calibrated on {on}", highlight=False, soft_wrap=True)
+    if "impostors" in found:
+        console.print(
+            f"Impostors, and the people searched among, are {found['impostors']}.",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _identification(console: Console, found: Mapping[str, Any]) -> None:
@@ -186,7 +197,7 @@ def _identification(console: Console, found: Mapping[str, Any]) -> None:
         header += [f"{who} FAR {rate['far']:g}" for who in ("strangers", "masks")]
     for k, size in enumerate(p["size"] for p in found["rates"][0]["strangers"]):
         cells = [
-            shown(rate[who][k]["rate"]) if k < len(rate[who]) else "-"
+            shown(rate[who][k]["rate"]) if k < len(rate[who]) else "-" if rate[who] else NO_FACE
             for rate in found["rates"]
             for who in ("strangers", "masks")
         ]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from coordinator.spec.tables import Table
-from services.recognition.catalog import families, model_info
+from services.recognition.catalog import families, model_info, models
 from services.recognition.fitness import label_of
 from services.recognition.kinds import KINDS, ObjectiveKind
 
@@ -56,7 +56,8 @@ class ObjectiveSpec(Table):
     that false accept rate, -1 the median of different people. calibration: a file of ``datamask calibrate``;
     none: the shipped one. aggregate: from views to one value; k belongs to ``worst-k``, q to ``quantile``.
     gate: whether the value sinks to the bottom of the scale where no detector sees a face (default: for
-    ``consistent`` only).
+    ``consistent`` only). saturate: the part of a detector's value above 0 that fitness counts, so that its
+    contentment cannot pay for another's refusal (default: 1, all of it; 0.25 for ``together``).
     """
 
     kind: KindName
@@ -73,6 +74,7 @@ class ObjectiveSpec(Table):
     k: Annotated[int, Field(ge=1, le=256)] = 1
     q: Annotated[float, Field(ge=0, le=1)] = 0.25
     gate: bool | None = None
+    saturate: Annotated[float | None, Field(gt=0, le=1)] = None
 
     @property
     def known(self) -> ObjectiveKind:
@@ -88,6 +90,13 @@ class ObjectiveSpec(Table):
     def single_reference(self) -> bool:
         """Whether a recognizer compares masks with one embedding, so that it can tell which way they miss."""
         return self.known.portrays and self.combine == "centroid"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual(cls, data: Any) -> Any:
+        """A run records how its kind of objective saturates, where it does."""
+        kind = KINDS.get(str(data.get("kind"))) if isinstance(data, Mapping) else None
+        return data if kind is None or kind.slope == 1.0 else {"saturate": kind.slope, **data}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -110,6 +119,13 @@ class ObjectiveSpec(Table):
             raise ValueError(f"far is a false accept rate of a recognizer; kind '{self.kind}' has none")
         if self.calibration is not None and self.far is None:
             raise ValueError("calibration says where thresholds come from; add the rate, e.g. far = 0.01")
+        if self.known.together and info.kind == wanted and not info.windows:
+            raise ValueError(
+                f"model '{self.model}' does not say what it sees in every place; kind '{self.kind}' takes "
+                + ", ".join(known.name for known in models() if known.windows)
+            )
+        if self.saturate is not None and wanted != "detect":
+            raise ValueError(f"kind '{self.kind}' takes no saturate: detectors do")
         self._check_combination()
         return self
 

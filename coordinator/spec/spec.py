@@ -38,7 +38,7 @@ from coordinator.spec.tables import Before, Table
 from coordinator.spec.terms import unacknowledged
 from services.errors import BadInput
 from services.names import SPEC_NAME_MOST, name_fault
-from services.recognition.catalog import model_info
+from services.recognition.catalog import model_info, models
 from services.rendering.presets import PRESETS, PresetName
 from services.rendering.views import ViewRanges
 from services.shape.catalog import DEFAULT_BASIS, basis_info, facts_of, with_color, with_edge
@@ -365,9 +365,17 @@ class Spec(Table):
             raise ValueError(f"[views] {key} must be 2 or more for an objective of kind '{across[0]}'")
         if len(across) > 1:
             raise ValueError(f"only one objective may be of kind '{across[0]}'")
+        agreeing = [o.model for o in self.objective if o.known.together]
+        if len(agreeing) == 1 or len(set(agreeing)) < len(agreeing):
+            raise ValueError(
+                "kind 'together' is about the one place where detectors agree: expected two such objectives "
+                f"or more, of different models (given: {', '.join(agreeing)})"
+            )
         for name in self.models:
             if not name.startswith("onnx:") or name not in self.model_names:
                 raise ValueError(f"[models.'{name}'] is not an onnx: file among the objectives and critics")
+        if not basis_info(self.mask.basis).landmark_names:
+            self._check_faces()
         terms = unacknowledged(self.model_names, self.models, self.licence)
         if terms is not None:
             raise ValueError(terms)
@@ -384,6 +392,30 @@ class Spec(Table):
                 raise ValueError(f"[pareto] aims holds '{aim}'{nearest(aim, known)}")
         if len(set(self.pareto.aims)) < len(self.pareto.aims):
             raise ValueError("[pareto] aims names one twice")
+
+    def _check_faces(self) -> None:
+        """On a basis without sites only a detector of the run can say where to align a face."""
+        infos = [(o, model_info(o.model, needed=False)) for o in self.objective]
+        found = {info.finds for _, info in infos}
+        for objective, info in infos:
+            if objective.known.machine == "detect":
+                continue
+            if objective.known.reference and not objective.images:
+                raise ValueError(
+                    f"kind '{objective.kind}' without images is about the face of the basis, and "
+                    f"'{self.mask.basis}' has none; give images"
+                )
+            if self.run.precision == "half":
+                raise ValueError(
+                    f"[run] precision = \"half\" is tried on faces before a run, and '{self.mask.basis}' has "
+                    f"none for '{info.name}'; leave it out"
+                )
+            if info.aligns_by not in found and "unknown" not in {i.kind for _, i in infos}:
+                able = [i.name for i in models() if i.finds == info.aligns_by and "objective" in i.roles]
+                raise ValueError(
+                    f"'{info.name}' aligns faces by {info.aligns_by}, and '{self.mask.basis}' has none: add "
+                    f"an [[objective]] whose detector finds them: {', '.join(able)}"
+                )
 
     def _check_consent(self) -> None:
         if self.consent is None:

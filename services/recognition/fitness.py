@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.recognition.kinds import DETECT, KINDS, ObjectiveKind
-from services.recognition.margins import DISTANCE_UNIT, Aggregate, value_over_views
+from services.recognition.margins import DISTANCE_UNIT, FLOOR, Aggregate, value_over_views
 from services.recognition.model import AnswerKind
 
 Float = NDArray[np.float32]
 
-CONSISTENT_FLOOR = -3.0  # what a gated objective is worth where no detector sees a face: its scale's end
+CONSISTENT_FLOOR = FLOOR  # what a gated objective is worth where no detector sees a face: its scale's end
 
 
 def label_of(kind: str, model: str, number: int) -> str:
@@ -36,6 +36,8 @@ class Objective:
     1 for a detector, a distance in steps of 0.1 for a recognizer. aggregate, k, q: from views to one value,
     see margins.value_over_views. gate: whether its value sinks to the floor where no detector sees a face;
     None: for ``consistent`` only. number: which of several objectives of this kind and model, from 1.
+    saturate: the part of its value above 0 that fitness counts, so that it cannot pay for another's refusal;
+    None: all of it, but a quarter for ``together``.
     """
 
     kind: str
@@ -50,6 +52,7 @@ class Objective:
     q: float = 0.25
     gate: bool | None = None
     number: int = 1
+    saturate: float | None = None
 
     @property
     def known(self) -> ObjectiveKind:
@@ -67,6 +70,11 @@ class Objective:
     def gated(self) -> bool:
         """Whether detection gates it."""
         return self.known.gated if self.gate is None else self.gate
+
+    @property
+    def slope(self) -> float:
+        """The part of its value above 0 that fitness counts."""
+        return self.known.slope if self.saturate is None else self.saturate
 
     @property
     def reading(self) -> tuple[AnswerKind, float]:
@@ -109,7 +117,8 @@ class Fitness:
 def fitness(
     objectives: Sequence[Objective], raw: Sequence[Float], between: Float, scored: NDArray[np.bool_]
 ) -> Fitness:
-    """Weighted mean of the objectives' values, for genomes that could be scored.
+    """Weighted mean of the objectives' values, saturated where they ask for it, for genomes that could be
+    scored.
 
     :param raw: for each objective its raw scores float32 (n, v).
     :param between: float32 (n,), see :func:`services.recognition.margins.consistency_margin`.
@@ -126,7 +135,9 @@ def fitness(
             values[k] = (CONSISTENT_FLOOR + opening * (bounded - CONSISTENT_FLOOR)).astype(np.float32)
     weights = np.array([o.weight for o in objectives], np.float32)
     stacked = np.stack(values, axis=1).astype(np.float32)
-    total = (stacked * (weights / weights.sum())).sum(axis=1, dtype=np.float32)
+    slopes = np.array([o.slope for o in objectives], np.float32)
+    counted = np.where(stacked > 0, stacked * slopes, stacked)
+    total = (counted * (weights / weights.sum())).sum(axis=1, dtype=np.float32)
     each = np.stack(all_margins, axis=1).astype(np.float32)
     total[~scored], stacked[~scored], each[~scored] = -np.inf, np.nan, np.nan
     return Fitness(total, stacked, each)

@@ -23,6 +23,9 @@ class ObjectiveKind:
     :param across_views: whether it compares a mask's views with each other, and with other masks' views; so
         it needs two views, and there can be one of this kind.
     :param margins: how far beyond its threshold each view is.
+    :param together: whether all detectors of this kind are asked for one place, see agreement.py; so there
+        must be two of them.
+    :param slope: the part of a value above 0 that fitness counts, unless a spec says more.
     """
 
     name: str
@@ -34,6 +37,8 @@ class ObjectiveKind:
     gated: bool = False
     across_views: bool = False
     margins: Margins = view_margin
+    together: bool = False
+    slope: float = 1.0
 
     @property
     def portrays(self) -> bool:
@@ -42,6 +47,7 @@ class ObjectiveKind:
 
 
 DETECT = ObjectiveKind("detect", "detect", gates=True)
+TOGETHER = ObjectiveKind("together", "detect", gates=True, together=True, slope=0.25)
 CONSISTENT = ObjectiveKind(
     "consistent", "recognize", gated=True, across_views=True, margins=consistency_margin
 )
@@ -49,4 +55,4 @@ IDENTITY = ObjectiveKind("identity", "recognize", "person", reference=True, comb
 COMPOSITE = ObjectiveKind("composite", "recognize", "people", reference=True, combine=("centroid", "worst"))
 CORRELATE = ObjectiveKind("correlate", "correlate", "optional", reference=True)
 
-KINDS = {kind.name: kind for kind in (DETECT, CONSISTENT, IDENTITY, COMPOSITE, CORRELATE)}
+KINDS = {kind.name: kind for kind in (DETECT, TOGETHER, CONSISTENT, IDENTITY, COMPOSITE, CORRELATE)}

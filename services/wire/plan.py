@@ -35,13 +35,23 @@ class Quantity:
     """One raw quantity to measure, by ``model``; ``kind`` is one of services.recognition.kinds.KINDS.
 
     target: SHA-256 key of the references under ``targets/``, where there are any. combine: how a face is
-    compared with several: with their ``centroid``, with the ``best`` or with the ``worst`` match.
+    compared with several: with their ``centroid``, with the ``best`` or with the ``worst`` match. threshold,
+    scale, slope: how its answers read, where what is measured hangs on that (None: as the catalog and the
+    kind have it).
     """
 
     kind: str
     model: str
     target: str | None = None
     combine: str = "centroid"
+    threshold: float | None = None
+    scale: float | None = None
+    slope: float | None = None
+
+    def meta(self) -> dict[str, Any]:
+        """Its values as JSON has them; what only some quantities have is left out of the others."""
+        always = {"kind": self.kind, "model": self.model, "target": self.target, "combine": self.combine}
+        return always | {k: v for k, v in asdict(self).items() if k not in always and v is not None}
 
 
 @dataclass(frozen=True)
@@ -80,7 +90,7 @@ class Plan:
             "basis": self.basis,
             "basis_sha256": self.basis_sha256,
             "models": dict(sorted(self.models.items())),
-            "measures": [asdict(m) for m in self.quantities],
+            "measures": [m.meta() for m in self.quantities],
             "ranges": {f.name: _listed(getattr(self.ranges, f.name)) for f in fields(self.ranges)},
             **({"runtimes": dict(sorted(self.runtimes.items()))} if self.runtimes else {}),
             **({"residuals": True} if self.residuals else {}),

@@ -288,3 +288,43 @@ def test_an_identity_run_keeps_the_consent_and_the_embedding_but_not_the_photo(
     assert ((distances > 0.3) & (distances < 1.5)).all()
     Image.fromarray(skimage.data.astronaut()[0:224, 105:329]).save(face)
     refused(datamask(*words, "--target", face, "--resume"), "photos are not the ones", "--run")
+
+
+def test_a_portrait_on_a_blank_begins_where_no_machine_sees_a_face(datamask, tmp_path: Path) -> None:
+    import skimage.data
+
+    face = tmp_path / "somebody.png"
+    Image.fromarray(skimage.data.astronaut()[0:224, 110:334]).save(face)
+    text = FACE.replace("views = 1", "views = 2").replace("[views]\n", "[views]\nsize_px = 96\n")
+    text += (
+        "gate = true\n"
+        + TINY[TINY.index("[[objective]]") :]
+        + FACE[FACE.index("[[objective]]") :].replace("dlib-resnet", "lbp")
+    )
+    text += '[mask]\nbasis = "blank-oval-1"\ncolor = true\n'
+    words = [
+        "evolve",
+        spec(tmp_path, text),
+        "--consent",
+        "a test",
+        "--run",
+        "face",
+        "--quiet",
+        "--target",
+        face,
+    ]
+    refused(datamask(*words), "'lbp' aligns faces by five points", "yunet")
+    words[1] = spec(tmp_path, text + '[[objective]]\nkind = "detect"\nmodel = "yunet"\n')
+    done = datamask(*words)
+    assert done.code == 0, done.err
+    run = tmp_path / "runs" / "face"
+    assert 'basis = "blank-oval-1+' in (run / "run.toml").read_text()
+    table = pd.read_parquet(run / "evaluations" / "e00000.parquet")
+    for label, floor in (("dlib-resnet", 0.9), ("lbp", None)):
+        raw = np.stack(table[f"scores identity:{label}"].to_list())
+        assert np.isfinite(raw).all()
+        assert floor is None or raw.max() == pytest.approx(floor)
+        assert table[f"value identity:{label}"].min() == pytest.approx(-3.0, abs=1e-3)
+    checked = datamask("verify", "runs/face", "--views", "2", "--gallery", "0")
+    assert checked.code == 0, checked.err
+    assert "no face" in checked.out

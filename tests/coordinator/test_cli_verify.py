@@ -24,6 +24,7 @@ from coordinator.record.verification import claim_of, open_verified, printed_pho
 from coordinator.spec.spec import parse_spec
 from services.errors import BadInput
 from services.recognition.statistics.calibration import shipped
+from services.recognition.statistics.plots import verification_plot
 from services.recognition.statistics.rates import wilson_rate
 from services.shape.catalog import basis_info
 from services.storage.open import open_store
@@ -227,6 +228,38 @@ def test_a_verification_says_the_gap_first():
     for word in (MASK, "90% (60-98)", "FAR 0.01", "0.430", "photographs of", "a.jpg", "simulated", "not run"):
         assert word in text
     assert wilson_rate(9, 10).share == 0.9
+
+
+def test_where_no_view_has_a_face_there_is_no_rate():
+    nothing = {"hits": 0, "trials": 10, "share": 0.0, "low": 0.0, "high": 0.28}
+    head = {"subject": MASK, "kind": "elite", "side": "critic", "compared": 0}
+    cut = {"name": "FAR 0.01", "far": 0.01, "threshold": 0.43, "rate": nothing}
+    search = {"far": 0.01, "strangers": [{"size": 3, "rate": nothing}], "masks": []}
+    found = {
+        "views": 10,
+        "question": "itself",
+        "gap": {},
+        "warnings": [],
+        "rows": [
+            {**head, "machine": "otsdf", "what": "correlate", "rate": nothing},
+            {**head, "machine": "lbp", "what": "match", "median": None, "matches": [cut]},
+        ],
+        "calibration": {"lbp": {"pairs": "renders"}},
+        "impostors": "random heads of makehuman-mask-1",
+        "identification": {
+            "enrolled": 3,
+            "rates": [{**search, "extrapolated": {"fpir": 0.5, "size": 9, "formula": "f"}}],
+        },
+        "photographs": None,
+        "note": "simulated match rates",
+    }
+    text = printed(show_verification, found)
+    assert text.count("no face") == 3
+    assert text.count("0% (0-28)") == 1  # of strangers, who were searched for
+    assert "Impostors, and the people searched among, are random heads of makehuman-mask-1." in text
+    assert verification_plot(found) != verification_plot(
+        {**found, "rows": [{**r, "compared": 9} for r in found["rows"]]}
+    )
 
 
 def test_a_calibration_shows_what_it_refuses():

@@ -17,6 +17,7 @@ from services.recognition import files
 from services.recognition.statistics.calibration import shipped
 
 DETECT = '[[objective]]\nkind = "detect"\nmodel = "dlib-hog"\n'
+TOGETHER = DETECT.replace("detect", "together") + DETECT.replace("detect", "together").replace("hog", "mmod")
 CONSENT = '[consent]\nsubject = ["A", "B"]\ngranted_by = ["A", "B"]\npurpose = "art"\n'
 PACK = '[[objective]]\nkind = "detect"\nmodel = "insightface:buffalo_l/det_10g"\n'
 
@@ -41,6 +42,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        (DETECT.replace("detect", "together"), ["two such objectives or more", "given: dlib-hog"]),
+        (TOGETHER + TOGETHER, ["of different models"]),
+        (TOGETHER.replace("dlib-mmod", "viola-jones"), ["'viola-jones' does not say", "dlib-mmod", "yunet"]),
+        (TOGETHER.replace("dlib-mmod", "dlib-resnet"), ["is a recognize model"]),
+        (TOGETHER + "gate = true", ["takes no gate"]),
+        (identity('images = ["a.jpg"]\nsaturate = 0.5') + CONSENT, ["takes no saturate"]),
+        (DETECT + "saturate = 0", ["saturate", "greater than 0"]),
         (identity('images = ["a.jpg"]\nsubject = "C"') + CONSENT, ["does not cover 'C'"]),
         (identity('images = ["a.jpg"]') + CONSENT, ["lists 2 subjects", "subject = ..."]),
         (identity('images = ["a.jpg", "b.jpg"]', kind="composite"), ["[consent]"]),
@@ -77,6 +85,58 @@ def test_refusals_say_what_where_and_what_instead(text: str, words: list[str]) -
     assert "\n" not in message
     for word in words:
         assert word in message, message
+
+
+OVAL = '[mask]\nbasis = "blank-oval-1"\n'
+ONE = CONSENT.replace('["A", "B"]', '"A"')
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            identity('images = ["a.jpg"]') + OVAL + ONE,
+            ["'dlib-resnet'", "eye corners", "detector", "dlib-hog"],
+        ),
+        (
+            DETECT + identity('images = ["a.jpg"]', model="lbp") + OVAL + ONE,
+            ["'lbp'", "five points", "blank-oval-1", "blazeface-full", "yunet"],
+        ),
+        (identity("", model="otsdf", kind="correlate") + OVAL, ["without images", "blank-oval-1"]),
+        (
+            DETECT + identity("", kind="consistent") + OVAL + '[run]\nprecision = "half"',
+            ["precision", "'dlib-resnet'", "leave it out"],
+        ),
+    ],
+)
+def test_a_blank_needs_a_detector_that_says_where_faces_are(text: str, words: list[str]) -> None:
+    with pytest.raises(BadInput) as error:
+        parsed(text)
+    message = str(error.value)
+    assert "\n" not in message
+    assert all(word in message for word in words), message
+
+
+def test_workers_know_what_a_view_without_a_face_counts_on_a_blank_only() -> None:
+    text = DETECT + identity("threshold = 0.5", kind="consistent")
+    for basis, extra in (("", {}), (OVAL, {"threshold": 0.5, "scale": 0.1})):
+        spec = parsed(text + basis)
+        measures = plan_of(spec, objectives_of(spec, [None, None])).meta()["measures"]
+        plain = {"target": None, "combine": "centroid"}
+        assert measures[0] == {"kind": "detect", "model": "dlib-hog", **plain}
+        assert measures[1] == {"kind": "consistent", "model": "dlib-resnet", **plain, **extra}
+
+
+def test_workers_know_how_detectors_read_that_agree_and_no_other_plan_changes() -> None:
+    spec = parsed(TOGETHER + "threshold = 0.5\nscale = 2.0\n" + DETECT + "saturate = 0.25\n")
+    assert [o.get("saturate") for o in recorded_table(spec)["objective"]] == [0.25, 0.25, 0.25]
+    objectives = objectives_of(spec, [None] * 3)
+    measures = plan_of(spec, objectives).meta()["measures"]
+    reading = [{k: m[k] for k in ("threshold", "scale", "slope")} for m in measures[:2]]
+    assert reading[0] == {"threshold": 0.0, "scale": 1.0, "slope": 0.25}
+    assert reading[1] == {"threshold": 0.5, "scale": 2.0, "slope": 0.25}
+    assert measures[2] == {"kind": "detect", "model": "dlib-hog", "target": None, "combine": "centroid"}
+    assert "saturate" not in recorded_table(parsed(DETECT))["objective"][0]
 
 
 def test_terms_can_be_acknowledged_by_model_or_by_family() -> None:

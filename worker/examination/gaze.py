@@ -25,7 +25,7 @@ from services.shape.export import write_glb
 from services.srgb import linear_to_srgb
 from services.storage.store import Store
 from worker.examination.verify import Claim
-from worker.eye import Eye, Pictures, Straightener
+from worker.eye import Eye, Pictures, Straightener, finders_for
 
 FORMAT = 1
 OCCLUSION, GRADIENT = "occlusion", "gradient"
@@ -83,7 +83,7 @@ class _Gaze:
         if info.kind == "recognize":
             self.recognizer = catalog.recognizer(info.name, sha256=sha256)
             self.eye = Eye(basis, [self.recognizer])
-            self.straightener = Straightener()
+            self.straightener = Straightener(finders=finders_for(self.eye, {}, {}))
         else:
             self.detector = catalog.detector(info.name, sha256=sha256)
             self.eye = Eye(basis)
@@ -106,14 +106,21 @@ class _Gaze:
         """The person's embedding, or the middle of the mask's own views."""
         if self.target is not None:
             return self.recognizer.center(torch.from_numpy(np.array(self.target)))
-        return self.recognizer.center(self.recognizer.embed(images, points))
+        seen = torch.isfinite(points).flatten(1).all(dim=1)
+        return self.recognizer.center(self.recognizer.embed(images[seen], points[seen]))
 
 
 def _one(run: Store, gaze: _Gaze, name: str, genome: Float, method: str) -> dict[str, Any]:
     vertices, rendered = gaze.eye.every(genome[None], gaze.views)
     images, points, box = rendered.images[0], rendered.points_px[0], rendered.box_px[0]
     if gaze.info.kind == "recognize":  # straightened once, before anything is painted over
-        points, _ = gaze.straightener.find(gaze.recognizer.points, Pictures(images, points, box))
+        own = gaze.eye.points_of(gaze.recognizer, points)
+        points, _ = gaze.straightener.find(gaze.recognizer.points, Pictures(images, own, box))
+        if torch.isnan(points).flatten(1).any(dim=1).all():
+            raise BadInput(
+                f"mask {name}: no detector sees a face in its {len(images)} views, so {gaze.info.name} has "
+                "none to look at; take a mask that one sees, or more --views"
+            )
     triangle_map = gaze.eye.renderer.triangle_map(vertices, gaze.views)[0]
     score = gaze.score_of(points, box, images)
     with torch.inference_mode():

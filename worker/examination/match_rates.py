@@ -76,11 +76,18 @@ def cuts_of(
     return Cuts(info.measure == "similarity", "" if pairs is None else pairs.title, tuple(cuts))
 
 
-def detected_row(detected: NDArray[np.bool_], what: str = "detect") -> dict[str, Any]:
-    """The share of views (n,) in which a machine says yes: a detector sees a face over the mask, or a
-    correlation filter (``what`` is ``correlate``) its reference.
-    """
-    return {"what": what, "rate": asdict(wilson_rate(int(detected.sum()), len(detected)))}
+def detected_row(detected: NDArray[np.bool_]) -> dict[str, Any]:
+    """The share of views (n,) in which a detector sees a face over the mask."""
+    return {"what": "detect", "rate": asdict(wilson_rate(int(detected.sum()), len(detected)))}
+
+
+def alike_row(alike: NDArray[np.bool_], faces: NDArray[np.bool_]) -> dict[str, Any]:
+    """The share of views (n,) in which a correlation filter sees its reference, and the views with a face."""
+    return {
+        "what": "correlate",
+        "compared": int(faces.sum()),
+        "rate": asdict(wilson_rate(int(alike.sum()), len(alike))),
+    }
 
 
 def matched_row(

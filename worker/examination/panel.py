@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,8 +15,9 @@ from services.recognition.detect import Detector
 from services.recognition.dlib.audit import AuditView, audit
 from services.recognition.recognize import Recognizer
 from services.rendering.views import Views
+from services.shape.catalog import DEFAULT_BASIS
 from worker.examination.targets import build_filter
-from worker.eye import Eye, Pictures, Straightener
+from worker.eye import Eye, Pictures, Straightener, finders_for, of_faces
 from worker.lanes import Lanes
 from worker.machines import Machines
 from worker.passes import parts
@@ -30,19 +33,23 @@ class Answers:
     """What every machine says of one subject's n pictures.
 
     audited: dlib's whole own pipeline. detected: bool (n,) by detector, the audit among them. embeddings:
-    float32 (n, d) by recognizer, nan wherever the audit detected no face: nothing is embedded there. alike:
-    bool (n,) by correlation filter: whether the picture answers to its reference; False where no face was
-    seen.
+    float32 (n, d) by recognizer, nan wherever the audit detected no face, or no detector of a mask without
+    sites says where: nothing is embedded there. alike: bool (n,) by correlation filter: whether the picture
+    answers to its reference; False where no face was seen. faces: bool (n,) by correlation filter: where one
+    was.
     """
 
     audited: list[AuditView]
     detected: Mapping[str, Bool]
     embeddings: Mapping[str, Float]
     alike: Mapping[str, Bool]
+    faces: Mapping[str, Bool]
 
 
 class Panel:
     """The machines of one verification, loaded once.
+
+    Masks without sites are aligned as the run's own detectors find landmarks, or worker.eye.PLACING.
 
     :param filters: what correlation filters compare with, float32 (1, S, S) by model; none: the neutral head.
     :raises Unavailable, BadInput: as the catalog does, for a machine that cannot be loaded.
@@ -66,8 +73,18 @@ class Panel:
             template = build_filter([], name, basis) if template is None else template
             self.templates[name] = torch.from_numpy(np.array(template[0])).to(device)
         self.eye = Eye(basis, self.machines.aligned, device)
-        self._straightener = Straightener(device)
+        self._straightener = Straightener(device, finders_for(self.eye, self.detectors, self.infos))
         self._lanes = Lanes(device)
+
+    @cached_property
+    def of_heads(self) -> Panel:
+        """The same machines before heads: the people that masks are compared with are random ones."""
+        if self.eye.basis.facts.face:
+            return self
+        heads = copy.copy(self)
+        heads.eye = Eye(DEFAULT_BASIS, self.machines.aligned, self.device)
+        heads._straightener = Straightener(self.device)
+        return heads
 
     def look(self, genomes: Float, views: Views) -> Pictures:
         """Mask k under view k, for genomes float32 (n, d) and n views."""
@@ -81,12 +98,17 @@ class Panel:
         for name, detector in self.detectors.items():
             detected[name] = self.scores(detector, pictures) > self.infos[name].threshold
         embeddings = {name: self.embed(r, pictures, seen) for name, r in self.recognizers.items()}
-        alike = {name: seen & self.answers(name, pictures) for name in self.templates}
+        answers = {name: self.answers(name, pictures) for name in self.templates}
+        faces = {name: seen & np.isfinite(found) for name, found in answers.items()}
+        alike = {
+            name: seen & np.asarray(found > self.infos[name].threshold, np.bool_)
+            for name, found in answers.items()
+        }
         own = np.full((len(seen), 128), np.nan, np.float32)
         for k, view in enumerate(audited):
             if view.embedding is not None:
                 own[k] = view.embedding
-        return Answers(audited, detected, {AUDIT: own, **embeddings}, alike)
+        return Answers(audited, detected, {AUDIT: own, **embeddings}, alike, faces)
 
     def scores(self, detector: Detector, pictures: Pictures) -> Float:
         """A detector's scores float32 (n,) of the pictures, over the mask."""
@@ -96,18 +118,23 @@ class Panel:
 
         return self._in_parts(ask, len(pictures.images))
 
-    def answers(self, name: str, pictures: Pictures) -> Bool:
-        """Whether each picture (n,) answers to a correlation filter beyond its threshold."""
+    def answers(self, name: str, pictures: Pictures) -> Float:
+        """A correlation filter's answers float32 (n,); nan where no detector sees a face without sites."""
         machine, template = self.machines.correlators[name], self.templates[name]
 
         def ask(part: slice) -> torch.Tensor:
-            own = self.eye.points_of(machine, pictures.points_px[part])
-            return machine.score(pictures.images[part], own, template)
+            shown = pictures.take(part)
+            points = self.eye.points_of(machine, shown.points_px)
+            if not self.eye.sites:
+                points, _ = self._straightener.find(machine.points, replace(shown, points_px=points))
+            return of_faces(machine.score(shown.images, points, template), points)
 
-        return np.asarray(self._in_parts(ask, len(pictures.images)) > self.infos[name].threshold, np.bool_)
+        return self._in_parts(ask, len(pictures.images))
 
     def embed(self, machine: Recognizer, pictures: Pictures, seen: Bool) -> Float:
-        """Embeddings float32 (n, d) of the pictures that are ``seen`` (n,); nan in the others' place."""
+        """Embeddings float32 (n, d) of the pictures that are ``seen`` (n,); nan in the others' place, and
+        where no detector sees a face without sites.
+        """
         found = np.full((len(seen), machine.size), np.nan, np.float32)
         where = torch.from_numpy(np.flatnonzero(seen)).to(pictures.images.device)
         shown = pictures.take(where)
@@ -115,7 +142,7 @@ class Panel:
 
         def ask(part: slice) -> torch.Tensor:
             straight, _ = self._straightener.find(machine.points, shown.take(part))
-            return machine.embed(shown.images[part], straight)
+            return of_faces(machine.embed(shown.images[part], straight), straight)
 
         if len(where):
             found[seen] = self._in_parts(ask, len(where))

@@ -9,14 +9,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from services.recognition.agreement import Reading
 from services.recognition.fitness import Objective, fitness
 from services.recognition.recognize import Recognizer
 from services.rendering.views import Views
 from services.shape.basis import Basis
 from services.wire.plan import Quantity
-from worker.eye import Eye, Straightener
+from worker.agreeing import Agreeing
+from worker.eye import Eye, Straightener, finders_for, of_faces
 from worker.machines import Machines
-from worker.scorer import combined, references, self_distances
+from worker.scorer import combined, floored, references, self_distances
 
 LOSS_SHARE = 0.10  # of the margin: more than this and the loss is explained
 # Loss of margin below this is measuring noise: views have sensor noise of their own.
@@ -59,7 +61,12 @@ class Rescorer:
         names = list(dict.fromkeys(o.model for o in self._objectives))
         self._machines = Machines(names, hashes)
         self._eye = Eye(basis, self._machines.aligned)
-        self._straightener = Straightener() if self._machines.aligned else None
+        finders = finders_for(self._eye, self._machines.detectors, self._machines.infos)
+        self._straightener = Straightener(finders=finders) if self._machines.aligned else None
+        readings = {o.model: o for o in self._objectives if o.known.together}
+        self._agreeing = Agreeing(
+            {name: Reading(o.reading[0], o.threshold, o.reading[1], o.slope) for name, o in readings.items()}
+        )
 
     @torch.inference_mode()
     def score(
@@ -71,29 +78,36 @@ class Rescorer:
         """
         seen = self._eye.mesh(vertices, triangles, mask, self._views, colors)
         images, machines = seen.images, self._machines
-        scores = {name: d.score(images, seen.box_px).score for name, d in machines.detectors.items()}
+        found = self._agreeing.look(machines.detectors, images, seen.box_px)
+        scores = {name: best.score for name, best in found.best.items()}
         where = {
             names: own if self._straightener is None
             else self._straightener.find(names, replace(seen, points_px=own))[0]
             for names, own in self._eye.points_by_names(seen.points_px).items()
         }  # fmt: skip
-        embeddings = {n: r.embed(images, where[r.points]) for n, r in machines.recognizers.items()}
+        embeddings = {
+            n: of_faces(r.embed(images, where[r.points]), where[r.points])
+            for n, r in machines.recognizers.items()
+        }
         raw = []
         for objective in self._objectives:
             if objective.known.machine == "detect":
-                answers = scores[objective.model]
+                said = found.together if objective.known.together else scores
+                answers = said[objective.model]
             elif objective.known.machine == "correlate":
                 correlator = machines.correlators[objective.model]
-                template = self._targets[f"{objective.target}"][0]
-                answers = correlator.score(images, where[correlator.points], template)
+                template, points = self._targets[f"{objective.target}"][0], where[correlator.points]
+                answers = of_faces(correlator.score(images, points, template), points)
             else:
                 machine = machines.recognizers[objective.model]
                 answers = self._likeness(objective, machine, embeddings[objective.model])
+            if objective.known.machine != "detect" and not self._eye.sites:
+                answers = floored(self._quantity(objective), machines.infos[objective.model], answers)
             raw.append(answers.numpy()[None].astype(np.float32))
         made = fitness(self._objectives, raw, np.full(1, np.nan, np.float32), np.ones(1, bool))
         labels = [o.label for o in self._objectives]
         verdicts = {
-            n: [bool(s > machines.infos[n].threshold) for s in found.tolist()] for n, found in scores.items()
+            n: [bool(s > machines.infos[n].threshold) for s in own.tolist()] for n, own in scores.items()
         }
         return Scored(
             float(made.fitness[0]),
@@ -110,10 +124,17 @@ class Rescorer:
             unlike = machine.unlikeness(embeddings)
             within, _ = self_distances(unlike, len(embeddings), torch.ones(1, dtype=torch.bool))
             return within[0]
-        quantity = Quantity(objective.kind, objective.model, objective.target, self._combine[objective])
-        found = references(machine, quantity, self._targets[objective.target])
-        answers = [machine.compare(embeddings, one) for one in found]
+        quantity = self._quantity(objective)
+        known = references(machine, quantity, self._targets[objective.target])
+        answers = [machine.compare(embeddings, one) for one in known]
         return combined(quantity, self._machines.infos[objective.model], answers)
+
+    def _quantity(self, objective: Objective) -> Quantity:
+        """What the search measures for it."""
+        combine, scale = self._combine[objective], objective.reading[1]
+        return Quantity(
+            objective.kind, objective.model, objective.target, combine, objective.threshold, scale
+        )
 
 
 def lost(before: Scored, after: Scored) -> list[str]:

@@ -16,6 +16,7 @@ from services.recognition.dlib.audit import embed_photo, find_face
 from services.recognition.layout import from_dlib
 from services.recognition.recognize import Recognizer
 from services.rendering.views import ViewRanges, sample_views
+from services.shape.catalog import DEFAULT_BASIS, facts_of
 from worker.eye import Eye
 
 DLIB = "dlib-resnet"
@@ -60,8 +61,10 @@ def build_filter(paths: Sequence[Path], model: str, basis: str) -> NDArray[np.fl
 
 
 def neutral_views(basis: str, machine: Correlator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pictures uint8 (9, S, S, 3) of the neutral head and a machine's landmarks float32 (9, k, 2)."""
-    eye = Eye(basis, [machine])
+    """Pictures uint8 (9, S, S, 3) of the neutral head and a machine's landmarks float32 (9, k, 2); of the
+    default basis where this one's zero has no face.
+    """
+    eye = Eye(basis if facts_of(basis).face else DEFAULT_BASIS, [machine])
     neutral = np.zeros((1, len(eye.basis.gene_names)), np.float32)
     views = sample_views(REFERENCE_RANGES, REFERENCE_VIEWS, 0)
     rendered = eye.renderer.render(eye.vertices(neutral), views, eye.landmarks)

@@ -27,7 +27,15 @@ from services.storage.store import Store
 from worker.examination.blocks import same_probe
 from worker.examination.controls import Subject, first_of, noise_of, zero_of
 from worker.examination.identify import DETECTOR, STRANGERS, Gallery, identify, rendered_people, with_entries
-from worker.examination.match_rates import Cuts, cuts_of, detected_row, gap, matched_row, person_pairs
+from worker.examination.match_rates import (
+    Cuts,
+    alike_row,
+    cuts_of,
+    detected_row,
+    gap,
+    matched_row,
+    person_pairs,
+)
 from worker.examination.panel import AUDIT, Answers, Float, Panel
 from worker.examination.photographs import photo_entries, printed_rows
 
@@ -128,6 +136,8 @@ def verify(
         "photographs": None,
         "note": NOTE,
     }
+    if panel.of_heads is not panel:
+        found["impostors"] = f"random heads of {panel.of_heads.eye.basis.id}"
     if gallery:
         found["identification"] = _identified(
             claim, panel, heard, people[RESNET], gallery_photos, calibrations, report
@@ -194,7 +204,7 @@ def _rows(
         if machine in answers.detected:
             rows.append({**head, **detected_row(answers.detected[machine])})
         if machine in answers.alike:
-            rows.append({**head, **detected_row(answers.alike[machine], "correlate")})
+            rows.append({**head, **alike_row(answers.alike[machine], answers.faces[machine])})
         if machine in answers.embeddings:
             model = RESNET if machine == AUDIT else machine
             target = claim.targets.get(model)
@@ -213,7 +223,8 @@ def _stale(
 ) -> list[str]:
     """A line for each calibration that was made with another alignment or other weights, or is wanted."""
     warnings = []
-    genes = len(panel.eye.basis.gene_names)
+    heads = panel.of_heads
+    neutral = np.zeros((1, len(heads.eye.basis.gene_names)), np.float32)
     for name, machine in panel.recognizers.items():
         calibration = calibrations.get(name)
         if calibration is None:
@@ -223,8 +234,8 @@ def _stale(
                 )
             continue
         size = calibration.provenance.get("views", {}).get("size_px", 160)
-        picture = panel.look(np.zeros((1, genes), np.float32), frontal_view(int(size)))
-        probe = panel.embed(machine, picture, np.ones(1, np.bool_))[0]
+        picture = heads.look(neutral, frontal_view(int(size)))
+        probe = heads.embed(machine, picture, np.ones(1, np.bool_))[0]
         if not same_probe(calibration.probe, probe):
             warnings.append(
                 f"{name}: its calibration was made with another alignment or version; make it anew with: "
@@ -248,8 +259,9 @@ def _people(
     first: int,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Gallery]:
-    spread, ranges, seed = RANDOM_SPREAD, claim.ranges, claim.seed
-    return rendered_people(panel, models, claim.basis, spread, ranges, seed, count, first, progress)
+    heads, ranges, seed = panel.of_heads, claim.ranges, claim.seed
+    basis = heads.eye.basis.id
+    return rendered_people(heads, models, basis, RANDOM_SPREAD, ranges, seed, count, first, progress)
 
 
 def _person(claim: Claim, model: str, others: Gallery | None) -> PairSet | None:

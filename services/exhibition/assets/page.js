@@ -477,7 +477,7 @@
   /** Every machine's rates, elites first, then the controls. */
   function verification(rows) {
     const asked = { detect: "sees a face", correlate: "sees its reference", match: "matches" };
-    const said = (row) => (row.rate ? share(row.rate) : (row.matches || []).map((m) => `${m.name}: ${share(m.rate)}`).join("; "));
+    const said = (row) => (row.compared === 0 ? "no face" : row.rate ? share(row.rate) : (row.matches || []).map((m) => `${m.name}: ${share(m.rate)}`).join("; "));
     fill("verification", rows.length ? el("table", {}, el("caption", {}, "Verification: simulated match rates on held-out views, with 95% intervals"),
       el("thead", {}, el("tr", {}, ["who", "machine", "part in the search", "question", "rate"].map((name) => el("th", { scope: "col" }, name)))),
       el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row" }, row.kind === "elite" ? row.subject : `${row.subject} (control)`), el("td", {}, row.machine), el("td", {}, role(row.side)), el("td", {}, asked[row.what] || String(row.what)), el("td", {}, said(row)))))) : null);

@@ -12,6 +12,9 @@ from matplotlib.figure import Figure
 
 from services.recognition.statistics.calibration import Calibration, PairSet
 
+# Subject, machine, side and rate.
+_Bar = tuple[str, str, str, Mapping[str, float] | None]
+
 _IMPOSTOR, _GENUINE, _LINE = "#8a8c90", "#c98a1b", "#1b5fc9"
 
 
@@ -28,15 +31,17 @@ def calibration_plot(calibration: Calibration) -> bytes:
 
 
 def verification_plot(found: Mapping[str, Any]) -> bytes:
-    """Detection rates of every subject, and match rates at each threshold, with intervals."""
+    """Detection rates of every subject, and match rates at each threshold, with intervals; "no face" where
+    no view had one to compare.
+    """
     rows = found["rows"]
-    charts: list[tuple[str, list[tuple[str, str, str, Mapping[str, float]]]]] = []
+    charts: list[tuple[str, list[_Bar]]] = []
     detected = [(r["subject"], r["machine"], r["side"], r["rate"]) for r in rows if r["what"] == "detect"]
     charts.append(("share of views with a face", detected))
     matched = [r for r in rows if r["what"] == "match"]
     for name in dict.fromkeys(m["name"] for r in matched for m in r["matches"]):
         bars = [
-            (r["subject"], r["machine"], r["side"], m["rate"])
+            (r["subject"], r["machine"], r["side"], m["rate"] if r.get("compared", 1) else None)
             for r in matched
             for m in r["matches"]
             if m["name"] == name
@@ -49,15 +54,17 @@ def verification_plot(found: Mapping[str, Any]) -> bytes:
     return _png(figure)
 
 
-def _bars(
-    axis: Any, title: str, subjects: Sequence[str], bars: Sequence[tuple[str, str, str, Mapping[str, float]]]
-) -> None:
+def _bars(axis: Any, title: str, subjects: Sequence[str], bars: Sequence[_Bar]) -> None:
     machines = list(dict.fromkeys((machine, side) for _, machine, side, _ in bars))
     height = 0.8 / max(len(machines), 1)
     shades = {"fitted": "#c98a1b", "audit": "#8a8c90", "critic": "#1b5fc9"}
     for m, (machine, side) in enumerate(machines):
-        own = [(subjects.index(s), rate) for s, name, _, rate in bars if name == machine]
-        at = [k + (m - (len(machines) - 1) / 2) * height for k, _ in own]
+        aside = (m - (len(machines) - 1) / 2) * height
+        for s, name, _, rate in bars:
+            if name == machine and rate is None:
+                axis.text(0.01, subjects.index(s) + aside, "no face", fontsize=5, va="center")
+        own = [(subjects.index(s), rate) for s, name, _, rate in bars if name == machine and rate is not None]
+        at = [k + aside for k, _ in own]
         shares = [rate["share"] for _, rate in own]
         errors = [[r["share"] - r["low"] for _, r in own], [r["high"] - r["share"] for _, r in own]]
         label = machine if machine == side else f"{machine} ({side})"
@@ -68,7 +75,8 @@ def _bars(
     axis.set_xlim(0, 1)
     axis.invert_yaxis()
     axis.set_title(title, loc="left", fontsize=9)
-    axis.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def identification_plot(found: Mapping[str, Any]) -> bytes:

@@ -41,6 +41,18 @@ def test_fitness_is_the_weighted_mean_of_half_mean_half_minimum() -> None:
     assert result.values[0].tolist() == pytest.approx([hog, face], abs=1e-5)
 
 
+def test_what_saturates_counts_for_a_part_above_its_threshold_and_wholly_below() -> None:
+    mmod = Objective("detect", "dlib-mmod", 1.0, 0.0, saturate=0.25)
+    content = fitness([HOG, mmod], [array([-0.8]), array([1.0])], np.zeros(1, np.float32), np.array([True]))
+    refusing = fitness([HOG, mmod], [array([-0.8]), array([-1.0])], np.zeros(1, np.float32), np.array([True]))
+    assert content.fitness[0] == pytest.approx((-0.8 + 0.25) / 2)
+    assert refusing.fitness[0] == pytest.approx((-0.8 - 1.0) / 2)
+    assert content.values[0].tolist() == pytest.approx([-0.8, 1.0])  # what tables show
+    for objective, slope in ((replace(mmod, saturate=None), 1.0), (replace(mmod, kind="together"), 0.25)):
+        assert objective.slope == slope
+    assert replace(mmod, kind="together", saturate=None).slope == 0.25
+
+
 def test_a_genome_that_cannot_be_scored_is_worst_and_harms_no_other() -> None:
     scores = [array([1.0, 1.0], [9.0, 9.0])]
     result = fitness([HOG], scores, np.full(2, np.nan, np.float32), np.array([True, False]))
