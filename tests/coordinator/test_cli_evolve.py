@@ -314,12 +314,14 @@ def test_a_portrait_on_a_blank_begins_where_no_machine_sees_a_face(datamask, tmp
         face,
     ]
     refused(datamask(*words), "'lbp' aligns faces by five points", "yunet")
-    words[1] = spec(tmp_path, text + '[[objective]]\nkind = "detect"\nmodel = "yunet"\n')
+    text += '[[objective]]\nkind = "detect"\nmodel = "yunet"\n'
+    words[1] = spec(tmp_path, text.replace('"detect"', '"together"'))
     done = datamask(*words)
     assert done.code == 0, done.err
     run = tmp_path / "runs" / "face"
     assert 'basis = "blank-oval-1+' in (run / "run.toml").read_text()
     table = pd.read_parquet(run / "evaluations" / "e00000.parquet")
+    assert np.isfinite(np.stack(table["scores together:dlib-hog"].to_list())).all()
     for label, floor in (("dlib-resnet", 0.9), ("lbp", None)):
         raw = np.stack(table[f"scores identity:{label}"].to_list())
         assert np.isfinite(raw).all()
