@@ -1,4 +1,4 @@
-"""What genomes are genomes of: a head and what each gene does to it."""
+"""What genomes are genomes of: a head or a blank, and what each gene does to it."""
 
 from __future__ import annotations
 
@@ -92,24 +92,26 @@ class Basis:
 
     def glb(self, genome: ArrayLike, name: str = "mask") -> bytes:
         """One genome (genes,) as a file: binary glTF, meters."""
-        from services.shape.export import write_glb
+        from services.shape.export import notes_of, write_glb
 
         one = self._checked(np.asarray(genome, np.float32)[None])
-        extras = {"id": name, "basis": self.name}
+        extras = {"id": name, **notes_of(self.name)}
         return write_glb(self.decode(one)[0], self.triangles, self._colors(one), name, extras)
 
     def picture(self, genome: ArrayLike, size_px: int = 360) -> NDArray[np.uint8]:
         """A studio picture uint8 (size, size, 3) of one genome (genes,), for people."""
+        from services.exhibition.film import POSE
+        from services.exhibition.lineup import shared_field_mm
         from services.exhibition.palette import backdrop, mount, pixels
-        from services.exhibition.studio import Pose, Studio, dressed, one_thread
+        from services.exhibition.studio import Studio, dressed, one_thread
 
         one = self._checked(np.asarray(genome, np.float32)[None])
         colors = self._colors(one)
         with one_thread():
-            studio = Studio(self.triangles, directions=48, shadow_px=64)
+            studio = Studio(self.triangles, self.info.facts.center_m, directions=48, shadow_px=64)
             lit = dressed([studio.light(self.decode(one)[0])], None if colors is None else colors[None])[0]
             wall = backdrop(size_px, size_px)
-            mount(wall, lit.shoot(Pose(-14.0, -2.0), size_px, max(232.0, 2.1 * lit.reach_mm)), (0, 0))
+            mount(wall, lit.shoot(POSE, size_px, shared_field_mm([lit], [POSE])), (0, 0))
         return pixels(wall)
 
     def viewer(self, genome: ArrayLike, words: str = "") -> str:

@@ -31,12 +31,14 @@ from services.errors import BadInput, CorruptData
 from services.recognition.catalog import model_info
 from services.recognition.kinds import IDENTITY, KINDS
 from services.rendering.views import ViewRanges
-from services.shape.catalog import every_measure
+from services.shape.catalog import every_measure, facts_of
+from services.shape.character import apart_mm
 from services.storage.store import Store
 from services.wire.mask import Mask, decode_masks
 from services.wire.page_plan import PagePlan, audit_of, controls_of, read_json, visitors_files
 
 FRAMES = 12  # moments of the film between noise and face
+MOST_ON_LINE = 600  # generations that they are chosen from
 MOST_MASKS = 64  # masks that a page shows; a run may keep more
 MOST_ARROWS = 2000
 MOST_KINDS = 400  # cells of the archive that a page shows
@@ -99,7 +101,9 @@ class Chronicle:
         table = self._table(head)
         try:
             labels = recorded_labels(spec)
-            rows = _Rows(table, labels)
+            kinds = [KINDS[o["kind"]].machine for o in spec["objective"]]
+            detect = [label for label, kind in zip(labels, kinds, strict=True) if kind == "detect"]
+            rows = _Rows(table, labels, detect)
             elites = self._elites(head, spec["elites"]["count"])
             chosen = [_as_ranked(rows, name) for name in ids] if ids else elites[:MOST_MASKS]
             facts = self._facts(spec, head, rows, labels, done)
@@ -111,10 +115,11 @@ class Chronicle:
             ) from None
         births = rows.births()
         trees = {mask.id: family_tree(births, mask.id) for mask in chosen}
-        story = _story(births, chosen)
+        story = _story(births, rows, chosen, spec["mask"]["basis"])
         facts["masks"] = [_mask(mask, labels, trees[mask.id], self.record.store) for mask in chosen]
         facts["story"] = [
-            {"id": b.id, "generation": b.generation, "fitness": _number(b.fitness)} for b in story
+            {"id": b.id, "generation": b.generation, "fitness": _number(b.fitness), "seen": list(seen)}
+            for b, seen in story
         ]
         facts["migration"]["moves"] = _thin(moves(births.by_id))
         facts["files"] = visitors_files(self.record.store, {mask.id for mask in chosen})
@@ -129,7 +134,7 @@ class Chronicle:
         if aims is not None and table is not None:
             facts["front"] = _front(aims, aims.in_table(table), rows)
             genomes |= rows.genomes([mask["id"] for mask in facts["front"]["masks"]])
-        wanted = {node.id for tree in trees.values() for node in tree} | {b.id for b in story}
+        wanted = {node.id for tree in trees.values() for node in tree} | {b.id for b, _ in story}
         first = best_of_first(table)
         wanted |= set() if first is None else {first}
         genomes |= rows.genomes(sorted(wanted - set(genomes)))
@@ -192,6 +197,7 @@ class Chronicle:
     ) -> dict[str, Any]:
         search, migration, islands = spec["search"], spec["migration"], spec["search"]["islands"]
         manifest = self.record.manifest() if self.record.store.exists("manifest.json") else {}
+        basis = facts_of(spec["mask"]["basis"])
         return {
             "format": 1,
             "name": spec["name"],
@@ -208,6 +214,9 @@ class Chronicle:
                 else "archetype",
                 "start": spec["mask"]["start"],
                 "basis": spec["mask"]["basis"],
+                "title": basis.title,
+                "zero": basis.zero,
+                "face": basis.face,
                 "islands": islands,
                 "population": search["population"],
                 "optimizers": list(search["optimizers"]),
@@ -245,10 +254,10 @@ def _detectors(names: Iterable[str]) -> list[str]:
 
 
 class _Rows:
-    """The evaluations as columns."""
+    """The evaluations as columns. labels: of all objectives; detect: of those that are detectors'."""
 
-    def __init__(self, table: pa.Table | None, labels: Sequence[str]) -> None:
-        self._table, self.labels = table, labels
+    def __init__(self, table: pa.Table | None, labels: Sequence[str], detect: Sequence[str] = ()) -> None:
+        self._table, self.labels, self.detect = table, labels, detect
         empty: list[Any] = []
         self.ids: list[str] = empty if table is None else table["id"].to_pylist()
         self.island = self._column("island", np.int64)
@@ -293,6 +302,18 @@ class _Rows:
         rows = [place[name] for name in ids]
         taken = self._table["genome"].take(pa.array(rows)).to_pylist()
         return {name: np.asarray(genome, np.float32) for name, genome in zip(ids, taken, strict=True)}
+
+    def first_faces(self, ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Of masks in the order in which they came: for whom each is the first face, where it is one."""
+        first: dict[str, tuple[str, ...]] = {}
+        place = {name: k for k, name in enumerate(self.ids)}
+        order = np.array([place[name] for name in ids], np.int64)
+        for label in self.detect:
+            faces = np.flatnonzero(self.values[label][order] > 0)
+            if len(faces):
+                name = ids[int(faces[0])]
+                first[name] = (*first.get(name, ()), label)
+        return first
 
     def row(self, name: str) -> int | None:
         """The place of a mask, or None."""
@@ -354,18 +375,34 @@ def _as_ranked(rows: _Rows, name: str) -> Mask:
     )
 
 
-def _story(births: Births, chosen: Sequence[Mask]) -> list[Birth]:
-    """The best mask of some generations on the best mask's island, from the first to its own."""
+def _story(
+    births: Births, rows: _Rows, chosen: Sequence[Mask], basis: str
+) -> list[tuple[Birth, tuple[str, ...]]]:
+    """The best masks on the best mask's island at equal steps of shape, from the first to its own, and those
+    in which a detector first sees a face; with each, whose first face it is.
+    """
     if not chosen:
         return []
     island, last = chosen[0].island, chosen[0].generation
     line = [births.fittest[key] for key in sorted(births.fittest) if key[0] == island]
     line = [birth for birth in line if birth.generation < last]
     if line:
-        picked = sorted({round(k) for k in np.linspace(0, len(line) - 1, FRAMES - 1)})
-        line = [line[k] for k in picked]
+        few = np.linspace(0, len(line) - 1, min(len(line), MOST_ON_LINE))
+        line = [line[k] for k in np.unique(few.round().astype(int))]
     own = births.by_id.get(chosen[0].id)
-    return [*line, own] if own is not None else line
+    whole = [*line, own] if own is not None else line
+    firsts = rows.first_faces([birth.id for birth in whole])
+    if not line:
+        return [(birth, firsts.get(birth.id, ())) for birth in whole]
+    genomes = rows.genomes([birth.id for birth in line])
+    left = apart_mm(basis, np.stack([genomes[birth.id] for birth in line]), chosen[0].genome[None])[:, 0]
+    # What is left of the way to the last mask only ever shrinks: masks that strayed are passed over.
+    left = np.minimum.accumulate(left)
+    steps = np.linspace(left[0], 0.0, FRAMES)[:-1]
+    picked = {int(np.argmax(left <= step)) for step in steps if (left <= step).any()}
+    picked |= {k for k, birth in enumerate(line) if birth.id in firsts} | {0}
+    shown = [whole[k] for k in sorted(picked)] + ([own] if own is not None else [])
+    return [(birth, firsts.get(birth.id, ())) for birth in shown]
 
 
 def _in_sight(kept: Sequence[Mask], grid: Grid) -> list[Mask]:

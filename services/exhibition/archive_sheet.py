@@ -65,7 +65,7 @@ def kinds_sheet(
         max(left + across.cells * side + margin, 900), top + up.cells * side + _AXIS_PX + margin
     )
     palette.spaced(page, (margin, margin), title, 20, palette.TEXT)
-    field = shared_field_mm(masks)
+    field = shared_field_mm(masks, [_POSE])
     shots = one_by_one(lambda mask: mask.shoot(_POSE, side, field), masks)
     pen = ImageDraw.Draw(page)
     for shot, (x, y), yes in zip(shots, places, accepted, strict=True):

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.exhibition import palette
-from services.exhibition.lineup import shared_field_mm
+from services.exhibition.lineup import FRONT, shared_field_mm
 from services.exhibition.palette import Image
 from services.exhibition.procrustes import mean_mask
-from services.exhibition.studio import Pose, Studio, one_by_one
+from services.exhibition.studio import Studio, one_by_one
 
 _PANEL_PX = 900
 _FOOT_PX = 110
@@ -27,22 +27,27 @@ def overlay(pictures: Sequence[Image]) -> Image:
     return np.rint(together * 255.0).astype(np.uint8)
 
 
-def composite(studio: Studio, vertices: NDArray[np.float32], landmarks: NDArray[np.int64]) -> Image:
+def composite(
+    studio: Studio,
+    vertices: NDArray[np.float32],
+    points: NDArray[np.floating] | None,
+    how: str = "aligned on landmarks",
+) -> Image:
     """A picture uint8 (H, W, 3): left the mean of the geometry, right the mean of the pictures.
 
-    :param vertices: float32 (n, V, 3), the masks. landmarks: int64 (L,), the vertices that are aligned.
+    :param vertices: float32 (n, V, 3), the masks. points: (n, L, 3), the places of each that are aligned;
+        None: the masks stay where they are. how: what the picture says of that.
     :raises BadInput: where there is no mask, or a vertex is not finite.
     """
-    mean, aligned = mean_mask(vertices, landmarks)
+    mean, aligned = mean_mask(vertices, points)
     middle, *masks = one_by_one(studio.light, [mean, *aligned])
     field = shared_field_mm([middle, *masks])
-    pose = Pose(0.0)
-    shape, *pictures = one_by_one(lambda mask: mask.shoot(pose, _PANEL_PX, field), [middle, *masks])
+    shape, *pictures = one_by_one(lambda mask: mask.shoot(FRONT, _PANEL_PX, field), [middle, *masks])
     margin = palette.MARGIN_PX
     page = palette.backdrop(2 * _PANEL_PX + 3 * margin, _PANEL_PX + _FOOT_PX + margin)
     count = "one mask" if len(masks) == 1 else f"{len(masks)} masks"
     panels = (
-        (shape, 0.55, "Mean of the shapes", f"{count}, aligned on landmarks"),
+        (shape, 0.55, "Mean of the shapes", f"{count}, {how}"),
         (overlay(pictures), 0.45, "Mean of the pictures", f"{count}, one exposure each"),
     )
     for k, (shot, shadow, title, note) in enumerate(panels):

@@ -28,11 +28,15 @@ _GRAPH_PX = 120
 
 @dataclass(frozen=True)
 class Frame:
-    """One moment of the search: genome float32 (d,), the generation it is from, its fitness if known."""
+    """One moment of the search: genome float32 (d,), the generation it is from, its fitness if known.
+
+    seen: the machines that see their first face here.
+    """
 
     genome: NDArray[np.float32]
     generation: int
     fitness: float | None = None
+    seen: tuple[str, ...] = ()
 
 
 def film_strip(
@@ -50,7 +54,7 @@ def film_strip(
     check_frames(frames)
     genomes = _genomes(frames)
     shots = _shots(studio, decode(genomes), None if paint is None else paint(genomes), _STILL_PX)
-    margin, cell = palette.MARGIN_PX, _STILL_PX + 70
+    margin, cell = palette.MARGIN_PX, _STILL_PX + (94 if any(f.seen for f in frames) else 70)
     columns = min(len(frames), _PER_ROW)
     rows = -(-len(frames) // columns)
     drawn = sum(f.fitness is not None for f in frames) > 2  # a line through two points says nothing
@@ -67,6 +71,9 @@ def film_strip(
             palette.write(
                 page, (center, base + 24), f"fitness {palette.signed(frame.fitness)}", 16, palette.QUIET, "ms"
             )
+        if frame.seen:
+            told = palette.fitted(f"first face for {', '.join(frame.seen)}", 16, _STILL_PX - 16)
+            palette.write(page, (center, base + 48), told, 16, palette.YES, "ms")
     if drawn:
         _graph(page, frames, (margin, height - margin - _GRAPH_PX, width - margin, height - margin))
     return palette.pixels(page)
@@ -87,7 +94,7 @@ def _shots(
 ) -> list[Image]:
     """Every mask from one camera that holds them all."""
     lit = dressed(one_by_one(studio.light, masks), colors)
-    field = shared_field_mm(lit)
+    field = shared_field_mm(lit, [POSE])
     return one_by_one(lambda mask: mask.shoot(POSE, size_px, field), lit)
 
 

@@ -13,17 +13,17 @@ from PIL import Image as Pillow
 from services.errors import BadInput
 from services.exhibition import palette
 from services.exhibition.palette import Image
-from services.exhibition.studio import LitMask, Pose
-from services.rendering.camera import CENTER_M
+from services.exhibition.studio import DISTANCE_M, LitMask, Pose
 from services.rendering.rig import NYLON, Material
 
-POSES = (Pose(-38.0), Pose(0.0), Pose(38.0), Pose(78.0))
+FRONT = Pose(0.0)
+POSES = (Pose(-38.0), FRONT, Pose(38.0), Pose(78.0))
 MOST_ROWS = 6  # more masks stand side by side, from the front only
 WIDEST_PX = 8192
 _LARGEST_PX = 120e6  # pixels of a picture, 360 MB of memory; a grid that would be larger is made narrower
 _NAMES = ("three-quarter left", "front", "three-quarter right", "profile")
 _FIELD_MM = 232.0
-_AIR = 1.08
+_AIR = 1.08  # so much more than the mask alone takes is shown
 
 # All in pixels of a line-up at its natural size.
 _CELL, _GAP, _CAPTION, _RULER, _HEAD, _FOOT = 440, 40, 270, 64, 96, 64
@@ -37,9 +37,13 @@ class Caption:
     rows: tuple[tuple[str, str], ...] = ()
 
 
-def shared_field_mm(masks: Sequence[LitMask]) -> float:
-    """One field of view that holds every mask, so that sizes can be compared."""
-    return max([_FIELD_MM, *(2.0 * _AIR * mask.reach_mm for mask in masks)])
+def shared_field_mm(
+    masks: Sequence[LitMask], poses: Sequence[Pose] = (FRONT,), distance_m: float = DISTANCE_M
+) -> float:
+    """One field of view that holds every mask in every pose, with a border left free, so that sizes can be
+    compared.
+    """
+    return max([_FIELD_MM, *(_AIR * mask.least_field_mm(poses, distance_m) for mask in masks)])
 
 
 def lineup(
@@ -47,13 +51,15 @@ def lineup(
     captions: Sequence[Caption] | None = None,
     title: str = "Line-up",
     *,
+    level: str = "the eyes",
     width_px: int | None = None,
     material: Material = NYLON,
 ) -> Image:
     """A picture uint8 (H, W, 3) of every mask, all to one scale: from four sides, or many from the front.
 
-    :param captions: one a mask, or None for pictures alone. width_px: up to 8192; None: the natural size.
-        Pictures are made in tiles and hung one by one, so that memory holds the sheet and little more.
+    :param captions: one a mask, or None for pictures alone. level: what lies at the origin of the masks'
+        basis, where the ruler starts. width_px: up to 8192; None: the natural size. Pictures are made in
+        tiles and hung one by one, so that memory holds the sheet and little more.
     :raises BadInput: where there is no mask, not one caption each, or the width cannot be had.
     """
     if not masks:
@@ -62,8 +68,9 @@ def lineup(
         raise BadInput(f"line-up: {len(captions)} captions for {len(masks)} masks, expected one each")
     if width_px is not None and not 600 <= width_px <= WIDEST_PX:
         raise BadInput(f"line-up: a width of {width_px} pixels; expected 600 to {WIDEST_PX}")
-    draw = _rows if len(masks) <= MOST_ROWS else _wall
-    return palette.pixels(draw(masks, captions, title, width_px, material))
+    if len(masks) > MOST_ROWS:
+        return palette.pixels(_wall(masks, captions, title, width_px, material))
+    return palette.pixels(_rows(masks, captions, title, level, width_px, material))
 
 
 @dataclass(frozen=True)
@@ -80,10 +87,12 @@ def _rows(
     masks: Sequence[LitMask],
     captions: Sequence[Caption] | None,
     title: str,
+    level: str,
     width_px: int | None,
     material: Material,
 ) -> Pillow.Image:
-    field = shared_field_mm(masks)
+    field = shared_field_mm(masks, POSES)
+    level_line = _level_line(field, masks[0].center_m[1])
     margin, words = palette.MARGIN_PX, _CAPTION if captions is not None else 0
     left = margin + words + _RULER
     width = left + len(POSES) * _CELL + margin
@@ -95,15 +104,19 @@ def _rows(
         palette.write(page, (u(left + (k + 0.5) * _CELL), u(margin)), name, u(16), palette.QUIET, "ms")
     for row, mask in enumerate(masks):
         top = _HEAD + row * (_CELL + _GAP)
-        _ruler(page, u, (left, top), len(POSES) * _CELL, field)
+        _ruler(page, u, (left, top), len(POSES) * _CELL, level_line, field)
         for k, pose in enumerate(POSES):
             shot = mask.shoot(pose, u(_CELL), field, material=material)
             palette.mount(page, shot, (u(left + k * _CELL), u(top)))
         if captions is not None:
             write_caption(
-                page, captions[row], (u(margin), u(top + _eye_line(field))), u(_CAPTION - 44), u.factor
+                page,
+                captions[row],
+                (u(margin), u(top + level_line)),
+                u(_CAPTION - 44),
+                u.factor,
             )
-    note = "Centimeters above and below the eyes. Every mask to one scale, under one light."
+    note = f"Centimeters above and below {level}. Every mask to one scale, under one light."
     palette.write(page, (u(left), u(height - margin)), note, u(15), palette.QUIET, "ls")
     return page
 
@@ -127,7 +140,7 @@ def _wall(
     palette.spaced(page, (u(margin), u(margin)), title, u(20), palette.TEXT)
     for k, mask in enumerate(masks):
         x, y = margin + (k % columns) * _CELL, _HEAD + (k // columns) * (_CELL + foot)
-        palette.mount(page, mask.shoot(Pose(0.0), u(_CELL), field, material=material), (u(x), u(y)))
+        palette.mount(page, mask.shoot(FRONT, u(_CELL), field, material=material), (u(x), u(y)))
         if captions is not None:
             middle = u(x + _CELL / 2)
             palette.write(page, (middle, u(y + _CELL + 14)), captions[k].title, u(18), palette.TEXT, "ms")
@@ -160,19 +173,20 @@ def write_caption(
         palette.write(page, (x + width, line), value, small, palette.TEXT, "rs")
 
 
-def _eye_line(field_mm: float) -> float:
-    """Rows below a cell's top at which the eyes of the neutral mask are, at the natural size."""
-    return _CELL / 2 + CENTER_M[1] * 1e3 * _CELL / field_mm
+def _level_line(field_mm: float, center_up_m: float) -> float:
+    """Rows below a cell's top at which the origin of the masks' basis is, at the natural size."""
+    return _CELL / 2 + center_up_m * 1e3 * _CELL / field_mm
 
 
-def _ruler(page: Pillow.Image, u: _Scale, at: tuple[int, int], length: int, field_mm: float) -> None:
+def _ruler(
+    page: Pillow.Image, u: _Scale, at: tuple[int, int], length: int, level: float, field_mm: float
+) -> None:
     """Hairlines every 5 cm behind the row, ticks every centimeter beside it."""
     left, top = at
     per_cm = 10.0 * _CELL / field_mm
-    eyes = top + _eye_line(field_mm)
-    first = -int((_CELL - _eye_line(field_mm)) // per_cm)
-    for cm in range(first, int(_eye_line(field_mm) // per_cm) + 1):
-        y = u(eyes - cm * per_cm)
+    first = -int((_CELL - level) // per_cm)
+    for cm in range(first, int(level // per_cm) + 1):
+        y = u(top + level - cm * per_cm)
         major = cm % 5 == 0
         start = (u(left - (22 if major else 9)), y)
         palette.line(page, start, (u(left), y), palette.QUIET if major else palette.HAIR)

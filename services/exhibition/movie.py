@@ -65,7 +65,7 @@ def morph(
         raise BadInput(f"film: a side of {size_px} pixels; expected an even number of at least 96")
     genomes = np.stack([f.genome for f in frames]).astype(np.float32)
     lit = one_by_one(studio.light, decode(genomes))
-    field = shared_field_mm(lit)
+    field = shared_field_mm(lit, [POSE])
     last = len(frames) - 1
     places = [k / steps for k in range(last * steps)] + [float(last)] * round(_HOLD_S * FPS)
     between = np.stack([_between(genomes, place)[0] for place in places])
@@ -98,14 +98,14 @@ def turntable(
     """
     if size_px < 96 or size_px % 2:
         raise BadInput(f"turntable: a side of {size_px} pixels; expected an even number of at least 96")
-    field = shared_field_mm([mask_lit])
     count = round(seconds * FPS)
     # There and back it comes through the same angles: each is drawn once.
     angles = np.round(82.0 * np.sin(2.0 * np.pi * np.arange(count) / count), 3)
     seen = dict.fromkeys(angles.tolist())
+    field = shared_field_mm([mask_lit], [Pose(yaw, -2.0) for yaw in seen])
 
     def picture(yaw: float) -> Image:
-        return _page(mask_lit, Pose(yaw, -2.0), size_px, field, (caption, ""), marker)
+        return _page(mask_lit, Pose(yaw, -2.0), size_px, field, (caption, "", ""), marker)
 
     with one_thread(), ThreadPoolExecutor(_WORKERS) as crew:
         drawn = dict(zip(seen, crew.map(picture, seen), strict=True))
@@ -182,22 +182,31 @@ def _between(genomes: NDArray[np.float32], place: float) -> tuple[NDArray[np.flo
     return np.asarray(blend, np.float32), share
 
 
-def _words(frames: Sequence[Frame], place: float) -> tuple[str, str]:
+def _words(frames: Sequence[Frame], place: float) -> tuple[str, str, str]:
+    """The generation, the fitness, and who has seen a face so far."""
     generation = np.interp(place, np.arange(len(frames)), [f.generation for f in frames])
-    last = frames[min(int(place), len(frames) - 1)]
+    so_far = frames[: int(place) + 1]
+    seen = [f"{name} from {frame.generation}" for frame in so_far for name in frame.seen]
+    last = so_far[-1]
     return (
         f"generation {generation:.0f}",
         "" if last.fitness is None else f"fitness {palette.signed(last.fitness)}",
+        f"a face: {', '.join(seen)}" if seen else "",
     )
 
 
 def _page(
-    mask_lit: LitMask, pose: Pose, size_px: int, field: float, words: tuple[str, str], marker: Marker | None
+    mask_lit: LitMask,
+    pose: Pose,
+    size_px: int,
+    field: float,
+    words: tuple[str, str, str],
+    marker: Marker | None,
 ) -> Image:
     foot = max(2 * round(size_px * _FOOT_PX / 1080), 40)
     page = palette.backdrop(size_px, size_px + foot)
     palette.mount(page, mask_lit.shoot(pose, size_px, field, samples=2 if size_px <= 400 else 1), (0, 0))
-    left, right = words
+    left, right, gold = words
     if marker is not None:
         mark = marker(palette.pixels(page)[:size_px])
         right = mark.words
@@ -208,4 +217,7 @@ def _page(
     inset = round(size_px * 0.06)
     palette.write(page, (inset, line), left, type_px, palette.QUIET, "lm")
     palette.write(page, (size_px - inset, line), right, type_px, palette.QUIET, "rm")
+    if gold:
+        told = palette.fitted(gold, type_px, size_px - 2 * inset)
+        palette.write(page, (inset, line - 2 * type_px), told, type_px, palette.YES, "lm")
     return palette.pixels(page)

@@ -28,6 +28,7 @@ from services.rendering.rig import NYLON, Material
 PLATE_MM = 200.0
 PLATE_DPI = 300
 _AIR = 1.15  # around the mask
+_POSE = Pose(-14.0, -2.0)
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,8 @@ def plate(
     if not 64 <= side <= 8192:
         raise BadInput(f"plate: {size_mm:g} mm at {dpi} dpi are {side} pixels; expected 64 to 8192")
     wall = palette.backdrop(side, side)
-    palette.mount(
-        wall, mask.shoot(Pose(-14.0, -2.0), side, _AIR * shared_field_mm([mask]), material=material), (0, 0)
-    )
+    field = _AIR * shared_field_mm([mask], [_POSE])
+    palette.mount(wall, mask.shoot(_POSE, side, field, material=material), (0, 0))
     return palette.pixels(wall)
 
 

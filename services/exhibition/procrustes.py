@@ -1,4 +1,4 @@
-"""Put masks on top of one another: similarity alignment on landmarks."""
+"""Put masks on top of one another: similarity alignment on points of each."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ def similarity(source: Floats, target: Floats) -> tuple[float, Floats, Floats]:
 
 
 def mean_mask(
-    vertices: NDArray[np.float32], landmarks: NDArray[np.int64]
+    vertices: NDArray[np.float32], points: NDArray[np.floating] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The mean (V, 3) of masks float32 (n, V, 3) aligned on landmark vertices (L,), and the aligned masks.
+    """The mean (V, 3) of masks float32 (n, V, 3) aligned on points (n, L, 3) of each, and the aligned masks;
+    without points they stay as they are.
 
-    Generalized Procrustes analysis (Gower 1975), started at the plain mean of the landmarks, so that the
+    Generalized Procrustes analysis (Gower 1975), started at the plain mean of the points, so that the
     order of the masks does not matter. Size and place are those of the plain mean: identical masks come back
     as they were.
 
@@ -43,12 +44,14 @@ def mean_mask(
         raise BadInput("composite: there is no mask to average; evolve longer, or choose masks by their ids")
     if not np.isfinite(masks).all():
         raise BadInput("composite: a mask has vertices that are not finite; leave it out")
-    anchor = masks[:, landmarks].mean(0)
-    reference, aligned = anchor, masks
+    if points is None:
+        return masks.mean(0).astype(np.float32), masks.astype(np.float32)
+    marks = np.asarray(points, np.float64)
+    reference = anchor = marks.mean(0)
     for _ in range(_ROUNDS):
-        aligned = np.stack([_moved(mask, mask[landmarks], reference) for mask in masks])
-        mean = aligned[:, landmarks].mean(0)
-        reference = _moved(mean, mean, anchor)
+        mean = np.stack([_moved(own, own, reference) for own in marks]).mean(0)
+        last, reference = reference, _moved(mean, mean, anchor)
+    aligned = np.stack([_moved(mask, own, last) for mask, own in zip(masks, marks, strict=True)])
     return aligned.mean(0).astype(np.float32), aligned.astype(np.float32)
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from services.errors import BadInput
 from services.exhibition.palette import Image
-from services.rendering.camera import CENTER_M, rotations
+from services.rendering.camera import CENTER_M, Point, least_field_mm, rotations
 from services.rendering.normals import vertex_faces_of, vertex_normals
 from services.rendering.raster import corners_of, visible_pixels
 from services.rendering.rig import LIGHTS, NYLON, SKY, Material
@@ -55,11 +55,20 @@ class Pose:
 class Studio:
     """Takes pictures of masks of one topology.
 
-    :param triangles: int (T, 3). directions, shadow_px: how many depth pictures shadows are made from, and
-        their size; fewer are faster and blotchier.
+    :param triangles: int (T, 3). center_m: what they are turned about and the camera looks at, the basis's
+        center. directions, shadow_px: how many depth pictures shadows are made from, and their size; fewer
+        are faster and blotchier.
     """
 
-    def __init__(self, triangles: NDArray[np.int32], *, directions: int = 160, shadow_px: int = 96) -> None:
+    def __init__(
+        self,
+        triangles: NDArray[np.int32],
+        center_m: Point = CENTER_M,
+        *,
+        directions: int = 160,
+        shadow_px: int = 96,
+    ) -> None:
+        self._center = center_m
         self._triangles = torch.from_numpy(np.asarray(triangles, np.int64))
         self._faces = vertex_faces_of(self._triangles, int(self._triangles.max()) + 1)
         self._sky = _sphere(directions)
@@ -73,29 +82,30 @@ class Studio:
         """
         if not np.isfinite(vertices).all() or np.abs(vertices).max(initial=0.0) > 5.0:
             raise BadInput("this mask's vertices are not finite, or meters apart; it cannot be pictured")
-        centered = torch.from_numpy(np.asarray(vertices, np.float32) - np.asarray(CENTER_M, np.float32))
+        centered = torch.from_numpy(np.asarray(vertices, np.float32) - np.asarray(self._center, np.float32))
         position = (centered[:, :1], centered[:, 1:2], centered[:, 2:])
         with one_thread():
             normals = torch.cat(vertex_normals(position, self._triangles, self._faces), dim=1)
             seen = _sky_seen(centered, self._triangles, self._sky, self._shadow_px)
-        return LitMask(self._triangles, centered, normals, self._sky, seen)
+        return LitMask(self._triangles, centered, normals, self._sky, seen, self._center)
 
     @torch.inference_mode()
     def pass_by(self, vertices: Vertices, before: LitMask, after: LitMask, share: float) -> LitMask:
         """A mask on its way between two others: its shadows are blended from theirs, ten times as quick."""
-        centered = torch.from_numpy(np.asarray(vertices, np.float32) - np.asarray(CENTER_M, np.float32))
+        centered = torch.from_numpy(np.asarray(vertices, np.float32) - np.asarray(self._center, np.float32))
         position = (centered[:, :1], centered[:, 1:2], centered[:, 2:])
         with one_thread():
             normals = torch.cat(vertex_normals(position, self._triangles, self._faces), dim=1)
             seen = torch.lerp(before.seen, after.seen, share)
-        return LitMask(self._triangles, centered, normals, self._sky, seen)
+        return LitMask(self._triangles, centered, normals, self._sky, seen, self._center)
 
 
 @dataclass(frozen=True)
 class LitMask:
     """One mask in the studio: places and normals (V, 3), sky directions (K, 3), seen (V, K) from 0 to 1.
 
-    colors: linear (V, 3), or None for those of the material.
+    center_m: the basis's center, which places are counted from. colors: linear (V, 3), or None for those of
+    the material.
     """
 
     triangles: Tensor
@@ -103,6 +113,7 @@ class LitMask:
     normals: Tensor
     sky: Tensor
     seen: Tensor
+    center_m: Point = CENTER_M
     colors: Tensor | None = None
 
     def painted(self, colors: NDArray[np.uint8]) -> LitMask:
@@ -114,10 +125,10 @@ class LitMask:
         linear = srgb_to_linear(colors.astype(np.float64) / 255.0).astype(np.float32)
         return replace(self, colors=torch.from_numpy(linear))
 
-    @property
-    def reach_mm(self) -> float:
-        """How far the mask reaches from its center, across or along the picture, in mm."""
-        return float(self.centered[:, :2].abs().max()) * 1e3
+    def least_field_mm(self, poses: Sequence[Pose], distance_m: float = DISTANCE_M) -> float:
+        """The narrowest field of a camera this far away that shows the whole mask in all of the poses."""
+        turned = np.stack([_turn(pose).numpy() for pose in poses])
+        return least_field_mm(self.centered.numpy(), turned, distance_m)
 
     def shoot(
         self, pose: Pose, size_px: int, field_mm: float, samples: int = 2, material: Material = NYLON
@@ -133,8 +144,7 @@ class LitMask:
     @torch.inference_mode()
     def _shoot(self, pose: Pose, size_px: int, field_mm: float, samples: int, material: Material) -> Image:
         side = size_px * samples
-        angles = [np.array([a], np.float32) for a in (pose.yaw_deg, pose.pitch_deg, 0.0)]
-        turn = torch.from_numpy(rotations(*angles)[0])
+        turn = _turn(pose)
         place, normals = self.centered @ turn.T, self.normals @ turn.T
         attributes = [normals, place, self._light_seen(turn)]
         if self.colors is not None:
@@ -166,6 +176,12 @@ class LitMask:
         half = 2.0 * (self.seen * above).sum(1) / above.sum(1)
         columns.append(half.clamp(max=1.0))
         return torch.stack(columns, dim=1)
+
+
+def _turn(pose: Pose) -> Tensor:
+    """The rotation (3, 3) of a pose."""
+    angles = [np.array([a], np.float32) for a in (pose.yaw_deg, pose.pitch_deg, 0.0)]
+    return torch.from_numpy(rotations(*angles)[0])
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from services.errors import BadInput, Unavailable
-from services.rendering.camera import CENTER_M, Cameras, rotations
+from services.rendering.camera import CENTER_M, Cameras, Point, rotations
 from services.rendering.normals import Triple, vertex_faces_of, vertex_normals
 from services.rendering.opengl import load_pyrender, offscreen
 from services.rendering.opengl_renderer import light_pose
@@ -30,7 +30,7 @@ Floats = NDArray[np.float32]
 Corners = NDArray[np.integer[Any]]
 
 _SUPERSAMPLING = 3
-_DISTANCE_M = 1.2
+DISTANCE_M = 1.2
 # Display values of the ground, in the middle and in the corners.
 _GROUND = (0.13, 0.035)
 
@@ -40,7 +40,7 @@ class Shot:
     """How a mask is photographed. field_mm: width of the picture at the mask. yaw_deg > 0 turns it toward +X.
 
     material: nylon, plaster, or colors of its own. (A mirror needs a studio to reflect: exhibition's has
-    one.)
+    one.) center_m: what the camera looks at, the basis's center.
     """
 
     yaw_deg: float = 0.0
@@ -48,6 +48,7 @@ class Shot:
     size_px: int = 1024
     field_mm: float = 245.0
     material: Material = NYLON
+    center_m: Point = CENTER_M
 
 
 def beauty_shot(
@@ -73,7 +74,7 @@ def torch_shot(
     camera = _camera(shot, shot.size_px * _SUPERSAMPLING)
     with torch.inference_mode():
         corners = torch.from_numpy(np.asarray(triangles, dtype=np.int64))
-        canvas = _drawn(vertices, corners, linear, camera, shot.material)
+        canvas = _drawn(vertices, corners, linear, camera, shot)
     return _reduced(canvas.numpy())
 
 
@@ -93,12 +94,12 @@ def opengl_shot(
     scene = pyrender.Scene(bg_color=[0.0, 0.0, 0.0, 0.0], ambient_light=list(SKY))
     pose = np.eye(4)
     pose[:3, :3] = camera.rotation[0]
-    pose[:3, 3] = -(camera.rotation[0].astype(np.float64) @ np.array(CENTER_M))
+    pose[:3, 3] = -(camera.rotation[0].astype(np.float64) @ np.array(shot.center_m))
     scene.add(_two_sided(vertices, np.asarray(triangles, dtype=np.int64), linear, shot.material), pose=pose)
     focal = float(camera.focal_px[0])
     lens = pyrender.IntrinsicsCamera(focal, focal, size / 2, size / 2, znear=0.1, zfar=10.0)
     stand = np.eye(4)
-    stand[2, 3] = _DISTANCE_M
+    stand[2, 3] = DISTANCE_M
     scene.add(lens, pose=stand)
     for lamp in LIGHTS:
         # pyrender divides diffuse light by pi, and takes about a tenth for reflection.
@@ -141,16 +142,14 @@ def _soft_shadow_shaders() -> dict[str, str]:
     return {**shaders, "mesh.frag": text}
 
 
-def _drawn(
-    vertices: Floats, triangles: Tensor, linear: Floats | None, camera: Cameras, material: Material
-) -> Tensor:
+def _drawn(vertices: Floats, triangles: Tensor, linear: Floats | None, camera: Cameras, shot: Shot) -> Tensor:
     """Linear picture (S, S, 3) of the torch rasterizer."""
     size = camera.size_px
-    turned = (vertices - np.array(CENTER_M, dtype=np.float32)) @ camera.rotation[0].T
+    turned = (vertices - np.array(shot.center_m, dtype=np.float32)) @ camera.rotation[0].T
     x, y, z = torch.from_numpy(np.ascontiguousarray(turned.T))[:, :, None]
     normals: Triple = vertex_normals((x, y, z), triangles, vertex_faces_of(triangles, len(vertices)))
     focal = float(camera.focal_px[0])
-    fragments = rasterize(x * focal, -y * focal, _DISTANCE_M - z, triangles, size)
+    fragments = rasterize(x * focal, -y * focal, DISTANCE_M - z, triangles, size)
     seen = surface(normals, triangles, fragments, torch.tensor([1.0 / focal]))
     light = torch.tensor(SKY).repeat(len(fragments.x), 1)
     shine = torch.zeros(len(fragments.x), 3)
@@ -158,9 +157,9 @@ def _drawn(
         lambert, highlight = lambert_and_highlight(seen, torch.from_numpy(lamp.direction)[None])
         power = torch.tensor(lamp.power)
         light += lambert[:, None] * power
-        shine += (highlight * material.gloss)[:, None] * power
+        shine += (highlight * shot.material.gloss)[:, None] * power
     if linear is None:
-        albedo = torch.tensor(material.albedo)
+        albedo = torch.tensor(shot.material.albedo)
     else:
         columns = torch.from_numpy(np.ascontiguousarray(linear.T))[:, :, None]
         planes = [attribute(c, triangles, fragments.corners, fragments.special) for c in columns]
@@ -214,8 +213,8 @@ def _checked(
 
 def _camera(shot: Shot, size_px: int) -> Cameras:
     one = [np.array([value], dtype=np.float32) for value in (shot.yaw_deg, shot.pitch_deg, 0.0)]
-    focal = np.array([size_px * _DISTANCE_M / (shot.field_mm * 1e-3)], dtype=np.float32)
-    return Cameras(rotations(*one), np.array([_DISTANCE_M], dtype=np.float32), focal, size_px)
+    focal = np.array([size_px * DISTANCE_M / (shot.field_mm * 1e-3)], dtype=np.float32)
+    return Cameras(rotations(*one), np.array([DISTANCE_M], dtype=np.float32), focal, size_px)
 
 
 def _ground(size: int) -> NDArray[np.float64]:

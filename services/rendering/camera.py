@@ -82,5 +82,15 @@ def project(
     return np.stack([x, y], axis=-1), depth
 
 
+def least_field_mm(points: NDArray[np.floating], turned: Float32s, distance_m: float) -> float:
+    """The narrowest picture, in mm at the origin, that shows all points in every pose.
+
+    :param points: (p, 3) in meters from the point that the camera looks at. turned: rotations (n, 3, 3).
+    """
+    place = np.einsum("nij,pj->npi", np.asarray(turned, np.float64), np.asarray(points, np.float64))
+    sides = np.abs(place[..., :2]).max(axis=-1)
+    return 2e3 * float((sides * distance_m / (distance_m - place[..., 2])).max())
+
+
 def _matrices(rows: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     return np.stack(rows, axis=-1).reshape(-1, 3, 3)

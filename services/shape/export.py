@@ -10,10 +10,16 @@ import numpy.typing as npt
 import trimesh
 
 from services.errors import BadInput
+from services.shape.catalog import basis_info
 from services.srgb import srgb_to_linear
 
-LICENCE = "CC0-1.0"  # of the MakeHuman shape; a caller may override it through ``extras``
+LICENCE = "CC0-1.0"  # of every shipped basis; ``extras`` say the basis's own, see notes_of
 _SKIN_SRGB = (199, 158, 133)
+
+
+def notes_of(basis_id: str) -> dict[str, str]:
+    """What the ``extras`` of a mask say of its basis. :raises BadInput: where there is no such basis."""
+    return {"basis": basis_id, "licence": basis_info(basis_id).licence}
 
 
 def smooth_normals(vertices: npt.ArrayLike, triangles: npt.ArrayLike) -> npt.NDArray[np.float32]:

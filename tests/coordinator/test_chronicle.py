@@ -4,16 +4,20 @@ amiss.
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
 import pytest
 
-from coordinator.record.chronicle import Chronicle
+from coordinator.record.chronicle import FRAMES, Chronicle
 from coordinator.record.lineage import LONGEST_LINE, Birth, Births, family_tree, moves, origin
 from coordinator.record.record import Record
 from services.errors import BadInput, CorruptData
+from services.exhibition.facts import decoded
 from services.rendering.views import ranges_of
+from services.shape.basis import load_basis
+from services.shape.character import apart_mm
 from services.storage.open import open_store
 from services.wire.page_plan import PagePlan
 from tests.support import runs
@@ -67,6 +71,37 @@ def test_a_mask_that_was_not_scored_has_no_number_and_no_place_in_the_story(tmp_
     with pytest.raises(BadInput, match="i00-g0003-001: it was never scored"):
         Chronicle(run.record).plan(ids=["i00-g0003-001"])
     assert all(moment["generation"] not in (3, 4) for moment in facts["story"])
+
+
+@pytest.mark.parametrize("basis", ["makehuman-mask-1", "blank-oval-1"])
+def test_the_story_goes_in_equal_steps_of_shape_and_marks_each_machines_first_face(tmp_path, basis):
+    run = runs.grow(tmp_path, islands=1, generations=30, mask={"basis": basis})
+    plan = Chronicle(run.record).plan()
+    story, best = plan.facts["story"], plan.facts["masks"][0]["id"]
+    asked = plan.facts["asked"]
+    assert asked["face"] == (basis == "makehuman-mask-1")
+    assert asked["zero"] in ("the neutral head", "the blank")
+    assert story[-1]["id"] == best
+    assert story[0]["generation"] == 0
+    line = {}
+    for row in run.rows:
+        if row["generation"] not in line or row["fitness"] > line[row["generation"]]["fitness"]:
+            line[row["generation"]] = row
+    line = [line[g] for g in sorted(line) if g <= story[-1]["generation"]]
+    for label in ("dlib-hog", "dlib-mmod"):
+        first = next(row["id"] for row in line if row[f"value {label}"] > 0)
+        assert [moment["id"] for moment in story if label in moment["seen"]] == [first]
+    # Every step that the shape took is told of: no two moments lie further apart than the way asks for.
+    left = apart_mm(basis, np.stack([row["genome"] for row in line]), plan.genomes[best][None])[:, 0]
+    left = np.minimum.accumulate(left)
+    shown = [k for k, row in enumerate(line) if row["id"] in {moment["id"] for moment in story}]
+    for one, two in itertools.pairwise(shown):
+        gap = left[one] - left[two]
+        single = np.abs(np.diff(left[one : two + 1])).max()
+        assert gap <= left[0] / (FRAMES - 1) + single + 1e-6
+    vertices = [decoded(load_basis(basis), plan.genomes[moment["id"]]) for moment in (story[0], story[-1])]
+    apart = 1e3 * np.sqrt(((vertices[0] - vertices[1]).astype(np.float64) ** 2).sum(axis=1).mean())
+    assert apart == pytest.approx(left[0], rel=1e-4)
 
 
 def test_pictures_are_seen_as_the_search_saw_masks_whatever_else_views_says(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,11 @@ from services.recognition.dlib.mmod import MmodDetector
 from services.recognition.dlib.resnet import DlibResNet
 from services.recognition.model import ModelInfo
 from services.recognition.statistics.calibration import file_name
+from services.rendering.camera import cameras, least_field_mm
 from services.rendering.torch_renderer import backgrounds
 from services.rendering.views import Views, frontal_view, sample_views
 from services.shape.basis import Basis, load_basis
-from services.shape.export import write_glb
+from services.shape.export import notes_of, write_glb
 from services.srgb import linear_to_srgb
 from services.storage.store import Store
 from worker.examination.verify import Claim
@@ -197,25 +199,22 @@ def _write(run: Store, gaze: _Gaze, name: str, vertices: Float, share: Float, fa
     colors = attribution.heat_colors(attribution.on_vertices(share, gaze.regions, triangles, len(vertices)))
     stem = f"masks/{name}/gaze-{file_name(gaze.info.name)}"
     run.put(f"{stem}.json", (json.dumps(facts, indent=1, allow_nan=False) + "\n").encode())
-    extras = {"mask": name, "basis": gaze.basis.id, "units": "m", "model": gaze.info.name, "colors": "gaze"}
+    notes = {"units": "m", "model": gaze.info.name, "colors": "gaze"}
+    extras = {"mask": name, **notes_of(gaze.basis.id), **notes}
     run.put(f"{stem}.glb", write_glb(vertices, triangles, colors, name=name, extras=extras))
     run.put(f"{stem}.png", png(_picture(gaze, vertices, colors)))
 
 
 def _picture(gaze: _Gaze, vertices: Float, colors: NDArray[np.uint8], size: int = 420) -> NDArray[np.uint8]:
     """The colored mask from the left, from the front and from the right: uint8 (size, 3 * size, 3)."""
-    plain = frontal_view(size)
-    three = plain.take(np.zeros(3, np.int64))
-    turned = Views(
-        **{
-            f: getattr(three, f)
-            for f in three.__dataclass_fields__
-            if f not in ("yaw_deg", "background", "size_px")
-        },
-        yaw_deg=np.array([-40.0, 0.0, 40.0], np.float32),
-        background=np.full(3, 0.12, np.float32),
-        size_px=size,
+    three = frontal_view(size).take(np.zeros(3, np.int64))
+    turned = replace(
+        three, yaw_deg=np.array([-40.0, 0.0, 40.0], np.float32), background=np.full(3, 0.12, np.float32)
     )
+    # The whole mask, with a border left free.
+    centered = vertices - np.array(gaze.basis.facts.center_m, np.float32)
+    least = least_field_mm(centered, cameras(turned).rotation, float(three.distance_m[0]))
+    turned = replace(turned, field_mm=np.maximum(three.field_mm, np.float32(1.08 * least)))
     points = torch.from_numpy(vertices[None].copy())
     tint = torch.from_numpy(colors[None].astype(np.float32) / 255.0)
     shown = gaze.eye.renderer.render(points, turned, gaze.eye.landmarks, tint).images[0].numpy()

@@ -22,19 +22,22 @@ from services.exhibition.archive_sheet import Axis, kinds_sheet
 from services.exhibition.composite import composite
 from services.exhibition.controls import Counts, controls_of_facts
 from services.exhibition.facts import PICTURES_KEY, gaze_colors, with_shapes
-from services.exhibition.film import Frame, Paint, film_strip
+from services.exhibition.film import POSE, Frame, Paint, film_strip
 from services.exhibition.inline import picture_uri, smaller
-from services.exhibition.lineup import Caption, lineup
+from services.exhibition.lineup import Caption, lineup, shared_field_mm
 from services.exhibition.movie import Mark, morph, mp4, turntable, webp
 from services.exhibition.own_picture import Shown, own_pictures
 from services.exhibition.page import page
-from services.exhibition.studio import LitMask, Pose, Studio, dressed, one_thread
+from services.exhibition.studio import LitMask, Studio, dressed, one_thread
 from services.progress import Progress, silent
 from services.recognition.dlib.alignment import POINT_NAMES
 from services.recognition.dlib.audit import hog_boxes
+from services.recognition.template import POINT_NAMES as SITES
 from services.rendering.rig import COLOR, material_named
+from services.shape.basis import load_basis
 from services.storage.store import ObjectMissing, Store
 from services.wire.page_plan import PagePlan
+from worker.examination.sites import find_sites
 from worker.exhibition.machine_views import machine_views
 from worker.exhibition.pack import write_pack
 from worker.eye import Eye
@@ -109,8 +112,10 @@ class _Maker:
 
     def __init__(self, run: Store, plan: PagePlan, options: Options) -> None:
         self.run, self.plan, self.facts, self.options = run, plan, plan.facts, options
-        self.eye = Eye(self.facts["asked"]["basis"], points=POINT_NAMES)
-        self.basis, self.decoder = self.eye.basis, self.eye.decoder
+        basis = load_basis(self.facts["asked"]["basis"])
+        # A blank has no places of its own to mark in what a machine received.
+        self.eye = Eye(basis, points=POINT_NAMES if basis.landmarks else ())
+        self.basis, self.decoder = basis, self.eye.decoder
         self.masks: list[Mapping[str, Any]] = list(self.facts["masks"])
 
     @cached_property
@@ -126,11 +131,15 @@ class _Maker:
     @cached_property
     def lit_masks(self) -> list[LitMask]:
         """The masks in the studio, in the colors that the record has for them where that was asked for."""
-        studio = Studio(self.basis.triangles)
+        studio = self._studio()
         lit = dressed([studio.light(points) for points in self.vertices], self.paint(self.genomes))
         if self.options.material != COLOR.name or len(self.basis.colors):
             return lit
         return [s.painted(self._colors(mask["id"])) for s, mask in zip(lit, self.masks, strict=True)]
+
+    def _studio(self, **finer: int) -> Studio:
+        """A studio for masks of the run's basis."""
+        return Studio(self.basis.triangles, self.basis.facts.center_m, **finer)
 
     def _colors(self, mask: str) -> NDArray[np.uint8]:
         found = gaze_colors(self.run, mask, self.facts["files"], len(self.basis.neutral))
@@ -150,18 +159,20 @@ class _Maker:
         beside = controls_of_facts(self.facts)
         captions = [caption(mask, limited, beside) for mask in self.masks] if options.captions else None
         material = material_named(options.material)
-        landmarks = np.array(sorted(self.basis.landmarks.values()), np.int64)
+        level = "the eyes" if self.basis.facts.face else "the center"
         sheets: list[tuple[str, Callable[[], palette.Image]]] = [
             (
                 "lineup.png",
-                lambda: lineup(self.lit_masks, captions, width_px=options.lineup_px, material=material),
+                lambda: lineup(
+                    self.lit_masks, captions, level=level, width_px=options.lineup_px, material=material
+                ),
             ),
             (
                 "composite.png",
-                lambda: composite(Studio(self.basis.triangles), self.vertices, landmarks),
+                lambda: composite(self._studio(), self.vertices, *self._places()),
             ),
         ]
-        studio, frames = Studio(self.basis.triangles), self.frames
+        studio, frames = self._studio(), self.frames
         strips = [("filmstrip.png", frames, "From noise to face")]
         if len(frames) > 1:
             strips.append(("before-after.png", [frames[0], frames[-1]], "Before and after"))
@@ -177,6 +188,21 @@ class _Maker:
             keys.append(key)
         return keys
 
+    def _places(self) -> tuple[NDArray[np.floating] | None, str]:
+        """Places of each mask (n, L, 3) to lay the masks over one another by, and what to say of it."""
+        if self.basis.landmarks:
+            landmarks = np.array(sorted(self.basis.landmarks.values()), np.int64)
+            return self.vertices[:, landmarks], "aligned on landmarks"
+        found = []
+        for genome in self.genomes if len(self.masks) <= MOST_MACHINE_VIEWS else ():
+            sites = find_sites(self.eye, genome)
+            if not all(name in sites.at for name in SITES):
+                break
+            found.append([sites.at[name] for name in SITES])
+        if len(found) < len(self.masks):
+            return None, "as they hang: machines do not see eyes in all of them"
+        return np.array(found), "aligned where machines see eyes, nose and mouth"
+
     def _strip(self, studio: Studio, frames: Sequence[Frame], title: str) -> palette.Image:
         return film_strip(studio, self.decode, frames, title, self.painter)
 
@@ -184,7 +210,10 @@ class _Maker:
     def frames(self) -> list[Frame]:
         """The run's story: the best mask of some generations; of a run without one its best mask."""
         story = self.facts["story"] or [{**self.masks[0], "fitness": None}]
-        return [Frame(self.genome(s["id"]), s["generation"], s["fitness"]) for s in story]
+        return [
+            Frame(self.genome(s["id"]), s["generation"], s["fitness"], tuple(s.get("seen", ())))
+            for s in story
+        ]
 
     def kinds(self, tell: Progress) -> list[str]:
         """The archive's masks, each at its cell."""
@@ -220,7 +249,7 @@ class _Maker:
 
     def _lit_plainly(self, what: str, masks: Sequence[Mapping[str, Any]], tell: Progress) -> list[LitMask]:
         """Many masks in a plainer light, one by one."""
-        studio = Studio(self.basis.triangles, directions=48, shadow_px=64)
+        studio = self._studio(directions=48, shadow_px=64)
         lit = []
         for k, mask in enumerate(masks):
             lit.append(self.lit(studio, mask["id"]))
@@ -258,7 +287,7 @@ class _Maker:
     def films(self, tell: Progress) -> list[str]:
         """From noise to face, and the turntable."""
         options = self.options
-        studio = Studio(self.basis.triangles, directions=64, shadow_px=64)
+        studio = self._studio(directions=64, shadow_px=64)
         marker = hog_mark if options.boxes else None
         frames = self.frames
         steps = 9
@@ -290,7 +319,7 @@ class _Maker:
 
     def pictures(self, tell: Progress) -> dict[str, Any]:
         """Small pictures for the page: fronts, ancestors, and what the machines received."""
-        studio = Studio(self.basis.triangles, directions=32, shadow_px=48)
+        studio = self._studio(directions=32, shadow_px=48)
         nodes = [n["id"] for mask in self.masks for n in mask["lineage"]]
         kinds = [m["id"] for m in (self.facts.get("archive") or {"masks": []})["masks"]]
         along = [m["id"] for m in (self.facts.get("front") or {"masks": []})["masks"]]
@@ -360,7 +389,6 @@ def _noise(controls: Mapping[str, Counts], machines: Sequence[str]) -> list[tupl
 
 
 def _on_wall(mask_lit: LitMask, size_px: int) -> palette.Image:
-    field = max(232.0, 2.1 * mask_lit.reach_mm)
     wall = palette.backdrop(size_px, size_px)
-    palette.mount(wall, mask_lit.shoot(Pose(-14.0, -2.0), size_px, field), (0, 0))
+    palette.mount(wall, mask_lit.shoot(POSE, size_px, shared_field_mm([mask_lit], [POSE])), (0, 0))
     return palette.pixels(wall)

@@ -24,7 +24,7 @@ from services.recognition.dlib.audit import AuditView, audit
 from services.recognition.statistics.controls import against
 from services.rendering.views import Views, ranges_of, sample_views
 from services.shape.decode import Decoder
-from services.shape.export import write_glb
+from services.shape.export import notes_of, write_glb
 from services.storage.store import Store
 from services.wire.jobs import AuditReport, Job, check_masks
 from services.wire.mask import Mask
@@ -77,7 +77,8 @@ def audit_masks(run: Store, job: Job, progress: Progress | None = None) -> list[
             ]
             colors = eye.decoder.paint_bytes(torch.from_numpy(np.stack([m.genome for m in job.masks])))
             triangles = eye.basis.triangles
-            lit = dressed(one_by_one(Studio(triangles).light, vertices), colors)
+            studio = Studio(triangles, eye.basis.facts.center_m)
+            lit = dressed(one_by_one(studio.light, vertices), colors)
             for k, mask in enumerate(job.masks):
                 own = None if colors is None else colors[k]
                 front = png(portrait(lit[k], vertices[k], triangles, colors=own))
@@ -166,7 +167,7 @@ def _write_mask(
         "weights": dict(zip(basis.gene_names, map(float, mask.genome), strict=True)),
     }
     run.put(f"masks/{mask.id}/genome.json", _json(facts))
-    extras = {"mask": mask.id, "basis": basis.id, "units": "m"}
+    extras = {"mask": mask.id, **notes_of(basis.id), "units": "m"}
     own = None if colors is None else colors[0]
     run.put(f"masks/{mask.id}/mask.glb", write_glb(points, basis.triangles, own, mask.id, extras))
     if front is not None:

@@ -147,7 +147,7 @@
   function named(at) {
     const nearest = state.moments[Math.round(at)];
     const exact = Math.abs(at - Math.round(at)) < 0.02;
-    $("moment-name").textContent = `generation ${nearest.generation}, ${exact ? `fitness ${signed(nearest.fitness)}` : "on the way"}`;
+    $("moment-name").textContent = `generation ${nearest.generation}, ${exact ? `fitness ${signed(nearest.fitness)}` : "on the way"}${exact && (nearest.seen || []).length ? `, first face for ${listed(nearest.seen)}` : ""}`;
   }
 
   function play() {
@@ -221,7 +221,7 @@
   function asked() {
     const a = facts.asked;
     const machines = a.objectives.map((o) => `${o.label} (weight ${o.weight})`);
-    const start = a.start === "noise" ? "noise: random weights on a human head, smeared and folded" : "the neutral head";
+    const start = a.start !== "noise" ? a.zero : a.face ? "noise: random weights on a human head, smeared and folded" : `noise: random waves on ${a.title}, which has no face`;
     fill("asked",
       p("Can masks be bred until ", strong(listed(a.objectives.map((o) => o.model).filter((m, k, all) => all.indexOf(m) === k))), a.aim === "identity" ? " take them for one person?" : " take them for a face?"),
       p("The search began with ", start, ". ", strong(many(a.islands, "island")), " of ", strong(a.population), " masks each, bred by ", listed(a.optimizers), "; every mask was rendered from ", strong(many(a.views, "side")), " under changing light, and scored."),
@@ -260,7 +260,8 @@
     }
     for (const [x, y] of view.own_points_px || []) points.append(Charts.svg("path", { d: `M${x - 2.5} ${y}H${x + 2.5}M${x} ${y - 2.5}V${y + 2.5}`, stroke: "#9fd0ff", "stroke-width": 0.9 }));
     for (const [x, y] of view.points_px || []) points.append(Charts.svg("circle", { cx: x, cy: y, r: 2.1, fill: "none", stroke: "#deb86e", "stroke-width": 1 }));
-    const found = view.box_px ? "gold: dlib’s box and the five points by which a recognizer straightens the face; blue: the same places on the mask itself" : "dlib finds no face here; blue: where the mask’s own eyes and nose are";
+    const own = (view.own_points_px || []).length > 0;
+    const found = view.box_px ? `gold: dlib’s box and the five points by which a recognizer straightens the face${own ? "; blue: the same places on the mask itself" : ""}` : `dlib finds no face here${own ? "; blue: where the mask’s own eyes and nose are" : ""}`;
     return el("article", { class: "seen" },
       el("h3", {}, `${view.why}: ${where}`),
       el("figure", {}, el("img", { src: view.pixels, alt: `The picture as it was scored, ${where}` }), el("figcaption", {}, `${view.size_px} × ${view.size_px} pixels, exactly as scored`)),
@@ -519,7 +520,7 @@
       el("div", {}, el("strong", {}, name), el("div", { class: "quiet" }, listed(info.roles || []) || "audit")),
       el("div", {}, String(info.licence || "")), el("div", { class: "quiet" }, String(info.training_data || "")),
       el("div", { class: "quiet" }, `sha256 ${String(info.sha256 || "").slice(0, 16)}`)));
-    if (m.basis) entries.push(el("div", { class: "card" }, el("div", {}, el("strong", {}, m.basis.id), el("div", { class: "quiet" }, "the head that masks are made of")), el("div", {}, String(m.basis.licence || "")), el("div", { class: "quiet" }, String(m.basis.source || "")), el("div", { class: "quiet" }, `sha256 ${String(m.basis.sha256 || "").slice(0, 16)}`)));
+    if (m.basis) entries.push(el("div", { class: "card" }, el("div", {}, el("strong", {}, m.basis.id), el("div", { class: "quiet" }, `${facts.asked.title}, which masks are made of`)), el("div", {}, String(m.basis.licence || "")), el("div", { class: "quiet" }, String(m.basis.source || "")), el("div", { class: "quiet" }, `sha256 ${String(m.basis.sha256 || "").slice(0, 16)}`)));
     fill("models", entries);
     const versions = Object.entries(facts.versions).map(([name, version]) => `${name} ${version}`);
     fill("versions", p(`Seed ${facts.seed}. `, m.started ? `Started ${m.started}. ` : "", versions.join(", ")));

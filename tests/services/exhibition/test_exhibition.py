@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -140,7 +141,7 @@ def test_similarity_finds_the_motion_it_was_given():
 
 def test_the_mean_of_identical_masks_is_that_mask():
     mask = decode(noise(1))
-    mean, aligned = mean_mask(np.repeat(mask, 3, axis=0), LANDMARKS)
+    mean, aligned = mean_mask(np.repeat(mask, 3, axis=0), np.repeat(mask, 3, axis=0)[:, LANDMARKS])
     np.testing.assert_allclose(mean, mask[0], atol=1e-7)
     np.testing.assert_allclose(aligned, np.repeat(mask, 3, axis=0), atol=1e-7)
 
@@ -150,10 +151,14 @@ def test_the_mean_of_one_mask_moved_about_is_that_shape():
     angle = np.radians(14.0)
     turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1.0]])
     moved = np.stack([mask, 1.2 * mask @ turn.T + 0.01, 0.8 * mask @ turn + [0.0, 0.02, 0.0]])
-    _, aligned = mean_mask(moved.astype(np.float32), LANDMARKS)
+    moved = moved.astype(np.float32)
+    mean, aligned = mean_mask(moved, moved[:, LANDMARKS])
     assert np.abs(aligned - aligned[0]).max() < 1e-6
-    reversed_mean, _ = mean_mask(moved[::-1].astype(np.float32), LANDMARKS)
-    np.testing.assert_allclose(reversed_mean, mean_mask(moved.astype(np.float32), LANDMARKS)[0], atol=1e-6)
+    reversed_mean, _ = mean_mask(moved[::-1], moved[::-1, LANDMARKS])
+    np.testing.assert_allclose(reversed_mean, mean, atol=1e-6)
+    plain, still = mean_mask(moved, None)
+    np.testing.assert_array_equal(still, moved)
+    np.testing.assert_allclose(plain, moved.mean(0), atol=1e-7)
 
 
 def test_overlay_of_equal_pictures_is_the_picture_and_of_two_halves_is_half():
@@ -168,12 +173,12 @@ def test_overlay_of_equal_pictures_is_the_picture_and_of_two_halves_is_half():
 
 def test_composite_of_identical_masks_shows_that_mask_twice():
     mask = decode(noise(1, 0.3))
-    page = composite(QUICK, np.repeat(mask, 2, axis=0), LANDMARKS)
-    same = composite(QUICK, mask, LANDMARKS)
+    page = composite(QUICK, np.repeat(mask, 2, axis=0), np.repeat(mask, 2, axis=0)[:, LANDMARKS])
+    same = composite(QUICK, mask, mask[:, LANDMARKS])
     picture = slice(0, page.shape[0] - 110)  # without the words, which count the masks
     assert np.abs(page[picture].astype(int) - same[picture]).max() <= 3
     with pytest.raises(BadInput, match="no mask"):
-        composite(QUICK, mask[:0], LANDMARKS)
+        composite(QUICK, mask[:0], mask[:0, LANDMARKS])
 
 
 def test_portrait_shows_the_mask_before_the_wall(neutral):
@@ -198,6 +203,17 @@ def test_the_film_begins_and_ends_with_its_frames_and_the_camera_stands_still():
         list(morph(QUICK, decode, []))
     with pytest.raises(BadInput, match="even"):
         list(morph(QUICK, decode, frames, size_px=97))
+
+
+def test_the_film_says_from_when_on_a_machine_sees_a_face():
+    plain = [Frame(g, k, 0.5) for k, g in enumerate(noise(3))]
+    seen = [plain[0], replace(plain[1], seen=("dlib-hog",)), plain[2]]
+    pairs = zip(*(morph(QUICK, decode, f, size_px=240, steps=1) for f in (plain, seen)), strict=True)
+    first, second, *_, last = [(a != b).any(-1) for a, b in pairs]
+    assert not first.any()
+    assert second.sum() > 40
+    assert np.array_equal(second, last)
+    assert not second[:200].any()  # below the mask
 
 
 def test_a_machines_box_is_drawn_where_it_says():
@@ -349,6 +365,9 @@ def test_the_strip_wraps_and_draws_the_fitness():
     assert graphed.shape[0] > plain.shape[0]
     assert graphed.shape[1] == plain.shape[1]
     assert (np.abs(graphed.astype(int) - palette.YES).max(-1) < 12).sum() > 200
+    told = film_strip(QUICK, decode, [*frames[:-1], replace(frames[-1], seen=("dlib-hog",))])
+    assert told.shape[0] > plain.shape[0]
+    assert (np.abs(told.astype(int) - palette.YES).max(-1) < 12).sum() > 40  # whose first face it is, in gold
     with pytest.raises(BadInput, match="no generation"):
         film_strip(QUICK, decode, [])
 
