@@ -22,15 +22,17 @@ from services.printing.colors import carried, glb_colors, parse_color
 from services.printing.drawing_sheet import Caption, caption_card, drawing_sheet
 from services.printing.field import VOXEL_MM
 from services.printing.fittings import add_fittings
-from services.printing.openings import Fitted, open_up
+from services.printing.openings import Fitted, known_places, open_up, seen_places
 from services.printing.solid import Wall, arrays, as_written, make_wall, redone
 from services.recognition.fitness import Objective
 from services.rendering.views import ViewRanges, sample_views
 from services.shape.basis import Basis, load_basis
 from services.shape.decode import Decoder
-from services.shape.export import write_glb
+from services.shape.export import notes_of, write_glb
 from services.storage.store import Store
 from worker.examination.rescore import LOSS_SHARE, Rescorer, Scored, lost
+from worker.examination.sites import Sites, find_sites
+from worker.eye import Eye
 
 FORMAT = 1
 # Corners closer than a file's numbers can tell apart would fall together there, and leave holes. The larger
@@ -147,8 +149,12 @@ def print_mask(run: Store, job: PrintJob, progress: Told = lambda _: None) -> Pr
     paint = _Paint(wanted_colors(run, job, decoder), decoder.colors(weights))
     views = sample_views(job.ranges, job.view_count, job.view_seed)
     rescorer = Rescorer(basis, job.objectives, job.targets, views, job.hashes, job.combine)
-    solid = make_solid(vertices, basis, job.order, job.voxel_mm, _mark(job), progress)
-    wall, work, body = solid.wall, solid.work, solid.body
+    sites = None
+    if job.order.mount == "wear" and not basis.landmarks:
+        progress("machines' eyes")
+        sites = find_sites(Eye(basis), job.genome)
+    solid = make_solid(vertices, basis, job.order, job.voxel_mm, _mark(job), progress, sites)
+    wall, body = solid.wall, solid.body
     # Two looks at one solid that know nothing of each other; both leave Python alone for long.
     with ThreadPoolExecutor(1) as beside:
         checking = beside.submit(check, body, job.order, solid.around, solid.crossing, solid.thick)
@@ -159,7 +165,7 @@ def print_mask(run: Store, job: PrintJob, progress: Told = lambda _: None) -> Pr
     before = rescorer.score(vertices, np.asarray(basis.triangles, np.int64), vertices, paint.evolved)
     cause = _cause(before, after, rescorer, wall, vertices, paint)
     written: dict[str, bytes] = {}
-    report = _report(job, wall, work, body, checks, thick, before, after, cause)
+    report = _report(job, solid, checks, thick, before, after, cause, sites)
     if passed or job.force:
         progress("files")
         written = _files(job, basis, wall, body, report, paint.printed)
@@ -175,15 +181,18 @@ def make_solid(
     voxel_mm: float = VOXEL_MM,
     mark: str | None = None,
     progress: Told = lambda _: None,
+    sites: Sites | None = None,
 ) -> Solid:
     """The solid of a mask, ``(V, 3)`` in meters: its wall, openings, fittings, and the mark if there is one.
+
+    sites: where machines see eyes on it, for a basis without landmarks.
 
     :raises BadInput: where the mask has no solid.
     """
     spare_mm = 0.0
     for _ in range(BUILDS):
         wall = make_wall(vertices, basis.triangles, order, voxel_mm, progress=progress, spare_mm=spare_mm)
-        solid = _finished(wall, basis, order, mark, progress)
+        solid = _finished(wall, basis, order, mark, progress, sites)
         lacking = lacking_mm(solid.thick, order)
         # Flat faces between voxels cut off what is round, and may do so more than was allowed for. Where much
         # is lacking it is not that.
@@ -193,11 +202,17 @@ def make_solid(
     return solid
 
 
-def _finished(wall: Wall, basis: Basis, order: Order, mark: str | None, progress: Told) -> Solid:
+def _finished(
+    wall: Wall, basis: Basis, order: Order, mark: str | None, progress: Told, sites: Sites | None
+) -> Solid:
     """A wall with its openings and fittings, decimated until no faces cross."""
     for gentler in (*GENTLER_MM, None):
         progress("openings")
-        work = open_up(wall, basis.landmarks, order)
+        if basis.landmarks:
+            work = open_up(wall, known_places(wall, basis.landmarks), order)
+        else:
+            seen, why = (sites.at, sites.words) if sites is not None else ({}, "no machine was asked where")
+            work = open_up(wall, seen_places(wall, seen), order, why)
         add_fittings(work, wall, order, mark)
         progress("checks and scores")
         body, crossing = _merged(work.body)
@@ -280,15 +295,15 @@ def _cause(
 
 def _report(
     job: PrintJob,
-    wall: Wall,
-    work: Fitted,
-    body: Manifold,
+    solid: Solid,
     checks: Sequence[Check],
     thick: Thickness,
     before: Scored,
     after: Scored,
     cause: str | None,
+    sites: Sites | None,
 ) -> dict[str, Any]:
+    wall, work, body = solid.wall, solid.work, solid.body
     points, triangles = arrays(body)
     order = job.order
     volume = float(body.volume())
@@ -310,6 +325,7 @@ def _report(
         "from_evolved_surface_mm": {k: round(v, 3) for k, v in asdict(wall.deviation).items()},
         "decimation_mm": round(wall.simplify_mm, 3),
         "mended": {k: round(v, 2) for k, v in asdict(wall.mended).items()},
+        "sites": None if sites is None else sites.told(),
         "openings": work.notes,
         "not_made": work.refused,
         "openings_crumbs_mm3": round(work.crumbs_mm3, 2),
@@ -348,7 +364,7 @@ def _files(
     part = files.Part(job.id, points, triangles, color, colors, job.notes)
     name = job.id
     meters = (own / 1000).astype(np.float32)
-    extras = {"mask": name, "basis": basis.id, "units": "m", **job.notes}
+    extras = {"mask": name, **notes_of(basis.id), "units": "m", **job.notes}
     glb_paint = colors if colors is not None else files.point_colors(part)
     made = {
         f"{name}.3mf": files.three_mf(part),

@@ -320,9 +320,12 @@ def show(console: Console, printed: Printed) -> None:
     console.print(
         f"{report['size_mm'][0]:.1f} x {report['size_mm'][1]:.1f} x {report['size_mm'][2]:.1f} mm, "
         f"{report['volume_cm3']:.1f} cm³, {report['weight_g']:.0f} g. Outer face to evolved surface: "
-        f"median {far['median_mm']:.2f}, at most {far['max_mm']:.2f} mm.",
+        f"median {far['median_mm']:.2f}, at most {far['max_mm']:.2f} mm; "
+        f"{far['within_1mm']:.1%} of it within 1 mm.",
         highlight=False,
     )
+    if report["sites"] is not None:
+        console.print(f"eyes: {report['sites']['words']}", highlight=False, markup=False)
     for words in report["openings"]:
         console.print(f"made: {words}", highlight=False, markup=False)
     for words in [*report["not_made"], *([printed.cause] if printed.cause else [])]:

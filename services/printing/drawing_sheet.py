@@ -18,7 +18,6 @@ from reportlab.pdfgen.canvas import Canvas
 
 from services.printing.solid import arrays
 from services.printing.surface import Float
-from services.rendering.camera import CENTER_M
 from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import frontal_view
 
@@ -79,8 +78,8 @@ def _one(value: float) -> NDArray[np.float32]:
 def _picture(points: Float, triangles: NDArray[Any], yaw: float, color: tuple[int, int, int]) -> Image.Image:
     """An almost orthographic picture, cut to the solid."""
     low, high = points.min(axis=0), points.max(axis=0)
-    middle = np.array(CENTER_M) * 1000
-    field = 2.04 * float(np.maximum(high - middle, middle - low).max())
+    middle = (low + high) / 2
+    field = 1.02 * float((high - low).max())
     view = replace(
         frontal_view(_PICTURE_PX),
         yaw_deg=_one(yaw),
@@ -92,7 +91,8 @@ def _picture(points: Float, triangles: NDArray[Any], yaw: float, color: tuple[in
         specular=_one(0.0),
         background=_one(1.0),
     )
-    renderer = TorchRenderer(torch.from_numpy(triangles), vertex_count=len(points))
+    x, y, z = (float(v) / 1000 for v in middle)
+    renderer = TorchRenderer(torch.from_numpy(triangles), vertex_count=len(points), center_m=(x, y, z))
     paint = torch.tensor([v / 255 for v in color]).expand(1, len(points), 3)
     vertices = torch.from_numpy((points / 1000).astype(np.float32))[None]
     shot = renderer.render(vertices, view, torch.zeros(0, dtype=torch.int64), paint).images[0, 0].numpy()
@@ -149,7 +149,8 @@ def _table(page: Canvas, report: Mapping[str, Any], x: float, y: float) -> None:
         f"{size[0]:.1f} wide, {size[1]:.1f} high, {size[2]:.1f} deep; print height face up {size[2]:.1f} mm",
         f"volume {report['volume_cm3']:.1f} cm3, weight {report['weight_g']:.0f} g",
         f"outer face to evolved surface: median {report['from_evolved_surface_mm']['median_mm']:.2f}, "
-        f"at most {report['from_evolved_surface_mm']['max_mm']:.2f} mm",
+        f"at most {report['from_evolved_surface_mm']['max_mm']:.2f} mm; "
+        f"{report['from_evolved_surface_mm']['within_1mm']:.1%} of it within 1 mm",
         *report["openings"],
         *report["not_made"],
     ]
@@ -187,6 +188,9 @@ def caption_card(caption: Caption) -> bytes:
                 _text(page, 14, y, f"of the run's controls, as meshes: {beside}", 2.4)
         else:
             _text(page, 10, y, f"{model['name']} (threshold {model['threshold']:g}) took part", 2.9)
+        y -= 4.6
+    if report["sites"] is not None:
+        _text(page, 10, y, f"Eyes: {report['sites']['words']}"[:95], 2.4)
         y -= 4.6
     y -= 2
     _text(page, 10, y, f"Shape: {report['licence']}", 2.9)

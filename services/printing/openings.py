@@ -1,8 +1,8 @@
 """What makes a solid wearable or lets it hang: holes and fittings by exact booleans.
 
-Everything is placed from the mask's own landmarks, and tried before it is kept: a part that would fall off,
-or a bridge under 4 mm, and the next smaller or nearer place is taken; where none will do, that is said and
-the solid stays as it was.
+Everything is placed from the mask's own landmarks, or from where machines see eyes, a nose and a mouth on a
+blank, and tried before it is kept: a part that would fall off, or a bridge under 4 mm, and the next smaller
+or nearer place is taken; where none will do, that is said and the solid stays as it was.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ PUPIL_SHARE, PUPIL_ASPECT = 0.8, 0.42  # of the distance between the eye's corne
 NOSTRIL_MM = 6.4
 SLOT_MM = (12.0, 4.0)
 CRUMB_MM3 = 60.0
+# Of the distance between the pupils, as on a usual head: an eye's width, and nostrils from the middle; and
+# how far below the tip of the nose nostrils are, of the way to the mouth.
+EYE_SHARE, NOSTRIL_SHARE, NOSTRIL_WAY = 0.43, 0.15, 0.17
+STRAP_STEPS_MM = (7.0, 9.0, 11.0, 14.0, 17.0, 20.0)  # from the rim of a blank
 _UP = np.array((0.0, 1.0, 0.0))
 _FORWARD = np.array((0.0, 0.0, 1.0))
 
@@ -59,32 +63,73 @@ class Place:
     depth: float
 
 
-def open_up(wall: Wall, landmarks: Mapping[str, int], order: Order) -> Fitted:
-    """Give a wall the openings of its mount. landmarks: name to vertex index."""
+def open_up(wall: Wall, at: Mapping[str, Float], order: Order, unknown: str = "") -> Fitted:
+    """Give a wall the openings of its mount.
+
+    :param at: named places (3,) in millimeters, of :func:`known_places` or :func:`seen_places`. unknown: why
+        there are no eyes among them.
+    """
     work = Fitted(wall.body)
-    if order.mount == "wear":
-        site = _Site(wall, landmarks)
+    if order.mount != "wear":
+        return work
+    site = _Site(wall, at)
+    if "left_pupil" in at:
         for side in ("left", "right"):
             _first(work, site, f"{side} pupil opening", _pupils(site, side))
+    else:
+        work.refused.append(f"eyes and nostrils: not cut, {unknown}")
+    if "left_nostril" in at:
         for side in ("left", "right"):
             _first(work, site, f"{side} nostril hole", _nostrils(site, side, work.body))
-        for side in ("left", "right"):
-            _first(work, site, f"{side} strap slot", _straps(site, side, work.body))
+    for side in ("left", "right"):
+        way = _straps(site, side, work.body) if f"strap_{side}" in at else _rim_straps(site, side, work.body)
+        _first(work, site, f"{side} strap slot", way)
     return work
 
 
-class _Site:
-    """Where things are on one mask: samples of its sheet, its outer rim, its landmarks."""
+def known_places(wall: Wall, landmarks: Mapping[str, int]) -> dict[str, Float]:
+    """Where the landmarks of a basis, vertex indices by name, lie on a wall: (3,) in millimeters."""
+    return {name: wall.sheet.points[vertex] for name, vertex in landmarks.items()}
 
-    def __init__(self, wall: Wall, landmarks: Mapping[str, int]) -> None:
+
+def seen_places(wall: Wall, seen: Mapping[str, Float]) -> dict[str, Float]:
+    """Where on a wall machines see eyes, and by them its nostrils: (3,) in millimeters.
+
+    :param seen: pupils, and as many of the nose's tip, the mouth's and the eyes' corners as machines see,
+        (3,) in meters in the mask's frame; or nothing.
+    """
+    at = {name: wall.scale * place for name, place in seen.items()}
+    if not at:
+        return {}
+    apart = at["right_pupil"] - at["left_pupil"]
+    for side, outward in (("left", -apart), ("right", apart)):
+        for end, way in (("outer", outward), ("inner", -outward)):
+            at.setdefault(f"{side}_eye_{end}", at[f"{side}_pupil"] + EYE_SHARE / 2 * way)
+    if {"nose_tip", "mouth_left", "mouth_right"} <= at.keys():
+        mouth = (at["mouth_left"] + at["mouth_right"]) / 2
+        base = at["nose_tip"] + NOSTRIL_WAY * (mouth - at["nose_tip"])
+        for side, outward in (("left", -apart), ("right", apart)):
+            at[f"{side}_nostril"] = _foremost(wall.sheet.points, base + NOSTRIL_SHARE * outward)
+    return at
+
+
+def _foremost(points: Float, place: Float, within_mm: float = 2.0) -> Float:
+    """The point of a sheet that lies before a place, as seen from the front; else the nearest."""
+    near = np.flatnonzero(np.linalg.norm(points[:, :2] - place[:2], axis=1) < within_mm)
+    if not len(near):
+        near = np.array([np.linalg.norm(points - place, axis=1).argmin()])
+    found: Float = points[near[points[near, 2].argmax()]]
+    return found
+
+
+class _Site:
+    """Where things are on one mask: samples of its sheet, its outer rim, its named places."""
+
+    def __init__(self, wall: Wall, at: Mapping[str, Float]) -> None:
         self.wall = wall
-        self.landmarks = landmarks
+        self.at = at
         self.points, self.of, _ = sample(wall.sheet.points, wall.sheet.triangles, 1.0)
         self.rim = outer_rim(wall.triangles)
-
-    def at(self, name: str) -> Float:
-        point: Float = self.wall.sheet.points[self.landmarks[name]]
-        return point
 
     def out(self, point: Float, radius_mm: float = 5.0) -> Float:
         """Which way is out around a point: the mean of the sheet's normals there, turned to the seen side."""
@@ -214,8 +259,8 @@ def ray(body: Manifold, start: Float, toward: Float, reach_mm: float) -> list[fl
 
 
 def _pupils(site: _Site, side: str) -> Iterator[Place | str]:
-    pupil = site.at(f"{side}_pupil")
-    along = site.at(f"{side}_eye_outer") - site.at(f"{side}_eye_inner")
+    pupil = site.at[f"{side}_pupil"]
+    along = site.at[f"{side}_eye_outer"] - site.at[f"{side}_eye_inner"]
     along = along * np.sign(along[0]) if along[0] else along
     along[2] = 0.0
     length = float(np.linalg.norm(along))
@@ -231,7 +276,7 @@ def _pupils(site: _Site, side: str) -> Iterator[Place | str]:
 
 
 def _nostrils(site: _Site, side: str, body: Manifold) -> Iterator[Place | str]:
-    point = site.at(f"{side}_nostril")
+    point = site.at[f"{side}_nostril"]
     out = site.out(point)
     for tilt in (0.0, 0.4, 0.8):  # more and more from below
         toward = out - tilt * _UP
@@ -240,11 +285,30 @@ def _nostrils(site: _Site, side: str, body: Manifold) -> Iterator[Place | str]:
 
 
 def _straps(site: _Site, side: str, body: Manifold) -> Iterator[Place | str]:
-    point = site.at(f"strap_{side}")
+    point = site.at[f"strap_{side}"]
     sheet = site.wall.sheet
     for step in (0.0, 3.0, 6.0, 9.0, 12.0):
         wanted = point + step * _FORWARD
         here = sheet.points[np.linalg.norm(sheet.points - wanted, axis=1).argmin()]
+        out = site.out(here, 7.0)
+        across = _UP if abs(out[1]) < 0.8 else _FORWARD
+        yield _through(body, here, out, across, SLOT_MM, False, 12.0)
+
+
+def _rim_straps(site: _Site, side: str, body: Manifold) -> Iterator[Place | str]:
+    """Slots further and further in from the rim, at the height of the eyes, or else of the mask's middle."""
+    points, sign = site.wall.sheet.points, -1.0 if side == "left" else 1.0
+    eyes = [site.at[name][1] for name in ("left_pupil", "right_pupil") if name in site.at]
+    height = float(np.mean(eyes)) if eyes else float(points[:, 1].max() + points[:, 1].min()) / 2
+    level = points[(np.abs(points[:, 1] - height) < 2.0) & (sign * points[:, 0] > 0)]
+    edge = np.unique(site.rim)
+    rim = site.wall.vertices[edge][sign * site.wall.vertices[edge][:, 0] > 0]
+    if not len(level) or not len(rim):
+        return
+    start = rim[np.abs(rim[:, 1] - height).argmin()]
+    far = np.linalg.norm(level - start, axis=1)
+    for step in STRAP_STEPS_MM:
+        here = level[np.abs(far - step).argmin()]
         out = site.out(here, 7.0)
         across = _UP if abs(out[1]) < 0.8 else _FORWARD
         yield _through(body, here, out, across, SLOT_MM, False, 12.0)
