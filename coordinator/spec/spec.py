@@ -41,7 +41,7 @@ from services.names import SPEC_NAME_MOST, name_fault
 from services.recognition.catalog import model_info, models
 from services.rendering.presets import PRESETS, PresetName
 from services.rendering.views import ViewRanges
-from services.shape.catalog import DEFAULT_BASIS, basis_info, facts_of, with_color, with_edge
+from services.shape.catalog import DEFAULT_BASIS, basis_info, check_face, facts_of, with_color, with_edge
 from services.shape.installed import know
 from services.words import nearest, shown
 
@@ -349,6 +349,8 @@ class Spec(Table):
                 if not has[need]:
                     raise ValueError(f'[search] optimizers holds "{name}", which needs {_MISSING[need]}')
         self._check_aims()
+        for kind in (o.kind for o in self.objective if o.known.machine == "correlate" and not o.images):
+            check_face(self.mask.basis, f"an objective of kind '{kind}' without images")
         if self.breed is not None and len(self.breed.pin) > self.elites.count:
             raise ValueError(
                 f"{len(self.breed.pin)} pinned masks, but [elites] count = {self.elites.count}; raise it"

@@ -94,6 +94,13 @@ def with_edge(basis_id: str, edge: float) -> str:
     return replace(variant, edge=round(100 * edge)).id
 
 
+def check_face(basis_id: str, what: str) -> None:
+    """:raises BadInput: where a basis has no face at zero, which ``what`` needs; naming those that have."""
+    if not facts_of(basis_id).face:
+        have = " or ".join(repr(name) for name in BASES if _facts(name).face)
+        raise BadInput(f"{what} needs a basis with a face at zero, and {basis_id!r} has none; take {have}")
+
+
 def check_hash(data: bytes, basis_id: str, expected: str) -> None:
     """Raise CorruptData where ``data`` is not the file that ``expected`` (sha256, hex) was taken of."""
     found = hashlib.sha256(data).hexdigest()

@@ -27,7 +27,7 @@ from services.recognition.statistics.calibration import (
 )
 from services.recognition.statistics.rates import genuine_pairs, impostor_pairs, needed_pairs
 from services.rendering.views import ViewRanges
-from services.shape.catalog import basis_info
+from services.shape.catalog import basis_info, check_face
 from services.storage.store import Store
 from services.versions import installed_versions
 from worker.examination.blocks import open_population, read_block, write_block
@@ -72,6 +72,7 @@ def calibrate(
     info = model_info(model)
     if info.kind != "recognize":
         raise BadInput(f"model {model!r} is a {info.kind} model; calibrate takes a recognizer: dlib-resnet")
+    check_face(basis, "calibrate")
     _check(spreads, pairs)
     report = progress or _silent
     left_out: list[str] = []
