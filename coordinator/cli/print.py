@@ -57,7 +57,8 @@ def print_(
     mount: Annotated[
         str,
         typer.Option(
-            help="wear (pupils, nostrils, strap slots), wall (a lug on the back), stand (a socket) or none."
+            help="wear (pupils and nostrils, of a blank where machines see them; strap slots), wall (a lug "
+            "on the back), stand (a socket) or none."
         ),
     ] = "wear",
     width_mm: Annotated[float | None, typer.Option(help="Width of the solid.")] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +26,7 @@ _MM = 72 / 25.4
 _PICTURE_PX = 720
 _FAR_M = 30.0  # from here perspective is half a percent
 _TOP_MM = 186.0
+_ROW_MM, _ROW_LETTERS = 4.0, 88  # of the table
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def drawing_sheet(body: Manifold, report: Mapping[str, Any], color: tuple[int, i
     points, triangles = arrays(body)
     low, high = points.min(axis=0), points.max(axis=0)
     width, height, depth = high - low
-    scale = min(0.5, 75 / width, 110 / height, 75 / depth)
+    scale = min(0.5, 75 / width, 100 / height, 75 / depth)
     buffer = io.BytesIO()
     page = Canvas(buffer, pagesize=landscape(A4), invariant=1)
     page.setTitle(f"{report['title']}: {report['id']}")
@@ -154,11 +156,12 @@ def _table(page: Canvas, report: Mapping[str, Any], x: float, y: float) -> None:
         *report["openings"],
         *report["not_made"],
     ]
-    for k, row in enumerate(rows):
-        _text(page, x, y - 4.4 * k, row, 3.0)
+    pieces = [piece for row in rows for piece in textwrap.wrap(row, _ROW_LETTERS)]
+    for k, piece in enumerate(pieces):
+        _text(page, x, y - _ROW_MM * k, piece, 2.8)
     for k, line in enumerate(report["checks"]):
         verdict = {True: "ok", False: "FAILED", None: ""}[line["passed"]]
-        _text(page, x + 125, y - 4.4 * k, f"{line['name']}: {line['figure']}  {verdict}", 3.0)
+        _text(page, x + 125, y - _ROW_MM * k, f"{line['name']}: {line['figure']}  {verdict}", 2.8)
 
 
 def caption_card(caption: Caption) -> bytes:

@@ -221,7 +221,7 @@
   function asked() {
     const a = facts.asked;
     const machines = a.objectives.map((o) => `${o.label} (weight ${o.weight})`);
-    const start = a.start !== "noise" ? a.zero : a.face ? "noise: random weights on a human head, smeared and folded" : `noise: random waves on ${a.title}, which has no face`;
+    const start = a.start !== "noise" ? (a.face ? a.zero : `${a.zero}: ${a.title}, which has no face`) : a.face ? "noise: random weights on a human head, smeared and folded" : `noise: random waves on ${a.title}, which has no face`;
     fill("asked",
       p("Can masks be bred until ", strong(listed(a.objectives.map((o) => o.model).filter((m, k, all) => all.indexOf(m) === k))), a.aim === "identity" ? " take them for one person?" : " take them for a face?"),
       p("The search began with ", start, ". ", strong(many(a.islands, "island")), " of ", strong(a.population), " masks each, bred by ", listed(a.optimizers), "; every mask was rendered from ", strong(many(a.views, "side")), " under changing light, and scored."),
