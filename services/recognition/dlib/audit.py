@@ -80,9 +80,7 @@ def mmod_scores(images: Pixels, regions: NDArray[np.floating[Any]] | None = None
     images: uint8 (n, H, W, 3), RGB. regions: (n, 4) boxes; only detections centered in them count. dlib
     reports scores above 0 only, and is slow (0.1 to 0.4 s an image): for evidence, not for the inner loop.
     """
-    return _best_scores(
-        images, regions, lambda image: [(hit.confidence, _box(hit.rect)) for hit in _mmod()(image, 0)]
-    )
+    return _best_scores(images, regions, mmod_boxes)
 
 
 def hog_scores(images: Pixels, regions: NDArray[np.floating[Any]] | None = None) -> NDArray[np.float32]:
@@ -107,6 +105,14 @@ def _best_scores(
 def hog_boxes(image: Pixels) -> list[tuple[float, Box]]:
     """Score and box of every face that dlib's HOG detector reports in uint8 (H, W, 3), best first."""
     return _detect(_checked(np.asarray(image)[None])[0], upsample=0)
+
+
+def mmod_boxes(image: Pixels) -> list[tuple[float, Box]]:
+    """Score and box of every face that dlib's own MMOD detector reports in uint8 (H, W, 3), best first."""
+    found = [
+        (float(hit.confidence), _box(hit.rect)) for hit in _mmod()(_checked(np.asarray(image)[None])[0], 0)
+    ]
+    return sorted(found, key=lambda face: -face[0])
 
 
 def landmarks(image: Pixels, box: Box) -> NDArray[np.float32]:
