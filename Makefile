@@ -86,8 +86,9 @@ bench: setup ## Measure speed against the usual loop; writes bench/results/lates
 chaos: setup ## Break workers, Redis, store and coordinator while a run goes on; compare its bytes (10 minutes)
 	$(PY) -m bench.chaos $(ARGS)
 
-evidence: setup ## Write the tables of the README from many runs (an hour on 2 cores)
+evidence: setup ## Write the tables of the README and the proof of docs/evidence-noise.md (hours; goes on where it was)
 	$(PY) -m bench.evidence $(ARGS)
+	$(PY) -m bench.noise_proof
 
 calibrate: machines ## Measure anew what the recognizers' thresholds mean on renders (an hour and a half on 2 cores)
 	$(DATAMASK) calibrate dlib-resnet --pairs 30000 --spread 0.4 --spread 0.8 --seed 20261125

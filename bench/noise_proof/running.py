@@ -1,0 +1,85 @@
+"""Cells made one after the other, or several at once, each in a process of its own with one thread.
+
+No part of the command itself: a process that is started anew cannot find what `__main__` holds.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.noise_proof.cells import Cell, Stage, lasting, left_s, make
+from bench.noise_proof.settings import Settings
+from bench.noise_proof.stages import STAGES
+
+Work = tuple[Stage, Cell]
+
+
+def work_of(settings: Settings, folder: Path, stages: Sequence[str], seeds: Sequence[int]) -> list[Work]:
+    """The missing cells of some stages, in order."""
+    cells = [
+        (STAGES[name], cell)
+        for name in STAGES
+        if name in stages
+        for cell in STAGES[name].cells(settings, seeds)
+    ]
+    return [(stage, cell) for stage, cell in cells if not cell.path(folder).exists()]
+
+
+def run(settings: Settings, folder: Path, work: Sequence[Work], jobs: int, console: Console) -> None:
+    """Make the missing cells, a stage after the other, saying what is done and what is left."""
+    done = 0
+    for name in dict.fromkeys(stage.name for stage, _ in work):
+        mine = [(stage, cell) for stage, cell in work if stage.name == name]
+        for cell, seconds in _made(settings, folder, mine, jobs):
+            done += 1
+            left = left_s(folder, [w for w in work if not w[1].path(folder).exists()], jobs)
+            console.print(
+                f"{done}/{len(work)} {cell.stage} {cell.name}: {seconds:.0f} s; "
+                + (f"about {lasting(left)} left" if done < len(work) else "all done"),
+                highlight=False,
+            )
+
+
+def _made(settings: Settings, folder: Path, work: Sequence[Work], jobs: int) -> Iterator[tuple[Cell, float]]:
+    """Cells as they are done, and the seconds that each took."""
+    if jobs == 1:
+        for stage, cell in work:
+            yield cell, make(settings, folder, stage, cell)
+        return
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the processes to come
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _quietly_interrupted) as pool:
+        running = {pool.submit(_make, settings, folder, cell): cell for _, cell in work}
+        try:
+            for ended in as_completed(running):
+                yield running[ended], ended.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _quietly_interrupted() -> None:
+    """Ctrl-C ends a process at once: a cell is written whole, and a search goes on at its checkpoint."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _make(settings: Settings, folder: Path, cell: Cell) -> float:
+    return make(settings, folder, STAGES[cell.stage], cell)
+
+
+def estimate(settings: Settings, folder: Path, work: Sequence[Work], jobs: int) -> list[str]:
+    """A line a stage: what is missing and how long it will take; and their sum."""
+    lines = []
+    for name, stage in STAGES.items():
+        mine = [w for w in work if w[0].name == name]
+        if mine:
+            lines.append(
+                f"{name}: {len(mine)} cells, {sum(c.pictures for _, c in mine):,} pictures, "
+                f"{lasting(left_s(folder, mine, jobs))} ({stage.what})"
+            )
+    return [*lines, f"in all {lasting(left_s(folder, work, jobs))} with {jobs} at once"]
