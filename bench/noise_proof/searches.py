@@ -32,7 +32,7 @@ from services.shape.decode import Decoder
 from services.shape.measure import flipped_share
 from services.storage import open_store
 from services.wire.messages import Origin
-from services.wire.plan import decode_batch
+from services.wire.plan import Batch
 from worker.machines import Loaded
 from worker.scorer import Scorer
 
@@ -46,18 +46,16 @@ class _Here:
 
     def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer
-        self._waiting: deque[tuple[str, bytes]] = deque()
+        self._waiting: deque[tuple[str, Batch]] = deque()
 
-    def submit(self, batch: str, origin: Origin, data: bytes | None = None) -> None:
-        if data is None:
+    def submit(self, batch: str, origin: Origin, work: Batch | None = None) -> None:
+        if work is None:
             raise ValueError(f"{origin.words}: expected the batch itself")
-        self._waiting.append((batch, data))
+        self._waiting.append((batch, work))
 
     def wait(self) -> Finished:
-        name, data = self._waiting.popleft()
-        batch = decode_batch(data, name)
-        scores = self._scorer.score(batch)
-        return Finished(name, len(batch.genomes) * batch.view_count, data=scores.encoded({}))
+        name, batch = self._waiting.popleft()
+        return Finished(name, len(batch.genomes) * batch.view_count, scores=self._scorer.score(batch))
 
     def realize(self, job: str, origin: Origin, progress: Progress | None = None) -> None:
         raise NotImplementedError("the proof makes its own pictures")
