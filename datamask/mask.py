@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,9 @@ from services.errors import BadInput
 from services.recognition.catalog import model_info
 from services.recognition.kinds import CONSISTENT, CORRELATE, DETECT
 from services.recognition.margins import margin
-from services.recognition.model import ModelInfo
+from services.recognition.model import FIVE, ModelInfo
 from services.rendering.views import Views, frontal_view, sample_views
+from services.shape.catalog import basis_info
 from services.wire.mask import Mask as Recorded
 from services.wire.objects import read_target
 from services.wire.plan import Batch, Quantity, make_plan
@@ -145,6 +146,9 @@ class Mask:
     ) -> dict[str, Answers]:
         """What machines say of the mask under views drawn from the run's ranges.
 
+        On a blank a recognizer looks where a detector sees a face; a view in which none does has the answer
+        that is 3 scales beyond the catalog's threshold, and no view has a worse one.
+
         :param machines: names of any that `datamask.machines` lists; None: the run's objectives.
         :param views: how many, at least 2 where a recognizer compares a mask's views with each other.
         :param seed: of the draw; equal arguments give equal answers.
@@ -162,10 +166,10 @@ class Mask:
             raise BadInput("scores: name at least one machine; datamask.machines lists them")
         if views < 2 and any(q.kind == CONSISTENT.name for q in quantities):
             raise BadInput("scores: a recognizer without a target compares views: ask for 2 or more")
-        plan = make_plan(spec.mask.basis, quantities, spec.views.ranges())
+        plan = make_plan(spec.mask.basis, quantities + _finders(spec, names), spec.views.ranges())
         scorer = Scorer(plan, targets, pick_device(), loaded=_LOADED)
         _LOADED.update(scorer.machines.held)
-        raw = scorer.score(Batch(plan, self.genome[None], seed, views)).raw[:, 0]
+        raw = scorer.score(Batch(plan, self.genome[None], seed, views)).raw[: len(quantities), 0]
         said = {o.model: o.threshold for o in reversed(spec.objective) if o.threshold is not None}
         answers = {}
         for quantity, row in zip(quantities, raw, strict=True):
@@ -212,6 +216,18 @@ class Mask:
             "text/html": self.basis.viewer(self.genome, repr(self)),
             "text/plain": repr(self),
         }
+
+
+def _finders(spec: Spec, names: Sequence[str]) -> tuple[Quantity, ...]:
+    """Detectors to ask, too, so that machines of these names know where a face of a blank is."""
+    from worker.eye import ALIGNING, PLACING
+
+    if basis_info(spec.mask.basis).landmark_names:
+        return ()
+    infos = [model_info(name) for name in names]
+    wanted = {info.aligns_by for info in infos} - {info.finds for info in infos}
+    finders = {"eye corners": ALIGNING, FIVE: PLACING}
+    return tuple(Quantity(DETECT.name, finder) for marks, finder in finders.items() if marks in wanted)
 
 
 _LOADED: dict[Any, Any] = {}  # networks, each once

@@ -356,8 +356,10 @@ def combined(quantity: Quantity, info: ModelInfo, answers: Sequence[torch.Tensor
 
 def floored(quantity: Quantity, info: ModelInfo, answers: torch.Tensor) -> torch.Tensor:
     """Answers (n, v) with those in place of nan, where no face was seen, whose margin is margins.FLOOR; and
-    none that is worse: seeing a face costs nothing.
+    none that is worse: seeing a face costs nothing. As they are where a machine takes whole pictures.
     """
+    if info.aligns_by is None:
+        return answers
     threshold = info.threshold if quantity.threshold is None else quantity.threshold
     scale = info.scale if quantity.scale is None else quantity.scale
     measure = info.measure

@@ -398,7 +398,7 @@ class Spec(Table):
     def _check_faces(self) -> None:
         """On a basis without sites only a detector of the run can say where to align a face."""
         infos = [(o, model_info(o.model, needed=False)) for o in self.objective]
-        found = {info.finds for _, info in infos}
+        found = {"unknown" if info.kind == "unknown" else info.finds for _, info in infos}
         for objective, info in infos:
             if objective.known.machine == "detect":
                 continue
@@ -412,7 +412,7 @@ class Spec(Table):
                     f"[run] precision = \"half\" is tried on faces before a run, and '{self.mask.basis}' has "
                     f"none for '{info.name}'; leave it out"
                 )
-            if info.aligns_by not in found and "unknown" not in {i.kind for _, i in infos}:
+            if info.aligns_by is not None and not found & {info.aligns_by, "unknown"}:
                 able = [i.name for i in models() if i.finds == info.aligns_by and "objective" in i.roles]
                 raise ValueError(
                     f"'{info.name}' aligns faces by {info.aligns_by}, and '{self.mask.basis}' has none: add "

@@ -88,13 +88,13 @@ class ModelInfo:
     exact: bool = True
     windows: bool = False
     finds: Marks | None = None
-    aligned_by: Marks | None = None
+    aligned_by: Marks | Literal["nothing"] | None = None
 
     @property
     def aligns_by(self) -> Marks | None:
         """The landmarks that it aligns faces by; None: it takes pictures as they are."""
         usual = FIVE if self.kind in ("recognize", "correlate") else None
-        return self.aligned_by or usual
+        return None if self.aligned_by == "nothing" else self.aligned_by or usual
 
     @property
     def comparison(self) -> Comparison:

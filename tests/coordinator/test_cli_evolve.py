@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from coordinator.cli import main
+from datamask import open as open_run
 
 TINY = """
 [search]
@@ -330,3 +331,8 @@ def test_a_portrait_on_a_blank_begins_where_no_machine_sees_a_face(datamask, tmp
     checked = datamask("verify", "runs/face", "--views", "2", "--gallery", "0")
     assert checked.code == 0, checked.err
     assert "no face" in checked.out
+    (mask,) = open_run("runs/face").elites
+    said = mask.scores(["dlib-resnet", "lbp", "eigenfaces"], views=2)
+    assert set(said) == {"dlib-resnet", "lbp", "eigenfaces"}
+    for answers in said.values():
+        assert answers.margins.min() == pytest.approx(-3.0, abs=1e-3)

@@ -75,6 +75,14 @@ def test_a_callable_is_bred_for_and_the_record_names_it(tmp_path: Path) -> None:
     assert datamask.look(np.full((40, 40, 3), 10, np.uint8), [name])[name].face
 
 
+def test_on_a_blank_embeddings_need_no_detector_that_says_where_a_face_is(tmp_path: Path) -> None:
+    name = datamask.machines.add("mean-color", numbers, gives="embeddings", threshold=20.0, scale=5.0)
+    oval = spec_of(name, "consistent", mask={"basis": "blank-oval-1"})
+    table = datamask.evolve(oval, store=tmp_path, run="oval", pictures=False).finish().evaluations
+    apart = np.stack(table[f"scores consistent:{name}"].to_numpy())
+    assert len(np.unique(apart)) == len(apart)  # nothing was taken for a view without a face
+
+
 def test_embeddings_compare_views_and_people(tmp_path: Path) -> None:
     name = datamask.machines.add("mean-color", numbers, gives="embeddings", threshold=20.0, scale=5.0)
     spec = spec_of(name, "consistent", consent={"subject": "a", "granted_by": "a", "purpose": "a test"})

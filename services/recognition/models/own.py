@@ -58,6 +58,7 @@ def _resolve(name: str, sha256: str | None) -> ModelInfo:
         measure=machine.measure or "score",
         scale=float(machine.scale),
         exact=machine.exact,
+        aligned_by="nothing",
     )
 
 
