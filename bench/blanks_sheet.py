@@ -1,4 +1,4 @@
-"""A picture of the blanks: ``python -m bench.blanks_sheet``. What weights of zero give, noise, and how high it is.
+"""A picture of the blanks: ``python -m bench.blanks_sheet``. Weights of zero, noise, and how high that is.
 
 On the right the root mean square of 400 noise masks' relief at every vertex, white where it is highest on the
 sheet, black where nothing moves: even everywhere but for the rim, where a window leads it down.

@@ -19,7 +19,7 @@ from datamask.mask import Mask
 from services.errors import BadInput, Unavailable
 from services.storage.open import open_store
 from services.storage.store import ObjectMissing
-from services.wire.page_plan import read_json
+from services.wire.page_plan import controls_of, read_json
 from services.words import shown
 
 if TYPE_CHECKING:
@@ -138,6 +138,13 @@ class Run:
         """What `datamask verify` found, or None where it was not run: docs/calibration.md has the fields."""
         found = read_json(self.record.store, "verify/verify.json")
         return found if isinstance(found, dict) else None
+
+    @property
+    def controls(self) -> Mapping[str, Any] | None:
+        """The best mask beside noise, the first generation's best and zero, by the newest look of machines at
+        them; None where none was asked about. docs/calibration.md, "Controls", has the fields.
+        """
+        return controls_of(self.record.store)
 
     @property
     def files(self) -> list[str]:

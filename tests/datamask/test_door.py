@@ -77,7 +77,17 @@ def test_a_run_says_what_its_record_says(run: datamask.Run, grown: Grown) -> Non
     np.testing.assert_allclose(run.curves.best, best, atol=1e-4)
     assert run.curves.values["dlib-mmod"].shape == (2, 10)
     assert run.verification is None
+    assert run.controls is None
     assert b"grown" in run.read("run.toml")
+
+
+def test_controls_are_those_of_the_newest_look(tmp_path: Path) -> None:
+    run = datamask.open(grow(tmp_path, generations=5).record.url)
+    assert run.controls is None
+    found = {"elite": "i00-g0004-000", "machines": []}
+    for key, by in (("audit.json", "datamask evolve"), ("verify/verify.json", "datamask verify")):
+        run.record.store.put(key, json.dumps({"controls": found, "views": 20, "question": "target"}).encode())
+        assert run.controls == {"by": by, "views": 20, "question": "target", **found}
 
 
 def test_a_run_that_grows_is_read_anew(tmp_path: Path) -> None:
