@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support import s3_server as s3_server_support
+
+# A shell's background has SIGINT ignored, and so would everything that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How many inputs a property test tries, unless it says so itself. By default a few, the same ones every time,
 # so that no test fails by chance; DATAMASK_FUZZ=10000 (`make fuzz`) tries that many new ones for each test.

@@ -17,16 +17,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Literal, get_args
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from services import plugins
 from services.errors import BadInput, Unavailable
 from services.faults import said
 from services.recognition.model import AnswerKind
 from services.words import shown
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
 
 GROUP: plugins.Group = "datamask.machines"
 PREFIX = "own"
@@ -36,8 +39,6 @@ _MEASURES: dict[Gives, tuple[AnswerKind, ...]] = {
     "embeddings": ("distance", "similarity"),
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-
-Pixels = NDArray[np.uint8]
 
 
 class MachineFault(Unavailable):
@@ -111,6 +112,8 @@ class Machine:
 
         :raises MachineFault: where it raises, takes too long, or answers with something else.
         """
+        import numpy as np  # here, since the catalog is read where weights are fetched with Python alone
+
         answer = self._answer(name, images)
         if hasattr(answer, "detach"):  # a tensor, wherever it lies
             answer = answer.detach().cpu()
@@ -252,6 +255,8 @@ def try_out(name: str, size_px: int) -> None:
 
     :raises MachineFault: as :meth:`Machine.ask`.
     """
+    import numpy as np
+
     noise = np.random.default_rng(0).integers(0, 256, (2, size_px, size_px, 3), np.uint8)
     find(name).ask(name, noise)
 

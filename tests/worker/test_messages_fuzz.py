@@ -213,7 +213,7 @@ READERS = (
 
 
 @pytest.mark.fuzz
-@example(arrays={}, other={"format": [10**400] * 3}, gone=set(), version=1)
+@example(arrays={}, other={"format": [10**400] * 3}, gone=set(), version=1, kind="stack")
 @given(
     arrays=st.dictionaries(st.sampled_from(NAMES), ARRAYS, max_size=9),
     other=st.dictionaries(st.sampled_from(sorted(META)), FINITE, max_size=3),

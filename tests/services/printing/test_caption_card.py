@@ -20,6 +20,7 @@ def test_a_rate_stands_beside_its_controls(controls, monkeypatch):
         "views": {"count": 20},
         "licence": "CC0-1.0",
         "controls": controls,
+        "sites": None,
     }
     assert caption_card(Caption("datamask: x", "2026-11-28", "i00-g0001-002", report, [MODEL])).startswith(
         b"%PDF-"
