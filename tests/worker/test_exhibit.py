@@ -171,7 +171,7 @@ def test_captions_say_what_the_same_machine_says_of_noise(exhibited):
     rows = dict(caption(facts["masks"][0], (), controls_of_facts(facts)).rows)
     assert rows["audit: HOG"] == "3 of 4"
     assert rows["critic: viola-jones"] == "2 of 4"
-    assert rows["noise, likewise"] == "2, 19 of 60"
+    assert rows["noise"] == "2, 19 of 60"
     assert controls_of_facts(facts)["dlib-hog"] == controls_of_facts(facts)["audit"]
     bare = {**facts, "audit": None, "controls": None}
     lines = wall_caption(bare, facts["masks"][0], decoded(BASIS, grown.elites[0].genome)).machines

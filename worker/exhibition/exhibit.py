@@ -384,7 +384,7 @@ def _noise(controls: Mapping[str, Counts], machines: Sequence[str]) -> list[tupl
     """What the machines of the rows above say of noise, in their order: ``0, 3 of 20``."""
     told = [controls[name]["noise"] for name in machines if "noise" in controls.get(name, {})]
     return (
-        [("noise, likewise", f"{', '.join(str(hits) for hits, _ in told)} of {told[0][1]}")] if told else []
+        [("noise", f"{', '.join(str(hits) for hits, _ in told)} of {told[0][1]}")] if told else []
     )
 
 
