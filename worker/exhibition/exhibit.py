@@ -383,9 +383,7 @@ def caption(
 def _noise(controls: Mapping[str, Counts], machines: Sequence[str]) -> list[tuple[str, str]]:
     """What the machines of the rows above say of noise, in their order: ``0, 3 of 20``."""
     told = [controls[name]["noise"] for name in machines if "noise" in controls.get(name, {})]
-    return (
-        [("noise", f"{', '.join(str(hits) for hits, _ in told)} of {told[0][1]}")] if told else []
-    )
+    return [("noise", f"{', '.join(str(hits) for hits, _ in told)} of {told[0][1]}")] if told else []
 
 
 def _on_wall(mask_lit: LitMask, size_px: int) -> palette.Image:
