@@ -28,7 +28,7 @@ COLUMNS = ("weights of zero", "", "noise", "", "root mean square of noise", "")
 def noise(basis: Basis, count: int) -> NDArray[np.float32]:
     """Displacements float32 (n, V, 3) of noise masks of the usual spread."""
     weights = np.random.default_rng(1).normal(0, basis.facts.spread, (count, len(basis.gene_names)))
-    return np.einsum("ng,gvc->nvc", weights.astype(np.float32), basis.positive)
+    return np.asarray(np.einsum("ng,gvc->nvc", weights.astype(np.float32), basis.positive), np.float32)
 
 
 def heat(moved: NDArray[np.float32], most_m: float) -> NDArray[np.uint8]:
