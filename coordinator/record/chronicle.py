@@ -398,9 +398,10 @@ def _story(
     left = apart_mm(basis, np.stack([genomes[birth.id] for birth in line]), chosen[0].genome[None])[:, 0]
     # What is left of the way to the last mask only ever shrinks: masks that strayed are passed over.
     left = np.minimum.accumulate(left)
-    steps = np.linspace(left[0], 0.0, FRAMES)[:-1]
+    first_seen = {k for k, birth in enumerate(line) if birth.id in firsts}
+    steps = np.linspace(left[0], 0.0, FRAMES - len(first_seen - {0}))[:-1]
     picked = {int(np.argmax(left <= step)) for step in steps if (left <= step).any()}
-    picked |= {k for k, birth in enumerate(line) if birth.id in firsts} | {0}
+    picked |= first_seen | {0}
     shown = [whole[k] for k in sorted(picked)] + ([own] if own is not None else [])
     return [(birth, firsts.get(birth.id, ())) for birth in shown]
 
