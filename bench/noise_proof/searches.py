@@ -7,7 +7,6 @@ interrupted goes on at its last checkpoint.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,58 +18,23 @@ import torch
 from numpy.typing import NDArray
 
 from bench.evidence import best_elite, evolved, scored_views
-from coordinator.queue.executor import Finished, Traffic
+from bench.here import Here
 from coordinator.record.record import Record
 from coordinator.run import open_run
 from coordinator.search.evolution import Evolution
 from coordinator.spec.spec import Spec
-from services.progress import Progress
 from services.rendering.normals import vertex_normals
 from services.shape.basis import load_basis
 from services.shape.catalog import basis_info, facts_of
 from services.shape.decode import Decoder
 from services.shape.measure import flipped_share
 from services.storage import open_store
-from services.wire.messages import Origin
-from services.wire.plan import Batch
 from worker.machines import Loaded
 from worker.scorer import Scorer
 
 Float = NDArray[np.float32]
 
 RANDOM = ("search.optimizers=['random']", "migration.topology=none", "mask.start=noise")
-
-
-class _Here:
-    """An executor that scores the batches of one run here, in the order in which they come."""
-
-    def __init__(self, scorer: Scorer) -> None:
-        self._scorer = scorer
-        self._waiting: deque[tuple[str, Batch]] = deque()
-
-    def submit(self, batch: str, origin: Origin, work: Batch | None = None) -> None:
-        if work is None:
-            raise ValueError(f"{origin.words}: expected the batch itself")
-        self._waiting.append((batch, work))
-
-    def wait(self) -> Finished:
-        name, batch = self._waiting.popleft()
-        return Finished(name, len(batch.genomes) * batch.view_count, scores=self._scorer.score(batch))
-
-    def realize(self, job: str, origin: Origin, progress: Progress | None = None) -> None:
-        raise NotImplementedError("the proof makes its own pictures")
-
-    def realized(self, job: str, *, wait: bool = False) -> Finished | None:
-        return None
-
-    def traffic(self) -> Traffic:
-        return Traffic(in_flight=len(self._waiting))
-
-    def join(self) -> None:
-        pass
-
-    def close(self) -> None:
-        self._waiting.clear()
 
 
 @dataclass(frozen=True)
@@ -107,7 +71,7 @@ def search(spec: Spec, store: Path, name: str, machines: Mapping[Loaded, Any] | 
         opened = open_run(spec, Record(open_store(store).sub(name)), resume=True)
         with closing(opened.record) as record:  # else its beat goes on
             record.take_over()
-            here = _Here(Scorer(opened.plan, {}, loaded=machines))
+            here = Here(Scorer(opened.plan, {}, loaded=machines).score)
             dimension = len(basis_info(spec.mask.basis).gene_names)
             evolution = Evolution(spec, record, opened.plan, opened.objectives, dimension, here)
             evolution.restore()
