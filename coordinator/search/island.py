@@ -212,8 +212,7 @@ class Island:
             migrants = yield NeedMigrants(self.epoch)
             stalled, found = self._stalled(), self._has_found()
             if found:
-                best = max(self.ranked[self.epoch], key=lambda mask: mask.fitness)
-                self._found.append(best.genome)
+                self._found.append(self._best_ranked().genome)
             if stalled or found:
                 self._restart()
             elif self._is_to_be_released():
@@ -237,6 +236,10 @@ class Island:
         wanted = self.spec.search.found
         return wanted is not None and bool(self.ranked[self.epoch]) and self._accepted >= wanted
 
+    def _best_ranked(self) -> Mask:
+        """The epoch's best mask, of an epoch that ranked any."""
+        return max(self.ranked[self.epoch], key=lambda mask: mask.fitness)
+
     def _is_to_be_released(self) -> bool:
         after, symmetric = self.spec.search.release, self.spec.search.symmetric_on(self.index)
         lived = self.generation - self._start
@@ -244,8 +247,7 @@ class Island:
 
     def _release(self) -> None:
         """From now on each gene moves on its own, in small steps around the epoch's best mask."""
-        best = max(self.ranked[self.epoch], key=lambda mask: mask.fitness)
-        self._released = best.genome
+        self._released = self._best_ranked().genome
         self._born = self.generation
         self._ids, self._migrant_ids = [], ()
         self.optimizer = self._optimizer(release_seed(self.spec.seed, self.index, self.restarts))

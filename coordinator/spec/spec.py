@@ -402,11 +402,6 @@ class Spec(Table):
         for objective, info in infos:
             if objective.known.machine == "detect":
                 continue
-            if objective.known.reference and not objective.images:
-                raise ValueError(
-                    f"kind '{objective.kind}' without images is about the face of the basis, and "
-                    f"'{self.mask.basis}' has none; give images"
-                )
             if self.run.precision == "half":
                 raise ValueError(
                     f"[run] precision = \"half\" is tried on faces before a run, and '{self.mask.basis}' has "

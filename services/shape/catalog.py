@@ -111,11 +111,9 @@ def check_hash(data: bytes, basis_id: str, expected: str) -> None:
         )
 
 
-@cache
 def packed_basis(basis_id: str) -> PackedBasis:
     """Read and verify a basis's data file. BadInput for an unknown id, CorruptData for a changed file."""
-    shape = _known(basis_id).shape
-    return unpack(_read(shape, f"{shape}.npz", BASES[shape].sha256), f"{shape}.npz")
+    return _packed(_known(basis_id).shape)
 
 
 @cache
@@ -180,10 +178,16 @@ def _known(basis_id: str) -> Variant:
 
 
 @cache
+def _packed(shape: str) -> PackedBasis:
+    """An installed basis's file."""
+    name = f"{shape}.npz"
+    return unpack(_read(shape, name, BASES[shape].sha256), name)
+
+
+@cache
 def _facts(shape: str) -> Facts:
     """What an installed basis says of itself, without color genes."""
-    name, beside = f"{shape}.npz", BASES[shape].facts
-    header = unpack(_read(shape, name, BASES[shape].sha256), name).header
+    name, beside, header = f"{shape}.npz", BASES[shape].facts, _packed(shape).header
     data = header.get("facts")
     if beside is not None:
         name = f"{shape}.facts.json"
