@@ -25,7 +25,7 @@ from services.exhibition.palette import Image
 from services.exhibition.studio import LitMask, Pose
 from services.rendering.rig import NYLON, Material
 
-PLATE_MM = 200.0
+PLATE_MM = (180.0, 260.0)  # as wide and high as the artist showed his
 PLATE_DPI = 300
 _AIR = 1.15  # around the mask
 _POSE = Pose(-14.0, -2.0)
@@ -102,18 +102,27 @@ def _beside(counts: Counts | None) -> str:
 
 
 def plate(
-    mask: LitMask, *, size_mm: float = PLATE_MM, dpi: int = PLATE_DPI, material: Material = NYLON
+    mask: LitMask,
+    *,
+    size_mm: tuple[float, float] = PLATE_MM,
+    dpi: int = PLATE_DPI,
+    material: Material = NYLON,
 ) -> Image:
-    """A square picture uint8 (n, n, 3) of a mask before the wall, large enough to print at ``dpi``.
+    """A picture uint8 (H, W, 3) of a mask before the wall, large enough to print at ``dpi``.
 
-    :raises BadInput: where it would have fewer than 64 or more than 8192 pixels a side.
+    :param size_mm: width and height.
+    :raises BadInput: where a side would have fewer than 64 or more than 8192 pixels.
     """
-    side = round(size_mm / 25.4 * dpi)
-    if not 64 <= side <= 8192:
-        raise BadInput(f"plate: {size_mm:g} mm at {dpi} dpi are {side} pixels; expected 64 to 8192")
-    wall = palette.backdrop(side, side)
+    width, height = (round(length / 25.4 * dpi) for length in size_mm)
+    if not all(64 <= side <= 8192 for side in (width, height)):
+        wanted = " x ".join(f"{length:g}" for length in size_mm)
+        raise BadInput(
+            f"plate: {wanted} mm at {dpi} dpi are {width} x {height} pixels; expected 64 to 8192 a side"
+        )
+    wall, side = palette.backdrop(width, height), min(width, height)
     field = _AIR * shared_field_mm([mask], [_POSE])
-    palette.mount(wall, mask.shoot(_POSE, side, field, material=material), (0, 0))
+    shot = mask.shoot(_POSE, side, field, material=material)
+    palette.mount(wall, shot, ((width - side) // 2, (height - side) // 2))
     return palette.pixels(wall)
 
 

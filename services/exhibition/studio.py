@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from services.errors import BadInput
+from services.exhibition.finer import Finer
 from services.exhibition.palette import Image
 from services.rendering.camera import CENTER_M, Point, least_field_mm, rotations
 from services.rendering.normals import vertex_faces_of, vertex_normals
@@ -57,7 +58,7 @@ class Studio:
 
     :param triangles: int (T, 3). center_m: what they are turned about and the camera looks at, the basis's
         center. directions, shadow_px: how many depth pictures shadows are made from, and their size; fewer
-        are faster and blotchier.
+        are faster and blotchier. finer: how often each triangle is made four before a picture is taken.
     """
 
     def __init__(
@@ -67,10 +68,12 @@ class Studio:
         *,
         directions: int = 160,
         shadow_px: int = 96,
+        finer: int = 0,
     ) -> None:
         self._center = center_m
-        self._triangles = torch.from_numpy(np.asarray(triangles, np.int64))
-        self._faces = vertex_faces_of(self._triangles, int(self._triangles.max()) + 1)
+        self._casting = torch.from_numpy(np.asarray(triangles, np.int64))
+        self._faces = vertex_faces_of(self._casting, int(self._casting.max()) + 1)
+        self._finer = Finer(triangles, finer)
         self._sky = _sphere(directions)
         self._shadow_px = shadow_px
 
@@ -82,30 +85,35 @@ class Studio:
         """
         if not np.isfinite(vertices).all() or np.abs(vertices).max(initial=0.0) > 5.0:
             raise BadInput("this mask's vertices are not finite, or meters apart; it cannot be pictured")
-        centered = torch.from_numpy(np.asarray(vertices, np.float32) - np.asarray(self._center, np.float32))
-        position = (centered[:, :1], centered[:, 1:2], centered[:, 2:])
+        coarse = self._centered(vertices)
         with one_thread():
-            normals = torch.cat(vertex_normals(position, self._triangles, self._faces), dim=1)
-            seen = _sky_seen(centered, self._triangles, self._sky, self._shadow_px)
-        return LitMask(self._triangles, centered, normals, self._sky, seen, self._center)
+            # What casts the shadows is the mesh as it is: a finer one differs by less than their slack.
+            seen = _sky_seen(self._finer.places(coarse), coarse, self._casting, self._sky, self._shadow_px)
+            return self._lit(coarse, seen)
 
     @torch.inference_mode()
     def pass_by(self, vertices: Vertices, before: LitMask, after: LitMask, share: float) -> LitMask:
         """A mask on its way between two others: its shadows are blended from theirs, ten times as quick."""
-        centered = torch.from_numpy(np.asarray(vertices, np.float32) - np.asarray(self._center, np.float32))
-        position = (centered[:, :1], centered[:, 1:2], centered[:, 2:])
         with one_thread():
-            normals = torch.cat(vertex_normals(position, self._triangles, self._faces), dim=1)
-            seen = torch.lerp(before.seen, after.seen, share)
-        return LitMask(self._triangles, centered, normals, self._sky, seen, self._center)
+            return self._lit(self._centered(vertices), torch.lerp(before.seen, after.seen, share))
+
+    def _centered(self, vertices: Vertices) -> Tensor:
+        return torch.from_numpy(np.asarray(vertices, np.float32) - np.asarray(self._center, np.float32))
+
+    def _lit(self, coarse: Tensor, seen: Tensor) -> LitMask:
+        # Normals of the finer mesh itself would show every edge of the coarse one.
+        position = (coarse[:, :1], coarse[:, 1:2], coarse[:, 2:])
+        normals = self._finer.values(torch.cat(vertex_normals(position, self._casting, self._faces), dim=1))
+        triangles, centered = self._finer.triangles, self._finer.places(coarse)
+        return LitMask(triangles, centered, normals, self._sky, seen, self._finer, self._center)
 
 
 @dataclass(frozen=True)
 class LitMask:
     """One mask in the studio: places and normals (V, 3), sky directions (K, 3), seen (V, K) from 0 to 1.
 
-    center_m: the basis's center, which places are counted from. colors: linear (V, 3), or None for those of
-    the material.
+    finer: what the vertices were made with. center_m: the basis's center, which places are counted from.
+    colors: linear (V, 3), or None for those of the material.
     """
 
     triangles: Tensor
@@ -113,17 +121,20 @@ class LitMask:
     normals: Tensor
     sky: Tensor
     seen: Tensor
+    finer: Finer
     center_m: Point = CENTER_M
     colors: Tensor | None = None
 
     def painted(self, colors: NDArray[np.uint8]) -> LitMask:
-        """The same mask in colors of its own, uint8 (V, 3), sRGB. :raises BadInput: for another shape."""
-        if colors.shape != tuple(self.centered.shape) or colors.dtype != np.uint8:
-            raise BadInput(
-                f"colors: expected uint8 of shape {tuple(self.centered.shape)}, got {colors.shape}"
-            )
+        """The same mask in colors of its own, uint8 sRGB of the vertices that it was given with, (V, 3).
+
+        :raises BadInput: for another shape.
+        """
+        expected = (self.finer.count, 3)
+        if colors.shape != expected or colors.dtype != np.uint8:
+            raise BadInput(f"colors: expected uint8 of shape {expected}, got {colors.shape}")
         linear = srgb_to_linear(colors.astype(np.float64) / 255.0).astype(np.float32)
-        return replace(self, colors=torch.from_numpy(linear))
+        return replace(self, colors=self.finer.values(torch.from_numpy(linear)))
 
     def least_field_mm(self, poses: Sequence[Pose], distance_m: float = DISTANCE_M) -> float:
         """The narrowest field of a camera this far away that shows the whole mask in all of the poses."""
@@ -317,11 +328,14 @@ def _sphere(count: int) -> Tensor:
     )
 
 
-def _sky_seen(centered: Tensor, triangles: Tensor, sky: Tensor, size: int) -> Tensor:
-    """Whether each vertex sees each direction: (V, K) from 0 to 1, soft at shadow edges."""
-    middle = (centered.amax(0) + centered.amin(0)) / 2
-    local = centered - middle
-    focal = (size - 4) * _FAR_M / (2.0 * float(local.norm(dim=1).max()) + 1e-6)
+def _sky_seen(points: Tensor, casting: Tensor, triangles: Tensor, sky: Tensor, size: int) -> Tensor:
+    """Whether each of the points (V, 3) sees each direction past a mesh: (V, K) from 0 to 1, soft at shadow
+    edges. casting: the mesh's vertices.
+    """
+    middle = (casting.amax(0) + casting.amin(0)) / 2
+    local, points = casting - middle, points - middle
+    reach = max(float(each.norm(dim=1).max()) for each in (local, points))
+    focal = (size - 4) * _FAR_M / (2.0 * reach + 1e-6)
     right, up = _frames(sky)
     parts = []
     for start in range(0, len(sky), 40):
@@ -332,6 +346,8 @@ def _sky_seen(centered: Tensor, triangles: Tensor, sky: Tensor, size: int) -> Te
         visible = visible_pixels(corners, special, size)
         nearest = torch.full((len(k) * size * size,), torch.inf)
         nearest[visible.pixel] = 1.0 / visible.inverse_depth
+        x, y = (points @ right[k].T) * focal, -(points @ up[k].T) * focal
+        depth = _FAR_M - points @ sky[k].T
         parts.append(_soft_test(nearest, x / depth + size / 2, y / depth + size / 2, depth, size))
     return torch.cat(parts, dim=1)
 

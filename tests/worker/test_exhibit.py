@@ -141,7 +141,7 @@ def test_the_pack_says_what_the_record_says_and_its_page_has_no_dead_link(exhibi
     assert size in press
     with Pillow.open(pack / "plates" / f"{mask.id}.png") as plate:
         assert plate.info["dpi"] == pytest.approx((300, 300), abs=0.1)
-        assert plate.size == (2362, 2362)  # 20 cm
+        assert plate.size == (2126, 3071)  # 18 x 26 cm
     facts = facts_in((pack / "index.html").read_bytes())
     assert [name for name in facts["files"] if not (pack / name).is_file()] == []
     assert {"film.mp4", "captions.txt"} <= {path.name for path in pack.iterdir()}

@@ -47,6 +47,8 @@ Float = NDArray[np.float32]
 MOST_MACHINE_VIEWS = 12  # masks whose machine pictures a page carries
 MOST_THUMBS = 320
 _THUMB_PX, _FRONT_PX = 96, 360
+_SCREEN_PX = 3000  # a line-up that is wider is looked at from near: outlines without corners
+_SMOOTH_FILM_PX = 720
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,8 @@ class _Maker:
     @cached_property
     def lit_masks(self) -> list[LitMask]:
         """The masks in the studio, in the colors that the record has for them where that was asked for."""
-        studio = self._studio()
+        printed = self.options.pack is not None or (self.options.lineup_px or 0) > _SCREEN_PX
+        studio = self._studio(finer=2, shadow_px=128) if printed else self._studio(finer=1)
         lit = dressed([studio.light(points) for points in self.vertices], self.paint(self.genomes))
         if self.options.material != COLOR.name or len(self.basis.colors):
             return lit
@@ -287,7 +290,7 @@ class _Maker:
     def films(self, tell: Progress) -> list[str]:
         """From noise to face, and the turntable."""
         options = self.options
-        studio = self._studio(directions=64, shadow_px=64)
+        studio = self._studio(directions=64, shadow_px=64, finer=int(options.film_px > _SMOOTH_FILM_PX))
         marker = hog_mark if options.boxes else None
         frames = self.frames
         steps = 9

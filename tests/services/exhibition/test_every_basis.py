@@ -63,7 +63,7 @@ def test_strong_noise_leaves_the_border_of_its_portrait_and_its_plate_empty(basi
     shown = torch_shot(vertices, basis.triangles, shot)
     np.testing.assert_array_equal(border(shown), border(nothing))
     assert (shown != nothing).any(axis=2).mean() > 0.15
-    assert plate(mask, size_mm=10, dpi=300).shape == (118, 118, 3)
+    assert plate(mask, size_mm=(9, 13), dpi=300).shape == (154, 106, 3)
 
 
 @pytest.mark.parametrize("basis_id", basis_ids())
