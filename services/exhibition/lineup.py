@@ -130,7 +130,8 @@ def _wall(
 ) -> Pillow.Image:
     """Many masks: a grid of fronts with ids, as wide as it is high or wider."""
     field = shared_field_mm(masks)
-    columns = max(4, round((1.6 * len(masks)) ** 0.5))
+    wide = max(4, round((1.6 * len(masks)) ** 0.5))
+    columns = min(range(wide, max(4, wide - 1) - 1, -1), key=lambda count: -len(masks) % count)
     rows = -(-len(masks) // columns)
     margin, foot = palette.MARGIN_PX, 54 if captions is not None else 10
     width = 2 * margin + columns * _CELL
