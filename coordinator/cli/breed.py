@@ -67,7 +67,7 @@ def breed(
     their mean and as far as they lie apart, a population with the masks and children of each. The manifest
     says where they came from. Of a run toward a person's face, the consent goes along and is checked again.
 
-    Example: datamask breed runs/archetype-001 i00-g0059-003 i02-g0055-011 --veto i01-g0059-000
+    Example: datamask breed runs/archetype-001 i00-g0034-003 i02-g0030-011 --veto i01-g0034-000
     """
     parent = Record(open_store(run))
     chosen, pinned, vetoed = masks, pin or [], veto or []

@@ -21,7 +21,7 @@ def mesh(
     run: Annotated[str, typer.Argument(help="Path or URL of a run.", show_default=False)],
     mask: Annotated[
         str,
-        typer.Argument(metavar="ID", help="Id of any scored mask, e.g. i03-g0041-007.", show_default=False),
+        typer.Argument(metavar="ID", help="Id of any scored mask, e.g. i01-g0034-007.", show_default=False),
     ],
     out: Annotated[Path | None, typer.Option(help="File to write. Default: ID.glb here.")] = None,
 ) -> None:
