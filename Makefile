@@ -89,7 +89,7 @@ bench: setup ## Measure speed against the usual loop; writes bench/results/lates
 chaos: setup ## Break workers, Redis, store and coordinator while a run goes on; compare its bytes (10 minutes)
 	$(PY) -m bench.chaos $(ARGS)
 
-evidence: setup ## Write the tables of the README and the proof of docs/evidence-noise.md (hours; goes on where it was)
+evidence: setup ## Write the tables of docs/evidence.md and the proof of docs/evidence-noise.md (hours; goes on where it was)
 	$(PY) -m bench.evidence $(ARGS)
 	$(PY) -m bench.noise_proof
 

@@ -1,6 +1,6 @@
 """Is it true? Many runs, their best masks on views nobody has seen, beside controls.
 
-Writes docs/evidence.json and the tables between the marks of README.md.
+Writes docs/evidence.json and the tables between the marks of docs/evidence.md.
 
     python -m bench.evidence archetype portrait
 
@@ -39,7 +39,7 @@ RANDOM = ["search.optimizers=['random']", "migration.topology=none"]
 CONSENT = "nobody: a published photograph, used to test the software only"
 QUICK = ["verify.views=1"]  # these tables hold an audit of their own
 TABLES = ROOT / "docs" / "evidence.json"
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "evidence.md"
 FIRST_MARK, LAST_MARK = "<!-- evidence -->", "<!-- end of evidence -->"
 
 console = Console(stderr=True)
@@ -343,9 +343,9 @@ def page(tables: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def write_page(readme: Path, text: str) -> None:
-    """Put the tables between the marks of the README."""
-    write_between(readme, FIRST_MARK, LAST_MARK, text)
+def write_page(page: Path, text: str) -> None:
+    """Put the tables between the marks of docs/evidence.md."""
+    write_between(page, FIRST_MARK, LAST_MARK, text)
 
 
 def _archetype_table(table: Mapping[str, Any]) -> list[str]:
@@ -433,7 +433,7 @@ def main() -> None:
     for name in options.what:
         tables[name] = parts[name]()
         TABLES.write_text(json.dumps(tables, indent=1) + "\n")
-        write_page(README, page(tables))
+        write_page(PAGE, page(tables))
     print(page(tables))
 
 

@@ -1,7 +1,7 @@
-"""The masks of ``make evolve`` and ``make portrait`` before every machine that is here: README's table.
+"""The masks of ``examples/archetype.toml`` and ``make portrait`` before every machine that is here.
 
 Verifies finished runs (or evolves them first, under runs/verification), with every installed critic that took
-no part, and writes the table between the marks of README.md.
+no part, and writes the tables between the marks of docs/evidence.md.
 
     python -m bench.verification
     python -m bench.verification --archetype runs/archetype-001 --portrait runs/portrait-001
@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.evidence import ROOT, evolve
+from bench.evidence import PAGE, ROOT, evolve
 from bench.marks import write_between
 from coordinator.cli.progress import plain_steps
 from coordinator.cli.verify import gap_lines
@@ -26,7 +26,6 @@ from coordinator.run import photo_path
 from services.recognition import catalog
 from services.storage import open_store
 
-README = ROOT / "README.md"
 FIRST_MARK, LAST_MARK = "<!-- verification -->", "<!-- end of verification -->"
 STORE = ROOT / "runs" / "verification"
 PORTRAIT = "skimage:astronaut"  # what examples/portrait.toml is about
@@ -108,9 +107,9 @@ def _cell(rate: Mapping[str, Any] | None) -> str:
     return f"{rate['share']:.0%} ({rate['low']:.0%} to {rate['high']:.0%})"
 
 
-def write_page(readme: Path, text: str) -> None:
-    """Put the tables between the marks of the README."""
-    write_between(readme, FIRST_MARK, LAST_MARK, text)
+def write_page(page: Path, text: str) -> None:
+    """Put the tables between the marks of docs/evidence.md."""
+    write_between(page, FIRST_MARK, LAST_MARK, text)
 
 
 def main() -> None:
@@ -134,7 +133,7 @@ def main() -> None:
             run = str(STORE / name)
         found[f"Verified: {name}"] = verified(run, options.views, options.gallery)
     text = page(found)
-    write_page(README, text)
+    write_page(PAGE, text)
     print(text)
 
 

@@ -77,10 +77,13 @@ def test_the_spec_for_several_asks_all_at_the_same_rate(
     assert all(o["far"] == transfer.FAR for o in table["objective"] if o["kind"] == "identity")
 
 
-def test_what_a_large_run_costs_follows_from_the_figures() -> None:
+def test_what_a_large_run_costs_follows_from_the_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scale, "INNER_LOOP", tmp_path / "latest.json")
+    scale.INNER_LOOP.write_text(json.dumps({"views_per_second": {"datamask": {"median": 100.0}}}))
     result = {
         "machine": {"cores": 2},
-        "scoring": {"masks": [{"masks": 16, "ms": 10.0}]},
         "coordinator": [{"cpu_ms_a_batch": 1.6, "record_kb_an_island": 80.0}],
     }
     text = "\n".join(scale._large(result))

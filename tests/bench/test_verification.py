@@ -1,4 +1,4 @@
-"""The README's table of verified masks."""
+"""The tables of verified masks in docs/evidence.md."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def test_the_gap_stands_above_the_tables():
 
 
 def test_only_what_is_between_the_marks_is_written(tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{FIRST_MARK}\nold\n{LAST_MARK}\nafter\n")
-    write_page(readme, "new\n")
-    assert readme.read_text() == f"before\n{FIRST_MARK}\n\nnew\n\n{LAST_MARK}\nafter\n"
-    readme.write_text("no marks")
+    written = tmp_path / "evidence.md"
+    written.write_text(f"before\n{FIRST_MARK}\nold\n{LAST_MARK}\nafter\n")
+    write_page(written, "new\n")
+    assert written.read_text() == f"before\n{FIRST_MARK}\n\nnew\n\n{LAST_MARK}\nafter\n"
+    written.write_text("no marks")
     with pytest.raises(SystemExit, match="marks"):
-        write_page(readme, "new\n")
+        write_page(written, "new\n")
 
 
 def test_objectives_are_no_critics():
