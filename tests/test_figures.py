@@ -1,0 +1,162 @@
+"""Measured figures in README and docs are those of the files that they were read from.
+
+Behind a paragraph or a table a comment says where its figures stand:
+
+    <!-- figures docs/evidence.json
+    96% = min archetype/rows/kind=evolved/both
+    59.0 = bench/results/latest.json: views_per_second/datamask/median
+    -->
+
+A path leads through keys and places; ``key=value`` keeps the entries of a list that have it, ``*`` takes all.
+A word before it says what is made of several (min, max, mean, median, sum, count), ``* 1000`` scales.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import blanks, evidence, first_run, print_proof, scale, transfer
+from bench.search import summary
+from tests.support.documents import PAGES, ROOT, name_of
+
+COMMENT = re.compile(r"<!-- figures ?(\S*)\n(.*?)-->", re.DOTALL)
+FIGURE = re.compile(r"(?<![\w.,-])[+-]?\d[\d,]*(?:\.\d+)?%?(?![\d%])")
+FOLDS: dict[str, Callable[[list[float]], float]] = {
+    "min": min,
+    "max": max,
+    "mean": statistics.mean,
+    "median": statistics.median,
+    "sum": sum,
+    "count": len,
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a page: what it says, where it stands in which file, and the block that says it."""
+
+    page: str
+    text: str
+    file: str
+    path: str
+    block: str
+
+    def __str__(self) -> str:
+        return f"{self.page}: {self.text} = {self.path}"
+
+
+def figures_of(page: Path) -> Iterator[Figure]:
+    """All figures that a page gives the places of."""
+    text = page.read_text()
+    for comment in COMMENT.finditer(text):
+        block = text[: comment.start()].rstrip("\n").rpartition("\n\n")[2]
+        for line in comment[2].strip().split("\n"):
+            said, _, place = line.partition(" = ")
+            file, colon, path = place.partition(".json: ")
+            where = (f"{file}.json", path) if colon else (comment[1], place)
+            yield Figure(name_of(page), said, *where, block)
+
+
+FIGURES = [figure for page in PAGES for figure in figures_of(page)]
+
+
+@cache
+def content(file: str) -> Any:
+    """A JSON file of the project."""
+    return json.loads((ROOT / file).read_text())
+
+
+def numbers(value: Any, steps: list[str]) -> list[float]:
+    """All numbers that steps lead to."""
+    if not steps:
+        return [float(value)]
+    step, *rest = steps
+    if step == "*":
+        each = value.values() if isinstance(value, dict) else value
+        return [number for one in each for number in numbers(one, rest)]
+    if isinstance(value, list) and "=" in step:
+        key, _, wanted = step.partition("=")
+        return [number for one in value if str(one[key]) == wanted for number in numbers(one, rest)]
+    return numbers(value[int(step)] if isinstance(value, list) else value[step], rest)
+
+
+def measured(figure: Figure) -> float:
+    """What the file says."""
+    path, _, scale_by = figure.path.partition(" * ")
+    fold, space, rest = path.partition(" ")
+    folded = fold in FOLDS and bool(space)
+    found = numbers(content(figure.file), (rest if folded else path).split("/"))
+    assert found, f"{figure}: nothing there"
+    assert folded or len(found) == 1, f"{figure}: {len(found)} values"
+    return (FOLDS[fold](found) if folded else found[0]) * float(scale_by or 1)
+
+
+def test_there_are_figures() -> None:
+    assert len(FIGURES) > 100
+    assert {"README.md", "docs/evidence.md"} <= {figure.page for figure in FIGURES}
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=str)
+def test_a_figure_is_what_its_file_says(figure: Figure) -> None:
+    assert figure.text in FIGURE.findall(figure.block), f"{figure}: the block above does not say it"
+    digits = len(figure.text.rstrip("%").partition(".")[2])
+    times = 100 if figure.text.endswith("%") else 1
+    said = float(figure.text.rstrip("%").replace(",", ""))
+    assert f"{measured(figure) * times:.{digits}f}" == f"{said:.{digits}f}"
+
+
+GENERATED = re.compile(r"^<!-- ([\w ]+) -->$.*?^<!-- end of \1 -->$", re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/evidence.md", "docs/gallery.md", "docs/first-mask.md"])
+def test_no_share_stands_without_its_file(name: str) -> None:
+    """Every percentage and speed outside of generated tables has its place behind it."""
+    text = GENERATED.sub("", (ROOT / name).read_text())
+    blocks = [block for block in text.split("\n\n") if not block.lstrip().startswith(("<!--", "```"))]
+    placed = {figure.block: set() for figure in FIGURES}
+    for figure in FIGURES:
+        placed[figure.block].add(figure.text)
+    for block in blocks:
+        said = {f for f in FIGURE.findall(block) if f.endswith("%")} - {"95%"}  # of every interval
+        said |= set(re.findall(r"([\d.,]+)(?: views a second)", block))
+        assert said <= placed.get(block.partition("\n<!-- figures")[0].rstrip("\n"), set()), block
+
+
+def between(page: str, first: str, last: str) -> str:
+    """What stands between two marks of a page."""
+    return (ROOT / page).read_text().partition(first)[2].partition(last)[0].strip()
+
+
+TABLES: list[tuple[str, Any, Callable[[], str]]] = [
+    ("docs/evidence.md", evidence, lambda: evidence.page(content("docs/evidence.json"))),
+    ("docs/search.md", summary, lambda: summary.page(content("bench/results/search.json")["rows"])),
+    ("docs/color.md", transfer, lambda: transfer.page(content("bench/results/transfer.json"))),
+    ("docs/performance.md", scale, lambda: scale.page(content("bench/results/scale.json"))),
+    ("docs/printing.md", print_proof, lambda: print_proof.table(content("docs/print-proof.json")["masks"])),
+    ("README.md", first_run, lambda: first_run.table(content("docs/make-evolve.json"), first_run.SHORT)),
+    (
+        "docs/evidence.md",
+        first_run,
+        lambda: first_run.table(content("docs/make-evolve.json"), list(first_run.TITLES)),
+    ),
+]
+
+
+@pytest.mark.parametrize(("page", "module", "table"), TABLES, ids=lambda v: getattr(v, "__name__", str(v)))
+def test_a_table_is_what_its_file_gives(page: str, module: Any, table: Callable[[], str]) -> None:
+    assert between(page, module.FIRST_MARK, module.LAST_MARK) == table().strip()
+
+
+def test_the_table_of_blanks_is_what_its_file_gives() -> None:
+    page = (ROOT / "docs" / "blanks.md").read_text().replace("**", "")
+    for row in blanks.table(content("bench/results/blanks.json")["cells"]).splitlines()[2:]:
+        assert row in page
