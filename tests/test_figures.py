@@ -117,18 +117,40 @@ def test_a_figure_is_what_its_file_says(figure: Figure) -> None:
 GENERATED = re.compile(r"^<!-- ([\w ]+) -->$.*?^<!-- end of \1 -->$", re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/evidence.md", "docs/gallery.md", "docs/first-mask.md"])
+# Shares that nobody measured: levels of intervals, bars, what was asked for.
+CHOSEN = {
+    "docs/calibration.md": {"1%"},
+    "docs/lesson.md": {"100%"},
+    "docs/performance.md": {"15,000"},
+    "docs/printing.md": {"10%"},
+    "docs/search.md": {"90%"},
+}
+WHOLE = (
+    "README",
+    "docs/evidence",
+    "docs/gallery",
+    "docs/first-mask",
+    "docs/cluster",
+    "docs/color",
+    "docs/methods",
+)
+WHOLE += ("docs/own-machine", "docs/glossary", *(page.removesuffix(".md") for page in CHOSEN))
+
+
+@pytest.mark.parametrize("name", WHOLE)
 def test_no_share_stands_without_its_file(name: str) -> None:
     """Every percentage and speed outside of generated tables has its place behind it."""
-    text = GENERATED.sub("", (ROOT / name).read_text())
-    blocks = [block for block in text.split("\n\n") if not block.lstrip().startswith(("<!--", "```"))]
-    placed = {figure.block: set() for figure in FIGURES}
+    text = GENERATED.sub("", (ROOT / f"{name}.md").read_text())
+    placed: dict[str, set[str]] = {}
     for figure in FIGURES:
-        placed[figure.block].add(figure.text)
-    for block in blocks:
-        said = {f for f in FIGURE.findall(block) if f.endswith("%")} - {"95%"}  # of every interval
-        said |= set(re.findall(r"([\d.,]+)(?: views a second)", block))
-        assert said <= placed.get(block.partition("\n<!-- figures")[0].rstrip("\n"), set()), block
+        placed.setdefault(figure.block, set()).add(figure.text)
+    for block in text.split("\n\n"):
+        if block.lstrip().startswith(("<!--", "```")):
+            continue
+        said = {found for found in FIGURE.findall(block) if found.endswith("%")}
+        said |= set(re.findall(r"([\d.,]+) views a second", block))
+        said -= {"95%", *CHOSEN.get(f"{name}.md", ())}  # 95%: of every interval
+        assert said <= placed.get(block.rstrip("\n"), set()), block
 
 
 def between(page: str, first: str, last: str) -> str:
