@@ -137,16 +137,18 @@ TINY = {
     "models": "",
     "doctor": "",
 }
+# Photographs, servers, answers and money that a test does not have; a second solid that only hangs otherwise.
 ELSEWHERE = {
     "--target",
     "--photos",
+    "--gallery-photos",
     "--import",
     "--aws",
     "--executor",
     "--broker",
     "--get",
-    "--gallery-photos",
 }
+ELSEWHERE |= {"--mount"}
 
 
 def runnable(line: Line) -> bool:
@@ -170,9 +172,8 @@ def tiny(line: Line, store: Path) -> list[str]:
         named = dict.fromkeys(MASK.findall(line.words)) if MASK.search(line.words) else {}
         stands = {f"i{i}-g{g}-{k}": kept[n % len(kept)] for n, (i, g, k) in enumerate(named)}
         words = [stands.get(word, word) for word in words]
-        words = [
-            {"RUN": where, "ID": kept[0], "DIR": "copy", "NAME": "yunet"}.get(word, word) for word in words
-        ]
+        ids, open_places = iter(kept), {"RUN": where, "DIR": "copy", "NAME": "yunet"}
+        words = [next(ids) if word == "ID" else open_places.get(word, word) for word in words]
         words = [word for word in words if word != "ID..."]
     return [name, *words, *shlex.split(TINY[name])]
 
@@ -195,8 +196,9 @@ def test_whole_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
     names = [found[1] for line in walked() for word in line.words.split() if (found := RUN.match(word))]
-    said = {name: give(evolve_tiny(name)) for name in dict.fromkeys(["noise", *names])}
-    given: set[tuple[str, ...]] = set()
+    needed = dict.fromkeys(["noise", *names])
+    said = {name: give(evolve_tiny(name)) for name in needed}
+    given = {tuple(evolve_tiny(name)) for name in needed}
     for line in walked():
         words = tiny(line, tmp_path)
         if tuple(words) not in given:
