@@ -172,7 +172,8 @@ def tiny(line: Line, store: Path) -> list[str]:
         named = dict.fromkeys(MASK.findall(line.words)) if MASK.search(line.words) else {}
         stands = {f"i{i}-g{g}-{k}": kept[n % len(kept)] for n, (i, g, k) in enumerate(named)}
         words = [stands.get(word, word) for word in words]
-        ids, open_places = iter(kept), {"RUN": where, "DIR": "copy", "NAME": "yunet"}
+        words[0] = where
+        ids, open_places = iter(kept), {"RUN": "runs/archetype-001", "DIR": "copy", "NAME": "yunet"}
         words = [next(ids) if word == "ID" else open_places.get(word, word) for word in words]
         words = [word for word in words if word != "ID..."]
     return [name, *words, *shlex.split(TINY[name])]
