@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
-import time
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +215,5 @@ def evolve_tiny(name: str) -> list[str]:
 
 def give(words: list[str]) -> str:
     """Give a command line to datamask in this process; what is wrong, or nothing."""
-    began = time.monotonic()
     done = CliRunner().invoke(coordinator.cli.app, words)
-    print(f"{time.monotonic() - began:.1f}", *words)
     return "" if done.exit_code == 0 else f"{done.exception!r} {done.output[-300:]}"
