@@ -21,6 +21,7 @@ from coordinator.cli.evolve import evolve
 from coordinator.cli.exhibit import exhibit
 from coordinator.cli.figures import figures
 from coordinator.cli.gaze import gaze
+from coordinator.cli.look import look
 from coordinator.cli.mesh import mesh
 from coordinator.cli.models import models
 from coordinator.cli.print import print_
@@ -45,7 +46,7 @@ app = typer.Typer(
 COMMANDS = (
     *(evolve, breed, show, watch, verify, gaze, print_, exhibit, pull, mesh),
     *(compare, figures, cite),
-    *(models, calibrate, doctor, worker),
+    *(look, models, calibrate, doctor, worker),
 )
 for command in COMMANDS:
     purpose = (inspect.getdoc(command) or "").partition("\n\n")[0]

@@ -140,6 +140,7 @@ def plain_steps(console: Console) -> Iterator[Callable[[str, int, int], None]]:
         MofNCompleteColumn(),
         console=console,
         transient=True,
+        disable=not console.is_terminal,  # rich would leave an empty line in a log
     )
     with bars:
         tasks = {}

@@ -86,6 +86,15 @@ class GradesEveryPlace(Protocol):
         ...
 
 
+@runtime_checkable
+class ReportsFaces(Protocol):
+    """A detector that does not grade every place, but says of each face that it reports where it is."""
+
+    def faces(self, image: torch.Tensor) -> Detections:
+        """The k faces in one picture uint8 (H, W, 3), best first: a row for each, all above the threshold."""
+        ...
+
+
 def centers_in_regions(centers_px: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
     """Which windows count: bool (n, k) for centers float32 (k, 2) or (n, k, 2) as x, y and regions float32
     (n, 4).

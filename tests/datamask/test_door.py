@@ -206,7 +206,16 @@ def test_machines_see_the_face_of_a_photograph() -> None:
         left, top, right, bottom = seen[name].box_px or (0.0, 0.0, 0.0, 0.0)
         assert left < 224 < right
         assert top < 118 < bottom
-    assert seen["dlib-resnet"].embedding is not None
+    from coordinator.run import photo_path
+    from services.recognition.dlib.audit import embed_photo
+
+    own, _ = embed_photo(photo_path("skimage:astronaut"))
+    assert np.linalg.norm(seen["dlib-resnet"].embedding - own) < 0.05  # dlib's own, of the same photo
+    face = seen["dlib-resnet"].faces[0]
+    assert seen["dlib-resnet"].against(face, face).same
+    with pytest.raises(datamask.BadInput, match="ask a recognizer"):
+        seen["yunet"].against(seen["yunet"].faces[0], face)
+    assert seen.drawn("portrait").shape[1] > 3 * 480
     nothing = datamask.look(np.full((64, 90, 3), 90, np.uint8), ["dlib-hog", "dlib-resnet"])
     assert not nothing["dlib-hog"].face
     assert not nothing["dlib-resnet"].face

@@ -8,19 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from PIL import Image
 
 from services.errors import BadInput
 from services.recognition.dlib.audit import audit, embed_photo
-from services.recognition.photos import read_photo
+from services.recognition.looking import look, read_shrunk
 from services.recognition.statistics.rates import wilson_rate
 from worker.examination.distances import compared
 from worker.examination.match_rates import Cuts, matched
 from worker.examination.panel import Float, Panel
-
-SIDE_PX = 800  # photographs are shrunk to this longer side: a mask fills most of its picture
-LEAST_PX = 20  # of the shorter side then: detectors look for faces of more, and some refuse less
 
 
 def photo_entries(paths: Sequence[Path]) -> tuple[list[Float], list[str], list[str]]:
@@ -59,7 +54,7 @@ def printed_rows(
         left_out = []
         for k, path in enumerate(paths):
             try:
-                picture = _shrunk(path)
+                picture = read_shrunk(path)
             except BadInput as error:
                 left_out.append(str(error))
                 continue
@@ -69,8 +64,8 @@ def printed_rows(
             seen["audit"].append(view.detected)
             for name in seen:
                 if name != "audit":
-                    score = panel.detectors[name].score(torch.from_numpy(picture[None].copy())).score
-                    seen[name].append(bool(score[0] > panel.infos[name].threshold))
+                    limit = panel.infos[name].threshold
+                    seen[name].append(look(panel.detectors[name], picture, limit).score > limit)
             report("photographs", done := done + 1, total)
         count = len(seen["audit"])
         row: dict[str, Any] = {"mask": mask, "photographs": count, "left_out": left_out, "detected": {}}
@@ -81,17 +76,3 @@ def printed_rows(
                 row["match"] = matched(each.min(axis=0), cuts)
         rows.append(row)
     return rows
-
-
-def _shrunk(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    pixels = read_photo(path)
-    height, width = pixels.shape[:2]
-    shrink = min(1.0, SIDE_PX / max(width, height))
-    size = (round(width * shrink), round(height * shrink))
-    if min(size) < LEAST_PX:
-        raise BadInput(
-            f"{path}: {width} x {height} pixels can show no face; take a photo that shows the mask"
-        )
-    if shrink == 1.0:
-        return pixels
-    return np.ascontiguousarray(np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)))

@@ -86,7 +86,27 @@ class ViolaJones:
             for index, image in enumerate(images)
         )
 
+    def faces(self, image: NDArray[np.uint8]) -> list[tuple[float, Box]]:
+        """Weight (0.0 where OpenCV tells none) and box of each face that a plain call reports in one image
+        uint8 (H, W, 3), surest first.
+        """
+        accepted, near = self._asked(image)
+        weights = {window.box_px: window.weight for window in near}
+        return sorted(((weights.get(box, 0.0), box) for box in accepted), reverse=True)
+
     def _verdict(self, image: NDArray[np.uint8], region: NDArray[np.float32] | None) -> CascadeVerdict:
+        reported, near = self._asked(image)
+        accepted = [box for box in reported if _center_in(box, region)]
+        windows = [window for window in near if _center_in(window.box_px, region)]
+        faces = [window for window in windows if window.box_px in accepted]
+        # Ties go to the box, so that the order in which OpenCV's threads finish does not matter.
+        best = max(faces or windows, key=lambda w: (w.stages, w.weight, w.box_px), default=None)
+        if best is None:
+            return CascadeVerdict(bool(accepted), max(accepted, default=None), 0, 0.0)
+        return CascadeVerdict(bool(accepted), best.box_px, best.stages, best.weight)
+
+    def _asked(self, image: NDArray[np.uint8]) -> tuple[list[Box], list[_Window]]:
+        """The faces that a plain call reports, and the windows that came near."""
         gray = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
         smallest = (MIN_SIZE_PX, MIN_SIZE_PX)
         # Asked for levels, OpenCV also groups windows that failed late: the yes or no is a plain call's.
@@ -104,14 +124,7 @@ class ViolaJones:
             _Window(int(stages), float(weight), _box(face))
             for face, stages, weight in zip(*graded, strict=True)
         ]
-        accepted = [box for box in map(_box, plain) if _center_in(box, region)]
-        windows = [window for window in near if _center_in(window.box_px, region)]
-        faces = [window for window in windows if window.box_px in accepted]
-        # Ties go to the box, so that the order in which OpenCV's threads finish does not matter.
-        best = max(faces or windows, key=lambda w: (w.stages, w.weight, w.box_px), default=None)
-        if best is None:
-            return CascadeVerdict(bool(accepted), max(accepted, default=None), 0, 0.0)
-        return CascadeVerdict(bool(accepted), best.box_px, best.stages, best.weight)
+        return [_box(face) for face in plain], near
 
 
 def _box(face: NDArray[np.int32]) -> Box:

@@ -66,11 +66,18 @@ class GradedCascade:
         boxes = np.zeros((len(pixels), 4), np.float32)
         for k, verdict in enumerate(self._machines[0].detect(pixels, wanted)):
             if verdict.accepted and verdict.box_px is not None:
-                scores[k], boxes[k] = max(0.01, verdict.level_weight / 2.0), verdict.box_px
+                scores[k], boxes[k] = _surer(verdict.level_weight), verdict.box_px
             else:
                 region = None if wanted is None else wanted[k]
                 scores[k], boxes[k] = self._nearest(pixels[k], region)
         return Detections(torch.from_numpy(scores).to(self._device), torch.from_numpy(boxes).to(self._device))
+
+    def faces(self, image: torch.Tensor) -> Detections:
+        """See :meth:`services.recognition.detect.ReportsFaces.faces`."""
+        found = self._machines[0].faces(image.cpu().numpy())
+        scores = torch.tensor([_surer(weight) for weight, _ in found], dtype=torch.float32)
+        boxes = torch.tensor([box for _, box in found], dtype=torch.float32).reshape(-1, 4)
+        return Detections(scores.to(self._device), boxes.to(self._device))
 
     def _nearest(
         self, image: NDArray[np.uint8], region: NDArray[np.float32] | None
@@ -99,6 +106,11 @@ class GradedCascade:
             near = 1.0 / (1.0 + math.exp(-total / 2.0))
             return float(stage) - STAGES - 1.0 + near, np.array(box, np.float32)
         return FLOOR, np.zeros(4, np.float32)
+
+
+def _surer(weight: float) -> float:
+    """The score of an accepted face."""
+    return max(0.01, weight / 2.0)
 
 
 def _centered(boxes: NDArray[np.float32], region: NDArray[np.float32] | None) -> NDArray[np.bool_]:

@@ -116,12 +116,15 @@ def mmod_boxes(image: Pixels) -> list[tuple[float, Box]]:
 
 
 def landmarks(image: Pixels, box: Box) -> NDArray[np.float32]:
-    """dlib's five points float32 (5, 2), in pixels, of the face that lies in a box of uint8 (H, W, 3)."""
+    """dlib's five landmarks float32 (5, 2) of the face that lies in a box of uint8 (H, W, 3), in
+    align.POINT_NAMES' order and continuous coordinates.
+    """
     left, top, right, bottom = (round(edge) for edge in box)
-    found = _landmarks()(
-        _checked(np.asarray(image)[None])[0], dlib.rectangle(left, top, right - 1, bottom - 1)
-    )
-    return np.array([(point.x + 0.5, point.y + 0.5) for point in found.parts()], np.float32)
+    rectangle = dlib.rectangle(left, top, right - 1, bottom - 1)
+    shape = _landmarks()(_checked(np.asarray(image)[None])[0], rectangle)
+    # dlib names the corners from the person's left eye on: outer, inner, then the right eye's.
+    found = np.array([(shape.part(k).x, shape.part(k).y) for k in (2, 3, 1, 0, 4)], np.float32)
+    return found + np.float32(0.5)
 
 
 def embed_photo(path: str | Path) -> tuple[Embedding, Box]:
@@ -164,7 +167,7 @@ def find_face(path: str | Path) -> PhotoFace:
             f"{path}: {len(faces)} faces found (at {boxes}), expected one; crop the photo to one face"
         )
     box = faces[0][1]
-    return PhotoFace(photo, shrink, box, _points(photo, box))
+    return PhotoFace(photo, shrink, box, landmarks(photo, box))
 
 
 def _audit_one(
@@ -213,15 +216,6 @@ def _embed(image: Pixels, box: Box) -> Embedding:
     embedding = np.array(_resnet().compute_face_descriptor(chip), dtype=np.float32)
     embedding.setflags(write=False)
     return embedding
-
-
-def _points(image: Pixels, box: Box) -> NDArray[np.float32]:
-    """dlib's five landmarks float32 (5, 2), in align.POINT_NAMES' order and continuous coordinates."""
-    left, top, right, bottom = (round(edge) for edge in box)
-    shape = _landmarks()(image, dlib.rectangle(left, top, right - 1, bottom - 1))
-    # dlib names the corners from the person's left eye on: outer, inner, then the right eye's.
-    found = np.array([(shape.part(k).x, shape.part(k).y) for k in (2, 3, 1, 0, 4)], np.float32)
-    return found + np.float32(0.5)
 
 
 def _box(rect: Any) -> Box:

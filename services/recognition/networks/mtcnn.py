@@ -23,6 +23,7 @@ from services.errors import CorruptData
 from services.recognition import catalog
 from services.recognition.detect import Detections
 from services.recognition.networks.network import Array, Network, Step
+from services.recognition.networks.precision import exact
 from services.recognition.networks.suppress import suppressed
 from services.recognition.networks.windows import SlicedDetector, cells, centered
 from services.recognition.together import filled
@@ -93,14 +94,26 @@ class Mtcnn(SlicedDetector):
 
     def _seen(self, images: torch.Tensor, regions: torch.Tensor | None) -> Detections:
         """Landmarks come along where the third network was asked; elsewhere they are zeros."""
-        best = self._cascade(images, regions)
+        return self._told(self._cascade(images, regions)[0])
+
+    @torch.inference_mode()
+    def faces(self, image: torch.Tensor) -> Detections:
+        """See :meth:`services.recognition.detect.ReportsFaces.faces`."""
+        with exact(self._device):
+            _, found = self._cascade(image[None], None)
+        order = np.argsort(-found.scores, kind="stable")
+        return self._told(_Best(*(part[order] for part in vars(found).values())))
+
+    def _told(self, best: _Best) -> Detections:
         return Detections(*(torch.from_numpy(part).to(self._device) for part in vars(best).values()))
 
-    def _cascade(self, images: torch.Tensor, regions: torch.Tensor | None) -> _Best:
+    def _cascade(self, images: torch.Tensor, regions: torch.Tensor | None) -> tuple[_Best, _Best]:
+        """The best window of each picture, and every face that is reported in any."""
         n, height, width = images.shape[:3]
         best = _Best(
             np.full(n, FLOOR, np.float32), np.zeros((n, 4), np.float32), np.zeros((n, 5, 2), np.float32)
         )
+        none = _Best(best.scores[:0], best.boxes[:0], best.points[:0])
         own = None if regions is None else regions.cpu().numpy()
         sums = _sums(images)
         windows = self._first_stage(images, regions, best)
@@ -109,7 +122,7 @@ class Mtcnn(SlicedDetector):
             _Found(windows.picture, squares, windows.scores, windows.moves), height, width
         )
         if not len(windows.boxes):
-            return best
+            return best, none
         moves, scores = self._asked(self._second, sums, windows, corners, _SIDES_PX[0])
         best.reached(windows, _near(scores, 1) - 2.0, _inside(windows, own), None)
         windows = _Found(windows.picture, windows.boxes, scores, moves)[scores > THRESHOLDS[1]]
@@ -119,7 +132,7 @@ class Mtcnn(SlicedDetector):
             _Found(windows.picture, squares, windows.scores, windows.moves), height, width
         )
         if not len(windows.boxes):
-            return best
+            return best, none
         moves, scores, marks = self._asked(self._third, sums, windows, corners, _SIDES_PX[1])
         points = _placed(windows.boxes, marks)
         best.reached(windows, _near(scores, 2) - 1.0, _inside(windows, own), points)
@@ -130,8 +143,9 @@ class Mtcnn(SlicedDetector):
         kept = suppressed(windows.boxes, windows.scores, windows.picture, _OVERLAPS[3], True)
         windows, points = windows[kept], points[kept]
         surer = np.maximum((_log_odds(windows.scores) - _log_odds(THRESHOLDS[2])) / 2.0, _LEAST)
-        best.reached(windows, surer.astype(np.float32), _inside(windows, own), points)
-        return best
+        scores = surer.astype(np.float32)
+        best.reached(windows, scores, _inside(windows, own), points)
+        return best, _Best(scores, windows.boxes, points)
 
     def _first_stage(self, images: torch.Tensor, regions: torch.Tensor | None, best: _Best) -> _Found:
         """What the first network lets pass, without overlaps; its best windows go to ``best``."""
