@@ -85,13 +85,18 @@ class PrintJob:
 
 @dataclass(frozen=True)
 class Printed:
-    """What came of a job. files: by name, empty where checks failed and nothing was forced."""
+    """What came of a job. files: by name, empty where checks failed and nothing was forced.
+
+    before: the mask as the search saw it; after: the solid in the same views; made_of: the solid in the color
+    that it is printed in, None where it is printed in colors of its own.
+    """
 
     id: str
     checks: list[Check]
     passed: bool
     before: Scored
     after: Scored
+    made_of: Scored | None
     cause: str | None
     files: dict[str, bytes] = field(repr=False)
     report: dict[str, Any] = field(repr=False)
@@ -159,19 +164,21 @@ def print_mask(run: Store, job: PrintJob, progress: Told = lambda _: None) -> Pr
     with ThreadPoolExecutor(1) as beside:
         checking = beside.submit(check, body, job.order, solid.around, solid.crossing, solid.thick)
         after = _seen(rescorer, body, wall, vertices, paint)
+        color = _shown_color(job, paint)
+        made_of = None if color is None else _seen(rescorer, body, wall, vertices, paint, color)
         checks, thick = checking.result()
     passed = all(line.passed is not False for line in checks)
     progress("what was lost")
     before = rescorer.score(vertices, np.asarray(basis.triangles, np.int64), vertices, paint.evolved)
     cause = _cause(before, after, rescorer, wall, vertices, paint)
     written: dict[str, bytes] = {}
-    report = _report(job, solid, checks, thick, before, after, cause, sites)
+    report = _report(job, solid, checks, thick, before, after, _in_color(made_of, job, color), cause, sites)
     if passed or job.force:
         progress("files")
         written = _files(job, basis, wall, body, report, paint.printed)
     report["seconds"] = round(time.monotonic() - started, 1)
     written[f"{job.id}.print.json"] = (json.dumps(report, indent=1, allow_nan=False) + "\n").encode()
-    return Printed(job.id, checks, passed, before, after, cause, written, report)
+    return Printed(job.id, checks, passed, before, after, made_of, cause, written, report)
 
 
 def make_solid(
@@ -259,11 +266,18 @@ class _Paint:
         return carried(points, wall.vertices, wall.triangles, self.printed).astype(np.float32) / 255.0
 
 
-def _seen(rescorer: Rescorer, body: Manifold, wall: Wall, mask: Float, paint: _Paint) -> Scored:
+def _seen(
+    rescorer: Rescorer, body: Manifold, wall: Wall, mask: Float, paint: _Paint, color: str | None = None
+) -> Scored:
     """Score a solid: at the mask's own size, so that the camera stands where it stood.
 
     Maps of what a machine looks at are no colors that it was bred in: those are left out.
+
+    :param color: the one color to show it in, in place of what the search saw.
     """
+    if color is not None:
+        points, triangles = arrays(body)
+        return rescorer.score((points / wall.scale).astype(np.float32), triangles, mask, None, color)
     if paint.genes is not None and paint.printed is not None:
         body = body.refine_to_length(COLOR_EDGE_MM)
     points, triangles = arrays(body)
@@ -300,6 +314,7 @@ def _report(
     thick: Thickness,
     before: Scored,
     after: Scored,
+    made_of: dict[str, Any] | None,
     cause: str | None,
     sites: Sites | None,
 ) -> dict[str, Any]:
@@ -335,6 +350,7 @@ def _report(
         "views": {"seed": job.view_seed, "count": job.view_count},
         "before": asdict(before),
         "after": asdict(after),
+        "made_of": made_of,
         "controls": dict(job.controls),
         "warning": cause,
         "licence": job.notes.get("LicenseTerms", ""),
@@ -380,6 +396,19 @@ def _files(
     }
     report["files"] = {key: len(data) for key, data in made.items()}
     return made
+
+
+def _shown_color(job: PrintJob, paint: _Paint) -> str | None:
+    """The color that the whole solid comes out in, as ``#rrggbb``; None where it has several."""
+    several = paint.printed is not None and not (job.color or "").startswith("#")
+    return None if several else "#{:02x}{:02x}{:02x}".format(*_one_color(job))
+
+
+def _in_color(seen: Scored | None, job: PrintJob, color: str | None) -> dict[str, Any] | None:
+    """The report's words on the solid in the color that it is printed in."""
+    if seen is None:
+        return None
+    return {"color": color, "material": job.order.process.material, **asdict(seen)}
 
 
 def _one_color(job: PrintJob) -> tuple[int, int, int]:

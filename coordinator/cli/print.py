@@ -310,13 +310,18 @@ def show(console: Console, printed: Printed) -> None:
     checks = [(line.name, line.figure, verdicts[line.passed]) for line in printed.checks]
     title = f"{printed.id}: {report['process']}, {report['material']}"
     print_table(console, title, ["check", "figure", ""], checks, left=(0, 2), prose=(1,))
-    before, after = printed.before, printed.after
-    scores = [["fitness", f"{before.fitness:+.2f}", f"{after.fitness:+.2f}"]]
-    for label, value in before.values.items():
-        scores.append([label, f"{value:+.2f}", f"{after.values[label]:+.2f}"])
-    for name, share in before.accepted.items():
-        scores.append([f"{name} accepts", f"{share:.0%}", f"{after.accepted[name]:.0%}"])
-    print_table(console, "The machines, on held-out views", ["", "mask", "solid"], scores)
+    looks = {"mask": printed.before, "solid": printed.after}
+    if printed.made_of is not None:
+        looks[f"solid in {report['made_of']['material']}"] = printed.made_of
+    scores = [["fitness", *(f"{seen.fitness:+.2f}" for seen in looks.values())]]
+    scores += [
+        [label, *(f"{seen.values[label]:+.2f}" for seen in looks.values())] for label in printed.before.values
+    ]
+    scores += [
+        [f"{name} accepts", *(f"{seen.accepted[name]:.0%}" for seen in looks.values())]
+        for name in printed.before.accepted
+    ]
+    print_table(console, "The machines, on held-out views", ["", *looks], scores)
     far = report["from_evolved_surface_mm"]
     console.print(
         f"{report['size_mm'][0]:.1f} x {report['size_mm'][1]:.1f} x {report['size_mm'][2]:.1f} mm, "

@@ -30,6 +30,7 @@ from coordinator.spec.spec import USUAL_NOISE
 from services.errors import BadInput, CorruptData
 from services.recognition.catalog import model_info
 from services.recognition.kinds import IDENTITY, KINDS
+from services.rendering.materials import DEFAULT
 from services.rendering.views import ViewRanges
 from services.shape.catalog import every_measure, facts_of
 from services.shape.character import apart_mm
@@ -150,6 +151,8 @@ class Chronicle:
     def _work(self, spec: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
         names = [f.name for f in fields(ViewRanges)]
         views = {name: spec["views"][name] for name in names if name in spec["views"]}
+        if views.get("material") == [DEFAULT]:  # as in ViewRanges.table
+            del views["material"]
         # dlib's audit compares 128 numbers of its own network; other networks' targets have other lengths.
         targets = [
             entry.get("target")

@@ -15,6 +15,7 @@ import tomli_w
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -39,6 +40,7 @@ from coordinator.spec.terms import unacknowledged
 from services.errors import BadInput
 from services.names import SPEC_NAME_MOST, name_fault
 from services.recognition.catalog import model_info, models
+from services.rendering.materials import DEFAULT
 from services.rendering.presets import PRESETS, PresetName
 from services.rendering.views import ViewRanges
 from services.shape.catalog import DEFAULT_BASIS, basis_info, check_face, facts_of, with_color, with_edge
@@ -147,8 +149,9 @@ def _range_field(name: str) -> Range:
     return next(f.default for f in fields(ViewRanges) if f.name == name)  # type: ignore[return-value]
 
 
-RANGE_NAMES = tuple(f.name for f in fields(ViewRanges) if isinstance(f.default, tuple))
-_COUNTS = ("count", "first", "size_px", "preset")
+MATERIAL = "material"
+RANGE_NAMES = tuple(f.name for f in fields(ViewRanges) if isinstance(f.default, tuple) and f.name != MATERIAL)
+_COUNTS = ("count", "first", "size_px", "preset", MATERIAL)
 
 
 class ViewsSpec(BaseModel):
@@ -164,6 +167,8 @@ class ViewsSpec(BaseModel):
     count: Annotated[int, Field(ge=1, le=256)] = 5
     first: Annotated[int | None, Field(ge=1, le=256)] = None  # None: count from the start
     size_px: Annotated[int, Field(ge=96, le=1024)] = 160
+    # What a mask without colors of its own is shown in: one name, or several of which each view has one.
+    material: Annotated[list[str], BeforeValidator(lambda v: [v] if isinstance(v, str) else v)] = [DEFAULT]
 
     @model_validator(mode="before")
     @classmethod
@@ -210,7 +215,9 @@ class ViewsSpec(BaseModel):
     def ranges(self) -> ViewRanges:
         """These settings as the renderer takes them."""
         extra = self.__pydantic_extra__ or {}
-        return ViewRanges(size_px=self.size_px, **{k: (v[0], v[1]) for k, v in extra.items()})
+        return ViewRanges(
+            size_px=self.size_px, material=self.material, **{k: (v[0], v[1]) for k, v in extra.items()}
+        )
 
 
 class VerifySpec(Table):

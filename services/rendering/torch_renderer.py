@@ -14,16 +14,13 @@ from services.errors import BadInput
 from services.rendering import jpeg, sensor
 from services.rendering.camera import CENTER_M, NEAR_M, Cameras, Point, cameras, light_directions
 from services.rendering.drawing import Floats, draw
+from services.rendering.materials import material
 from services.rendering.normals import Triple, vertex_faces_of, vertex_normals
 from services.rendering.renderer import Rendered
 from services.rendering.shading import Fragments, attribute, lambert_and_highlight, rasterize, surface
 from services.rendering.views import Views
 from services.srgb import srgb_to_linear
 
-# A light skin in display values; a detector trained on photographs expects something like it.
-ALBEDO_SRGB = (0.86, 0.72, 0.64)
-# Sintered polyamide as it comes out of the printer.
-NYLON_SRGB = (0.93, 0.92, 0.89)
 _FARTHEST_M = 1000.0
 
 Shape = tuple[int, int, int, int]
@@ -279,8 +276,9 @@ class TorchRenderer:
     def _materials(self, views: Views) -> Tensor:
         """Linear colors (3, v, 1, 1) of the mask in each view."""
         white, level = np.asarray(views.print_white), np.asarray(views.print_level)
-        skin, nylon = (srgb_to_linear(np.array(color)) for color in (ALBEDO_SRGB, NYLON_SRGB))
-        mixed = (skin[:, None] * (1 - white) + nylon[:, None] * white) * level
+        own = np.stack([srgb_to_linear(color) for color in np.asarray(views.material_srgb)], axis=1)
+        nylon = srgb_to_linear(np.array(material("nylon").srgb))
+        mixed = (own * (1 - white) + nylon[:, None] * white) * level
         return self._tensor(mixed.astype(np.float32))[:, :, None, None]
 
     def _render_chunk(

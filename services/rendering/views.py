@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.errors import BadInput
+from services.rendering.materials import DEFAULT, material, materials
 
 Float32s = NDArray[np.float32]
+Colors = NDArray[np.floating[Any]]
 Range = tuple[float, float]
 
 # Lowest and highest value that each range may reach. The angles stop short of 90 degrees, where the open back
@@ -64,9 +66,11 @@ class ViewRanges:
     ``blur_px``         standard deviation of a Gaussian blur
     ``noise``           standard deviation of the sensor noise, in display values (1 is white)
     ``jpeg_quality``    1 to 100, rounded: the picture has been a JPEG file; below 1 it has not
-    ``print_white``     color of the material: 0 is skin, 1 white nylon
+    ``print_white``     color of the mask: 0 is its material, 1 white nylon
     ``print_level``     how much light it throws back: factor on its color (linear)
     ``size_px``         width and height of the picture
+    ``material``        what a mask without colors of its own is shown in: names of materials.py, of which
+                        each view has one
     =================== ================================================================================
 
     Raises :class:`BadInput`, naming the field, where a pair is not two finite numbers in order and in range.
@@ -91,8 +95,10 @@ class ViewRanges:
     print_white: Range = (0.0, 0.0)
     print_level: Range = (1.0, 1.0)
     size_px: int = 160
+    material: Any = (DEFAULT,)  # names, as a tuple once they are checked
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "material", materials(self.material))
         for name, limits in _LIMITS.items():
             object.__setattr__(self, name, _checked_pair(name, getattr(self, name), limits))
         low, high = _SIZE_LIMITS
@@ -105,6 +111,15 @@ class ViewRanges:
                 f"views.size_px: expected a whole number from {low} to {high}, got {self.size_px!r}"
             )
 
+    def table(self) -> dict[str, Any]:
+        """As JSON values, with lists for pairs. The usual material is not named: so views, plans and
+        calibrations of before are what they were.
+        """
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        if self.material == (DEFAULT,):
+            del values["material"]
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+
 
 def ranges_of(values: Mapping[str, Any]) -> ViewRanges:
     """Ranges as JSON and TOML hold them, with lists for pairs. :raises TypeError: for an unknown name."""
@@ -116,8 +131,9 @@ def ranges_of(values: Mapping[str, Any]) -> ViewRanges:
 class Views:
     """Drawn views: one float32 ``(n,)`` array per quantity of :class:`ViewRanges`, in its units.
 
-    ``noise_seed`` int64 ``(n,)`` numbers each view's own noise. The arrays are read-only. The last three
-    may be left out: then they change nothing.
+    ``noise_seed`` int64 ``(n,)`` numbers each view's own noise. ``material_srgb`` float64 ``(n, 3)`` is what
+    the mask is shown in, display values from 0 to 1. The arrays are read-only. The last four may be left out:
+    then they change nothing.
     Raises :class:`BadInput` where an array's shape differs or a value is not finite.
     """
 
@@ -141,6 +157,7 @@ class Views:
     jpeg_quality: Float32s | None = None
     print_white: Float32s | None = None
     print_level: Float32s | None = None
+    material_srgb: Colors | None = None
 
     def __post_init__(self) -> None:
         count = np.asarray(self.yaw_deg).shape[0] if np.asarray(self.yaw_deg).ndim == 1 else -1
@@ -158,6 +175,14 @@ class Views:
                 raise BadInput(f"views.{name}: expected finite values")
             array.flags.writeable = False
             object.__setattr__(self, name, array)
+        usual = np.tile(np.array(material(DEFAULT).srgb), (max(count, 0), 1))
+        colors = usual if self.material_srgb is None else np.array(self.material_srgb, np.float64)
+        if colors.shape != (count, 3) or not ((colors >= 0) & (colors <= 1)).all():
+            raise BadInput(
+                f"views.material_srgb: expected ({count}, 3) values from 0 to 1, got {colors.shape}"
+            )
+        colors.flags.writeable = False
+        object.__setattr__(self, "material_srgb", colors)
 
     def __len__(self) -> int:
         return len(self.yaw_deg)
@@ -166,6 +191,16 @@ class Views:
     def n(self) -> int:
         """Number of views."""
         return len(self)
+
+    def shown_in(self, name: str) -> Views:
+        """The same views of a mask of another material, with nothing mixed into it."""
+        count = len(self)
+        return replace(
+            self,
+            print_white=np.zeros(count, np.float32),
+            print_level=np.ones(count, np.float32),
+            material_srgb=np.tile(np.array(material(name).srgb), (count, 1)),
+        )
 
     def take(self, index: slice | NDArray[np.int64]) -> Views:
         """The views of a slice or of a list of numbers, each unchanged."""
@@ -206,7 +241,10 @@ def sample_views(ranges: ViewRanges, count: int, seed: int) -> Views:
     noise_seed = generator.integers(0, 2**31, size=count, dtype=np.int64)
     for name in _LATER:
         draw(name)
-    return Views(**drawn, noise_seed=noise_seed, size_px=ranges.size_px)
+    names = ranges.material
+    which = generator.integers(0, len(names), size=count) if len(names) > 1 else np.zeros(count, np.int64)
+    colors = np.array([material(name).srgb for name in names])[which]
+    return Views(**drawn, noise_seed=noise_seed, size_px=ranges.size_px, material_srgb=colors)
 
 
 def frontal_view(size_px: int = 160) -> Views:

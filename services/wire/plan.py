@@ -91,7 +91,7 @@ class Plan:
             "basis_sha256": self.basis_sha256,
             "models": dict(sorted(self.models.items())),
             "measures": [m.meta() for m in self.quantities],
-            "ranges": {f.name: _listed(getattr(self.ranges, f.name)) for f in fields(self.ranges)},
+            "ranges": self.ranges.table(),
             **({"runtimes": dict(sorted(self.runtimes.items()))} if self.runtimes else {}),
             **({"residuals": True} if self.residuals else {}),
             **({"half": True} if self.half else {}),
@@ -132,10 +132,6 @@ def make_plan(basis: str, quantities: tuple[Quantity, ...], ranges: ViewRanges) 
         ranges=ranges,
         runtimes=runtimes(infos.values()),
     )
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 @dataclass(frozen=True)

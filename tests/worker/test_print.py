@@ -80,6 +80,16 @@ def test_the_machines_saw_mask_and_solid_under_the_same_views(printed):
     assert printed.after.fitness != printed.before.fitness
 
 
+def test_the_solid_is_scored_in_the_material_that_it_is_printed_in(printed, tmp_path):
+    assert printed.report["made_of"] is None  # in several colors, of which none is bred
+    order = make_order("sls", width_mm=60.0, mount="none")
+    plain = print_mask(open_store(tmp_path), job(order=order))
+    said = plain.report["made_of"]
+    assert (said["material"], said["color"]) == ("nylon PA12", "#eceae4")
+    assert said["values"] == plain.made_of.values != plain.after.values
+    assert len(said["views"]["dlib-hog"]) == 4
+
+
 def test_a_loss_is_told_from_noise():
     def scored(value):
         return Scored(value, {"dlib-hog": value}, {}, {})

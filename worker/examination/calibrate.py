@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +98,7 @@ def calibrate(
         "basis_sha256": basis_info(basis).sha256,
         "seed": seed,
         "pairs_a_block": PAIRS,
-        "views": asdict(ranges),
+        "views": ranges.table(),
         "photos": len(people),
         "people": len(set(people)),
         "versions": installed_versions(PACKAGES),

@@ -46,8 +46,7 @@ class Population:
 
     def meta(self) -> dict[str, Any]:
         """JSON values, alike before and after they were written."""
-        ranges = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.ranges).items()}
-        return {**asdict(self), "ranges": ranges, "pairs": PAIRS, "genuine": GENUINE}
+        return {**asdict(self), "ranges": self.ranges.table(), "pairs": PAIRS, "genuine": GENUINE}
 
 
 @dataclass(frozen=True)

@@ -70,13 +70,20 @@ class Rescorer:
 
     @torch.inference_mode()
     def score(
-        self, vertices: Float, triangles: NDArray[np.int64], mask: Float, colors: Float | None = None
+        self,
+        vertices: Float,
+        triangles: NDArray[np.int64],
+        mask: Float,
+        colors: Float | None = None,
+        material: str | None = None,
     ) -> Scored:
         """Score a mesh ``(n, 3)`` in meters; landmarks are taken from ``mask``, the evolved vertices.
 
         colors: float32 ``(n, 3)`` in 0..1 (sRGB); None: the one color that a mask without paint is seen in.
+        material: what it is seen in then, as ``services.rendering.materials`` names it; None: the views' own.
         """
-        seen = self._eye.mesh(vertices, triangles, mask, self._views, colors)
+        views = self._views if material is None else self._views.shown_in(material)
+        seen = self._eye.mesh(vertices, triangles, mask, views, colors)
         images, machines = seen.images, self._machines
         found = self._agreeing.look(machines.detectors, images, seen.box_px)
         scores = {name: best.score for name, best in found.best.items()}

@@ -11,7 +11,7 @@ from services.errors import BadInput
 from services.rendering.presets import PRESETS
 from services.rendering.views import ViewRanges, Views, frontal_view, sample_views
 
-PAIRS = [f.name for f in dataclasses.fields(ViewRanges) if f.name != "size_px"]
+PAIRS = [f.name for f in dataclasses.fields(ViewRanges) if f.name not in ("size_px", "material")]
 
 
 def test_the_same_seed_draws_the_same_views_and_another_seed_others() -> None:
