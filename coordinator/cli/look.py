@@ -107,6 +107,7 @@ def look(
     numbers, by which a recognizer compares, nothing is kept. skimage:astronaut is a photo to try.
 
     Example: datamask look holiday.jpg --model dlib-hog --model yunet
+
     Example: datamask look ada.jpg ben.jpg --model dlib-resnet
     """
     if not pictures and not webcam:
