@@ -17,6 +17,7 @@ from coordinator.cli.layout import print_table
 from coordinator.cli.report import print_controls
 from coordinator.cli.terminal import print_json
 from coordinator.record.evaluations import measured, read_rows, unscored, views_of
+from coordinator.record.rankings import Rankings
 from coordinator.record.record import BEAT_EVERY_S, Head, Record, checkpoint_key
 from coordinator.search.archive import coverage, grid_of, read_archive
 from coordinator.search.elites import choose_elites
@@ -77,7 +78,8 @@ def read_run(record: Record) -> dict[str, Any]:
         "objectives": objectives,
         "masks_scored": len(rows),
         "not_scored": dict(Counter(row["status"] for row in every if row["status"] != "ok")),
-        "views_scored": views_of(None if table is None else measured(table), objectives[0]),
+        "views_scored": views_of(None if table is None else measured(table), objectives[0])
+        + sum(ranking.views for ranking in Rankings(record).until(head).values()),
         "set_aside": sorted(given_up(record.store)),
         "failures": _failures(record.store),
         "islands": [_island(rows, k, objectives) for k in range(search["islands"])],

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from coordinator.record.evaluations import best_of_first, measured, views_of
 from coordinator.record.lineage import Ancestor, Birth, Births, family_tree, moves
+from coordinator.record.rankings import Ranking, Rankings
 from coordinator.record.record import Head, Record, checkpoint_key
 from coordinator.search.archive import coverage, grid_of, placed, read_archive
 from coordinator.search.elites import choose_elites
@@ -28,6 +29,7 @@ from coordinator.search.topology import sources
 from coordinator.spec.objectives import recorded_labels
 from coordinator.spec.spec import USUAL_NOISE
 from services.errors import BadInput, CorruptData
+from services.exhibition.questions import asks
 from services.recognition.catalog import model_info
 from services.recognition.kinds import IDENTITY, KINDS
 from services.rendering.materials import DEFAULT
@@ -54,6 +56,7 @@ class Chronicle:
     def __init__(self, record: Record) -> None:
         self.record = record
         self._tables: dict[str, pa.Table] = {}
+        self._rankings = Rankings(record)
         self._told: tuple[tuple[str, ...], _Rows] | None = None
 
     def table(self) -> pa.Table | None:
@@ -200,6 +203,7 @@ class Chronicle:
     ) -> dict[str, Any]:
         search, migration, islands = spec["search"], spec["migration"], spec["search"]["islands"]
         manifest = self.record.manifest() if self.record.store.exists("manifest.json") else {}
+        rankings = self._rankings.until(head)
         basis = facts_of(spec["mask"]["basis"])
         return {
             "format": 1,
@@ -210,7 +214,8 @@ class Chronicle:
             "generation": head.generation(spec),
             "generations": search["generations"],
             "masks_scored": int(rows.scored.sum()),
-            "views_scored": rows.views,
+            "views_scored": rows.views + sum(ranking.views for ranking in rankings.values()),
+            "views_ranked": sum(ranking.views for ranking in rankings.values()) if rankings else None,
             "asked": {
                 "aim": "identity"
                 if any(o["kind"] == IDENTITY.name for o in spec["objective"])
@@ -228,14 +233,18 @@ class Chronicle:
                 "yaw_deg": list(spec["views"].get("yaw_deg", ())),
                 "pitch_deg": list(spec["views"].get("pitch_deg", ())),
                 "objectives": [
-                    {"label": label, "kind": o["kind"], "model": o["model"], "weight": o["weight"]}
+                    {
+                        **{"label": label, "kind": o["kind"], "model": o["model"], "weight": o["weight"]},
+                        **{"asks": list(asks(o["kind"])), "saturate": o.get("saturate", 1.0)},
+                    }
                     for label, o in zip(labels, spec["objective"], strict=True)
                 ],
                 "critics": list(spec["verify"]["critics"]),
                 "held_out_views": spec["verify"]["views"],
+                "ranking_views": spec["elites"]["ranking_views"],
             },
             "objectives": list(labels),
-            "curves": rows.curves(islands),
+            "curves": {**rows.curves(islands), "ranked": _ranked(rankings, spec, islands, labels)},
             "migration": {
                 "topology": migration["topology"],
                 "every": migration["every"],
@@ -353,6 +362,31 @@ class _Rows:
             "median": [_numbers(row) for row in median],
             "values": {label: [_numbers(row) for row in column] for label, column in values.items()},
         }
+
+
+def _ranked(
+    rankings: Mapping[int, Ranking], spec: Mapping[str, Any], islands: int, labels: Sequence[str]
+) -> dict[str, Any] | None:
+    """Of each island at the last generation of each epoch: the best mask that it has had, as it was ranked.
+
+    None where the record holds no rankings.
+    """
+    if not rankings:
+        return None
+    every, last = int(spec["migration"]["every"]), int(spec["search"]["generations"])
+    best: list[list[float | None]] = [[] for _ in range(islands)]
+    values: dict[str, list[list[float | None]]] = {label: [[] for _ in range(islands)] for label in labels}
+    for island in range(islands):
+        top = None
+        for _, ranking in sorted(rankings.items()):
+            for mask in ranking.masks:
+                if mask.island == island and (top is None or mask.fitness > top.fitness):
+                    top = mask
+            best[island].append(None if top is None else _number(top.fitness))
+            for k, label in enumerate(labels):
+                values[label][island].append(None if top is None else _number(top.values[k]))
+    at = [min((epoch + 1) * every, last) - 1 for epoch in sorted(rankings)]
+    return {"generations": at, "best": best, "values": values}
 
 
 def _as_ranked(rows: _Rows, name: str) -> Mask:

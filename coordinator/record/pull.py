@@ -26,7 +26,8 @@ SPEC = "run.toml"
 # What the tree of a run may hold, whether it does yet or not.
 PARTS = (
     *("HEAD", "manifest.json", SPEC),
-    *("batches", "checkpoints", "evaluations", "failures", "ledgers", "masks", "scores", "targets"),
+    *("batches", "checkpoints", "evaluations", "failures", "ledgers", "masks", "rankings"),
+    *("scores", "targets"),
 )
 # Comes and goes while a run is at work.
 IN_FLIGHT = ("batches", "beat.json", "scores")

@@ -82,6 +82,13 @@ def evaluations_key(epoch: int) -> str:
     return f"evaluations/e{epoch:05d}.parquet"
 
 
+def ranking_key(epoch: int) -> str:
+    """Store key of what an epoch's best masks got on the ranking views. No part of a checkpoint: nobody who
+    goes on with a run asks for it, pages do.
+    """
+    return f"rankings/e{epoch:05d}.json"
+
+
 def ledger_key(last: str) -> str:
     """Store key of the ledger whose last epoch has evaluations under the key ``last``."""
     return f"ledgers/{last.rpartition('/')[2].partition('.')[0]}.json"

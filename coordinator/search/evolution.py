@@ -14,7 +14,8 @@ import numpy as np
 
 from coordinator.queue.executor import Executor, Finished
 from coordinator.record.evaluations import encode_generations, unscored
-from coordinator.record.record import Record, checkpoint_key, evaluations_key
+from coordinator.record.rankings import encode_ranking
+from coordinator.record.record import Record, checkpoint_key, evaluations_key, ranking_key
 from coordinator.search.archive import PART, Archive
 from coordinator.search.breeding import Breeding
 from coordinator.search.elites import best_of_each_start, choose_elites
@@ -363,6 +364,7 @@ class Evolution:
         """Take an epoch's part of every island, and have it written while they go on."""
         del self._there[epoch]
         parts, generations = {}, []
+        ranked, ranked_of = [], 0
         last = min((epoch + 1) * self.spec.migration.every, self.spec.search.generations)
         self._stop_if_none_scored(epoch, last)
         for place in self.places:
@@ -373,9 +375,10 @@ class Evolution:
                     generations.append(generation)
                     self._archived(generation)
             island.history = [g for g in island.history if g.number >= last]
-            self.best += island.ranked.pop(epoch)
+            ranked += island.ranked.pop(epoch)
+            ranked_of += island.ranked_of.pop(epoch)
             island.emigrants.pop(epoch, None)
-        self.best = best_of_each_start(self.best, self.spec.elites.count)
+        self.best = best_of_each_start(self.best + ranked, self.spec.elites.count)
         parts[checkpoint_key(epoch, "elites")] = encode_masks(self.best)
         if self.archive is not None:
             parts[checkpoint_key(epoch, PART)] = self.archive.encoded([o.label for o in self.objectives])
@@ -384,13 +387,20 @@ class Evolution:
         covered = sorted(gone.difference(*self._covered.values()))
         covered += sorted(name for name, latest in self._stacks.items() if latest <= epoch)
         self._stacks = {name: latest for name, latest in self._stacks.items() if latest > epoch}
-        self._saving = self._saver.submit(self._save, epoch, parts, generations, covered)
+        ranking = encode_ranking(ranked, ranked_of * self.spec.elites.ranking_views)
+        self._saving = self._saver.submit(self._save, epoch, parts, generations, ranking, covered)
 
     def _save(
-        self, epoch: int, parts: dict[str, bytes], generations: list[Generation], covered: list[str]
+        self,
+        epoch: int,
+        parts: dict[str, bytes],
+        generations: list[Generation],
+        ranking: bytes,
+        covered: list[str],
     ) -> None:
         """Write a checkpoint, then remove what it covers. In a thread: nothing here looks at an island."""
         table = encode_generations(generations, self.plan.basis, self.objectives)
+        self.record.store.put(ranking_key(epoch), ranking)
         self.record.commit(epoch, parts, {evaluations_key(epoch): table})
         self.record.remove([scores_key(b) for b in covered] + [batch_key(b) for b in covered])
         if epoch >= 2:  # the last two checkpoints stay

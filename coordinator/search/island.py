@@ -136,7 +136,7 @@ class Island:
     """One population with its optimizer.
 
     history: generations since the last commit, oldest first. emigrants: by epoch. ranked: the best of the
-    epoch on the ranking views, by epoch.
+    epoch on the ranking views, by epoch; ranked_of: of how many that were scored there.
 
     Where the spec has patience, an island that has found no better mask for so many epochs starts anew with
     other random numbers, as restarts of CMA-ES do (Auger and Hansen, "A Restart CMA Evolution Strategy With
@@ -160,6 +160,7 @@ class Island:
     history: list[Generation] = field(default_factory=list)
     emigrants: dict[int, Emigrants] = field(default_factory=dict)
     ranked: dict[int, list[Mask]] = field(default_factory=dict)
+    ranked_of: dict[int, int] = field(default_factory=dict)
     restarts: int = 0
     _born: int = 0  # generation in which the present optimizer began
     _start: int = 0  # generation in which the present search began; a released one goes on
@@ -332,6 +333,7 @@ class Island:
         best = self._with_mean(best, pool)
         there = {mask.id for mask in best}
         best += [mask for mask in self._pinned(pool) if mask.id not in there]
+        self.ranked_of[self.epoch] = len(best)
         if not best:
             self._accepted = 0.0
             self.emigrants[self.epoch], self.ranked[self.epoch] = Emigrants.none(self.dimension), []

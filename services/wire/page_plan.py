@@ -16,7 +16,7 @@ from services.storage.store import ObjectMissing, Store
 Float = NDArray[np.float32]
 
 _WANTED = {"png", "webp", "mp4", "glb", "stl", "3mf", "obj", "ply", "parquet", "toml", "json", "csv"}
-_HIDDEN = ("batches/", "scores/", "failures/", "checkpoints/", "targets/")
+_HIDDEN = ("batches/", "scores/", "failures/", "checkpoints/", "rankings/", "targets/")
 
 
 @dataclass(frozen=True)

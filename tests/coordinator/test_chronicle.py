@@ -12,15 +12,19 @@ import pytest
 
 from coordinator.record.chronicle import FRAMES, Chronicle
 from coordinator.record.lineage import LONGEST_LINE, Birth, Births, family_tree, moves, origin
-from coordinator.record.record import Record
+from coordinator.record.rankings import encode_ranking
+from coordinator.record.record import Record, ranking_key
 from services.errors import BadInput, CorruptData
 from services.exhibition.facts import decoded
 from services.rendering.views import ranges_of
 from services.shape.basis import load_basis
 from services.shape.character import apart_mm
 from services.storage.open import open_store
+from services.wire.mask import Mask
 from services.wire.page_plan import PagePlan
 from tests.support import runs
+
+GENOME = np.zeros(3, np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -256,3 +260,24 @@ def test_a_long_line_is_thinned_and_says_by_how_much():
     assert len(line) == LONGEST_LINE
     assert line[-1].noise
     assert sum(n.skipped for n in line) + len(line) == 200
+
+
+def test_curves_on_the_ranking_views_hold_each_islands_best_so_far(tmp_path):
+    run = runs.grow(tmp_path, islands=2, generations=12)
+    assert Chronicle(run.record).plan().facts["curves"]["ranked"] is None  # as earlier versions left it
+    told = {0: [(0, 0.1), (0, 0.4), (1, -0.5)], 1: [(0, 0.3), (1, -0.2)], 2: [(1, -0.3)]}
+    for epoch, rows in told.items():
+        masks = [
+            Mask(f"i{island:02d}-g{epoch:04d}-{k:03d}", island, epoch, GENOME, f, np.float32([f, -f]), 0.0)
+            for k, (island, f) in enumerate(rows)
+        ]
+        assert Chronicle(run.record).plan().facts["views_ranked"] is None  # while any epoch's is missing
+        run.record.store.put(ranking_key(epoch), encode_ranking(masks, 10 * len(rows)))
+    facts = Chronicle(run.record).plan().facts
+    ranked = facts["curves"]["ranked"]
+    assert ranked["generations"] == [4, 9, 11]
+    assert ranked["best"] == [[0.4, 0.4, 0.4], [-0.5, -0.2, -0.2]]
+    assert ranked["values"]["dlib-mmod"] == [[-0.4, -0.4, -0.4], [0.5, 0.2, 0.2]]
+    assert facts["views_ranked"] == 60
+    assert facts["views_scored"] == 2 * len(run.rows) + 60
+    assert not [key for key in facts["files"] if key.startswith("rankings/")]
