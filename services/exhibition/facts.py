@@ -19,6 +19,7 @@ from services.wire.page_plan import PagePlan, audit_of, controls_of, read_json, 
 
 PICTURES_KEY = "exhibition.json"  # small pictures that an exhibition made for the page
 FILM_BYTES = 3_000_000  # a longer film stays beside the page
+MOST_LINES = 12  # masks whose line back to noise can be walked in 3D
 
 
 def with_audits(run: Store, plan: PagePlan) -> PagePlan:
@@ -48,11 +49,20 @@ def with_shapes(plan: PagePlan, run: Store, pictures: Mapping[str, Any]) -> dict
             own = display_colors(plan.genomes[name][None], basis.colors)[0]
             mask["colors"] = text_of(bytes_of(own).tobytes())
         mask["gaze"] = {model: text_of(found.tobytes()) for model, found in colors.items()}
-    for moment in facts["story"]:
-        moment["mesh"] = _packed(basis, plan.genomes.get(moment["id"]))
+        mask["gazed"] = {model: _gazed(run, name, model) for model in colors}
+    facts["shapes"] = {name: _packed(basis, plan.genomes.get(name)) for name in _on_the_way(facts)}
     facts["thumbs"] = dict(pictures.get("thumbs", {}))
-    facts["film"] = _film(run)
+    facts["film"] = _film(run, pictures)
     return facts
+
+
+def _on_the_way(facts: Mapping[str, Any]) -> list[str]:
+    """Masks that are no elites, but lead to the best one in the film, or to one of the first by descent."""
+    ways = [moment["id"] for moment in facts["story"]]
+    for mask in facts["masks"][:MOST_LINES]:
+        ways += [node["id"] for node in mask["lineage"] if node["trunk"]]
+    shown = {mask["id"] for mask in facts["masks"]}
+    return [name for name in dict.fromkeys(ways) if name not in shown]
 
 
 def decoded(basis: Basis, genome: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -71,12 +81,19 @@ def _packed(basis: Basis, genome: NDArray[np.float32] | None) -> dict[str, Any] 
     return pack_vertices(decoded(basis, genome))
 
 
-def _film(run: Store) -> dict[str, Any] | None:
+def _gazed(run: Store, mask: str, model: str) -> dict[str, Any]:
+    """What is said of a gaze map; {} where its file is gone or damaged."""
+    found = read_json(run, f"masks/{mask}/gaze-{model}.json")
+    wanted = ("method", "views", "mirrored", "reach", "deletion")
+    return {key: found[key] for key in wanted if key in found} if isinstance(found, dict) else {}
+
+
+def _film(run: Store, pictures: Mapping[str, Any]) -> dict[str, Any] | None:
     try:
         data = run.get("film.mp4")
     except ObjectMissing:
         return None
-    return {"data": text_of(data)} if len(data) <= FILM_BYTES else None
+    return {"data": text_of(data), "poster": pictures.get("poster")} if len(data) <= FILM_BYTES else None
 
 
 def gaze_colors(run: Store, mask: str, files: Sequence[str], vertices: int) -> dict[str, NDArray[np.uint8]]:

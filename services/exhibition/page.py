@@ -19,12 +19,17 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 LIVE_FILE = "data.json"  # what a page that is served asks for again, beside itself
+# In this order: each uses what stands before it.
+_SCRIPTS = (
+    *("vendor.js", "text.js", "viewer.js", "charts.js", "matrix.js", "files.js", "kinds.js", "lineage.js"),
+    "page.js",
+)
 
 
 @lru_cache(maxsize=1)
 def _assets() -> dict[str, str]:
     folder = resources.files("services.exhibition") / "assets"
-    names = ("page.html.j2", "page.css", "page.js", "charts.js", "viewer.js", "vendor.js", "uplot.css")
+    names = ("page.html.j2", "page.css", "uplot.css", *_SCRIPTS)
     return {name: (folder / name).read_text(encoding="utf-8") for name in names}
 
 
@@ -34,7 +39,7 @@ def page(facts: Mapping[str, Any], *, live: bool = False) -> bytes:
     :param facts: JSON values, see docs/exhibition.md. live: the page asks its own server for newer facts.
     """
     assets = _assets()
-    scripts = [assets[name] for name in ("vendor.js", "viewer.js", "charts.js", "page.js")]
+    scripts = [assets[name] for name in _SCRIPTS]
     style = assets["uplot.css"] + assets["page.css"]
     policy = {
         "default-src": "'none'",

@@ -4,7 +4,7 @@ never says "face": it says whether pictures show one person.
 
 from __future__ import annotations
 
-# By kind of objective, as in services/recognition/kinds.py: of one machine, of several, and where one says no.
+# By kind of objective, as in services/recognition/kinds.py: one machine, several, and one that says no.
 _ASKS = {
     "detect": ("sees a face", "see a face", "sees no face"),
     "together": ("sees a face", "see one face in one place", "sees no face where the others see one"),

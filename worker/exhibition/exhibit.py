@@ -118,6 +118,7 @@ class _Maker:
         # A blank has no places of its own to mark in what a machine received.
         self.eye = Eye(basis, points=POINT_NAMES if basis.landmarks else ())
         self.basis, self.decoder = basis, self.eye.decoder
+        self.poster: str | None = None
         self.masks: list[Mapping[str, Any]] = list(self.facts["masks"])
 
     @cached_property
@@ -308,6 +309,7 @@ class _Maker:
             shown.append(picture)
             if len(shown) <= total:  # then the last one is held
                 tell("film", len(shown), total)
+        self.poster = picture_uri(smaller(palette.png(shown[-1]), _FRONT_PX), quality=80)
         self.run.put("film.mp4", mp4(shown))
         self.run.put("film.webp", webp(shown))
         keys = ["film.mp4", "film.webp"]
@@ -341,7 +343,7 @@ class _Maker:
         for k, mask in enumerate(chosen):
             seen[mask["id"]] = machine_views(self.run, self.eye, self.genome(mask["id"]), self.plan)
             tell("machines", k + 1, len(chosen))
-        return {"format": 1, "thumbs": thumbs, "fronts": fronts, "received": seen}
+        return {"format": 1, "thumbs": thumbs, "fronts": fronts, "received": seen, "poster": self.poster}
 
     def _front(self, mask: str, studio: Studio) -> palette.Image:
         try:

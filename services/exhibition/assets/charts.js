@@ -28,9 +28,22 @@ const Charts = (() => {
     pen.restore();
   }
 
-  /** One line chart in a figure: rows of numbers by island. Returns { plot, resize }. */
-  function lines(figure, rows, height) {
-    const generations = rows.length ? rows[0].map((_, k) => k) : [];
+  /** Rows for a plot: generations, each island’s best on its own views, and where they are known its best so far
+   * on the ranking views, which stands from the end of an epoch to the end of the next. */
+  function data(own, ends, ranked) {
+    const generations = own[0].map((_, g) => g);
+    const carried = (row) => generations.map((g) => {
+      let latest = null;
+      ends.forEach((end, k) => { if (end <= g) latest = row[k]; });
+      return latest;
+    });
+    return [generations, ...own, ...(ranked ? ranked.map(carried) : [])];
+  }
+
+  /** One chart in a figure, of data as above: dots for own views, lines for ranking views. */
+  function lines(figure, rows, islands, height) {
+    const generations = rows[0], ranked = rows.length > 1 + islands;
+    const count = generations.length;
     const axis = { stroke: "#9a9b9e", grid: { stroke: "#26282b", width: 1 }, ticks: { stroke: "#34363a", width: 1 }, font: "12px system-ui, sans-serif" };
     const shown = (plot, value) => (value == null ? "–" : value.toFixed(2));
     const options = {
@@ -41,11 +54,12 @@ const Charts = (() => {
       axes: [{ ...axis, size: 32 }, { ...axis, size: 46, values: (plot, ticks) => ticks.map((t) => String(Math.round(t * 100) / 100)) }],
       series: [
         { label: "generation", value: (plot, value) => (value == null ? "–" : String(value)) },
-        ...rows.map((_, k) => ({ label: `island ${k}`, stroke: color(k), width: 1.5, points: { show: generations.length < 2 }, spanGaps: true, value: shown })),
+        ...rows.slice(1, 1 + islands).map((_, k) => ({ label: `island ${k}, own views`, stroke: `${color(k)}${ranked ? "77" : "cc"}`, width: 1, paths: () => null, points: { show: true, size: count > 80 ? 3 : 4, width: 0, fill: `${color(k)}${ranked ? "77" : "cc"}` }, value: shown })),
+        ...rows.slice(1 + islands).map((_, k) => ({ label: `island ${k}`, stroke: color(k), width: 2, points: { show: count < 2 }, paths: uPlot.paths.stepped({ align: 1 }), value: shown })),
       ],
       hooks: { draw: [zero] },
     };
-    const plot = new uPlot(options, [generations, ...rows], figure);
+    const plot = new uPlot(options, rows, figure);
     new ResizeObserver(() => {
       const width = Math.max(280, figure.clientWidth);
       if (width !== plot.width) plot.setSize({ width, height });
@@ -121,5 +135,5 @@ const Charts = (() => {
     return picture;
   }
 
-  return { lines, migration, front, svg, color };
+  return { data, lines, migration, front, svg, color };
 })();

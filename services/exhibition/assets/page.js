@@ -6,55 +6,38 @@
   let facts = JSON.parse($("facts").textContent);
   const state = { mask: null, view: null, frames: [], plots: [], playing: 0, failed: null };
 
-  function el(tag, attributes, ...children) {
-    const node = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes || {})) {
-      if (value === null || value === undefined || value === false) continue;
-      if (name === "class") node.className = value;
-      else node.setAttribute(name, value === true ? "" : value);
-    }
-    node.append(...children.flat().filter((child) => child !== null && child !== undefined));
-    return node;
-  }
-  const fill = (id, ...children) => $(id).replaceChildren(...children.flat().filter(Boolean));
-  const p = (...children) => el("p", {}, ...children);
-  const strong = (text) => el("strong", { class: "figure" }, String(text));
-  const signed = (value, digits = 2) => (value === null || value === undefined ? "–" : `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`);
-  const many = (count, one, more) => `${count.toLocaleString("en")} ${count === 1 ? one : more || `${one}s`}`;
-  const percent = (share) => `${Math.round(share * 100)}%`;
-  const listed = (words) => (words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words[words.length - 1]}`);
-  const href = (key) => `./${key.split("/").map(encodeURIComponent).join("/")}`;
-  const finite = (value) => typeof value === "number" && isFinite(value);
-
-  /** Wilson's 95% interval of a share. */
-  function wilson(yes, count) {
-    const z = 1.96, share = yes / count, base = 1 + (z * z) / count;
-    const middle = (share + (z * z) / (2 * count)) / base;
-    const half = (z / base) * Math.sqrt((share * (1 - share)) / count + (z * z) / (4 * count * count));
-    return [Math.max(0, middle - half), Math.min(1, middle + half)];
-  }
+  const { el, fill, p, quiet, strong, named, whole, finite, signed, many, percent, listed, unique, share, rated } = Text;
 
   // -- the stage
 
   function stage() {
     const asked = facts.asked;
     $("aim").textContent = asked.aim === "identity" ? "Evolved toward one face" : "Evolved toward any face at all";
+    const grown = `on ${many(asked.islands, "island")}, ${many(facts.masks_scored, "mask")} seen`;
     $("state").textContent = facts.state === "done"
-      ? `${many(facts.generations, "generation")} on ${many(asked.islands, "island")}, ${many(facts.masks_scored, "mask")} looked at.`
-      : `Still growing: generation ${facts.generation} of ${facts.generations}, ${many(facts.masks_scored, "mask")} looked at so far.`;
+      ? `${many(facts.generations, "generation")} ${grown}.`
+      : `Still growing: generation ${facts.generation} of ${facts.generations} ${grown} so far.`;
     if (facts.refusal) $("state").textContent += ` The coordinator has refused to go on: ${facts.refusal}`;
+    for (const id of ["received", "lineage", "sure"]) $(id).hidden = !facts.masks.length;
+    fit($("title"));
     if (!facts.masks.length) {
       $("mask-name").textContent = "No mask yet";
       $("mask-facts").textContent = "Masks appear with the first checkpoint.";
-      for (const id of ["received", "lineage", "sure"]) $(id).hidden = true;
       return;
     }
-    for (const id of ["received", "lineage", "sure"]) $(id).hidden = false;
     open3d();
     gallery();
     const wanted = decodeURIComponent(location.hash.slice(1));
     const kept = facts.masks.find((m) => m.id === (state.mask ? state.mask.id : wanted));
     choose(kept || facts.masks[0], false);
+  }
+
+  /** A title in one line, smaller where it is long; only one that is far too long is broken. */
+  function fit(title) {
+    title.style.fontSize = "";
+    const usual = parseFloat(getComputedStyle(title).fontSize);
+    for (let size = usual; title.scrollWidth > title.clientWidth && size > 20; size *= 0.92) title.style.fontSize = `${size}px`;
+    title.classList.toggle("long", title.scrollWidth > title.clientWidth);
   }
 
   function open3d() {
@@ -85,7 +68,7 @@
       const picture = el("img", { alt: "", loading: "lazy", width: 160, height: 160 });
       if (mask.front) picture.src = mask.front;
       else picture.hidden = true;
-      const button = el("button", { type: "button", "data-mask": mask.id }, picture, el("span", {}, mask.id), el("span", {}, `fitness ${signed(mask.fitness)}`));
+      const button = el("button", { type: "button", "data-mask": mask.id }, picture, named(mask.id), el("span", {}, `fitness ${signed(mask.fitness)}`));
       button.addEventListener("click", () => choose(mask, true));
       return button;
     }));
@@ -96,7 +79,7 @@
     for (const button of $("gallery").children) button.setAttribute("aria-pressed", String(button.dataset.mask === mask.id));
     $("mask-name").textContent = mask.id;
     const values = facts.objectives.map((label) => `${label} ${signed(mask.values[label])}`);
-    $("mask-facts").textContent = `${values.join(" · ")}${finite(mask.flipped) ? ` · ${percent(mask.flipped)} of its surface folded over` : ""}`;
+    $("mask-facts").textContent = `fitness ${signed(mask.fitness)} · ${values.join(" · ")}${finite(mask.flipped) ? ` · ${percent(mask.flipped)} of its surface folded over` : ""}`;
     $("viewer").setAttribute("aria-label", `Mask ${mask.id}, island ${mask.island}, generation ${mask.generation}`);
     if (state.failed && mask.front) { $("still").src = mask.front; $("still").alt = `Mask ${mask.id} from the front`; }
     surfaces(mask);
@@ -118,36 +101,66 @@
 
   function dress() {
     const mask = state.mask, kind = $("surface").value;
-    const colors = kind.startsWith("gaze:") ? mask.gaze[kind.slice(5)] : kind === "color" ? mask.colors : null;
+    const gazed = kind.startsWith("gaze:") ? kind.slice(5) : null;
     halt();
-    state.view.show(mask.mesh, colors);
+    state.view.show(mask.mesh, gazed !== null ? mask.gaze[gazed] : kind === "color" ? mask.colors : null);
     state.view.surface(kind);
-    if (!$("time").hidden) { $("moment").value = $("moment").max; named(Number($("moment").max)); }
+    legend(mask, gazed);
+    if (!$("time").hidden) { $("moment").value = $("moment").max; told(Number($("moment").max)); }
+  }
+
+  /** What the colors of a gaze map mean. */
+  function legend(mask, model) {
+    $("legend").hidden = model === null;
+    if (model === null) return fill("legend");
+    const g = (mask.gazed || {})[model] || {};
+    const ends = finite(g.reach) ? [`costs it ${g.reach.toFixed(2)}`, `gains it ${g.reach.toFixed(2)}`] : ["costs it score", "gains it score"];
+    const how = g.method === "gradient" ? "by gradients" : "covering one patch of the surface after the other";
+    fill("legend",
+      el("p", { class: "name" }, `Where ${model} looks`),
+      el("p", { class: "scale quiet" }, ends[1], el("span", { class: "gaze-ramp", "aria-hidden": "true" }), ends[0]),
+      quiet("Red: without this place the machine’s score falls. Blue: it rises."),
+      finite(g.views) ? quiet(`Mean of ${many(g.views, "held-out view")}, ${how}.${g.mirrored ? " The mask is symmetric: left and right are averaged." : ""}`) : null,
+      g.deletion ? quiet(`Check: covering the reddest tenth costs ${signed(-g.deletion.top)}, a random tenth ${signed(-g.deletion.random.reduce((a, b) => a + b, 0) / g.deletion.random.length)}.`) : null);
   }
 
   // -- from noise to face, in the same view
 
+  /** A mask’s shape, where the page carries it. */
+  function shape(id) {
+    const own = facts.masks.find((m) => m.id === id);
+    return own ? own.mesh : facts.shapes[id];
+  }
+
+  /** The masks that lead to this one: of the best the film’s moments, of others their own line. */
+  function moments(mask) {
+    const film = facts.story;
+    const line = film.length > 1 && film[film.length - 1].id === mask.id ? film : (mask.lineage || []).filter((n) => n.trunk).reverse();
+    return line.filter((moment) => shape(moment.id));
+  }
+
   function story(mask) {
-    const told = facts.story.filter((moment) => moment.mesh);
-    const fits = told.length > 1 && facts.story[facts.story.length - 1].id === mask.id && state.view;
-    $("time").hidden = !fits;
-    if (!fits) return;
-    state.moments = told;
-    state.frames = told.map((entry) => Viewer.places(entry.mesh));
-    $("moment").max = String(told.length - 1);
+    state.moments = moments(mask);
+    $("time").hidden = !(state.view && mask.mesh && state.moments.length > 1 && state.moments[state.moments.length - 1].id === mask.id);
+    if ($("time").hidden) return;
+    state.frames = state.moments.map((entry) => Viewer.places(shape(entry.id)));
+    $("moment").max = String(state.moments.length - 1);
     $("moment").value = $("moment").max;
-    named(told.length - 1);
+    told(state.moments.length - 1);
   }
 
   function moment(at) {
+    if (at >= state.moments.length - 1) return dress();
+    $("legend").hidden = true;
     state.view.between(state.frames, at);
-    named(at);
+    told(at);
   }
 
-  function named(at) {
+  function told(at) {
     const nearest = state.moments[Math.round(at)];
     const exact = Math.abs(at - Math.round(at)) < 0.02;
-    $("moment-name").textContent = `generation ${nearest.generation}, ${exact ? `fitness ${signed(nearest.fitness)}` : "on the way"}${exact && (nearest.seen || []).length ? `, first face for ${listed(nearest.seen)}` : ""}`;
+    const number = nearest.id === state.mask.id ? `fitness ${signed(state.mask.fitness)}` : `${signed(nearest.fitness)} on its own views`;
+    $("moment-name").textContent = `generation ${nearest.generation}, ${exact ? number : "on the way"}${exact && (nearest.seen || []).length ? `, first face for ${listed(nearest.seen)}` : ""}`;
   }
 
   function play() {
@@ -158,9 +171,10 @@
     const step = (now) => {
       const at = Math.min(last, start + ((now - began) / 1000) * 1.5);
       $("moment").value = String(at);
-      moment(at);
-      if (at < last) state.playing = requestAnimationFrame(step);
-      else halt();
+      if (at < last) {
+        moment(at);
+        state.playing = requestAnimationFrame(step);
+      } else dress();
     };
     state.playing = requestAnimationFrame(step);
   }
@@ -173,11 +187,10 @@
 
   // -- the best elite beside what no search has made
 
-  const share = (rate) => (rate && finite(rate.share) ? `${percent(rate.share)} (${percent(rate.low)} to ${percent(rate.high)})` : "–");
-  const called = (machine) => (machine === "audit" ? "dlib’s own pipeline (HOG)" : machine);
+  const called = (row) => (row.machine !== "audit" ? row.machine : row.what === "match" ? "dlib’s own pipeline (recognizer)" : "dlib’s own pipeline (HOG)");
   const role = (side) => (side === "fitted" ? "judge" : side);
   const points = (value) => `${value < 0 ? "−" : "+"}${Math.abs(Math.round(value * 100))}`;
-  const ahead = (m) => [strong(`${points(m.share)} points`), ` (${points(m.low)} to ${points(m.high)})`];
+  const ahead = (m) => [strong(`${points(m.share)} points`), " ", el("span", { class: "id" }, `(${points(m.low)} to ${points(m.high)})`)];
 
   function against() {
     const c = facts.controls;
@@ -191,51 +204,59 @@
     }
     const kinds = Object.keys(c.subjects), [main] = kinds;
     const name = (kind) => ({ noise: "noise", first: "the best mask of generation 0" })[kind] || `the ${c.subjects[kind]}`;
-    const asks = { detect: "sees a face", correlate: "sees its reference", match: c.question === "target" ? "takes for the person" : "takes two views for one face" };
+    const asks = { detect: "sees a face", correlate: "sees its reference", match: c.question === "target" ? "takes for the person" : "takes two views for one person" };
     // Machines that took no part speak first: the others are what the elite was bred for.
     const order = ["critic", "audit", "fitted"];
     const rows = [...c.rows].sort((a, b) => order.indexOf(a.side) - order.indexOf(b.side));
     const lead = rows.find((row) => row.what === "detect") || rows[0];
-    fill("against-lead", strong(called(lead.machine)), lead.side === "critic" ? ", which took no part in the search, " : " ", `${asks[lead.what]} in `, strong(share(lead.elite)), ` of ${many(lead.elite.trials, "held-out view")} of the best mask; in `,
+    fill("against-lead", strong(called(lead)), lead.side === "critic" ? ", which took no part in the search, " : " ", `${asks[lead.what]} in `, strong(share(lead.elite)), ` of ${many(lead.elite.trials, "held-out view")} of the best mask; in `,
       ...kinds.filter((kind) => lead[kind]).flatMap((kind, k, all) => [k ? (k === all.length - 1 ? " and in " : ", in ") : "", strong(share(lead[kind])), ` of ${name(kind)}`]),
       ".", ...(lead[main] ? [` Elite against ${name(main)}: `, ...ahead(lead[main].more), "."] : []));
     const heads = ["machine", "question", c.elite, ...kinds.map((kind) => c.subjects[kind]), `elite against ${name(main)}`];
     fill("against-rates", el("table", {}, el("caption", {}, `Share of held-out views, with 95% intervals; asked by ${c.by}`),
-      el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, head)))),
+      el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, whole(String(head)))))),
       el("tbody", {}, rows.map((row) => el("tr", {},
-        el("th", { scope: "row" }, row.side === row.machine ? called(row.machine) : `${row.machine} (${role(row.side)})`),
-        el("td", {}, [asks[row.what] || String(row.what), row.threshold].filter(Boolean).join(", ")), el("td", { class: row[main] && row[main].more.low > 0 ? "yes" : null }, share(row.elite)),
-        kinds.map((kind) => el("td", {}, share(row[kind]))), el("td", {}, row[main] ? ahead(row[main].more) : "–"))))));
+        el("th", { scope: "row" }, row.side === row.machine ? called(row) : `${row.machine} (${role(row.side)})`),
+        el("td", {}, [asks[row.what] || String(row.what), row.threshold].filter(Boolean).join(", ")), el("td", { class: row[main] && row[main].more.low > 0 ? "yes" : null }, rated(row.elite)),
+        kinds.map((kind) => el("td", {}, rated(row[kind]))), el("td", {}, row[main] ? ahead(row[main].more) : "–"))))));
     $("against-words").textContent = `Every control was shown to the same machines under the elite’s own held-out views${c.subjects.noise ? "; of noise, each view or two show another mask" : ""}. The intervals are over views: Wilson’s for the rate of one mask, Newcombe’s for a difference. They say how sure these rates are, not how another run would end. Gold: more than ${name(main)}, beyond the interval.`;
-  }
-
-  /** What the audit’s controls got from one machine, as words. */
-  function beside(machine) {
-    const c = facts.audit && facts.audit.controls;
-    const row = c && c.rows.find((r) => r.machine === machine && r.what === "detect");
-    return row ? ` (${Object.keys(c.subjects).filter((kind) => row[kind]).map((kind) => `${({ noise: "noise", first: "generation 0’s best" })[kind] || c.subjects[kind]}: ${row[kind].hits} of ${row[kind].trials}`).join("; ")})` : "";
   }
 
   // -- words
 
+  /** What was asked of machines: each kind of question once, with all machines that it was put to. */
+  function questions() {
+    const kinds = unique(facts.asked.objectives.map((o) => o.kind));
+    return kinds.map((kind) => {
+      const own = facts.asked.objectives.filter((o) => o.kind === kind), models = unique(own.map((o) => o.model));
+      return { models, asks: own[0].asks[models.length === 1 ? 0 : 1] };
+    });
+  }
+
   function asked() {
     const a = facts.asked;
-    const machines = a.objectives.map((o) => `${o.label} (weight ${o.weight})`);
     const start = a.start !== "noise" ? (a.face ? a.zero : `${a.zero}: ${a.title}, which has no face`) : a.face ? "noise: random weights on a human head, smeared and folded" : `noise: random waves on ${a.title}, which has no face`;
+    const weights = a.objectives.map((o) => o.weight), even = weights.every((w) => w === weights[0]);
+    const capped = a.objectives.filter((o) => o.saturate < 1);
+    const of = a.objectives.length === 1 ? `its margin: how far ${a.objectives[0].label} is beyond its threshold` : even ? "the mean of the machines’ margins, each of which says how far beyond its threshold a machine is" : `the mean of the machines’ margins (how far beyond its threshold a machine is), weighted ${listed(a.objectives.map((o) => `${o.label} ${o.weight}`))}`;
     fill("asked",
-      p("Can masks be bred until ", strong(listed(a.objectives.map((o) => o.model).filter((m, k, all) => all.indexOf(m) === k))), a.aim === "identity" ? " take them for one person?" : " take them for a face?"),
-      p("The search began with ", start, ". ", strong(many(a.islands, "island")), " of ", strong(a.population), " masks each, bred by ", listed(a.optimizers), "; every mask was rendered from ", strong(many(a.views, "side")), " under changing light, and scored."),
-      p("What was rewarded: ", listed(machines), "."));
+      p("Can masks be bred until ", questions().flatMap((q, k, all) => [k ? (k === all.length - 1 ? " and " : ", ") : "", strong(listed(q.models)), ` ${q.asks}`]), "?"),
+      p("The search began with ", start, ". ", strong(many(a.islands, "island")), " of ", strong(many(a.population, "mask")), `${a.islands === 1 ? "" : " each"}, bred by `, listed(a.optimizers), "; every mask was rendered from ", strong(many(a.views, "side")), " under changing light, and scored."),
+      p(`A mask’s fitness is ${of}. Zero is the threshold. ${capped.length ? `Of what lies above it only a part counts, so that one machine’s contentment does not pay for another’s refusal: ${listed(capped.map((o) => `${o.saturate} of ${o.label}’s`))}.` : ""}`));
   }
 
   function came() {
     if (!facts.masks.length) return fill("came", p("Nothing yet."));
-    const best = facts.masks[0];
-    const words = [p("After ", strong(many(facts.generation, "generation")), " and ", strong(many(facts.views_scored, "rendered view")), ", the best mask is ", strong(best.id), " with a fitness of ", strong(signed(best.fitness)), ". On the views it was ranked by, it stands ",
-      ...facts.objectives.flatMap((label, k) => [k ? (k === facts.objectives.length - 1 ? " and " : ", ") : "", strong(signed(best.values[label])), ` from ${label}’s threshold`]), ".")];
-    if (best.audit) {
-      const yes = Math.round(best.audit.hog_rate * best.audit.views);
-      words.push(p("On ", strong(best.audit.views), " views that played no part in the search, dlib’s own pipeline sees a face in ", strong(yes), beside("audit"), ...Object.entries(best.audit.critics || {}).flatMap(([name, rate]) => [`, and ${name}, which never scored it before, in `, strong(Math.round(rate * best.audit.views)), beside(name)]), "."));
+    const best = facts.masks[0], ranking = `${many(facts.asked.ranking_views, "view")}, the same for every mask`;
+    const words = [p("After ", strong(many(facts.generation, "generation")), ", the best mask is ", strong(best.id), ". Masks are ranked on ", ranking, ", and there its fitness is ", strong(signed(best.fitness)), ": ",
+      ...facts.objectives.flatMap((label, k) => [k ? (k === facts.objectives.length - 1 ? " and " : ", ") : "", `${label} `, strong(signed(best.values[label]))]), ". Wherever this page says fitness and no more, it is that number; a generation’s own views differ from one generation to the next, and what masks got on them is called so.")];
+    const scored = facts.views_scored - (facts.views_ranked || 0);
+    words.push(p(strong(many(facts.views_scored, "rendered view")), facts.views_ranked === null ? " were scored in the generations; those that ranked masks were not counted by the version that made this run." : ` were scored: ${scored.toLocaleString("en")} in the generations and ${facts.views_ranked.toLocaleString("en")} to rank masks.`));
+    if (facts.controls) words.push(p("What machines say of it on views that the search never used, and of noise on the same ones, stands above."));
+    else if (best.audit) {
+      const yes = (rate) => strong(Math.round(rate * best.audit.views));
+      const critics = Object.entries(best.audit.critics || {});
+      words.push(p("Of ", strong(many(best.audit.views, "view")), " that played no part in the search, dlib’s own pipeline sees a face in ", yes(best.audit.hog_rate), critics.flatMap(([name, rate], k) => [k === critics.length - 1 ? " and " : ", ", `${name}, which never scored it before, in `, yes(rate)]), "."));
     }
     fill("came", words);
   }
@@ -307,52 +328,39 @@
 
   function lineage(mask) {
     const nodes = mask.lineage || [];
-    const trunk = nodes.filter((n) => n.trunk);
     const drawn = nodes.some((n) => n.edge === "drawn");
-    $("lineage-lead").textContent = nodes.length < 2 ? "No ancestors are recorded." : drawn
+    $("lineage-lead").textContent = nodes.length < 2 ? "No ancestors are recorded." : `${drawn
       ? "CMA breeds no children: it draws masks from a distribution, and every generation moves that distribution. So the fittest mask of a generation stands in for it (dashed). Masks that came from other islands join from below."
-      : "Who was bred from whom, back to noise. The main line follows the fitter parent; the other parent stands below.";
+      : "Who was bred from whom, back to noise. The main line follows the fitter parent; the other parent stands below."} Numbers are what a mask got on its own generation’s views. Choose a picture to see who it is.`;
+    fill("ancestor");
     if (nodes.length < 2) return fill("tree");
-    const side = 96, gap = 38, top = 22, rows = new Map();
-    const column = new Map(trunk.map((n, k) => [n.id, trunk.length - 1 - k]));
-    const place = new Map(trunk.map((n) => [n.id, [column.get(n.id) * (side + gap), top]]));
-    let deepest = 0;
-    for (const n of nodes.filter((m) => !m.trunk)) {
-      const at = Math.max(0, (column.get(n.child) ?? 0) - 1);
-      const row = (rows.get(at) || 0) + 1;
-      rows.set(at, row);
-      deepest = Math.max(deepest, row);
-      place.set(`${n.child}<${n.id}`, [at * (side + gap) + (column.get(n.child) === 0 ? 0 : (side + gap) / 2), top + row * (side + 52)]);
-    }
-    const width = trunk.length * (side + gap) + 10, height = top + (deepest + 1) * (side + 52);
-    const picture = Charts.svg("svg", { class: "tree", width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": spoken(nodes) });
-    const links = Charts.svg("g"), cards = Charts.svg("g");
-    picture.append(links, cards);
-    for (const n of nodes) {
-      const [x, y] = place.get(n.trunk ? n.id : `${n.child}<${n.id}`);
-      if (n.child) {
-        const [cx, cy] = place.get(n.child);
-        const d = n.trunk ? `M${x + side} ${y + side / 2}H${cx}` : `M${x + side / 2} ${y}C${x + side / 2} ${y - 40} ${cx + side / 2} ${cy + side + 70} ${cx + side / 2} ${cy + side + 34}`;
-        links.append(Charts.svg("path", { d, stroke: n.edge === "migrated" ? Charts.color(n.island) : "#6a6c70", "stroke-width": 1.3, "stroke-dasharray": n.edge === "drawn" ? "4 4" : "none" }));
-        if (n.trunk && n.skipped) links.append(Charts.svg("text", { x: (x + side + cx) / 2, y: y + side / 2 - 7, "text-anchor": "middle" }, `+${n.skipped}`));
-      }
-      const thumb = (facts.thumbs || {})[n.id];
-      if (thumb) {
-        const image = Charts.svg("image", { x, y, width: side, height: side });
-        image.setAttribute("href", thumb);
-        cards.append(image);
-      } else cards.append(Charts.svg("rect", { x, y, width: side, height: side, fill: "#232427" }));
-      cards.append(Charts.svg("text", { x, y: y + side + 15, class: "strong" }, n.noise ? "noise" : `generation ${n.generation}`));
-      cards.append(Charts.svg("text", { x, y: y + side + 29 }, n.edge === "migrated" ? `from island ${n.island}` : `${n.edge === "drawn" ? "fittest " : ""}${signed(n.fitness)}`));
-    }
-    fill("tree", picture);
+    fill("tree", Lineage.tree(mask, nodes, facts.thumbs || {}, (node) => ancestor(mask, node)));
     $("tree").scrollLeft = $("tree").scrollWidth;
   }
 
-  function spoken(nodes) {
-    const trunk = nodes.filter((n) => n.trunk);
-    const last = trunk[trunk.length - 1];
-    return `Line of ${nodes[0].id} through ${many(trunk.length - 1, "earlier mask")} back to ${last.noise ? "noise" : "the beginning of the record"}; ${many(nodes.length - trunk.length, "branch", "branches")}`;
+  function ancestor(mask, node) {
+    press("tree", "ancestor", node.id);
+    const words = [node.id === mask.id ? `fitness ${signed(mask.fitness)}` : `${signed(node.fitness)} on its own generation’s views`, `island ${node.island}, generation ${node.generation}`, node.noise ? "noise" : Lineage.words(mask, node)];
+    fill("ancestor", ...portrait(node.id, words), onStage(node.id));
+  }
+
+  /** A button that shows a mask in the 3D view, where its shape is at hand. */
+  function onStage(id) {
+    const other = facts.masks.find((m) => m.id === id);
+    if (!state.view || !shape(id)) return null;
+    const button = el("button", { type: "button" }, "Show it in 3D above");
+    button.addEventListener("click", () => {
+      if (other) choose(other, true);
+      else {
+        halt();
+        $("legend").hidden = true;
+        state.view.show(shape(id), null);
+        const at = state.moments.findIndex((moment) => moment.id === id);
+        if (!$("time").hidden && at >= 0) { $("moment").value = String(at); told(at); }
+      }
+      $("masks").scrollIntoView();
+    });
+    return el("p", {}, button);
   }
 
   // -- evolution
@@ -360,22 +368,27 @@
   function evolution() {
     const curves = facts.curves;
     if (!curves.best.length || !curves.best[0].length) return fill("charts", el("p", { class: "quiet" }, "The curves begin with the first checkpoint."));
-    const wanted = [["Fitness", curves.best], ...facts.objectives.map((label) => [label, curves.values[label]])];
-    if (state.plots.length === wanted.length && state.plots[0].series.length === curves.best.length + 1) {
-      wanted.forEach(([, rows], k) => state.plots[k].setData([rows[0].map((_, g) => g), ...rows]));
+    const ranked = curves.ranked;
+    $("evolution-lead").textContent = `${ranked ? `Lines: the best mask that each island has had so far, on the run’s ${many(facts.asked.ranking_views, "ranking view")}, which stay the same. Dots: the best mask of every generation on that generation’s own views, some of which are easier than others` : "The best mask of every generation on that generation’s own views, one color an island; some views are easier than others, and this record holds no rankings to draw a line from"}. Zero is the machine’s own threshold; above it the machine says yes.`;
+    const wanted = [["Fitness", curves.best, ranked && ranked.best], ...facts.objectives.map((label) => [label, curves.values[label], ranked && ranked.values[label]])];
+    const islands = curves.best.length;
+    const data = wanted.map(([, own, lines]) => Charts.data(own, ranked && ranked.generations, lines));
+    if (state.plots.length === wanted.length && state.plots[0].series.length === data[0].length) {
+      data.forEach((rows, k) => state.plots[k].setData(rows));
     } else {
       fill("charts");
-      state.plots = wanted.map(([title, rows], k) => {
-        const figure = el("figure", { class: k ? null : "first", role: "group", "aria-label": `${title}, best mask of each generation, by island` }, el("figcaption", {}, title));
+      state.plots = wanted.map(([title], k) => {
+        const figure = el("figure", { class: k ? null : "first", "aria-label": `${title}, best masks by island and generation` }, el("figcaption", {}, title));
         $("charts").append(figure);
-        return Charts.lines(figure, rows, k ? 200 : 300);
+        return Charts.lines(figure, data[k], islands, k ? 200 : 300);
       });
     }
     migration();
-    fill("numbers", el("table", {}, el("caption", {}, "Best fitness of each island"),
-      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "generation"), curves.best.map((_, k) => el("th", { scope: "col", class: "number" }, `island ${k}`)))),
-      el("tbody", {}, curves.best[0].map((_, g) => g).filter((g) => g % Math.ceil(curves.best[0].length / 50) === 0 || g === curves.best[0].length - 1)
-        .map((g) => el("tr", {}, el("th", { scope: "row" }, String(g)), curves.best.map((row) => el("td", { class: "number" }, signed(row[g]))))))));
+    const drawn = data[0], shown = (row, g) => el("td", { class: "number" }, signed(row[g]));
+    fill("numbers", el("table", {}, el("caption", {}, `Fitness of each island: its generation’s best on its own views${ranked ? "; the best so far on the ranking views" : ""}`),
+      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "generation"), curves.best.flatMap((_, k) => [el("th", { scope: "col", class: "number" }, `island ${k}`), ranked ? el("th", { scope: "col", class: "number" }, `island ${k}, ranked`) : null]))),
+      el("tbody", {}, drawn[0].filter((g) => g % Math.ceil(drawn[0].length / 50) === 0 || g === drawn[0].length - 1)
+        .map((g) => el("tr", {}, el("th", { scope: "row" }, String(g)), curves.best.flatMap((_, k) => [shown(drawn[1 + k], g), ranked ? shown(drawn[1 + islands + k], g) : null]))))));
   }
 
   function migration() {
@@ -393,42 +406,35 @@
     const a = facts.archive;
     $("archive").hidden = $("archive-link").hidden = !a;
     if (!a) return;
-    const [x, y = { name: "", unit: "", cells: 1, low: 0, high: 1 }] = a.measures;
-    const at = (axis, k) => { const v = axis.low + ((axis.high - axis.low) * k) / axis.cells; return axis.unit ? `${v.toFixed(1)} ${axis.unit}` : v.toFixed(2); };
+    const [x, y] = a.measures;
     const others = a.measures.slice(2).map((m) => m.name);
-    $("archive-lead").textContent = `One mask for each kind: ${a.filled} of ${a.cells} cells are filled, ${a.accepted} of them with masks that every machine of the search accepts (gold frame). Across: ${x.name}; up: ${y.name}${others.length ? `; of cells that differ in ${listed(others)} only, the best is shown` : ""}. Brighter is fitter. QD score ${a.qd_score.toFixed(1)}.`;
-    const known = a.masks.map((m) => m.fitness).filter(finite);
-    const low = Math.min(...known), span = Math.max(1e-9, Math.max(...known) - low);
-    const shade = (m) => (finite(m.fitness) ? Math.min(9, Math.floor((10 * (m.fitness - low)) / span)) : 0);
-    const found = new Map(a.masks.map((m) => [m.place.join(), m]));
-    const cell = (i, j) => {
-      const mask = found.get(`${i},${j}`);
-      if (!mask) return el("td", { class: "cell" });
-      const button = el("button", { type: "button", class: `heat heat${shade(mask)}${mask.accepted ? " accepted" : ""}`, "data-kind": mask.id, "aria-label": `${mask.id}, fitness ${signed(mask.fitness)}${mask.accepted ? ", accepted" : ""}` });
-      button.addEventListener("click", () => kind(mask));
-      return el("td", { class: "cell" }, button);
-    };
-    const count = (n) => Array.from({ length: n }, (_, k) => k);
-    fill("kinds", el("table", { class: "kinds" },
-      el("tbody", {}, count(y.cells).reverse().map((j) => el("tr", {}, el("th", { scope: "row" }, y.name ? at(y, j) : ""), count(x.cells).map((i) => cell(i, j))))),
-      el("tfoot", {}, el("tr", {}, el("td", {}), count(x.cells).map((i) => el("th", { scope: "col" }, at(x, i)))))));
-    fill("kind", el("p", { class: "quiet" }, "Choose a cell to see its mask."));
+    $("archive-lead").textContent = `One mask for each kind: ${a.filled} of ${many(a.cells, "cell")} ${a.filled === 1 ? "is" : "are"} filled, ${a.accepted} of them with ${a.accepted === 1 ? "a mask" : "masks"} that every machine of the search accepts (gold frame). Across: ${x.name}${y ? `; up: ${y.name}` : ""}${others.length ? `; of cells that differ in ${listed(others)} only, the best is shown` : ""}. QD score ${a.qd_score.toFixed(1)}. Choose a cell to see its mask.`;
+    fill("kinds", Kinds.table(a, facts.thumbs || {}, kind));
+    if (a.masks.length) kind(a.masks.find((m) => m.id === state.kind) || a.masks[0]);
   }
 
   function kind(mask) {
-    const numbers = facts.archive.measures.map((m, k) => `${m.name} ${finite(mask.measures[k]) ? mask.measures[k].toFixed(m.unit ? 1 : 2) : "–"}${m.unit ? ` ${m.unit}` : ""}`);
+    state.kind = mask.id;
     const values = facts.objectives.map((label) => `${label} ${signed(mask.values[label])}`);
-    introduce(mask, "kinds", "kind", [`fitness ${signed(mask.fitness)}`, ...values], el("p", { class: "quiet" }, numbers.join(" · ")));
+    const numbers = facts.archive.measures.map((m, k) => `${m.name} ${finite(mask.measures[k]) ? mask.measures[k].toFixed(m.unit ? 1 : 2) : "–"}${m.unit ? ` ${m.unit}` : ""}`);
+    introduce(mask, "kinds", "kind", [`fitness ${signed(mask.fitness)} on its own generation’s views`, values.join(" · "), numbers.join(" · ")]);
   }
 
-  /** Press a mask's button in a plot, and show at `place` who it is. */
-  function introduce(mask, plot, place, words, ...more) {
-    for (const button of $(plot).querySelectorAll("[data-kind], [data-mask]")) button.setAttribute("aria-pressed", String((button.dataset.kind || button.dataset.mask) === mask.id));
-    const thumb = facts.thumbs && facts.thumbs[mask.id];
-    fill(place, thumb ? el("img", { src: thumb, alt: `Mask ${mask.id}`, width: 96, height: 96 }) : null,
-      el("p", {}, strong(mask.id), ` ${[mask.accepted ? "accepted" : "not accepted", ...words].join(" · ")}`), ...more);
-    const whole = facts.masks.find((m) => m.id === mask.id);
-    if (whole) choose(whole, true);
+  /** Press the button of a mask in a table or plot. */
+  function press(plot, what, id) {
+    for (const button of $(plot).querySelectorAll(`[data-${what}]`)) button.setAttribute("aria-pressed", String(button.dataset[what] === id));
+  }
+
+  /** A mask’s small picture, its id and words on it. */
+  function portrait(id, words) {
+    const thumb = facts.thumbs && facts.thumbs[id];
+    return [thumb ? el("img", { src: thumb, alt: `Mask ${id}`, width: 160, height: 160 }) : null, el("p", { class: "name" }, named(id)), ...words.map((line) => quiet(line))];
+  }
+
+  /** Press a mask’s button in a plot, and show at `place` who it is. */
+  function introduce(mask, plot, place, words) {
+    press(plot, plot === "kinds" ? "kind" : "mask", mask.id);
+    fill(place, ...portrait(mask.id, [mask.accepted ? "accepted by every machine of the search" : "not accepted by every machine of the search", ...words]), onStage(mask.id));
   }
 
   // -- masks that nobody beats in everything
@@ -438,9 +444,9 @@
     $("front").hidden = $("front-link").hidden = !f || !f.masks.length;
     if (!f || !f.masks.length) return;
     const names = f.aims.map((a) => a.name);
-    $("front-lead").textContent = `The aims of this run pull apart: ${listed(names)}. ${many(f.count, "mask")} ${f.count === 1 ? "is" : "are"} beaten by no other in all of them at once; ${f.masks.length < f.count ? `${f.masks.length} of these are` : "they are"} the large dots, gold where every machine of the search accepts. Small dots are other masks of the run. All numbers are those of a mask’s own generation.`;
+    $("front-lead").textContent = `The aims of this run pull apart: ${listed(names)}. ${many(f.count, "mask")} ${f.count === 1 ? "is" : "are"} beaten by no other in all of them at once; ${f.masks.length < f.count ? `${f.masks.length} of these are` : "they are"} the large dots, gold where every machine of the search accepts. Small dots are other masks of the run. All numbers are from the views of a mask’s own generation.`;
     fill("front-plot", Charts.front(f, along));
-    fill("front-mask", el("p", { class: "quiet" }, "Choose a large dot to see its mask."));
+    fill("front-mask", quiet("Choose a large dot to see its mask."));
   }
 
   function along(mask) {
@@ -455,13 +461,13 @@
     const words = [p("A detector ", strong("accepts"), " a view if its score is above its own published threshold and the detection lies over the mask. A recognizer accepts if the distance is below its threshold. ",
       ...facts.asked.objectives.map((o) => o.model).filter((m, k, all) => all.indexOf(m) === k && models[m]).map((m) => `${m}: ${models[m].threshold} (${models[m].threshold_source}). `))];
     const audited = facts.masks.filter((mask) => mask.audit);
-    if (audited.length) words.push(p("The table asks on views that the search never used. Judges are what the masks were bred for. dlib’s own pipeline has the weights of judges of its name, so it checks our code. A critic took no part at all, so it checks the claim. The brackets are 95% intervals (Wilson): with so few views, that is how sure we can be."));
+    if (audited.length) words.push(p("The table asks on views that the search never used. Judges are what the masks were bred for. dlib’s own pipeline has the weights of judges of its name, so it checks our code: an audit. A critic took no part at all, so it checks the claim. The intervals are 95% (Wilson): with so few views, that is how sure we can be."));
     else words.push(p("These masks have not been checked on held-out views yet."));
     const v = facts.verification;
     const verified = v && Array.isArray(v.rows);
     if (verified) {
       const controls = [...new Set(v.rows.filter((row) => row.kind !== "elite").map((row) => String(row.subject)))];
-      words.push(p("This run was verified on ", strong(v.views), " held-out views, beside controls: ", listed(controls), ". ", String(v.note || "")));
+      words.push(p("This run was verified on ", strong(v.views), ` held-out ${v.views === 1 ? "view" : "views"}, beside controls: `, listed(controls), ". ", String(v.note || "")));
       const calibrated = Object.entries(v.calibration || {}).filter(([, c]) => c.pairs);
       for (const [name, c] of calibrated) words.push(p(`${name} was calibrated on ${c.pairs}: `, listed(c.cuts.map((cut) => `${cut.name} at ${Number(cut.threshold).toFixed(3)}`)), "."));
       const gap = v.gap && v.gap.detect;
@@ -471,37 +477,20 @@
     words.push(p(verified && Object.values(v.calibration || {}).some((c) => c.pairs) ? "" : "Thresholds read off photographs do not hold for renders. This run was not calibrated against rendered impostors, so no rate of false alarms is stated."));
     words.push(p("A mask on a screen is not a presentation attack in the sense of ISO/IEC 30107-3: nobody has held it before a camera."));
     fill("sure-words", words.filter((w) => w.textContent));
-    verdicts(audited);
-    verification(verified ? v.rows : []);
+    fill("verification", verified ? matrices(Matrix.ofVerification(v.rows), v.question, `${many(v.views, "held-out view")}, asked by datamask verify`) : null);
+    const atEnd = audited.length ? matrices(Matrix.ofAudit(audited, facts.audit && facts.audit.controls), "itself", `${many(audited[0].audit.views, "held-out view")}, asked by datamask evolve when the run ended`) : null;
+    // One table of an answer is enough at a time; the other one’s views are others, and so are its rates.
+    fill("verdicts", verified && atEnd ? el("details", {}, el("summary", {}, "The same at the run’s end, on other views"), atEnd) : atEnd);
+    $("verification").hidden = !verified;
   }
 
-  /** Every machine's rates, elites first, then the controls. */
-  function verification(rows) {
-    const asked = { detect: "sees a face", correlate: "sees its reference", match: "matches" };
-    const said = (row) => (row.compared === 0 ? "no face" : row.rate ? share(row.rate) : (row.matches || []).map((m) => `${m.name}: ${share(m.rate)}`).join("; "));
-    fill("verification", rows.length ? el("table", {}, el("caption", {}, "Verification: simulated match rates on held-out views, with 95% intervals"),
-      el("thead", {}, el("tr", {}, ["who", "machine", "part in the search", "question", "rate"].map((name) => el("th", { scope: "col" }, name)))),
-      el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row" }, row.kind === "elite" ? row.subject : `${row.subject} (control)`), el("td", {}, row.machine), el("td", {}, role(row.side)), el("td", {}, asked[row.what] || String(row.what)), el("td", {}, said(row)))))) : null);
-    $("verification").hidden = !rows.length;
-  }
-
-  function verdicts(audited) {
-    if (!audited.length) return fill("verdicts");
-    const judges = Object.keys(audited[0].audit.judges || {}), critics = Object.keys(audited[0].audit.critics || {});
-    const controls = (facts.audit && facts.audit.controls) || { subjects: {}, rows: [] };
-    const rateOf = (machine, kind) => (controls.rows.find((row) => row.machine === machine && row.what === "detect") || {})[kind];
-    const cell = (rate, count) => {
-      if (!finite(rate)) return "–";
-      const yes = Math.round(rate * count), [low, high] = wilson(yes, count);
-      return `${yes} of ${count} (${percent(low)} to ${percent(high)})`;
-    };
-    fill("verdicts", el("table", {}, el("caption", {}, "Held-out views in which a face is seen"),
-      el("thead", {}, el("tr", {}, ["mask", ...judges.map((name) => `${name} (judge)`), "dlib HOG (audit)", ...critics.map((c) => `${c} (critic)`)].map((name) => el("th", { scope: "col" }, name)))),
-      el("tbody", {}, audited.map((mask) => el("tr", {}, el("th", { scope: "row" }, mask.id),
-        judges.map((name) => el("td", {}, cell((mask.audit.judges || {})[name], mask.audit.views))), el("td", {}, cell(mask.audit.hog_rate, mask.audit.views)),
-        critics.map((name) => el("td", {}, cell((mask.audit.critics || {})[name], mask.audit.views))))),
-      Object.entries(controls.subjects).map(([kind, name]) => el("tr", {}, el("th", { scope: "row" }, `${name} (control)`),
-        [...judges, "audit", ...critics].map((machine) => { const rate = rateOf(machine, kind) || {}; return el("td", {}, cell(rate.share, rate.trials)); }))))));
+  /** A matrix for each question that machines answered. */
+  function matrices(cells, question, asked) {
+    const asks = { detect: "sees a face", correlate: "sees its reference", match: question === "target" ? "takes it for the person" : "takes two views for one person" };
+    return unique(cells.map((cell) => cell.what)).map((what) => {
+      const own = cells.filter((cell) => cell.what === what), verb = asks[what] || String(what);
+      return Matrix.table(own, `How often each machine ${verb}: ${asked}`, verb);
+    });
   }
 
   // -- provenance and files
@@ -513,7 +502,7 @@
       words.push(p(strong("Whose face: "), consent.subject || "", ". ", strong("Granted by: "), consent.granted_by || "", ". ", strong("For: "), consent.purpose || "", "."));
       words.push(p("Consent covers ", listed(consent.covers || []), consent.expires ? `, until ${consent.expires}.` : "."));
       if (!(consent.covers || []).includes("exhibit")) words.push(p(strong("It does not cover showing."), " Ask before this page leaves the studio."));
-      words.push(p(`The ${many((m.photos_sha256 || []).length, "photograph")} stayed where it was; the run keeps embeddings only.`));
+      words.push(p(`The ${many((m.photos_sha256 || []).length, "photograph")} stayed where ${(m.photos_sha256 || []).length === 1 ? "it was" : "they were"}; the run keeps embeddings only.`));
     } else words.push(p("No person’s face was used as a goal, so no consent is on record. The detectors themselves were trained on photographs of people who, as far as is known, were not asked."));
     fill("consent", words);
     const entries = Object.entries(m.models || {}).map(([name, info]) => el("div", { class: "card" },
@@ -526,26 +515,9 @@
     fill("versions", p(`Seed ${facts.seed}. `, m.started ? `Started ${m.started}. ` : "", versions.join(", ")));
   }
 
-  const GROUPS = [
-    ["Pictures and films", (key) => /\.(png|webp|mp4)$/.test(key) && !key.startsWith("masks/")],
-    ["Record", (key) => /\.(toml|json|csv)$/.test(key) && !key.startsWith("masks/")],
-    ["Every mask that was scored", (key) => key.endsWith(".parquet")],
-  ];
-
   function files() {
-    const link = (key, name) => el("li", {}, el("a", { href: href(key), download: live ? null : key.split("/").pop() }, name));
-    const groups = [];
-    const ids = [...new Set(facts.files.filter((key) => key.startsWith("masks/")).map((key) => key.split("/")[1]))];
-    for (const [title, belongs] of GROUPS) {
-      const own = facts.files.filter(belongs);
-      if (own.length) groups.push(el("div", {}, el("h3", {}, title), el("ul", {}, own.map((key) => link(key, key)))));
-    }
-    for (const id of ids) {
-      const own = facts.files.filter((key) => key.startsWith(`masks/${id}/`));
-      groups.push(el("div", {}, el("h3", {}, id), el("ul", {}, own.map((key) => link(key, key.slice(`masks/${id}/`.length))))));
-    }
-    fill("downloads", groups);
-    $("files").hidden = !groups.length;
+    fill("downloads", Files.lists(facts.files, !live));
+    $("files").hidden = !facts.files.length;
   }
 
   function film() {
@@ -554,7 +526,8 @@
       const raw = Viewer.bytes(facts.film.data);
       $("film-video").src = `data:video/mp4;base64,${facts.film.data}`;
       $("film-video").setAttribute("aria-label", `Film, ${Math.round(raw.length / 1024)} kilobytes: from noise to a face`);
-      if (facts.film.poster) $("film-video").poster = facts.film.poster;
+      const poster = facts.film.poster || (facts.masks.length ? facts.masks[0].front : null);
+      if (poster) $("film-video").poster = poster;
     }
   }
 
