@@ -57,11 +57,12 @@ def occlusion(
     background: torch.Tensor,
     regions: NDArray[np.int64],
     score: Score,
+    tell: Callable[[int], None] = lambda done: None,
 ) -> Float:
     """What the mean score over views loses without each region: float32 (regions,).
 
     Above 0: the region carries the score. Below: the machine would rather not see it. Arguments as in
-    :func:`covered`; regions: the patch of each triangle (T,).
+    :func:`covered`; regions: the patch of each triangle (T,). tell: called with how many patches are done.
     """
     patch_of = torch.from_numpy(regions)
     whole = score(images).mean()
@@ -75,6 +76,7 @@ def occlusion(
         ]
         scores = score(torch.cat(pictures))
         lost.append(whole - scores.view(len(pictures), len(images)).mean(dim=1))
+        tell(first + len(pictures))
     share: Float = torch.cat(lost).float().numpy()
     return share
 
@@ -161,9 +163,17 @@ def deletion(
     return float((score(images) - score(without)).mean())
 
 
-def heat_colors(share: Float) -> NDArray[np.uint8]:
-    """sRGB colors uint8 (V, 3): plaster where nothing counts, red for, blue against."""
-    reach = float(np.quantile(np.abs(share), 0.98)) or 1.0
+def reach_of(share: Float) -> float:
+    """The share at which the colors of a map end: few places go beyond it."""
+    return float(np.quantile(np.abs(share), 0.98)) or 1.0
+
+
+def heat_colors(share: Float, reach: float | None = None) -> NDArray[np.uint8]:
+    """sRGB colors uint8 (V, 3): plaster where nothing counts, red for, blue against.
+
+    reach: the share that has the full color; None: as :func:`reach_of` finds it.
+    """
+    reach = reach_of(share) if reach is None else reach
     strength = np.clip(share / reach, -1.0, 1.0)[:, None]
     plaster, hot, cold = (np.array(c, np.float64) for c in ((224, 218, 208), (196, 40, 20), (40, 90, 190)))
     color = np.where(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from services.errors import BadInput
+from services.errors import BadInput, CorruptData
+from services.exhibition.gaze_sheet import gaze_sheet
 from services.exhibition.palette import png
 from services.progress import Progress
 from services.recognition import attribution, catalog
@@ -23,6 +25,7 @@ from services.rendering.camera import cameras, least_field_mm
 from services.rendering.torch_renderer import backgrounds
 from services.rendering.views import Views, frontal_view, sample_views
 from services.shape.basis import Basis, load_basis
+from services.shape.character import mirror_map
 from services.shape.export import notes_of, write_glb
 from services.srgb import linear_to_srgb
 from services.storage.store import Store
@@ -48,7 +51,8 @@ def look(
     """Map one machine's score onto every mask of the claim, and check each map by deletion.
 
     A detector's score is its own. A recognizer's is how near a view comes to the person (identity runs), or
-    to the middle of the mask's own views. views: held-out, of each mask.
+    to the middle of the mask's own views. views: held-out, of each mask. The map of a mask that is its own
+    mirror image is averaged with its own: light and views come from one side or the other.
 
     :returns: for each mask what ``gaze-<model>.json`` says: shares by region, and what the score loses when
         the top tenth of regions is covered, beside random tenths.
@@ -65,10 +69,17 @@ def look(
     basis = load_basis(claim.basis)
     gaze = _Gaze(basis, info, claim, views)
     found = []
+    patches = int(gaze.regions.max()) + 1
+    total = len(claim.elites) * patches
     for k, (name, genome) in enumerate(claim.elites):
-        found.append(_one(run, gaze, name, genome, method))
-        if progress is not None:
-            progress("masks", k + 1, len(claim.elites))
+
+        def tell(done: int, before: int = k * patches) -> None:
+            if progress is not None:
+                progress(f"gaze of {model}", before + done, total)
+
+        tell(0)
+        found.append(_one(run, gaze, name, genome, method, tell))
+        tell(patches)
     return found
 
 
@@ -80,6 +91,7 @@ class _Gaze:
         self.views: Views = sample_views(claim.ranges, views, claim.seed)
         self.regions = attribution.surface_regions(basis.neutral, basis.triangles)
         self.background = _background(self.views)
+        self.twin = _twin(basis)
         self.target = claim.targets.get(info.name)
         sha256 = claim.hashes.get(info.name)
         if info.kind == "recognize":
@@ -112,7 +124,17 @@ class _Gaze:
         return self.recognizer.center(self.recognizer.embed(images[seen], points[seen]))
 
 
-def _one(run: Store, gaze: _Gaze, name: str, genome: Float, method: str) -> dict[str, Any]:
+def _twin(basis: Basis) -> NDArray[np.int64] | None:
+    """The vertex (V,) on the other side of each, or None where the basis is not its own mirror image."""
+    try:
+        return mirror_map(basis.neutral)
+    except CorruptData:
+        return None
+
+
+def _one(
+    run: Store, gaze: _Gaze, name: str, genome: Float, method: str, tell: Callable[[int], None]
+) -> dict[str, Any]:
     vertices, rendered = gaze.eye.every(genome[None], gaze.views)
     images, points, box = rendered.images[0], rendered.points_px[0], rendered.box_px[0]
     if gaze.info.kind == "recognize":  # straightened once, before anything is painted over
@@ -127,22 +149,29 @@ def _one(run: Store, gaze: _Gaze, name: str, genome: Float, method: str) -> dict
     score = gaze.score_of(points, box, images)
     with torch.inference_mode():
         if method == OCCLUSION:
-            share = attribution.occlusion(images, triangle_map, gaze.background, gaze.regions, score)
+            share = attribution.occlusion(images, triangle_map, gaze.background, gaze.regions, score, tell)
         else:
             pixels = _gradient(gaze, images, points, box)
             share = attribution.on_regions(pixels, triangle_map, gaze.regions)
         checked = _checked(gaze, images, triangle_map, share, score)
+    symmetry = gaze.basis.facts.symmetry
+    mirrored = gaze.twin is not None and np.allclose(symmetry.mirrored(genome), genome, atol=1e-6)
+    on_surface = attribution.on_vertices(share, gaze.regions, gaze.basis.triangles, vertices.shape[1])
+    if mirrored and gaze.twin is not None:
+        on_surface = (on_surface + on_surface[gaze.twin]) / 2
     facts = {
         "format": FORMAT,
         "mask": name,
         "model": gaze.info.name,
         "method": method,
         "views": len(gaze.views),
+        "mirrored": bool(mirrored),
+        "reach": attribution.reach_of(on_surface),
         "score": float(score(images).mean()),
         "shares": [round(float(x), 6) for x in share],
         "deletion": checked,
     }
-    _write(run, gaze, name, vertices[0].numpy(), share, facts)
+    _write(run, gaze, name, vertices[0].numpy(), on_surface, facts)
     return facts
 
 
@@ -194,19 +223,27 @@ def _background(views: Views) -> torch.Tensor:
     return level[:, :, None, None].expand(-1, -1, size, 3).contiguous()
 
 
-def _write(run: Store, gaze: _Gaze, name: str, vertices: Float, share: Float, facts: dict[str, Any]) -> None:
-    triangles = gaze.basis.triangles
-    colors = attribution.heat_colors(attribution.on_vertices(share, gaze.regions, triangles, len(vertices)))
+def _write(
+    run: Store, gaze: _Gaze, name: str, vertices: Float, on_surface: Float, facts: dict[str, Any]
+) -> None:
+    triangles, reach = gaze.basis.triangles, facts["reach"]
+    colors = attribution.heat_colors(on_surface, reach)
     stem = f"masks/{name}/gaze-{file_name(gaze.info.name)}"
     run.put(f"{stem}.json", (json.dumps(facts, indent=1, allow_nan=False) + "\n").encode())
     notes = {"units": "m", "model": gaze.info.name, "colors": "gaze"}
     extras = {"mask": name, **notes_of(gaze.basis.id), **notes}
     run.put(f"{stem}.glb", write_glb(vertices, triangles, colors, name=name, extras=extras))
-    run.put(f"{stem}.png", png(_picture(gaze, vertices, colors)))
+    views = facts["views"]
+    note = f"Mean of {views} held-out {'view' if views == 1 else 'views'}, by {facts['method']}."
+    note += " The mask is symmetric: left and right are averaged." if facts["mirrored"] else ""
+    sheet = gaze_sheet(_sides(gaze, vertices, colors), gaze.info.name, name, note, reach)
+    run.put(f"{stem}.png", png(sheet))
 
 
-def _picture(gaze: _Gaze, vertices: Float, colors: NDArray[np.uint8], size: int = 420) -> NDArray[np.uint8]:
-    """The colored mask from the left, from the front and from the right: uint8 (size, 3 * size, 3)."""
+def _sides(
+    gaze: _Gaze, vertices: Float, colors: NDArray[np.uint8], size: int = 420
+) -> list[NDArray[np.uint8]]:
+    """The colored mask from the left, from the front and from the right: each uint8 (size, size, 3)."""
     three = frontal_view(size).take(np.zeros(3, np.int64))
     turned = replace(
         three, yaw_deg=np.array([-40.0, 0.0, 40.0], np.float32), background=np.full(3, 0.12, np.float32)
@@ -218,4 +255,4 @@ def _picture(gaze: _Gaze, vertices: Float, colors: NDArray[np.uint8], size: int 
     points = torch.from_numpy(vertices[None].copy())
     tint = torch.from_numpy(colors[None].astype(np.float32) / 255.0)
     shown = gaze.eye.renderer.render(points, turned, gaze.eye.landmarks, tint).images[0].numpy()
-    return np.concatenate(list(shown), axis=1)
+    return list(shown)
