@@ -22,6 +22,7 @@ from services.exhibition import palette
 from services.exhibition.controls import Counts, controls_of_facts, in_words
 from services.exhibition.lineup import shared_field_mm
 from services.exhibition.palette import Image
+from services.exhibition.questions import answer
 from services.exhibition.studio import LitMask, Pose
 from services.rendering.rig import NYLON, Material
 
@@ -76,11 +77,11 @@ def _medium(files: Sequence[str], mask: str) -> str:
 
 def _machines(facts: Mapping[str, Any], mask: Mapping[str, Any]) -> list[str]:
     lines = []
-    for label in facts["objectives"]:
-        value = mask["values"].get(label)
+    for asked in facts["asked"]["objectives"]:
+        value = mask["values"].get(asked["label"])
         if value is not None:
-            verb = "satisfies" if value > 0 else "does not satisfy"
-            lines.append(f"{verb} {label}: {value:+.2f} from its threshold")
+            said = answer(asked["kind"], value > 0)
+            lines.append(f"{asked['model']} {said}: {value:+.2f} from its threshold, on the ranking views")
     audit = mask.get("audit")
     if audit:
         count, told = audit["views"], controls_of_facts(facts)

@@ -1,4 +1,4 @@
-"""What the machine received: the scored pixels themselves, with what it found drawn beside them."""
+"""What the machine received: the scored pixels themselves, and beside them what it found, drawn on them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Seen:
 
 
 def contact_sheet(views: Sequence[Seen], title: str, note: str = "") -> Image:
-    """A sheet uint8 (H, W, 3): every picture untouched at twice its size, its box in the frame beside it.
+    """A sheet uint8 (H, W, 3): every picture untouched at twice its size, beside it once more with its boxes.
 
     :raises BadInput: where there is no view.
     """
@@ -61,12 +61,12 @@ def contact_sheet(views: Sequence[Seen], title: str, note: str = "") -> Image:
 
 
 def _beside(page: Pillow.Image, view: Seen, number: int, at: tuple[int, int], side: int) -> None:
-    """The empty frame of a view with its boxes, half the picture's size, and its score."""
+    """A view at its own size with its boxes drawn on it, and its score."""
     x, y = at
     pen = ImageDraw.Draw(page)
-    pen.rectangle([x, y, x + side - 1, y + side - 1], fill=palette.PANEL, outline=palette.HAIR)
+    page.paste(Pillow.fromarray(view.image), (x, y))
     if view.region_px is not None:
-        _box(pen, at, view.region_px, side, palette.HAIR, 1)
+        _box(pen, at, view.region_px, side, palette.NO, 1)
     if view.box_px is not None:
         _box(pen, at, view.box_px, side, palette.YES, 2)
     color = palette.YES if view.box_px is not None else palette.NO

@@ -192,7 +192,10 @@ def _audited(
         Seen(image, view.box, (box[0], box[1], box[2], box[3]), _words(made.per_view[k]))
         for k, (image, view, box) in enumerate(zip(images, seen, regions.tolist(), strict=True))
     ]
-    note = f"{mask.id}: its pixels as they were scored, twice their size; beside them its box and dlib's."
+    note = (
+        f"{mask.id}: its pixels as they were scored, twice their size; beside them the mask's box (gray) "
+        "and dlib's (gold)."
+    )
     run.put(
         f"masks/{mask.id}/views.png",
         png(contact_sheet(shown, "What the machine received", note)),
