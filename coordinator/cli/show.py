@@ -230,7 +230,13 @@ def _print(console: Console, facts: dict[str, Any]) -> None:
         for entry in facts["islands"]
     ]
     header = ["island", "fitness", *objectives, "mask"]
-    print_table(console, "Best of each island", header, rows, left=(0, len(header) - 1))
+    print_table(
+        console,
+        "Best of each island, on its generation's own views",
+        header,
+        rows,
+        left=(0, len(header) - 1),
+    )
     if facts["elites"]:
         audited = any(entry["audit"] for entry in facts["elites"])
         rows = [

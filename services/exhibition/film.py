@@ -28,9 +28,9 @@ _GRAPH_PX = 120
 
 @dataclass(frozen=True)
 class Frame:
-    """One moment of the search: genome float32 (d,), the generation it is from, its fitness if known.
+    """One moment of the search: genome float32 (d,), the generation it is from.
 
-    seen: the machines that see their first face here.
+    fitness: on that generation's own views, if known. seen: the machines that see their first face here.
     """
 
     genome: NDArray[np.float32]
@@ -68,9 +68,8 @@ def film_strip(
         center, base = x + _STILL_PX / 2, y + _STILL_PX + 26
         palette.write(page, (center, base), f"generation {frame.generation}", 18, palette.TEXT, "ms")
         if frame.fitness is not None:
-            palette.write(
-                page, (center, base + 24), f"fitness {palette.signed(frame.fitness)}", 16, palette.QUIET, "ms"
-            )
+            told = f"{palette.signed(frame.fitness)} on its own views"
+            palette.write(page, (center, base + 24), told, 16, palette.QUIET, "ms")
         if frame.seen:
             told = palette.fitted(f"first face for {', '.join(frame.seen)}", 16, _STILL_PX - 16)
             palette.write(page, (center, base + 48), told, 16, palette.YES, "ms")

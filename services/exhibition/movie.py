@@ -190,7 +190,7 @@ def _words(frames: Sequence[Frame], place: float) -> tuple[str, str, str]:
     last = so_far[-1]
     return (
         f"generation {generation:.0f}",
-        "" if last.fitness is None else f"fitness {palette.signed(last.fitness)}",
+        "" if last.fitness is None else f"{palette.signed(last.fitness)} on its own views",
         f"a face: {', '.join(seen)}" if seen else "",
     )
 

@@ -70,7 +70,7 @@ def _beside(page: Pillow.Image, view: Seen, number: int, at: tuple[int, int], si
     if view.box_px is not None:
         _box(pen, at, view.box_px, side, palette.YES, 2)
     color = palette.YES if view.box_px is not None else palette.NO
-    palette.write(page, (x, y + side + 28), f"{number + 1:02d}", 15, palette.HAIR, "ls")
+    palette.write(page, (x, y + side + 28), f"{number + 1:02d}", 15, palette.QUIET, "ls")
     for k, words in enumerate(view.words):
         tone = color if k == 0 else palette.QUIET
         palette.write(page, (x, y + side + 54 + k * 23), palette.fitted(words, 17, side), 17, tone, "ls")

@@ -121,7 +121,7 @@
       el("p", { class: "scale quiet" }, ends[1], el("span", { class: "gaze-ramp", "aria-hidden": "true" }), ends[0]),
       quiet("Red: without this place the machine’s score falls. Blue: it rises."),
       finite(g.views) ? quiet(`Mean of ${many(g.views, "held-out view")}, ${how}.${g.mirrored ? " The mask is symmetric: left and right are averaged." : ""}`) : null,
-      g.deletion ? quiet(`Check: covering the reddest tenth costs ${signed(-g.deletion.top)}, a random tenth ${signed(-g.deletion.random.reduce((a, b) => a + b, 0) / g.deletion.random.length)}.`) : null);
+      g.deletion ? quiet(`Check: covering the reddest tenth costs ${g.deletion.top.toFixed(2)}, a random tenth ${(g.deletion.random.reduce((a, b) => a + b, 0) / g.deletion.random.length).toFixed(2)}.`) : null);
   }
 
   // -- from noise to face, in the same view
