@@ -19,6 +19,8 @@ import pandas as pd
 import pytest
 
 from coordinator.queue.executor import Finished, LocalExecutor
+from coordinator.record.chronicle import Chronicle
+from coordinator.record.rankings import Rankings
 from coordinator.record.record import Record, checkpoint_key
 from coordinator.run import Opened, evolve_run, free_name, open_run
 from coordinator.search.elites import best_of_each_start, choose_elites
@@ -93,6 +95,19 @@ def evolved(run: Opened, executor: object) -> Evolution:
 def reference(tmp_path_factory: pytest.TempPathFactory, evaluator: Evaluator) -> tuple[Opened, Evolution]:
     run = opened(tmp_path_factory.mktemp("reference"))
     return run, evolved(run, LocalExecutor(run.record.store, evaluator))
+
+
+def test_the_record_tells_how_masks_were_ranked(reference):
+    run, evolution = reference
+    rankings = Rankings(run.record).until(run.record.head())
+    assert sorted(rankings) == list(range(evolution.epochs))
+    ranked = {mask.id: mask for ranking in rankings.values() for mask in ranking.masks}
+    for elite in evolution.elites():
+        assert ranked[elite.id].fitness == pytest.approx(elite.fitness, abs=1e-6)
+        np.testing.assert_allclose(ranked[elite.id].values, elite.values, atol=1e-6)
+    # What the page counts is what was scored.
+    counted = Chronicle(run.record).plan().facts["views_scored"]
+    assert counted == evolution.scored_views
 
 
 class Shuffled(LocalExecutor):

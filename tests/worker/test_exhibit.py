@@ -132,7 +132,7 @@ def test_the_pack_says_what_the_record_says_and_its_page_has_no_dead_link(exhibi
     year = grown.record.manifest()["started"][:4]
     assert f"{mask.id}, {year}" in text
     assert size in text
-    assert f"dlib-hog: {mask.values[0]:+.2f}" in text
+    assert f"dlib-hog sees a face: {mask.values[0]:+.2f} from its threshold" in text
     assert "3 of 4 unused views (noise: 2 of 60, first generation's best: 1 of 4)" in text
     assert "viola-jones, which took no part, in 2 of 4 (noise: 19 of 60, first" in text
     press = (pack / "press.html").read_text()

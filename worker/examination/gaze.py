@@ -158,7 +158,7 @@ def _one(
     mirrored = gaze.twin is not None and np.allclose(symmetry.mirrored(genome), genome, atol=1e-6)
     on_surface = attribution.on_vertices(share, gaze.regions, gaze.basis.triangles, vertices.shape[1])
     if mirrored and gaze.twin is not None:
-        on_surface = (on_surface + on_surface[gaze.twin]) / 2
+        on_surface = np.asarray((on_surface + on_surface[gaze.twin]) / 2, np.float32)
     facts = {
         "format": FORMAT,
         "mask": name,

@@ -24,8 +24,10 @@ from services.exhibition.lineup import Caption, lineup
 from services.exhibition.movie import FPS, Mark, morph, mp4, turntable, webp
 from services.exhibition.page import json_text
 from services.exhibition.procrustes import mean_mask, similarity
+from services.exhibition.questions import answer, asks
 from services.exhibition.studio import Pose, Studio
 from services.exhibition.views_sheet import SCALE, Seen, contact_sheet
+from services.recognition.kinds import KINDS
 from services.rendering.rig import MATERIALS, material_named
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
@@ -393,3 +395,10 @@ def test_a_contact_sheet_holds_the_scored_pixels_untouched():
     assert gold > (unseen == palette.YES).all(-1).sum() + 2 * 2 * (25 + 25)
     with pytest.raises(BadInput, match="no view"):
         contact_sheet([], "nothing")
+
+
+def test_a_recognizer_does_not_say_face():
+    for kind in KINDS.values():
+        words = (*asks(kind.name), answer(kind.name, True), answer(kind.name, False))
+        assert "yes" not in " ".join(words)  # each kind has its own
+        assert all(("face" in said) == (kind.machine == "detect") for said in words)
