@@ -310,10 +310,10 @@ def show(console: Console, printed: Printed) -> None:
     checks = [(line.name, line.figure, verdicts[line.passed]) for line in printed.checks]
     title = f"{printed.id}: {report['process']}, {report['material']}"
     print_table(console, title, ["check", "figure", ""], checks, left=(0, 2), prose=(1,))
-    looks = {"mask": printed.before, "solid": printed.after}
+    looks = {"mask": printed.before, "solid with openings": printed.after}
     if printed.made_of is not None:
         looks[f"solid in {report['made_of']['material']}"] = printed.made_of
-    scores = [["fitness", *(f"{seen.fitness:+.2f}" for seen in looks.values())]]
+    scores = [["fitness on these views", *(f"{seen.fitness:+.2f}" for seen in looks.values())]]
     scores += [
         [label, *(f"{seen.values[label]:+.2f}" for seen in looks.values())] for label in printed.before.values
     ]

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from services.exhibition import palette
 from services.exhibition.palette import Image
-from services.recognition.attribution import heat_colors
 
 _HEAD_PX, _FOOT_PX = 46, 86
-_RAMP = (300, 14)
+_RAMP_PX = 14
 
 
-def gaze_sheet(sides: Sequence[Image], machine: str, mask: str, note: str, reach: float) -> Image:
-    """A sheet uint8 (H, W, 3). sides: pictures uint8 (S, S, 3). reach: what the scale's ends stand for."""
+def gaze_sheet(
+    sides: Sequence[Image], machine: str, mask: str, note: str, ramp: NDArray[np.uint8], reach: float
+) -> Image:
+    """A sheet uint8 (H, W, 3). sides: pictures uint8 (S, S, 3).
+
+    ramp: the scale's colors uint8 (n, 3) from against to for. reach: the score that its ends stand for.
+    """
     size, margin = sides[0].shape[0], palette.MARGIN_PX
     width = 2 * margin + len(sides) * size
     page = palette.sheet(width, margin + _HEAD_PX + size + _FOOT_PX + margin)
@@ -30,10 +35,9 @@ def gaze_sheet(sides: Sequence[Image], machine: str, mask: str, note: str, reach
     ends = f"gains {reach:.2f}", f"costs {reach:.2f}"
     palette.write(page, (margin, line), ends[0], 16, palette.QUIET, "lm")
     left = margin + round(palette.font(16).getlength(ends[0])) + 14
-    colors = heat_colors(np.linspace(-1.0, 1.0, _RAMP[0]).astype(np.float32), 1.0)
-    page.paste(Pillow.fromarray(np.repeat(colors[None], _RAMP[1], axis=0)), (left, line - _RAMP[1] // 2))
+    page.paste(Pillow.fromarray(np.repeat(ramp[None], _RAMP_PX, axis=0)), (left, line - _RAMP_PX // 2))
     words = f"{ends[1]} of the score, if this place is not seen"
-    palette.write(page, (left + _RAMP[0] + 14, line), words, 16, palette.QUIET, "lm")
+    palette.write(page, (left + len(ramp) + 14, line), words, 16, palette.QUIET, "lm")
     told = palette.fitted(note, 16, width - 2 * margin)
     palette.write(page, (margin, line + 34), told, 16, palette.QUIET, "lm")
     return palette.pixels(page)

@@ -236,7 +236,8 @@ def _write(
     views = facts["views"]
     note = f"Mean of {views} held-out {'view' if views == 1 else 'views'}, by {facts['method']}."
     note += " The mask is symmetric: left and right are averaged." if facts["mirrored"] else ""
-    sheet = gaze_sheet(_sides(gaze, vertices, colors), gaze.info.name, name, note, reach)
+    ramp = attribution.heat_colors(np.linspace(-1.0, 1.0, 300).astype(np.float32), 1.0)
+    sheet = gaze_sheet(_sides(gaze, vertices, colors), gaze.info.name, name, note, ramp, reach)
     run.put(f"{stem}.png", png(sheet))
 
 
