@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,8 @@ class Condition:
 
     def views(self, usual: ViewRanges, count: int, *key: int) -> Views:
         """So many held-out views. key: whose they are: a run's seed, a mask's number, a renderer's."""
-        ranges = replace(usual, **dict(self.ranges), size_px=self.size_px or usual.size_px)
+        changed: dict[str, Any] = dict(self.ranges)
+        ranges = replace(usual, **changed, size_px=self.size_px or usual.size_px)
         sequence = np.random.SeedSequence(HELD_OUT_SEED, spawn_key=(self.number, *key))
         drawn = sample_views(ranges, count, int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))
         if not self.sides:

@@ -216,7 +216,7 @@ class ViewsSpec(BaseModel):
         """These settings as the renderer takes them."""
         extra = self.__pydantic_extra__ or {}
         return ViewRanges(
-            size_px=self.size_px, material=self.material, **{k: (v[0], v[1]) for k, v in extra.items()}
+            size_px=self.size_px, material=tuple(self.material), **{k: (v[0], v[1]) for k, v in extra.items()}
         )
 
 

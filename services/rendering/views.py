@@ -95,7 +95,7 @@ class ViewRanges:
     print_white: Range = (0.0, 0.0)
     print_level: Range = (1.0, 1.0)
     size_px: int = 160
-    material: Any = (DEFAULT,)  # names, as a tuple once they are checked
+    material: tuple[str, ...] = (DEFAULT,)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "material", materials(self.material))
