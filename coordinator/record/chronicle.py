@@ -105,8 +105,10 @@ class Chronicle:
         table = self._table(head)
         try:
             labels = recorded_labels(spec)
-            kinds = [KINDS[o["kind"]].machine for o in spec["objective"]]
-            detect = [label for label, kind in zip(labels, kinds, strict=True) if kind == "detect"]
+            kinds = [KINDS[o["kind"]] for o in spec["objective"]]
+            detect = [
+                x for x, k in zip(labels, kinds, strict=True) if k.machine == "detect" and not k.refuses
+            ]
             rows = _Rows(table, labels, detect)
             elites = self._elites(head, spec["elites"]["count"])
             chosen = [_as_ranked(rows, name) for name in ids] if ids else elites[:MOST_MASKS]

@@ -46,7 +46,7 @@ def is_photographed(kind: object, images: object) -> bool:
 
 
 class ObjectiveSpec(Table):
-    """One machine that a mask is to satisfy.
+    """One machine that a mask is to satisfy; of kind ``refuse``, one that is to see no face in it.
 
     images: photos of the one person (``identity``), one photo of each person (``composite``), or what a
     correlation filter is built from (``correlate``; none: the neutral head). subject: whose face, where
@@ -57,7 +57,8 @@ class ObjectiveSpec(Table):
     none: the shipped one. aggregate: from views to one value; k belongs to ``worst-k``, q to ``quantile``.
     gate: whether the value sinks to the bottom of the scale where no detector sees a face (default: for
     ``consistent`` only). saturate: the part of a detector's value above 0 that fitness counts, so that its
-    contentment cannot pay for another's refusal (default: 1, all of it; 0.25 for ``together``).
+    contentment cannot pay for another's refusal (default: 1, all of it; 0.25 for ``together``
+    and ``refuse``).
     """
 
     kind: KindName

@@ -368,6 +368,14 @@ class Spec(Table):
                 raise ValueError(
                     f"'{critic}' is an objective and a critic; a critic must take no part in the search"
                 )
+        refusing = {o.model for o in self.objective if o.known.refuses}
+        if refusing and all(o.known.refuses for o in self.objective):
+            raise ValueError(
+                "every objective is of kind 'refuse', and a blank is refused as it is; add one of a machine "
+                'that is to see a face, e.g. kind = "detect"'
+            )
+        for name in (o.model for o in self.objective if not o.known.refuses and o.model in refusing):
+            raise ValueError(f"'{name}' is to see a face and to see none; take one of its objectives out")
         across = [o.kind for o in self.objective if o.known.across_views]
         if self.views.least < 2 and across:
             key = "count" if self.views.first is None else "first"
@@ -405,7 +413,9 @@ class Spec(Table):
     def _check_faces(self) -> None:
         """On a basis without sites only a detector of the run can say where to align a face."""
         infos = [(o, model_info(o.model, needed=False)) for o in self.objective]
-        found = {"unknown" if info.kind == "unknown" else info.finds for _, info in infos}
+        # A machine that is to see no face cannot say where one is.
+        seeing = [info for o, info in infos if not o.known.refuses]
+        found = {"unknown" if info.kind == "unknown" else info.finds for info in seeing}
         for objective, info in infos:
             if objective.known.machine == "detect":
                 continue

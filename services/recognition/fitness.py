@@ -37,7 +37,7 @@ class Objective:
     see margins.value_over_views. gate: whether its value sinks to the floor where no detector sees a face;
     None: for ``consistent`` only. number: which of several objectives of this kind and model, from 1.
     saturate: the part of its value above 0 that fitness counts, so that it cannot pay for another's refusal;
-    None: all of it, but a quarter for ``together``.
+    None: all of it, but a quarter for ``together`` and ``refuse``.
     """
 
     kind: str

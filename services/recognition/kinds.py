@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from services.recognition.margins import Margins, consistency_margin, view_margin
+from services.recognition.margins import Margins, consistency_margin, refusal_margin, view_margin
 from services.recognition.model import Kind
 
 
@@ -26,6 +26,7 @@ class ObjectiveKind:
     :param together: whether all detectors of this kind are asked for one place, see agreement.py; so there
         must be two of them.
     :param slope: the part of a value above 0 that fitness counts, unless a spec says more.
+    :param refuses: whether the machine is to see no face: its value is positive where it sees none.
     """
 
     name: str
@@ -39,6 +40,7 @@ class ObjectiveKind:
     margins: Margins = view_margin
     together: bool = False
     slope: float = 1.0
+    refuses: bool = False
 
     @property
     def portrays(self) -> bool:
@@ -48,6 +50,8 @@ class ObjectiveKind:
 
 DETECT = ObjectiveKind("detect", "detect", gates=True)
 TOGETHER = ObjectiveKind("together", "detect", gates=True, together=True, slope=0.25)
+# Every blank is refused from the start: that must not pay for a face that is not there yet.
+REFUSE = ObjectiveKind("refuse", "detect", margins=refusal_margin, slope=0.25, refuses=True)
 CONSISTENT = ObjectiveKind(
     "consistent", "recognize", gated=True, across_views=True, margins=consistency_margin
 )
@@ -55,4 +59,4 @@ IDENTITY = ObjectiveKind("identity", "recognize", "person", reference=True, comb
 COMPOSITE = ObjectiveKind("composite", "recognize", "people", reference=True, combine=("centroid", "worst"))
 CORRELATE = ObjectiveKind("correlate", "correlate", "optional", reference=True)
 
-KINDS = {kind.name: kind for kind in (DETECT, TOGETHER, CONSISTENT, IDENTITY, COMPOSITE, CORRELATE)}
+KINDS = {kind.name: kind for kind in (DETECT, TOGETHER, REFUSE, CONSISTENT, IDENTITY, COMPOSITE, CORRELATE)}

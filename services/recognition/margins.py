@@ -63,6 +63,13 @@ def view_margin(
     return margin(raw, threshold, measure, scale)
 
 
+def refusal_margin(
+    raw: Float, between: Float | None, threshold: float, measure: AnswerKind, scale: float
+) -> Float:
+    """How far each view is from showing the machine a face, float32 (n, v): :func:`margin` turned round."""
+    return np.asarray(-margin(raw, threshold, measure, scale), dtype=np.float32)
+
+
 def consistency_margin(
     within: Float,
     between: Float | None,

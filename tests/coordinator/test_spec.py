@@ -18,6 +18,7 @@ from services.errors import BadInput
 
 ROOT = Path(__file__).parents[2]
 DETECT = '[[objective]]\nkind = "detect"\nmodel = "dlib-hog"\n'
+REFUSE = '[[objective]]\nkind = "refuse"\nmodel = "dlib-hog"\n'
 CONSISTENT = DETECT + '[[objective]]\nkind = "consistent"\nmodel = "dlib-resnet"\n'
 
 
@@ -72,6 +73,9 @@ def test_filled_in_spec_parses_to_itself(tmp_path: Path) -> None:
             ["[consent]", "--consent"],
         ),
         (DETECT + '[verify]\ncritics = ["dlib-hog"]', ["dlib-hog", "critic"]),
+        (REFUSE, ["every objective is of kind 'refuse'", 'kind = "detect"']),
+        (DETECT + REFUSE, ["'dlib-hog' is to see a face and to see none"]),
+        (DETECT + REFUSE.replace("hog", "resnet"), ["dlib-resnet", "kind 'refuse' needs one to detect"]),
         ("name = 'a/b'\n" + DETECT, ["name: ", "given: 'a/b'"]),
         ("name = ", ["not valid TOML", "Invalid value"]),
     ],

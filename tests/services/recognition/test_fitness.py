@@ -53,6 +53,23 @@ def test_what_saturates_counts_for_a_part_above_its_threshold_and_wholly_below()
     assert replace(mmod, kind="together", saturate=None).slope == 0.25
 
 
+def test_what_is_to_see_no_face_is_content_where_it_sees_none_in_any_view() -> None:
+    refusing = Objective("refuse", "yunet", 1.0, 0.9, measure="probability", scale=2.0)
+    seeing = replace(refusing, kind="detect")
+    raw = array([0.2, 0.95], [0.2, 0.3])
+    np.testing.assert_allclose(margins(refusing, raw), -margins(seeing, raw))
+    some, none = fitness([refusing], [raw], np.zeros(2, np.float32), np.ones(2, bool)).values[:, 0]
+    assert some < margins(refusing, raw)[0].mean()  # one view with a face weighs as much as all of them
+    assert none > 0
+    # A quarter of it counts, and it opens no gate for machines that compare faces.
+    both = [replace(HOG, saturate=None), refusing]
+    result = fitness(both, [array([-0.5, -0.5]), raw[1:]], np.zeros(1, np.float32), np.array([True]))
+    assert result.fitness[0] == pytest.approx((-0.5 + 0.25 * none) / 2)
+    alone = fitness([SAME, refusing], [array([0.1, 0.1]), raw[1:]], array([0.9])[0], np.array([True]))
+    opened = fitness([SAME], [array([0.1, 0.1])], array([0.9])[0], np.array([True]))
+    assert alone.values[0, 0] == opened.values[0, 0]
+
+
 def test_a_genome_that_cannot_be_scored_is_worst_and_harms_no_other() -> None:
     scores = [array([1.0, 1.0], [9.0, 9.0])]
     result = fitness([HOG], scores, np.full(2, np.nan, np.float32), np.array([True, False]))
