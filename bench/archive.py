@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from coordinator.record.record import Record
 from coordinator.search.archive import grid_of, read_archive
 from coordinator.search.grid import Grid
+from coordinator.search.niches import Niches
 from coordinator.search.optimizers import make_optimizer
 from coordinator.spec.spec import Spec, parse_spec
 from coordinator.spec.spec_file import load_spec
@@ -93,6 +94,8 @@ def main() -> None:
         table.pop("versions", None)
         spec, grid = parse_spec(table, options.what), grid_of(table)
         kept = None if grid is None else read_archive(record, record.head(), grid)
+    if isinstance(grid, Niches):
+        raise BadInput(f"{options.what}: its cells are machines; see python -m bench.archive_of_machines")
     if grid is None:
         raise BadInput(f"{options.what}: keeps no archive; add [archive] on = true to its spec")
     noise = sampled(grid, spec, options.genomes)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from coordinator.search.archive import grid_of, placed, read_archive
+from coordinator.search.niches import Niches
 from datamask.run import Run
 from datamask.run import open as open_run
 from services.errors import BadInput, CorruptData, reason_of
@@ -23,6 +24,7 @@ from services.exhibition.paper import (
     matrix_chart,
     rates_chart,
 )
+from services.exhibition.sets_chart import sets_chart
 from services.shape.catalog import every_measure
 from services.words import shown
 
@@ -144,6 +146,10 @@ def _archive(run: Run) -> Iterator[Chart]:
     grid = grid_of(spec)
     kept = None if grid is None else read_archive(run.record, run.record.head(), grid)
     if grid is None or not kept:
+        return
+    if isinstance(grid, Niches):
+        cells = [(grid.members(placed(mask)), mask.id, grid.quality(mask), mask.measures) for mask in kept]
+        yield sets_chart(cells, grid.machines, grid.count)
         return
     masks = []
     for mask in kept:

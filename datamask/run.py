@@ -110,7 +110,8 @@ class Run:
     @property
     def evaluations(self) -> DataFrame:
         """One row a mask: id, island, generation, parents, genome, fitness, status, and for each objective
-        its value (a margin) and its scores by view. A row whose `status` is not `ok` was not scored.
+        its value (a margin) and its scores by view. A row whose `status` is not `ok` was not scored. Where
+        the spec's `[record] evaluations` says so, there are fewer.
 
         :raises Unavailable: without pandas.
         """

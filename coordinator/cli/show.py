@@ -16,11 +16,12 @@ from rich.console import Console
 from coordinator.cli.layout import print_table
 from coordinator.cli.report import print_controls
 from coordinator.cli.terminal import print_json
-from coordinator.record.evaluations import measured, read_rows, unscored, views_of
+from coordinator.record.evaluations import measured, read_rows, statuses_of, unscored, views_of
 from coordinator.record.rankings import Rankings
 from coordinator.record.record import BEAT_EVERY_S, Head, Record, checkpoint_key
-from coordinator.search.archive import coverage, grid_of, read_archive
+from coordinator.search.archive import coverage, grid_of, placed, read_archive
 from coordinator.search.elites import choose_elites
+from coordinator.search.niches import Niches
 from coordinator.search.pareto import aims_of, front
 from coordinator.spec.objectives import recorded_labels
 from services.errors import CorruptData
@@ -67,6 +68,8 @@ def read_run(record: Record) -> dict[str, Any]:
     table = read_rows(record, [*columns, f"scores {objectives[0]}"])
     every: list[dict[str, Any]] = table.select(columns).to_pylist() if table is not None else []
     rows = [row for row in every if row["status"] == "ok"]
+    statuses = {} if table is None else statuses_of(table)
+    counted = sum(statuses.values(), Counter[str]())
     return {
         "run": record.url,
         "name": name,
@@ -76,13 +79,16 @@ def read_run(record: Record) -> dict[str, Any]:
         "generations": generations,
         "checkpoint": head.epoch if head.parts else None,
         "objectives": objectives,
-        "masks_scored": len(rows),
-        "not_scored": dict(Counter(row["status"] for row in every if row["status"] != "ok")),
+        "masks_scored": counted["ok"],
+        "not_scored": {status: count for status, count in counted.items() if status != "ok"},
         "views_scored": views_of(None if table is None else measured(table), objectives[0])
         + sum(ranking.views for ranking in Rankings(record).until(head).values()),
         "set_aside": sorted(given_up(record.store)),
         "failures": _failures(record.store),
-        "islands": [_island(rows, k, objectives) for k in range(search["islands"])],
+        "islands": [
+            {"island": k, "masks_scored": statuses.get(k, Counter())["ok"], **_best(rows, k, objectives)}
+            for k in range(search["islands"])
+        ],
         "elites": _elites(record, head, objectives, spec["elites"]["count"]),
         "controls": controls_of(record.store),
         "archive": _archive(record, head, spec),
@@ -96,7 +102,10 @@ def _archive(record: Record, head: Head, spec: dict[str, Any]) -> dict[str, Any]
     kept = None if grid is None else read_archive(record, head, grid)
     if grid is None or kept is None:
         return None
-    return {"measures": list(grid.measures), "shape": list(grid.cells), **coverage(kept, grid)}
+    told = {"measures": list(grid.measures), "shape": list(grid.cells), **coverage(kept, grid)}
+    if isinstance(grid, Niches):
+        told["sets"] = [{"sees": list(grid.members(placed(mask))), "mask": mask.id} for mask in kept]
+    return told
 
 
 def _front(record: Record, spec: dict[str, Any]) -> dict[str, Any] | None:
@@ -124,12 +133,11 @@ def _failures(store: Store) -> list[dict[str, Any]]:
     ]
 
 
-def _island(rows: list[dict[str, Any]], island: int, objectives: list[str]) -> dict[str, Any]:
+def _best(rows: list[dict[str, Any]], island: int, objectives: list[str]) -> dict[str, Any]:
+    """The best mask of an island."""
     own = [row for row in rows if row["island"] == island]
     best = max(own, key=lambda row: row["fitness"], default=None)
     return {
-        "island": island,
-        "masks_scored": len(own),
         "best": best["id"] if best else None,
         "generation": best["generation"] if best else None,
         "fitness": _number(best["fitness"]) if best else None,
@@ -269,6 +277,15 @@ def _print(console: Console, facts: dict[str, Any]) -> None:
             markup=False,
             soft_wrap=True,
         )
+        alone = [entry for entry in archive.get("sets", ()) if len(entry["sees"]) == 1]
+        if alone:
+            console.print(
+                "A face to one machine alone: "
+                + ", ".join(f"{entry['sees'][0]}: {entry['mask']}" for entry in alone),
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
     along = facts["front"]
     if along and along["masks"]:
         masks = along["masks"]

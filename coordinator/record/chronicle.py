@@ -16,13 +16,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from coordinator.record.evaluations import best_of_first, measured, views_of
+from coordinator.record.evaluations import (
+    best_of_first,
+    joined,
+    measured,
+    medians_of,
+    statuses_of,
+    views_of,
+)
 from coordinator.record.lineage import Ancestor, Birth, Births, family_tree, moves
 from coordinator.record.rankings import Ranking, Rankings
 from coordinator.record.record import Head, Record, checkpoint_key
 from coordinator.search.archive import coverage, grid_of, placed, read_archive
 from coordinator.search.elites import choose_elites
 from coordinator.search.grid import Grid
+from coordinator.search.niches import Niches
 from coordinator.search.pareto import Aims, aims_of, front, unit_of
 from coordinator.search.seeds import audit_seed
 from coordinator.search.topology import sources
@@ -130,8 +138,11 @@ class Chronicle:
         facts["migration"]["moves"] = _thin(moves(births.by_id))
         facts["files"] = visitors_files(self.record.store, {mask.id for mask in chosen})
         genomes = {mask.id: mask.genome for mask in chosen}
-        facts["archive"] = None
-        if grid is not None and kept:
+        facts["archive"] = facts["wall"] = None
+        if isinstance(grid, Niches) and kept:
+            facts["wall"] = _wall(kept[:MOST_KINDS], grid)
+            genomes |= {mask.id: mask.genome for mask in kept[:MOST_KINDS]}
+        elif isinstance(grid, Grid) and kept:
             shown = _in_sight(kept, grid)
             facts["archive"] = _kinds(kept, shown, grid, labels)
             genomes |= {mask.id: mask.genome for mask in shown}
@@ -191,7 +202,7 @@ class Chronicle:
                 except pa.ArrowException as error:
                     raise CorruptData(f"{self.record.url}/{key}: not a parquet file ({error})") from None
         self._tables = found
-        return pa.concat_tables(list(found.values())) if found else None
+        return joined([*found.values()])
 
     def _elites(self, head: Head, count: int) -> list[Mask]:
         key = checkpoint_key(head.epoch, "elites")
@@ -215,7 +226,7 @@ class Chronicle:
             "state": "done" if head.done or done else "growing",
             "generation": head.generation(spec),
             "generations": search["generations"],
-            "masks_scored": int(rows.scored.sum()),
+            "masks_scored": rows.count,
             "views_scored": rows.views + sum(ranking.views for ranking in rankings.values()),
             "views_ranked": sum(ranking.views for ranking in rankings.values()) if rankings else None,
             "asked": {
@@ -281,6 +292,8 @@ class _Rows:
         self.scored = np.array([status == "ok" for status in statuses], np.bool_)
         self.values = {label: self._value(label) for label in labels}
         self.views = views_of(measured(table), labels[0]) if labels and table is not None else 0
+        statuses_by_island = {} if table is None else statuses_of(table)
+        self.count = sum(found["ok"] for found in statuses_by_island.values())  # of masks that were scored
 
     def _column(self, name: str, dtype: type) -> NDArray[Any]:
         if self._table is None:
@@ -359,6 +372,10 @@ class _Rows:
             median[island, generation] = np.median(self.fitness[known])
             for label, column in self.values.items():
                 values[label][island, generation] = column[top]
+        medians = {} if self._table is None else medians_of(self._table)
+        for (island, generation), told in medians.items():
+            if island < islands and generation < count:
+                median[island, generation] = np.nan if told is None else told
         return {
             "best": [_numbers(row) for row in best],
             "median": [_numbers(row) for row in median],
@@ -473,6 +490,24 @@ def _kinds(kept: Sequence[Mask], shown: Sequence[Mask], grid: Grid, labels: Sequ
                 "values": {x: _number(float(v)) for x, v in zip(labels, mask.values, strict=True)},
             }
             for mask in shown
+        ],
+    }
+
+
+def _wall(kept: Sequence[Mask], niches: Niches) -> dict[str, Any]:
+    """An archive of machines as its picture takes it: for each set of machines its mask."""
+    told = coverage(kept, niches)
+    return {
+        "machines": list(niches.machines),
+        **{key: told[key] for key in ("cells", "filled", "qd_score")},
+        "masks": [
+            {
+                "id": mask.id,
+                "sees": list(niches.members(placed(mask))),
+                "clearness": _number(niches.quality(mask)),
+                "margins": [_number(value) for value in mask.measures],
+            }
+            for mask in kept
         ],
     }
 

@@ -1,11 +1,11 @@
-"""The evaluations table: one row for each scored genome, as parquet."""
+"""The evaluations table: one row for each scored genome, or for some of them, as parquet."""
 
 from __future__ import annotations
 
 import io
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,12 +14,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from coordinator.record import thinning
 from coordinator.record.record import Record
+from coordinator.record.thinning import Tally
 from services.recognition.fitness import Objective
 from services.wire.plan import MEASURED, STATUS_NAMES
 
 if TYPE_CHECKING:
     from coordinator.search.island import Generation
+
+_TALLIES = b"datamask.tallies"  # of a file without a row for every mask: what its generations came to
 
 _WHY = {
     "failed": "{count} lie in batches that failed",
@@ -37,10 +41,10 @@ def unscored(statuses: Mapping[str, int]) -> str:
 
 def no_elite(record: Record) -> str:
     """One line: why a run has no elite."""
-    table = read_rows(record, ["status"])
+    table = read_rows(record, ["island", "status"])
     if table is None:
         return f"{record.url}: no checkpoint yet, so there is no elite; evolve longer"
-    statuses = Counter(table["status"].to_pylist())
+    statuses = sum(statuses_of(table).values(), Counter())
     if not statuses["ok"]:
         return (
             f"{record.url}: there is no elite, for no mask could be scored: {unscored(statuses)}; "
@@ -78,22 +82,31 @@ def schema(objectives: Sequence[Objective]) -> pa.Schema:
 
 
 def encode_generations(
-    generations: Sequence[Generation], basis: str, objectives: Sequence[Objective]
+    generations: Sequence[Generation],
+    basis: str,
+    objectives: Sequence[Objective],
+    which: str = "all",
+    told: Set[str] = frozenset(),
 ) -> bytes:
     """Parquet bytes (zstd) of one or more generations' masks, by island, generation and id.
 
-    What was not measured has no number there.
+    What was not measured has no number there. which, told: see :func:`coordinator.record.thinning.kept`.
     """
     shape = schema(objectives)
     in_order = sorted(generations, key=lambda generation: (generation.island, generation.number))
-    parts = [_columns(generation, basis, objectives) for generation in in_order]
+    parts = [_columns(generation, basis, objectives, which, told) for generation in in_order]
     columns = {name: pa.concat_arrays([part[name] for part in parts]) for name in shape.names}
+    if which != "all":
+        tallies = [thinning.tally_of(generation) for generation in in_order]
+        shape = shape.with_metadata({_TALLIES: thinning.encoded(tallies)})
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns, schema=shape), buffer, compression="zstd")
     return buffer.getvalue()
 
 
-def _columns(generation: Generation, basis: str, objectives: Sequence[Objective]) -> dict[str, pa.Array]:
+def _columns(
+    generation: Generation, basis: str, objectives: Sequence[Objective], which: str, told: Set[str]
+) -> dict[str, pa.Array]:
     """One generation's columns by name."""
     ids, scores, result = generation.ids, generation.scores, generation.result
     n = len(ids)
@@ -115,6 +128,10 @@ def _columns(generation: Generation, basis: str, objectives: Sequence[Objective]
     if n > 1000:  # numbers beyond 999 have a digit more, and ids are sorted as words
         order = pa.array(sorted(range(n), key=ids.__getitem__))
         columns = {name: column.take(order) for name, column in columns.items()}
+    if which != "all":
+        there = thinning.kept(generation, which, told)
+        rows = pa.array(sorted(np.flatnonzero(there).tolist(), key=ids.__getitem__), pa.int64())
+        columns = {name: column.take(rows) for name, column in columns.items()}
     return columns
 
 
@@ -127,12 +144,47 @@ def _lists(rows: NDArray[np.float32], there: NDArray[np.bool_]) -> pa.Array:
 
 def read_rows(record: Record, columns: Sequence[str] | None = None) -> pa.Table | None:
     """Every committed row, or None if there is none yet. :raises CorruptData: if a file was changed."""
-    tables: Iterable[pa.Table] = [
-        pq.read_table(io.BytesIO(record.part(key, sha256)), columns=list(columns) if columns else None)
-        for key, sha256 in record.evaluations(record.head()).items()
-    ]
-    tables = list(tables)
-    return pa.concat_tables(tables) if tables else None
+    return joined(
+        [
+            pq.read_table(io.BytesIO(record.part(key, sha256)), columns=list(columns) if columns else None)
+            for key, sha256 in record.evaluations(record.head()).items()
+        ]
+    )
+
+
+def joined(tables: Sequence[pa.Table]) -> pa.Table | None:
+    """The tables of several files as one, with the tallies of all; None for none."""
+    if not tables:
+        return None
+    whole = pa.concat_tables(tables)
+    told = [tally for table in tables for tally in _tallies(table) or ()]
+    return whole.replace_schema_metadata({_TALLIES: thinning.encoded(told)}) if told else whole
+
+
+def _tallies(table: pa.Table) -> list[Tally] | None:
+    """What the generations of a table came to; None where it has a row for every mask."""
+    data = (table.schema.metadata or {}).get(_TALLIES)
+    return None if data is None else thinning.decoded(data)
+
+
+def statuses_of(table: pa.Table) -> dict[int, Counter[str]]:
+    """How many masks of each status there were on each island, whether or not they have rows.
+
+    :param table: with the columns ``island`` and ``status``, where it has a row for every mask.
+    """
+    found: dict[int, Counter[str]] = {}
+    tallies = _tallies(table)
+    if tallies is None:
+        for island, status in zip(*(table[name].to_pylist() for name in ("island", "status")), strict=True):
+            found.setdefault(island, Counter())[status] += 1
+    for tally in tallies or ():
+        found.setdefault(tally.island, Counter()).update(tally.statuses)
+    return found
+
+
+def medians_of(table: pa.Table) -> dict[tuple[int, int], float | None]:
+    """The median fitness by island and generation where a table has not a row for every mask; else {}."""
+    return {(tally.island, tally.generation): tally.median for tally in _tallies(table) or ()}
 
 
 FIRST = ("id", "generation", "fitness", "status")
@@ -154,9 +206,12 @@ def measured(table: pa.Table) -> pa.Table:
 
 
 def views_of(table: pa.Table | None, label: str) -> int:
-    """Under how many views the masks of a table were scored; ``label``: any objective's."""
+    """Under how many views a run's masks were scored; ``label``: any objective's."""
     if table is None:
         return 0
+    tallies = _tallies(table)
+    if tallies is not None:
+        return sum(tally.views for tally in tallies)
     return int(pc.sum(pc.list_value_length(table[f"scores {label}"])).as_py() or 0)
 
 

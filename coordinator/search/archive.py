@@ -1,7 +1,8 @@
-"""A run's archive: the best mask of every kind that it has seen, one for each cell of a grid.
+"""A run's archive: the best mask of every kind that it has seen, one for each cell.
 
-It sees every mask that any island had scored, in a fixed order, and keeps in each cell the one that ranks
-highest: accepted masks before others, then by fitness, then whoever came first. It goes into every checkpoint
+Cells are those of a grid over measures of a mask's shape, or sets of machines that see a face in it. It sees
+every mask that any island had scored, in a fixed order, and keeps in each cell the one that ranks highest: in
+a grid accepted masks before others, then by fitness, then whoever came first. It goes into every checkpoint
 as one parquet file, and comes back from it to the byte.
 """
 
@@ -18,19 +19,21 @@ from numpy.typing import NDArray
 
 from coordinator.record.record import Head, Record, checkpoint_key
 from coordinator.search.grid import Grid
+from coordinator.search.niches import Niches, niches_of
 from services.errors import CorruptData
 from services.wire.mask import Mask
 
 Float = NDArray[np.float32]
 
-FLOOR = -3.0  # a mask of this fitness or less adds nothing to the QD score
+Cells = Grid | Niches
+
 PART = "archive.parquet"
 
 
 class Archive:
     """See the module's text. admit: "all", or "accepted" to leave a cell empty until a mask is accepted."""
 
-    def __init__(self, grid: Grid, admit: str = "all") -> None:
+    def __init__(self, grid: Cells, admit: str = "all") -> None:
         self.grid, self.admit = grid, admit
         self._kept: dict[int, Mask] = {}
 
@@ -48,13 +51,19 @@ class Archive:
         fitness: Float,
         values: Float,
         flipped: Float,
+        margins: Float | None = None,
     ) -> None:
-        """Show it the masks of one generation, one a row; a fitness that is not finite counts as unscored."""
+        """Show it the masks of one generation, one a row; a fitness that is not finite counts as unscored.
+
+        margins: (n, objectives, v), for cells of machines.
+        """
         rows = np.flatnonzero(np.isfinite(fitness) & np.isfinite(genomes).all(axis=1))
         if not len(rows):
             return
-        measures = self.grid.measure(genomes[rows])
-        for row, cell, found in zip(rows.tolist(), self.grid.index(measures).tolist(), measures, strict=True):
+        cells, measures = self.grid.locate(genomes[rows], None if margins is None else margins[rows])
+        for row, cell, found in zip(rows.tolist(), cells.tolist(), measures, strict=True):
+            if cell < 0:
+                continue
             mask = Mask(
                 *(ids[row], island, generation, genomes[row]),
                 *(float(fitness[row]), values[row], float(flipped[row])),
@@ -62,7 +71,8 @@ class Archive:
                 measures=tuple(found.tolist()),
             )
             held = self._kept.get(cell)
-            if (mask.accepted or self.admit == "all") and (held is None or mask.rank > held.rank):
+            better = held is None or self.grid.rank(mask) > self.grid.rank(held)
+            if better and (mask.accepted or self.admit == "all"):
                 self._kept[cell] = mask
 
     def encoded(self, labels: Sequence[str]) -> bytes:
@@ -98,7 +108,7 @@ def placed(mask: Mask) -> int:
     return mask.cell
 
 
-def decoded(data: bytes, grid: Grid, where: str) -> list[Mask]:
+def decoded(data: bytes, grid: Cells, where: str) -> list[Mask]:
     """The masks of an archive's bytes, by cell. :raises CorruptData: where they cannot be read."""
     try:
         table = pq.read_table(io.BytesIO(data))
@@ -121,7 +131,7 @@ def decoded(data: bytes, grid: Grid, where: str) -> list[Mask]:
         ) from None
 
 
-def read_archive(record: Record, head: Head, grid: Grid) -> list[Mask] | None:
+def read_archive(record: Record, head: Head, grid: Cells) -> list[Mask] | None:
     """The committed archive's masks, or None where the run has none."""
     key = checkpoint_key(head.epoch, PART)
     if key not in head.parts:
@@ -129,11 +139,13 @@ def read_archive(record: Record, head: Head, grid: Grid) -> list[Mask] | None:
     return decoded(record.part(key, head.parts[key]), grid, f"{record.url}/{key}")
 
 
-def grid_of(spec: Mapping[str, Any]) -> Grid | None:
-    """The grid of a recorded spec table, or None where it asks for no archive."""
+def grid_of(spec: Mapping[str, Any]) -> Cells | None:
+    """The cells of a recorded spec table, or None where it asks for no archive."""
     table = spec.get("archive")
     if not isinstance(table, Mapping) or not table.get("on", True):
         return None
+    if table.get("machines"):
+        return niches_of(table["machines"], spec["objective"])
     return Grid(
         spec["mask"]["basis"],
         tuple(table["measures"]),
@@ -142,15 +154,16 @@ def grid_of(spec: Mapping[str, Any]) -> Grid | None:
     )
 
 
-def coverage(kept: Sequence[Mask], grid: Grid) -> dict[str, Any]:
+def coverage(kept: Sequence[Mask], grid: Cells) -> dict[str, Any]:
     """How full an archive is: cells, filled, accepted, and the QD score.
 
     The QD score (Pugh, Soros and Stanley 2016, "Quality diversity", section 3) adds up the fitness over the
-    filled cells, each counted from :data:`FLOOR`.
+    filled cells, each counted from :data:`coordinator.search.grid.FLOOR`; of cells of machines it adds up how
+    clear the least clear verdict is in each.
     """
     return {
         "cells": grid.count,
         "filled": len(kept),
         "accepted": sum(mask.accepted for mask in kept),
-        "qd_score": round(sum(max(mask.fitness - FLOOR, 0.0) for mask in kept), 4),
+        "qd_score": round(sum(grid.quality(mask) for mask in kept), 4),
     }

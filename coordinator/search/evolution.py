@@ -113,8 +113,8 @@ class Evolution:
         self._watchers = watchers
         islands = [Island(k, spec, objectives, dimension, breeding) for k in range(spec.search.islands)]
         self.places = [Place(island, island.life()) for island in islands]
-        said = spec.archive
-        self.archive = Archive(said.grid(spec.mask.basis), said.admit) if said and said.on else None
+        said, cells = spec.archive, spec.cells()
+        self.archive = Archive(cells, said.admit) if said is not None and cells is not None else None
         self._committed = 0  # epochs
         self._saver = ThreadPoolExecutor(1, thread_name_prefix="datamask-commit")
         self._saving: Future[None] | None = None  # the commit under way
@@ -387,19 +387,26 @@ class Evolution:
         covered = sorted(gone.difference(*self._covered.values()))
         covered += sorted(name for name, latest in self._stacks.items() if latest <= epoch)
         self._stacks = {name: latest for name, latest in self._stacks.items() if latest > epoch}
+        told = {mask.id for mask in ranked}
+        told |= set() if self.archive is None else {mask.id for mask in self.archive.kept}
         ranking = encode_ranking(ranked, ranked_of * self.spec.elites.ranking_views)
-        self._saving = self._saver.submit(self._save, epoch, parts, generations, ranking, covered)
+        self._saving = self._saver.submit(self._save, epoch, parts, generations, told, ranking, covered)
 
     def _save(
         self,
         epoch: int,
         parts: dict[str, bytes],
         generations: list[Generation],
+        told: set[str],
         ranking: bytes,
         covered: list[str],
     ) -> None:
-        """Write a checkpoint, then remove what it covers. In a thread: nothing here looks at an island."""
-        table = encode_generations(generations, self.plan.basis, self.objectives)
+        """Write a checkpoint, then remove what it covers. In a thread: nothing here looks at an island.
+
+        told: ids of masks whose rows stay, whichever the run keeps.
+        """
+        which = self.spec.record.evaluations
+        table = encode_generations(generations, self.plan.basis, self.objectives, which, told)
         self.record.store.put(ranking_key(epoch), ranking)
         self.record.commit(epoch, parts, {evaluations_key(epoch): table})
         self.record.remove([scores_key(b) for b in covered] + [batch_key(b) for b in covered])
@@ -420,7 +427,7 @@ class Evolution:
             result = generation.result
             self.archive.add(
                 *(generation.ids, generation.island, generation.number, generation.genomes),
-                *(result.fitness, result.values, generation.scores.flipped),
+                *(result.fitness, result.values, generation.scores.flipped, result.margins),
             )
 
     def elites(self) -> list[Mask]:

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from services.shape.catalog import facts_of
 from services.shape.character import character
+from services.wire.mask import Mask
 
 Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+FLOOR = -3.0  # a mask of this fitness or less adds nothing to the QD score
 _EPSILON = 1e-6  # as in ribs: a number that sums put just below a boundary lies on it
 
 
@@ -55,6 +57,21 @@ class Grid:
         places = self.places(measures)
         return np.asarray(np.ravel_multi_index(tuple(places.T), self.cells), np.int64)
 
+    def locate(
+        self, genomes: NDArray[np.floating[Any]], margins: NDArray[np.floating[Any]] | None = None
+    ) -> tuple[Ints, Doubles]:
+        """The cells (n,) and the measures (n, k) of finite genomes (n, d), whatever machines say of them."""
+        measures = self.measure(genomes)
+        return self.index(measures), measures
+
     def place(self, cell: int) -> Sequence[int]:
         """Where a cell lies along each measure, (k,)."""
         return [int(k) for k in np.unravel_index(cell, self.cells)]
+
+    def rank(self, mask: Mask) -> tuple[bool, float]:
+        """What decides who stays in a cell: accepted masks before others, then by fitness."""
+        return mask.rank
+
+    def quality(self, mask: Mask) -> float:
+        """What a mask adds to the QD score."""
+        return max(mask.fitness - FLOOR, 0.0)

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from coordinator.search import away, dial, pareto
 from coordinator.search.breeding import Breeding
+from coordinator.search.grid import Grid
+from coordinator.search.niches import Niches
 from coordinator.search.optimizers import Optimizer, make_optimizer
 from coordinator.search.seeds import (
     island_seed,
@@ -156,6 +158,7 @@ class Island:
     dimension: int
     breeding: Breeding | None = None
     optimizer: Optimizer = field(init=False)
+    _cells: Grid | Niches | None = field(init=False)
     epoch: int = 0
     history: list[Generation] = field(default_factory=list)
     emigrants: dict[int, Emigrants] = field(default_factory=dict)
@@ -174,12 +177,13 @@ class Island:
     _migrant_ids: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self._cells = self.spec.cells()
         if self.breeding is not None:
             self.breeding = self.breeding.within(self.spec.mask.limit)
         self.optimizer = self._optimizer(island_seed(self.spec.seed, self.index))
 
     def _optimizer(self, seed: np.random.SeedSequence) -> Optimizer:
-        search, mask, archive, bred = self.spec.search, self.spec.mask, self.spec.archive, self.breeding
+        search, mask, bred = self.spec.search, self.spec.mask, self.breeding
         free = self._released
         symmetric = free is None and search.symmetric_on(self.index)
         return make_optimizer(
@@ -189,7 +193,7 @@ class Island:
             seed=seed,
             start=free if free is not None else mask.start if bred is None else bred.masks,
             keep=None if bred is None else bred.keep(),
-            grid=None if archive is None else archive.grid(mask.basis),
+            grid=self._cells,
             aims=0 if self.spec.pareto is None else len(self.spec.pareto.aims),
             spread=mask.spread,
             limit=mask.limit,
@@ -279,7 +283,8 @@ class Island:
         )
         result = self._fitness(genomes, scores)
         residuals = weighted_residuals(self.objectives, result, scores.residuals)
-        self.optimizer.tell(genomes, result.fitness, self._aims(genomes, result), residuals)
+        fits = self._cells.fits(result.margins) if isinstance(self._cells, Niches) else None
+        self.optimizer.tell(genomes, result.fitness, self._aims(genomes, result), residuals, fits)
         done = Generation(self.index, number, genomes, parents, scores, result)
         self._ids = done.ids
         self.history.append(done)

@@ -13,24 +13,32 @@ from coordinator.spec.tables import Table
 from services.shape.facts import Measure
 
 MOST_CELLS = 10_000
+MOST_MACHINES = 10
 
 
 class ArchiveSpec(Table):
-    """Keep the best mask of every kind: one for each cell of a grid over ``measures``.
+    """Keep the best mask of every kind: one for each cell of a grid over ``measures``, or for each set of
+    ``machines``.
 
     measures: of the basis's own, all of them where nothing is said. cells: how many along each; ranges: the
     ends of each, in the measure's unit. admit: ``all`` masks, or ``accepted`` ones only (every objective's
-    margin is positive).
+    margin is positive). machines: detectors of the objectives, in place of measures: a cell for each set of
+    them, of masks that are faces to all of the set and to no other.
     """
 
     on: bool = True
-    measures: list[str] = Field(default=[], min_length=1, max_length=3, validate_default=True)
+    measures: list[str] = Field(default=[], max_length=3)
     cells: list[Annotated[int, Field(ge=1, le=1000)]] = Field(default=[])
     ranges: list[tuple[float, float]] = Field(default=[])
     admit: Literal["all", "accepted"] = "all"
+    machines: Annotated[list[str] | None, Field(min_length=2, max_length=MOST_MACHINES)] = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.machines is not None:
+            return self._check_machines(self.machines)
+        if not self.measures:
+            raise ValueError("measures is empty; name one to three, or leave it out for all of the basis's")
         if len(set(self.measures)) < len(self.measures):
             raise ValueError("measures names one twice")
         for key, given in (("cells", self.cells), ("ranges", self.ranges)):
@@ -45,8 +53,17 @@ class ArchiveSpec(Table):
             raise ValueError(f"cells make {math.prod(self.cells)} cells, expected at most {MOST_CELLS}")
         return self
 
+    def _check_machines(self, machines: Sequence[str]) -> Self:
+        if len(set(machines)) < len(machines):
+            raise ValueError("machines names one twice")
+        if self.measures or self.cells or self.ranges:
+            raise ValueError("cells are of machines or of measures; leave measures, cells and ranges out")
+        if self.admit != "all":
+            raise ValueError('a cell of machines says who accepts its masks; leave admit = "accepted" out')
+        return self
+
     def grid(self, basis: str) -> Grid:
-        """The cells of masks of a basis."""
+        """The cells of measures, of masks of a basis."""
         return Grid(basis, tuple(self.measures), tuple(self.cells), tuple(self.ranges))
 
 
@@ -57,7 +74,7 @@ def archive_as_usual(data: Any, measures: Sequence[Measure]) -> Any:
     """
     if isinstance(data, bool):
         data = {"on": data}
-    if not isinstance(data, Mapping):
+    if not isinstance(data, Mapping) or data.get("machines") is not None:
         return data
     known = {measure.name: measure for measure in measures}
     names = data.get("measures", list(known))

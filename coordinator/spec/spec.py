@@ -24,6 +24,9 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from coordinator.record.thinning import one_in
+from coordinator.search.grid import Grid
+from coordinator.search.niches import Niches, niches_of
 from coordinator.search.optimizers import OPTIMIZERS, Need, known_optimizer
 from coordinator.search.pareto import known_aims
 from coordinator.spec.diversity import ArchiveSpec, BreedSpec, ParetoSpec, archive_as_usual
@@ -255,6 +258,22 @@ class StoreSpec(Table):
     masks: Literal["elites", "all"] = "elites"
 
 
+def _known_share(text: str) -> str:
+    if text not in ("all", "accepted") and one_in(text) is None:
+        raise ValueError("expected 'all', 'accepted' or '1 in N', such as '1 in 20'")
+    return text
+
+
+class RecordSpec(Table):
+    """Which masks the evaluations table has a row of.
+
+    ``all``; ``accepted``: those that every objective accepts; ``1 in N``: one of every N. Whatever a run is
+    told by has its row none the less, see coordinator/record/thinning.py.
+    """
+
+    evaluations: Annotated[str, AfterValidator(_known_share)] = "all"
+
+
 class RunSpec(Table):
     """Promises of the run as a whole, and how finely networks compute on its GPUs."""
 
@@ -281,6 +300,7 @@ class Spec(Table):
     pareto: ParetoSpec | None = None
     breed: BreedSpec | None = None
     store: StoreSpec = StoreSpec()
+    record: RecordSpec = RecordSpec()
     run: RunSpec = RunSpec()
 
     @field_validator("name")
@@ -356,6 +376,13 @@ class Spec(Table):
                 if not has[need]:
                     raise ValueError(f'[search] optimizers holds "{name}", which needs {_MISSING[need]}')
         self._check_aims()
+        if self.record.evaluations != "all":
+            if self.pareto is not None:
+                raise ValueError("[pareto] is drawn from every mask: leave [record] evaluations at 'all'")
+            if self.store.masks == "all":
+                raise ValueError("[store] masks = 'all': leave [record] evaluations at 'all', too")
+        if self.archive is not None and self.archive.machines is not None:
+            niches_of(self.archive.machines, [{"kind": o.kind, "model": o.model} for o in self.objective])
         for kind in (o.kind for o in self.objective if o.known.machine == "correlate" and not o.images):
             check_face(self.mask.basis, f"an objective of kind '{kind}' without images")
         if self.breed is not None and len(self.breed.pin) > self.elites.count:
@@ -458,6 +485,15 @@ class Spec(Table):
             for person in objective.subjects:
                 if person not in people:
                     raise ValueError(f"[consent] does not cover '{person}'{nearest(person, people)}")
+
+    def cells(self) -> Grid | Niches | None:
+        """The cells of the archive, or None where there is none."""
+        said = self.archive
+        if said is None or not said.on:
+            return None
+        if said.machines is None:
+            return said.grid(self.mask.basis)
+        return niches_of(said.machines, [{"kind": o.kind, "model": o.model} for o in self.objective])
 
     @property
     def identity(self) -> bool:

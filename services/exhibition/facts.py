@@ -53,6 +53,8 @@ def with_shapes(plan: PagePlan, run: Store, pictures: Mapping[str, Any]) -> dict
     facts["shapes"] = {name: _packed(basis, plan.genomes.get(name)) for name in _on_the_way(facts)}
     facts["thumbs"] = dict(pictures.get("thumbs", {}))
     facts["film"] = _film(run, pictures)
+    if facts.get("wall"):
+        facts["wall"]["picture"] = pictures.get("wall")
     return facts
 
 

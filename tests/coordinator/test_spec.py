@@ -19,6 +19,7 @@ from services.errors import BadInput
 ROOT = Path(__file__).parents[2]
 DETECT = '[[objective]]\nkind = "detect"\nmodel = "dlib-hog"\n'
 REFUSE = '[[objective]]\nkind = "refuse"\nmodel = "dlib-hog"\n'
+MACHINES = DETECT + DETECT.replace("hog", "mmod") + '[archive]\nmachines = ["dlib-hog", "dlib-mmod"]\n'
 CONSISTENT = DETECT + '[[objective]]\nkind = "consistent"\nmodel = "dlib-resnet"\n'
 
 
@@ -73,6 +74,17 @@ def test_filled_in_spec_parses_to_itself(tmp_path: Path) -> None:
             ["[consent]", "--consent"],
         ),
         (DETECT + '[verify]\ncritics = ["dlib-hog"]', ["dlib-hog", "critic"]),
+        (DETECT + '[record]\nevaluations = "some"', ["[record] evaluations", "'1 in N'", "given: 'some'"]),
+        (DETECT + '[record]\nevaluations = "1 in 9"\n[pareto]', ["[pareto]", "leave [record] evaluations"]),
+        (
+            DETECT + '[record]\nevaluations = "accepted"\n[store]\nmasks = "all"',
+            ["[store] masks", "leave [record] evaluations"],
+        ),
+        (MACHINES.replace(', "dlib-mmod"', ""), ["[archive] machines", "at least 2"]),
+        (MACHINES.replace('mmod"]', 'resnet"]'), ["[archive] machines holds 'dlib-resnet'", "'dlib-hog'"]),
+        (MACHINES.replace('mmod"]', 'hog"]'), ["[archive] machines names one twice"]),
+        (MACHINES + 'measures = ["relief"]', ["[archive] cells are of machines or of measures"]),
+        (MACHINES + 'admit = "accepted"', ["[archive] a cell of machines says who accepts"]),
         (REFUSE, ["every objective is of kind 'refuse'", 'kind = "detect"']),
         (DETECT + REFUSE, ["'dlib-hog' is to see a face and to see none"]),
         (DETECT + REFUSE.replace("hog", "resnet"), ["dlib-resnet", "kind 'refuse' needs one to detect"]),

@@ -81,7 +81,9 @@ def grow(
     try:
         grown = Grown(record, opened, [], [])
         if spec.archive is not None:
-            grown.archive = Archive(spec.archive.grid(spec.mask.basis), spec.archive.admit)
+            cells = spec.cells()
+            assert cells is not None
+            grown.archive = Archive(cells, spec.archive.admit)
         rng = np.random.default_rng(7)
         last = generations if until is None else until
         for epoch in range(-(-last // 5)):
@@ -153,6 +155,7 @@ def _epoch(
             grown.archive.add(
                 *([row["id"]], row["island"], row["generation"], row["genome"][None]),
                 *(np.array([row["fitness"]], np.float32), values[None], np.array([0.1], np.float32)),
+                values[None, :, None].repeat(2, axis=2),
             )
         parts[checkpoint_key(epoch, PART)] = grown.archive.encoded([o.label for o in opened.objectives])
     grown.record.commit(epoch, parts, {evaluations_key(epoch): encode_rows(rows, opened.objectives)})

@@ -40,13 +40,15 @@ from services.wire.page_plan import PagePlan
 from worker.examination.sites import find_sites
 from worker.exhibition.machine_views import machine_views
 from worker.exhibition.pack import write_pack
+from worker.exhibition.wall import PICTURE as WALL
+from worker.exhibition.wall import hang
 from worker.eye import Eye
 
 Float = NDArray[np.float32]
 
 MOST_MACHINE_VIEWS = 12  # masks whose machine pictures a page carries
 MOST_THUMBS = 320
-_THUMB_PX, _FRONT_PX = 96, 360
+_THUMB_PX, _FRONT_PX, _WALL_PX = 96, 360, 1600
 _SCREEN_PX = 3000  # a line-up that is wider is looked at from near: outlines without corners
 _SMOOTH_FILM_PX = 720
 
@@ -88,7 +90,13 @@ def exhibit(
         )
     with one_thread():
         maker = _Maker(run, plan, options)
-        keys = [*maker.sheets(tell), *maker.kinds(tell), *maker.front(tell), *maker.films(tell)]
+        keys = [
+            *maker.sheets(tell),
+            *maker.kinds(tell),
+            *maker.wall(tell),
+            *maker.front(tell),
+            *maker.films(tell),
+        ]
         pictures = maker.pictures(tell)
     run.put(PICTURES_KEY, json.dumps(pictures, allow_nan=False).encode())
     facts = with_shapes(plan, run, pictures)
@@ -233,6 +241,14 @@ class _Maker:
         self.run.put("archive.png", palette.png(kinds_sheet(lit, places, accepted, axes[0], up)))
         return ["archive.png"]
 
+    def wall(self, tell: Progress) -> list[str]:
+        """The archive's masks where its cells are sets of machines."""
+        wall = self.facts.get("wall")
+        if not wall or not wall["masks"] or not self.options.sheets:
+            return []
+        lit = self._lit_plainly("wall", wall["masks"], tell)
+        return hang(self.run, self.eye, self.plan, [self.genome(m["id"]) for m in wall["masks"]], lit, tell)
+
     def front(self, tell: Progress) -> list[str]:
         """The masks that nobody beats in all of the run's aims, side by side."""
         front = self.facts.get("front")
@@ -343,7 +359,15 @@ class _Maker:
         for k, mask in enumerate(chosen):
             seen[mask["id"]] = machine_views(self.run, self.eye, self.genome(mask["id"]), self.plan)
             tell("machines", k + 1, len(chosen))
-        return {"format": 1, "thumbs": thumbs, "fronts": fronts, "received": seen, "poster": self.poster}
+        made = {"format": 1, "thumbs": thumbs, "fronts": fronts, "received": seen, "poster": self.poster}
+        return made if self.facts.get("wall") is None else {**made, "wall": self._hung()}
+
+    def _hung(self) -> str | None:
+        """The wall as a page carries it."""
+        try:
+            return picture_uri(smaller(self.run.get(WALL), _WALL_PX), quality=80)
+        except (ObjectMissing, OSError):
+            return None
 
     def _front(self, mask: str, studio: Studio) -> palette.Image:
         try:

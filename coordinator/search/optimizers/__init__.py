@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from coordinator.search.grid import Grid
+from coordinator.search.niches import Niches
 from coordinator.search.optimizers.base import AskTell, Need, Optimizer, Setup
 from coordinator.search.optimizers.cma import Cma
 from coordinator.search.optimizers.de import De
@@ -63,7 +64,7 @@ def make_optimizer(
     sigma: float = 0.5,
     limit: float | ArrayLike | None = 3.0,
     keep: ArrayLike | None = None,
-    grid: Grid | None = None,
+    grid: Grid | Niches | None = None,
     aims: int = 0,
     symmetry: Symmetry | None = None,
 ) -> Optimizer:

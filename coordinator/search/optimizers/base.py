@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coordinator.search.grid import Grid
+from coordinator.search.niches import Niches
 from coordinator.search.optimizers.mirror import FADING, Mirror
 from coordinator.search.optimizers.random_state import generator, pack, unpack
 from services.recognition.fitness import Residuals
@@ -90,6 +91,7 @@ class Optimizer(Protocol):
         fitness: ArrayLike,
         aims: ArrayLike | None = None,
         residuals: Residuals | None = None,
+        fits: ArrayLike | None = None,
     ) -> None:
         """End the generation.
 
@@ -99,6 +101,8 @@ class Optimizer(Protocol):
             the others look at fitness alone. One that is not finite means the same.
         :param residuals: which way genomes miss their targets, for `gauss-newton`; the others look at fitness
             alone.
+        :param fits: (n, cells) how well genomes fit each cell of an archive of machines, for `map-elites`;
+            the others look at fitness alone.
         :raises ValueError: nothing was asked, or an argument does not fit what was.
         """
 
@@ -128,7 +132,7 @@ class Setup:
     low, high: (d,) float32 bounds; infinite where there are none.
     parents: (k, d) masks to start from, of which `center` is the mean; (0, d) where a search has none.
     first: (m, d) masks that are in the first generation as they are, whatever the algorithm.
-    grid: the cells of an archive, for optimizers that keep one.
+    grid: the cells of an archive, of measures or of machines, for optimizers that keep one.
     aims: how many aims are told beside fitness, for optimizers that weigh several.
     mirror: where left and right change alike; then everything above is of free genes, see :meth:`mirrored`.
     """
@@ -142,7 +146,7 @@ class Setup:
     high: Floats
     parents: Floats
     first: Floats
-    grid: Grid | None = None
+    grid: Grid | Niches | None = None
     aims: int = 0
     mirror: Mirror | None = None
 
@@ -157,7 +161,7 @@ class Setup:
         sigma: float = 0.5,
         limit: float | ArrayLike | None = 3.0,
         keep: ArrayLike | None = None,
-        grid: Grid | None = None,
+        grid: Grid | Niches | None = None,
         aims: int = 0,
     ) -> Setup:
         """Arguments as in :func:`coordinator.search.optimizers.make_optimizer`. Raises ValueError."""
@@ -254,6 +258,7 @@ class AskTell(abc.ABC):
         self._asked: tuple[Floats, Floats] | None = None  # the genomes, and the genes of them that it moves
         self._aims: Doubles = np.zeros((setup.population_size, setup.aims))  # of the generation last told
         self._residuals = Residuals(np.zeros((setup.population_size, 0)), np.zeros(setup.population_size))
+        self._fits: Doubles | None = None
         self._waiting: Floats = np.empty((0, setup.dimension), np.float32)
         self._last_parents = frozen(np.full((setup.population_size, 2), -1, np.int64))
         self._last_migrants = frozen(np.full(setup.population_size, -1, np.int64))
@@ -333,6 +338,7 @@ class AskTell(abc.ABC):
         fitness: ArrayLike,
         aims: ArrayLike | None = None,
         residuals: Residuals | None = None,
+        fits: ArrayLike | None = None,
     ) -> None:
         if self._asked is None:
             raise ValueError(f"tell: generation {self._generation} has not been asked for; call ask first")
@@ -353,6 +359,7 @@ class AskTell(abc.ABC):
                 f"{missed.vectors.shape} and {missed.rest.shape}"
             )
         self._aims, self._residuals = told, missed
+        self._fits = None if fits is None else np.array(fits, dtype=np.float64)
         skipped = 0 if self.learns_from_mean else self.lead
         self._learn(moved[skipped:], values[skipped:])
         self._generation += 1

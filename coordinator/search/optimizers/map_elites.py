@@ -6,6 +6,9 @@ Correlation", GECCO 2018 (arXiv 1804.03906), algorithm 2.
 
 The archive is ribs' GridArchive. Its emitters are not used: their random state lives in objects that only
 pickle could keep. What a checkpoint holds is the archive's rows and our own generator.
+
+Where cells are sets of machines, every mask competes for every cell, see search/niches.py: from a blank that
+no machine takes for a face there would be one cell to breed from.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from coordinator.search.grid import Grid
+from coordinator.search.niches import Niches
 from coordinator.search.optimizers.base import AskTell, Doubles, Floats, Ints, Need, Setup, State
 
 if TYPE_CHECKING:
@@ -45,13 +50,13 @@ class MapElites(AskTell):
         super().__init__(setup, seed)
         if setup.grid is None:
             raise ValueError("grid: map-elites needs the cells of its archive")
-        self._grid = setup.grid
-        self._archive = self._empty()
+        self._kept: _InGrid | _Nearest
+        if isinstance(setup.grid, Niches):
+            self._kept = _Nearest(setup.grid.count, setup.dimension)
+        else:
+            self._kept = _InGrid(setup.grid, setup.dimension)
         self._iso = _ISO_SHARE * setup.sigma
         self._ancestors: Ints = np.full((setup.population_size, 2, 2), -1, np.int64)
-
-    def _empty(self) -> GridArchive:
-        return grid_archive(self._grid.cells, self._grid.ranges, self.dimension)
 
     @property
     def last_ancestors(self) -> Ints:
@@ -59,12 +64,10 @@ class MapElites(AskTell):
         return self._ancestors
 
     def elites(self) -> dict[str, NDArray[Any]]:
-        """The archive's rows in the order of their cells: index, solution, objective, measures, origin."""
-        rows: dict[str, NDArray[Any]] = self._archive.data(
-            ["index", "solution", "objective", "measures", "origin"]
-        )
-        order = np.argsort(rows["index"], kind="stable")
-        return {name: column[order] for name, column in rows.items()}
+        """The archive's rows in the order of their cells: index, solution, objective, origin, and in a grid
+        measures.
+        """
+        return self._kept.rows()
 
     def _propose(self, migrants: Floats) -> tuple[NDArray[np.floating[Any]], Ints]:
         n, d, k = self.population_size, self.dimension, len(migrants)
@@ -72,14 +75,14 @@ class MapElites(AskTell):
         chosen, iso = self._rng.random((n, 2)), self._rng.standard_normal((n, d))
         along = self._rng.standard_normal((n, 1))
         ancestors = np.full((n, 2, 2), -1, np.int64)
-        if self._archive.empty:
+        elites = self.elites()
+        if not len(elites["index"]):
             if self._setup.center is None:
                 strength = 1.0 - np.arange(n)[:, None] / n
                 genomes = strength * self._setup.spread * iso
             else:
                 genomes = self._setup.center + self._setup.deviations * iso
         else:
-            elites = self.elites()
             pairs = np.floor(chosen * len(elites["index"])).astype(np.int64)
             first, second = (elites["solution"][column].astype(np.float64) for column in pairs.T)
             genomes = first + self._iso * iso + _LINE * along * (second - first)
@@ -95,10 +98,47 @@ class MapElites(AskTell):
         if not len(rows):
             return
         origin = np.stack([np.full(len(rows), self.generation, np.int64), rows], axis=1)
-        self._archive.add(genomes[rows], fitness[rows], self._grid.measure(genomes[rows]), origin=origin)
+        if isinstance(self._kept, _InGrid):
+            self._kept.add(genomes[rows], fitness[rows], origin)
+            return
+        cells = self._kept.cells
+        if self._fits is None or self._fits.shape != (len(fitness), cells):
+            given = None if self._fits is None else self._fits.shape
+            raise ValueError(f"fits: expected shape {(len(fitness), cells)}, got {given}")
+        self._kept.add(genomes[rows], self._fits[rows], origin)
 
     def _own_state(self) -> State:
-        elites, cells = self.elites(), self._grid.count
+        return self._kept.state()
+
+    def _own_restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        self._kept.restore(state)
+
+
+class _InGrid:
+    """The fittest mask of each cell of a grid."""
+
+    def __init__(self, grid: Grid, dimension: int) -> None:
+        self._grid, self._dimension = grid, dimension
+        self._archive = self._empty()
+
+    def _empty(self) -> GridArchive:
+        return grid_archive(self._grid.cells, self._grid.ranges, self._dimension)
+
+    def rows(self) -> dict[str, NDArray[Any]]:
+        """See :meth:`MapElites.elites`."""
+        rows: dict[str, NDArray[Any]] = self._archive.data(
+            ["index", "solution", "objective", "measures", "origin"]
+        )
+        order = np.argsort(rows["index"], kind="stable")
+        return {name: column[order] for name, column in rows.items()}
+
+    def add(self, genomes: Floats, fitness: Doubles, origin: Ints) -> None:
+        """Genomes (n, d) with their fitness (n,) and from where they are (n, 2)."""
+        self._archive.add(genomes, fitness, self._grid.measure(genomes), origin=origin)
+
+    def state(self) -> State:
+        """The rows, at their cells."""
+        elites, cells = self.rows(), self._grid.count
         filled = elites["index"]
         state: State = {"filled": np.zeros(cells, np.bool_)}
         state["filled"][filled] = True
@@ -108,7 +148,8 @@ class MapElites(AskTell):
             state[name][filled] = column
         return state
 
-    def _own_restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Hold what :meth:`state` gave."""
         self._archive = self._empty()
         filled = state["filled"]
         if filled.any():
@@ -118,6 +159,48 @@ class MapElites(AskTell):
                 state["measures"][filled],
                 origin=state["origin"][filled],
             )
+
+
+class _Nearest:
+    """For each set of machines the mask that fits it best, whether or not it belongs there yet."""
+
+    def __init__(self, cells: int, dimension: int) -> None:
+        self.cells = cells
+        self._solution = np.zeros((cells, dimension), np.float32)
+        self._objective = np.full(cells, -np.inf)
+        self._origin = np.full((cells, 2), -1, np.int64)
+
+    def rows(self) -> dict[str, NDArray[Any]]:
+        """See :meth:`MapElites.elites`."""
+        filled = np.flatnonzero(np.isfinite(self._objective))
+        return {
+            "index": filled,
+            "solution": self._solution[filled],
+            "objective": self._objective[filled],
+            "origin": self._origin[filled],
+        }
+
+    def add(self, genomes: Floats, fits: Doubles, origin: Ints) -> None:
+        """Genomes (n, d), how well they fit each cell (n, cells), and from where they are (n, 2)."""
+        best = np.argmax(fits, axis=0)
+        better = np.flatnonzero(fits[best, np.arange(self.cells)] > self._objective)
+        self._solution[better] = genomes[best[better]]
+        self._objective[better] = fits[best[better], better]
+        self._origin[better] = origin[best[better]]
+
+    def state(self) -> State:
+        """The rows, at their cells."""
+        return {
+            "solution": self._solution.copy(),
+            "objective": self._objective.copy(),
+            "origin": self._origin.copy(),
+        }
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Hold what :meth:`state` gave."""
+        self._solution = np.array(state["solution"], np.float32)
+        self._objective = np.array(state["objective"], np.float64)
+        self._origin = np.array(state["origin"], np.int64)
 
 
 class _NoTorch(MetaPathFinder):
