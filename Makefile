@@ -12,7 +12,7 @@ CALIBRATED := dlib-resnet facenet mobilefacenet lbp eigenfaces
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup machines evolve portrait series test test-pythons first-command fuzz tools contenders secrets lint format bench chaos evidence basis lock clean assets calibrate print-proof weights notebook
+.PHONY: help setup machines evolve portrait series gallery test test-pythons first-command fuzz tools contenders secrets lint format bench chaos evidence basis lock clean assets calibrate print-proof weights notebook
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ portrait: setup ## Evolve masks toward one portrait (4 to 7 minutes on 2 cores)
 
 series: setup ## Evolve five different faces out of five noises (a quarter of an hour on 2 cores)
 	$(DATAMASK) evolve examples/faces.toml $(ARGS)
+
+gallery: setup ## Breed one mask for each of five detectors from the same noise: matrix, poster, page
+	$(DATAMASK) gallery examples/gallery.toml $(ARGS)
 
 test: setup ## Run all tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(ARGS)

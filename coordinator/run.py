@@ -116,9 +116,12 @@ def recorded_table(spec: Spec) -> dict[str, Any]:
     return table
 
 
-def free_name(store: Store, name: str, resume: bool) -> str:
-    """``name-001`` with the first free number; with ``resume`` the newest one that exists."""
-    pattern = re.compile(re.escape(name) + r"-(\d{3,})/run\.toml")
+def free_name(store: Store, name: str, resume: bool, file: str = "run.toml") -> str:
+    """``name-001`` with the first free number; with ``resume`` the newest one that exists.
+
+    file: what lies in each that exists.
+    """
+    pattern = re.compile(rf"{re.escape(name)}-(\d{{3,}})/{re.escape(file)}")
     taken = sorted(int(m.group(1)) for key in store.list(f"{name}-") if (m := pattern.fullmatch(key)))
     if resume and taken:
         return f"{name}-{taken[-1]:03d}"

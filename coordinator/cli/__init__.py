@@ -20,6 +20,7 @@ from coordinator.cli.doctor import doctor
 from coordinator.cli.evolve import evolve
 from coordinator.cli.exhibit import exhibit
 from coordinator.cli.figures import figures
+from coordinator.cli.gallery import gallery
 from coordinator.cli.gaze import gaze
 from coordinator.cli.look import look
 from coordinator.cli.mesh import mesh
@@ -45,7 +46,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     *(evolve, breed, show, watch, verify, gaze, print_, exhibit, pull, mesh),
-    *(compare, figures, cite),
+    *(gallery, compare, figures, cite),
     *(look, models, calibrate, doctor, worker),
 )
 for command in COMMANDS:

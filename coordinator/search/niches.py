@@ -81,7 +81,7 @@ class Niches:
         seen = self._margins(margins)
         lacking = np.minimum(seen, 0.0).mean(axis=2) @ self._sets.T
         beyond = np.minimum(-seen, 0.0).mean(axis=2) @ (1 - self._sets).T
-        worth = lacking + beyond
+        worth: Doubles = lacking + beyond
         cells, found = self.locate(np.empty((len(seen), 0)), margins)
         rows = np.flatnonzero(cells >= 0)
         worth[rows, cells[rows]] = np.abs(found[rows]).min(axis=1)

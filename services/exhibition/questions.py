@@ -8,6 +8,7 @@ from __future__ import annotations
 _ASKS = {
     "detect": ("sees a face", "see a face", "sees no face"),
     "together": ("sees a face", "see one face in one place", "sees no face where the others see one"),
+    "refuse": ("sees no face", "see no face", "sees a face"),
     "consistent": (
         "takes all views of a mask for one person",
         "take all views of a mask for one person",

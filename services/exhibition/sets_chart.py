@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from services.exhibition.paper import Chart
+from services.exhibition.paper import Cell, Chart
 
 
 def sets_chart(
@@ -20,7 +20,9 @@ def sets_chart(
     """
     ordered = sorted(cells, key=lambda cell: (len(cell[0]), [list(machines).index(name) for name in cell[0]]))
     header = ("machines", "mask", "clearness", *(f"margin {name}" for name in machines))
-    rows = tuple((" + ".join(sees), mask, clear, *margins) for sees, mask, clear, margins in ordered)
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (" + ".join(sees), mask, clear, *margins) for sees, mask, clear, margins in ordered
+    )
 
     def draw(figure: Figure) -> None:
         dots, bars = figure.subplots(1, 2, sharey=True, width_ratios=(1, 2))
