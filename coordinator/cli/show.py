@@ -104,6 +104,7 @@ def _archive(record: Record, head: Head, spec: dict[str, Any]) -> dict[str, Any]
         return None
     told = {"measures": list(grid.measures), "shape": list(grid.cells), **coverage(kept, grid)}
     if isinstance(grid, Niches):
+        told["measures"] = list(grid.machines)
         told["sets"] = [{"sees": list(grid.members(placed(mask))), "mask": mask.id} for mask in kept]
     return told
 
