@@ -70,7 +70,7 @@ def gallery(
     place = open_store(store)
     for machine, alone in specs.items():  # before the first is begun
         if Record(place.sub(runs[machine])).exists() and not resume:
-            raise BadInput(f"{place.url}/{runs[machine]}: a run of this name exists; take another --run NAME")
+            raise BadInput(f"{place.url}/{runs[machine]}: a run of this name exists; add --resume to go on")
         place, _ = make_ready(store, runs[machine], alone, resume, executor, broker)
     begin(place.sub(name), wanted, runs, resume)
     command = _resume_command(spec, store, name, seed, set_, executor)

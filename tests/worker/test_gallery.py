@@ -10,6 +10,7 @@ import pytest
 from coordinator.gallery import each_alone, matrix, run_name
 from coordinator.queue.executor import LocalExecutor
 from coordinator.record.chronicle import Chronicle
+from coordinator.record.evaluations import read_rows
 from coordinator.record.record import Record
 from coordinator.record.verification import claim_of, open_verified
 from coordinator.run import evolve_run, open_run
@@ -59,6 +60,9 @@ def test_a_gallery_shows_what_the_audits_found(tmp_path: Path) -> None:
         look(store, claim_of(verified, masks=[best.id]), machine, views=1)
         gaze = store.get(gaze_key(best.id, machine))
         shown.append(Hung(machine, runs[machine], best.id, best.genome, gaze))
+    first = [read_rows(Record(place.sub(run)), ["genome"]) for run in runs.values()]
+    assert first[0] is not None
+    assert first[0].equals(first[1])  # all begin in the same noise
     told = {"name": "two", "seed": 0, **matrix(place, runs)}
     assert [row["bred_for"] for row in told["rows"]] == list(runs)
     assert all(set(row["hits"]) == set(runs) for row in told["rows"])
