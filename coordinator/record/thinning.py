@@ -18,19 +18,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from coordinator.spec.recording import one_in
 from services.wire.plan import MEASURED, STATUS_NAMES
 
 if TYPE_CHECKING:
     from coordinator.search.island import Generation
 
-_ONE_IN = re.compile(r"1 in ([1-9]\d{0,8})")
 _MASK = re.compile(r"i(\d+)-g\d+-\d+")
-
-
-def one_in(text: str) -> int | None:
-    """N of ``1 in N``, or None where the text says something else."""
-    found = _ONE_IN.fullmatch(text)
-    return None if found is None else int(found[1])
 
 
 @dataclass(frozen=True)

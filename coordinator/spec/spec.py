@@ -24,7 +24,6 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from coordinator.record.thinning import one_in
 from coordinator.search.grid import Grid
 from coordinator.search.niches import Niches, niches_of
 from coordinator.search.optimizers import OPTIMIZERS, Need, known_optimizer
@@ -38,6 +37,7 @@ from coordinator.spec.objectives import (
     is_photographed,
     labels_of,
 )
+from coordinator.spec.recording import RecordSpec
 from coordinator.spec.tables import Before, Table
 from coordinator.spec.terms import unacknowledged
 from services.errors import BadInput
@@ -256,22 +256,6 @@ class StoreSpec(Table):
     """
 
     masks: Literal["elites", "all"] = "elites"
-
-
-def _known_share(text: str) -> str:
-    if text not in ("all", "accepted") and one_in(text) is None:
-        raise ValueError("expected 'all', 'accepted' or '1 in N', such as '1 in 20'")
-    return text
-
-
-class RecordSpec(Table):
-    """Which masks the evaluations table has a row of.
-
-    ``all``; ``accepted``: those that every objective accepts; ``1 in N``: one of every N. Whatever a run is
-    told by has its row none the less, see coordinator/record/thinning.py.
-    """
-
-    evaluations: Annotated[str, AfterValidator(_known_share)] = "all"
 
 
 class RunSpec(Table):

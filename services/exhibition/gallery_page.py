@@ -13,13 +13,15 @@ from markupsafe import Markup
 
 from services.exhibition.inline import picture_uri
 from services.exhibition.palette import Image
-from services.recognition.statistics.rates import wilson_rate
+from services.exhibition.paper import Share
 
 
-def gallery_page(told: Mapping[str, Any], poster: Image) -> bytes:
+def gallery_page(told: Mapping[str, Any], shares: Mapping[tuple[str, str], Share], poster: Image) -> bytes:
     """UTF-8 HTML that holds its picture and asks nobody for more.
 
-    :param told: the gallery's record, see :func:`coordinator.gallery.matrix`. poster: uint8 (H, W, 3).
+    :param told: the gallery's record, see :func:`coordinator.gallery.matrix`. shares: with their intervals,
+        by subject (a machine that a mask was bred for, a control in brackets) and machine that was asked.
+        poster: uint8 (H, W, 3).
     """
     folder = resources.files("services.exhibition") / "assets"
     style, template = ((folder / n).read_text(encoding="utf-8") for n in ("page.css", "gallery.html.j2"))
@@ -27,13 +29,14 @@ def gallery_page(told: Mapping[str, Any], poster: Image) -> bytes:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    views = told["views"]
+    machines = told["machines"]
     rows = [
-        {**row, "cells": [_cell(row["hits"].get(m), views) for m in told["machines"]]} for row in told["rows"]
+        {**row, "cells": [_cell(shares.get((row["bred_for"], name))) for name in machines]}
+        for row in told["rows"]
     ]
     controls = [
-        (subject, [_cell(said[m]["hits"], said[m]["of"]) if m in said else "–" for m in told["machines"]])
-        for subject, said in told["controls"].items()
+        (subject, [_cell(shares.get((f"({subject})", name))) for name in machines])
+        for subject in told["controls"]
     ]
     text = environment.from_string(template).render(
         told=told,
@@ -46,8 +49,8 @@ def gallery_page(told: Mapping[str, Any], poster: Image) -> bytes:
     return text.encode()
 
 
-def _cell(hits: int | None, of: int) -> str:
-    if hits is None:
+def _cell(share: Share | None) -> str:
+    if share is None:
         return "–"
-    rate = wilson_rate(hits, of)
-    return f"{rate.share:.0%} ({rate.low * 100:.0f}–{rate.high * 100:.0f})"
+    middle, low, high = share
+    return f"{middle:.0%} ({low * 100:.0f}–{high * 100:.0f})"

@@ -13,9 +13,9 @@ from coordinator.queue.executor import LocalExecutor
 from coordinator.record.chronicle import Chronicle
 from coordinator.record.evaluations import read_genomes, read_rows
 from coordinator.record.record import Record
-from coordinator.record.thinning import one_in
 from coordinator.record.verification import open_verified
 from coordinator.run import evolve_run, open_run
+from coordinator.spec.recording import one_in
 from coordinator.spec.spec import parse_spec
 from services.storage.open import open_store
 from worker.evaluate import Evaluator

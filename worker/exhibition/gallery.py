@@ -79,10 +79,11 @@ def hang(
             tell("poster", k + 1, len(shown))
         poster = gallery_sheet(rows, told["machines"], told["views"], told["controls"])
     gallery.put(POSTER, palette.png(poster))
-    chart = matrix_chart(bars_of(told), MATRIX, "bred for (rows), seen by (columns)")
+    bars = bars_of(told)
+    chart = matrix_chart(bars, MATRIX, "bred for (rows), seen by (columns)")
     gallery.put(f"{MATRIX}.svg", chart.file("svg"))
     gallery.put(f"{MATRIX}.csv", chart.csv())
-    gallery.put(PAGE, gallery_page(told, poster))
+    gallery.put(PAGE, gallery_page(told, {(s, m): share for s, m, share, _ in bars}, poster))
     return [POSTER, f"{MATRIX}.svg", f"{MATRIX}.csv", PAGE]
 
 
