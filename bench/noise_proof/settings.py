@@ -61,7 +61,7 @@ MACHINES = tuple(dict.fromkeys(critic.machine for critic in CRITICS))
 
 # What specs have learned to say since all this was fixed. Where it says what was so before anyway it is left
 # out, so that cells that were made before are still cells of these settings.
-SINCE = {("views", "material"): ["skin"]}
+SINCE = {("views", "material"): ["skin"], ("record", "evaluations"): "all"}
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,10 @@ class Settings:
         }
         spec = json.loads(json.dumps(self.usual.table()))
         for (part, name), before in SINCE.items():
-            if spec.get(part, {}).get(name) == before:
+            if spec[part].get(name) == before:
                 del spec[part][name]
+                if not spec[part]:
+                    del spec[part]
         table = {
             **asdict(self),
             "spec": spec,
