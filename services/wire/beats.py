@@ -88,9 +88,19 @@ def beats(client: redis.Redis[bytes], works: Sequence[Work]) -> dict[str, str]:
     """
     if not works:
         return {}
-    found = client.mget([beat_key(work) for work in works])
-    told = zip(works, found, strict=True)
-    return {w.batch: words.decode(errors="replace") for w, words in told if words is not None}
+    keys = [beat_key(work) for work in works]
+    pipe = client.pipeline(transaction=False)
+    pipe.mget(keys)
+    for key in keys:
+        pipe.pttl(key)
+    found, *left_ms = pipe.execute()
+    told = zip(works, found, left_ms, strict=True)
+    # A beat that has longer to live than any was given is one from before Redis's clock went back.
+    return {
+        work.batch: words.decode(errors="replace")
+        for work, words, left in told
+        if words is not None and left <= BEAT_TTL_S * 1000
+    }
 
 
 class Presence:
@@ -148,6 +158,7 @@ def present(client: redis.Redis[bytes], queue: str) -> Crew:
     seconds, _ = client.time()
     key = _present_key(queue)
     client.zremrangebyscore(key, "-inf", seconds - PRESENT_S)
+    client.zremrangebyscore(key, seconds + PRESENT_S, "+inf")  # Redis's clock went back since
     said = [[_number(word) for word in m.split(b" ", 2)[:2]] for m in client.zrange(key, 0, -1)]
     rooms = [pictures for n, *rest in said for pictures in rest * min(n, 1000) if pictures]
     return Crew(sum(n for n, *_ in said), int(median_low(rooms)) if rooms else 0)

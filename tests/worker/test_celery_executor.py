@@ -18,7 +18,7 @@ from coordinator.queue.executor import Finished
 from services.errors import BadInput, CorruptData, Unavailable
 from services.rendering.views import ViewRanges
 from services.storage.open import open_store
-from services.wire.beats import Presence, beat_key, present
+from services.wire.beats import BEAT_TTL_S, Presence, beat_key, beats, present
 from services.wire.bells import Bell, bell_list, ring
 from services.wire.messages import REALIZE, SCORE, Origin, Work, decode_work
 from services.wire.objects import MAX_ATTEMPTS, batch_key, record_failure, scores_key
@@ -295,7 +295,7 @@ def test_silence_is_told_unless_a_job_beats(executor, redis_server, place, monke
         crew.start()
         while not present(client, REALIZE).processes:
             time.sleep(0.01)
-        client.set(beat_key(Work(place[0].url, "portrait-001", A)), "masks 1/4", ex=60)
+        client.set(beat_key(Work(place[0].url, "portrait-001", A)), "masks 1/4", ex=BEAT_TTL_S)
         scorers.realize(A, Origin("pictures and audits"))
         scorers.submit(B, Origin("behind it"))
         for _ in range(4):
@@ -315,7 +315,7 @@ def test_a_slow_batch_that_beats_is_not_sent_again(executor, redis_server, place
     scorers = executor(resend_s=0.2)
     key = beat_key(Work(store.url, "portrait-001", A))
     with redis_server.client() as client:
-        client.set(key, "", ex=60)
+        client.set(key, "", ex=BEAT_TTL_S)
         scorers.submit(A, Origin("a"))
         for _ in range(3):
             scorers._step()
@@ -325,6 +325,20 @@ def test_a_slow_batch_that_beats_is_not_sent_again(executor, redis_server, place
             scorers._step()
         assert len(queued(redis_server)) >= 2
         assert scorers.traffic().resent >= 1
+
+
+def test_signs_of_life_from_before_redis_clock_went_back_are_none(redis_server):
+    work = Work("s3://bucket/runs", "portrait-001", A)
+    with redis_server.client() as client:
+        hour_s = 3600  # that the clock went back: all that was given seconds now has that much more
+        client.set(beat_key(work), "", ex=hour_s + BEAT_TTL_S)
+        client.zadd(f"datamask:present:{SCORE}", {"1 24 gone": client.time()[0] + hour_s})
+        assert beats(client, [work]) == {}
+        assert present(client, SCORE).processes == 0
+        client.set(beat_key(work), "masks 1/4", ex=BEAT_TTL_S)  # who lives says so by the clock of now
+        client.zadd(f"datamask:present:{SCORE}", {"1 24 here": client.time()[0]})
+        assert beats(client, [work]) == {A: "masks 1/4"}
+        assert present(client, SCORE) == (1, 24)
 
 
 def test_a_job_is_sent_to_its_own_queue_and_its_progress_comes_back(
@@ -340,7 +354,7 @@ def test_a_job_is_sent_to_its_own_queue_and_its_progress_comes_back(
         (message,) = [json.loads(m) for m in client.lrange(REALIZE, 0, -1)]
         assert message["headers"]["task"] == "masks.realize"
         assert message["headers"]["argsrepr"] == "run portrait-001, pictures and audits"
-        client.set(beat_key(Work(store.url, "portrait-001", A)), "masks 1/4", ex=60)
+        client.set(beat_key(Work(store.url, "portrait-001", A)), "masks 1/4", ex=BEAT_TTL_S)
     scorers._step()
     assert told == [("masks", 1, 4)]
     run.create(scores_key(A), b"reports")

@@ -118,8 +118,15 @@ class Said:
     def zrange(self, *_: object) -> list[bytes]:
         return list(self.members)
 
-    def mget(self, keys: list[str]) -> list[bytes]:
-        return [self.members[0]] * len(keys)
+    def pipeline(self, **_: object) -> Said:
+        return self
+
+    def mget(self, keys: list[str]) -> None: ...
+
+    def pttl(self, key: str) -> None: ...
+
+    def execute(self) -> list[Any]:  # of one beat
+        return [[self.members[0]], 5_000]
 
 
 @pytest.mark.fuzz

@@ -16,7 +16,7 @@ from services.errors import CorruptData
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
 from services.storage.open import open_store
-from services.wire.beats import Presence, beat_key, present
+from services.wire.beats import BEAT_TTL_S, Presence, beat_key, present
 from services.wire.bells import Bell, bell_list, ring
 from services.wire.messages import SCORE, Origin, Work
 from services.wire.objects import MAX_ATTEMPTS, attempts, batch_key, scores_key
@@ -174,7 +174,7 @@ def test_a_stack_whose_process_died_is_sent_again_as_singles(executor, client, p
     submitted(executor, 4)
     stack = sent(client)[0]
     beat = beat_key(Work(store.url, "portrait-001", stack))
-    client.set(beat, "", ex=60)
+    client.set(beat, "", ex=BEAT_TTL_S)
     executor._step()
     client.delete(beat)
     for _ in range(3):
