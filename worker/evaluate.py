@@ -1,4 +1,4 @@
-"""Score one batch of a run's record: read it, score it, write the scores once (task ``masks.score``)."""
+"""Score one batch of a run's record: read it, score it, write the scores once (queue SCORE)."""
 
 from __future__ import annotations
 

@@ -13,11 +13,12 @@ from services.errors import BadInput
 from services.names import name_fault
 from services.storage.place import masked, url_fault
 
-SCORE = "masks.score"
-REALIZE = "masks.realize"
-# Each kind of work has a queue of its own, of the task's name, so that workers can be set aside for one.
-QUEUES = {"score": SCORE, "realize": REALIZE}
 VERSION = 3
+# Each kind of work has a queue of its own, of the task's name, so that workers can be set aside for one. Each
+# version has its own, too: where some are upgraded before others, nobody takes messages that he cannot read.
+SCORE = f"masks.score.{VERSION}"
+REALIZE = f"masks.realize.{VERSION}"
+QUEUES = {"score": SCORE, "realize": REALIZE}
 
 # scored, known (somebody was first), gone (no such batch), failed (counts against the batch), refused (this
 # worker would not give the run's bits), trouble (store, memory, weights: counts against nobody), apart (of a

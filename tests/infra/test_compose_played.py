@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from services.wire.messages import REALIZE, SCORE
 from tests.infra.conftest import RUN, Played, watched
 from tests.support.compose import ROOT, program
 from tests.support.needs import need
@@ -132,11 +133,11 @@ def test_the_page_is_not_open_to_strangers(played: Played) -> None:
 
 def test_flower_names_the_tasks(played: Played) -> None:
     found = [(task["name"], task["args"]) for task in tasks(played).values()]
-    scored = [OF_A_GENERATION.search(words) for name, words in found if name == "masks.score"]
+    scored = [OF_A_GENERATION.search(words) for name, words in found if name == SCORE]
     # 2 islands, 2 generations, 2 batches each, some of them in one message, as the worker's processes leave
     # room; what a run ranks its elites by comes on top.
     assert sum(int(words["together"] or 1) for words in scored if words) == 8, sorted(found)
-    realized = [words for name, words in found if name == "masks.realize"]
+    realized = [words for name, words in found if name == REALIZE]
     for what in ("masks of epoch 0", "pictures and audits"):
         assert any(f"run {RUN}, {what}" in words for words in realized), sorted(found)
 
@@ -148,7 +149,7 @@ def test_flower_shows_nothing_without_a_password(played: Played) -> None:
 
 
 def test_flower_gives_no_orders(played: Played) -> None:
-    url = f"{flower(played)}/api/task/send-task/masks.score"
+    url = f"{flower(played)}/api/task/send-task/{SCORE}"
     login = base64.b64encode(played.stage.secret("flower_users").encode()).decode()
     request = urllib.request.Request(url, b'{"args": []}', {"Authorization": f"Basic {login}"}, method="POST")
     with pytest.raises(urllib.error.HTTPError, match="403"):
@@ -171,7 +172,7 @@ def test_flowers_page_shows_the_tasks(played: Played, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert OF_A_GENERATION.search(done.stdout)
-    assert "masks.score" in done.stdout
+    assert SCORE in done.stdout
     assert picture.stat().st_size > 20_000
 
 

@@ -73,7 +73,7 @@ def test_a_message_holds_ids_only_and_reads_well(executor, redis_server, place):
     assert message["session"] != other["session"]  # a coordinator's next life may find another run
     message = queued(redis_server)[0]
     assert is_task(message, SCORE)
-    assert message["headers"]["task"] == "masks.score"
+    assert message["headers"]["task"] == "masks.score.3"
     assert message["headers"]["argsrepr"] == "run portrait-001, island 3, generation 41, batch 2/4"
     assert message["content-type"] == "application/json"
     args, kwargs, _ = json.loads(base64.b64decode(message["body"]))
@@ -352,7 +352,7 @@ def test_a_job_is_sent_to_its_own_queue_and_its_progress_comes_back(
     assert scorers.realized(A) is None
     with redis_server.client() as client:
         (message,) = [json.loads(m) for m in client.lrange(REALIZE, 0, -1)]
-        assert message["headers"]["task"] == "masks.realize"
+        assert message["headers"]["task"] == "masks.realize.3"
         assert message["headers"]["argsrepr"] == "run portrait-001, pictures and audits"
         client.set(beat_key(Work(store.url, "portrait-001", A)), "masks 1/4", ex=BEAT_TTL_S)
     scorers._step()

@@ -16,7 +16,7 @@ from coordinator.spec.spec import parse_spec
 from services.errors import Unavailable
 from services.storage.open import open_store
 from services.wire.bells import connect
-from services.wire.messages import SCORE, Origin, Work
+from services.wire.messages import REALIZE, SCORE, Origin, Work
 from services.wire.objects import scores_key
 from services.wire.plan import Batch, batch_id
 from worker.hooks import deaths
@@ -145,4 +145,4 @@ def test_workers_are_counted_while_they_listen(redis_server, start_worker, submi
     eventually(lambda: executor._line.crew(SCORE).processes == 2)
     assert worker.stop() == 0
     assert executor._line.crew(SCORE).processes == 0
-    assert connect(redis_server.url).exists("datamask:present:masks.realize") == 0
+    assert connect(redis_server.url).exists(f"datamask:present:{REALIZE}") == 0

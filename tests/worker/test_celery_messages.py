@@ -17,7 +17,7 @@ from services.wire import pin
 from services.wire.app import HARD_LIMIT_S, make_app
 from services.wire.bells import Bell, bell_list, connect, decode_bell
 from services.wire.broker_url import redacted
-from services.wire.messages import REALIZE, SCORE, Origin, Work, decode_work
+from services.wire.messages import REALIZE, SCORE, VERSION, Origin, Work, decode_work
 
 GOOD = {
     "v": 3,
@@ -122,6 +122,13 @@ def test_the_application_keeps_its_promises():
     assert conf.task_time_limit == HARD_LIMIT_S
     assert conf.broker_transport_options["visibility_timeout"] > conf.task_time_limit
     assert [queue.name for queue in conf.task_queues] == [SCORE, REALIZE]
+
+
+def test_each_version_has_queues_of_its_own():
+    # Who is handed what he cannot read drops it, and faster than others score.
+    listened_to = {queue.name for queue in make_app(URL).conf.task_queues}
+    assert not listened_to & {"masks.score", "masks.realize"}  # where earlier versions ask
+    assert all(name.endswith(f".{VERSION}") for name in listened_to)
 
 
 def test_celery_finds_the_application_and_its_tasks(monkeypatch):

@@ -1,4 +1,4 @@
-"""Write masks' files, and at a run's end all that people look at; answer once (task ``masks.realize``)."""
+"""Write masks' files, and at a run's end all that people look at; answer once (queue REALIZE)."""
 
 from __future__ import annotations
 
