@@ -31,10 +31,21 @@ def find_redis_server() -> str | None:
 
 
 class RedisServer:
-    """One redis-server that keeps nothing on disk; stop and start it as a test needs."""
+    """One redis-server that keeps nothing on disk; stop and start it as a test needs.
 
-    def __init__(self, binary: str, folder: Path, password: str = "") -> None:
+    environment: more variables for it.
+    """
+
+    def __init__(
+        self,
+        binary: str,
+        folder: Path,
+        password: str = "",
+        host: str = "127.0.0.1",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._binary, self._folder, self._password = binary, folder, password
+        self._host, self._environment = host, environment
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -42,7 +53,7 @@ class RedisServer:
     def url(self) -> str:
         """For --broker."""
         user = f":{self._password}@" if self._password else ""
-        return f"redis://{user}127.0.0.1:{self.port}/0"
+        return f"redis://{user}{self._host}:{self.port}/0"
 
     def client(self) -> redis.Redis[bytes]:
         """A client of its own."""
@@ -50,13 +61,14 @@ class RedisServer:
 
     def start(self) -> None:
         """Start and wait until it answers."""
-        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        options = ["--port", str(self.port), "--bind", self._host, "--save", "", "--appendonly", "no"]
         if self._password:
             options += ["--requirepass", self._password]
         self._process = subprocess.Popen(
             [self._binary, *options, "--dir", str(self._folder)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
+            env={**os.environ, **(self._environment or {})},
         )
         deadline = time.monotonic() + 10
         with contextlib.closing(self.client()) as client:
@@ -147,12 +159,17 @@ class Worker:
 
 
 @contextlib.contextmanager
-def running_redis(folder: Path, password: str = "") -> Iterator[RedisServer]:
+def running_redis(
+    folder: Path,
+    password: str = "",
+    host: str = "127.0.0.1",
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[RedisServer]:
     """A server for one test. :raises FileNotFoundError: if there is no redis-server here."""
     binary = find_redis_server()
     if binary is None:
         raise FileNotFoundError(HOW_TO_GET)
-    server = RedisServer(binary, folder, password)
+    server = RedisServer(binary, folder, password, host, environment)
     server.start()
     try:
         yield server

@@ -31,15 +31,15 @@ START_S = 60.0
 class S3Server:
     """One server. log: a file for what it says."""
 
-    def __init__(self, log: Path) -> None:
-        self._log = log
+    def __init__(self, log: Path, host: str = "127.0.0.1") -> None:
+        self._log, self._host = log, host
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def endpoint(self) -> str:
         """For AWS_ENDPOINT_URL_S3."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._host}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -56,7 +56,7 @@ class S3Server:
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
-            "NO_PROXY": "127.0.0.1,localhost",
+            "NO_PROXY": f"127.0.0.1,localhost,{self._host}",
         }
 
     @cached_property
@@ -77,7 +77,7 @@ class S3Server:
         program = Path(__file__).with_name("s3_process.py")
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, str(program), "-H", "127.0.0.1", "-p", str(self.port)],
+                [sys.executable, str(program), "-H", self._host, "-p", str(self.port)],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **self.environment(), **environment},
@@ -127,9 +127,9 @@ class S3Server:
 
 
 @contextlib.contextmanager
-def running_s3(folder: Path, **environment: str) -> Iterator[S3Server]:
+def running_s3(folder: Path, host: str = "127.0.0.1", **environment: str) -> Iterator[S3Server]:
     """A server with an empty bucket, for as long as the context lasts."""
-    server = S3Server(folder / "s3.log")
+    server = S3Server(folder / "s3.log", host)
     server.start(**environment)
     try:
         yield server

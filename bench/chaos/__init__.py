@@ -1,0 +1,1 @@
+"""Whole runs in which something breaks: ``python -m bench.chaos``."""
