@@ -89,7 +89,7 @@ bench: setup ## Measure speed against the usual loop; writes bench/results/lates
 	$(PY) -m bench.exhibition
 	$(PY) -m bench.imports
 
-chaos: setup ## Break workers, Redis, store and coordinator while a run goes on; compare its bytes (10 minutes; ARGS=--heavy: 40)
+chaos: setup ## Break workers, Redis, store and coordinator while a run goes on; compare its bytes (10 minutes; ARGS=--heavy: an hour more)
 	$(PY) -m bench.chaos $(ARGS)
 
 evidence: setup ## Write the tables of docs/evidence.md and the proof of docs/evidence-noise.md (hours; goes on where it was)
