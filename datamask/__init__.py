@@ -65,6 +65,10 @@ def __getattr__(name: str) -> Any:
         return version("datamask")
     if name not in _HOMES:
         raise AttributeError(f"module 'datamask' has no attribute {name!r}")
+    from datamask.command import stranger
+
+    if (line := stranger()) is not None:
+        raise ImportError(line)
     found = getattr(import_module(_HOMES[name]), name)
     globals()[name] = found
     return found

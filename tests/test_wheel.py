@@ -121,3 +121,96 @@ def test_the_readmes_lines_of_python_run_in_an_environment_of_their_own(wheel: P
     assert 0.0 <= float(told[10]) <= 1.0
     assert (tmp_path / "best.stl").stat().st_size > 100_000
     assert (tmp_path / "runs" / "mine" / "HEAD").is_file()
+
+
+@pytest.fixture(scope="module")
+def alone(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel, whose other packages are those of this one."""
+    home = tmp_path_factory.mktemp("alone") / "venv"
+    venv.create(home)
+    install(home, wheel)
+    own = home / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    (own / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return home
+
+
+def install(home: Path, *wheels: Path) -> None:
+    """As pip does it, into the environment."""
+    pip = [sys.executable, "-m", "pip", "--python", str(home / "bin" / "python"), "install", "--quiet"]
+    words = ["--no-deps", "--no-index", "--force-reinstall", *map(str, wheels)]
+    subprocess.run([*pip, *words], check=True, timeout=300)
+
+
+def said(
+    home: Path, *command: str, folder: Path, path: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """What a program of the environment answers in a folder, with a path in PYTHONPATH."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    if path is not None:
+        clean["PYTHONPATH"] = str(path)
+    return subprocess.run(
+        [str(home / "bin" / command[0]), *command[1:]],
+        capture_output=True,
+        text=True,
+        env=clean,
+        cwd=folder,
+        check=False,
+        timeout=120,
+    )
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line with which a command refused."""
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("datamask: ")
+    return line
+
+
+@pytest.mark.parametrize("name", ["services", "worker", "coordinator"])
+def test_the_command_says_who_stands_in_the_place_of_its_packages(
+    alone: Path, tmp_path: Path, name: str
+) -> None:
+    """A package in PYTHONPATH, and a module beside somebody's own script."""
+    (tmp_path / "path" / name).mkdir(parents=True)
+    other = tmp_path / "path" / name / "__init__.py"
+    other.write_text("raise SystemExit('loaded')\n")
+    line = one_line(said(alone, "datamask", "--version", folder=tmp_path, path=tmp_path / "path"))
+    assert f"`{name}`" in line
+    assert str(other) in line
+    assert "python -m venv" in line
+    (tmp_path / f"{name}.py").write_text("raise SystemExit('loaded')\n")
+    done = said(alone, "python", "-c", "import datamask; datamask.machines", folder=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"ImportError: the package `{name}` that Python finds is ")
+
+
+def test_a_folder_of_the_same_name_that_is_no_package_is_in_nobodys_way(alone: Path, tmp_path: Path) -> None:
+    (tmp_path / "services").mkdir()
+    assert said(alone, "datamask", "--help", folder=tmp_path, path=tmp_path).returncode == 0
+
+
+def test_the_command_says_which_package_was_installed_over_its_own(
+    alone: Path, wheel: Path, tmp_path: Path
+) -> None:
+    """Two wheels, one environment: the second writes over the first, and takes it along when it goes."""
+    project = tmp_path / "other"
+    (project / "services").mkdir(parents=True)
+    (project / "services" / "__init__.py").write_text("THEIRS = True\n")
+    (project / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+        '[project]\nname = "other-services"\nversion = "1.0"\n[tool.setuptools]\npackages = ["services"]\n'
+    )
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet"]
+    subprocess.run([*build, "--wheel-dir", str(tmp_path), str(project)], check=True, timeout=300)
+    (other,) = tmp_path.glob("other_services-*.whl")
+    install(alone, other)
+    line = one_line(said(alone, "datamask", "--help", folder=tmp_path))
+    assert "written over by other-services" in line
+    pip = [sys.executable, "-m", "pip", "--python", str(alone / "bin" / "python")]
+    subprocess.run([*pip, "uninstall", "--yes", "--quiet", "other-services"], check=True, timeout=300)
+    line = one_line(said(alone, "datamask", "--help", folder=tmp_path))
+    assert "`services`" in line
+    assert "install datamask anew" in line
+    install(alone, wheel)
+    assert said(alone, "datamask", "--help", folder=tmp_path).returncode == 0
