@@ -12,7 +12,7 @@ CALIBRATED := dlib-resnet facenet mobilefacenet lbp eigenfaces
 export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup machines evolve portrait series gallery test test-pythons first-command fuzz tools contenders secrets lint format bench chaos evidence basis lock clean assets calibrate print-proof weights notebook
+.PHONY: help setup machines evolve portrait series gallery test test-pythons first-command fuzz tools contenders secrets lint format bench chaos compose-proof evidence basis lock clean assets calibrate print-proof weights notebook
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ bench: setup ## Measure speed against the usual loop; writes bench/results/lates
 
 chaos: setup ## Break workers, Redis, store and coordinator while a run goes on; compare its bytes (10 minutes; ARGS=--heavy: an hour more)
 	$(PY) -m bench.chaos $(ARGS)
+
+compose-proof: tools ## Run docker-compose.yml on a real engine, break it, compare its bytes; docs/large-runs.md (ARGS=--small: 2 minutes)
+	$(PY) -m bench.compose_proof $(ARGS)
 
 evidence: setup ## Write the tables of docs/evidence.md and the proof of docs/evidence-noise.md (hours; goes on where it was)
 	$(PY) -m bench.evidence $(ARGS)

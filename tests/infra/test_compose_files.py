@@ -58,6 +58,23 @@ def test_every_secret_is_a_file_that_git_does_not_keep(model: dict[str, Any]) ->
         assert subprocess.run(git, check=False).returncode == 0
 
 
+def test_a_second_stack_has_ports_and_passwords_of_its_own() -> None:
+    need("docker-compose")
+    ports = {"s3": "18333", "flower": "15555", "watch": "18300", "grafana": "13000"}
+    words = {f"DATAMASK_{service.upper()}_PORT": port for service, port in ports.items()}
+    other = {**words, **ADDRESS, "DATAMASK_SECRETS": "/other/secrets", "COMPOSE_PROJECT_NAME": "second"}
+    model = resolved(MAIN, TLS, profiles=PROFILES, environment=other)
+    assert model["name"] == "second"
+    assert {Path(secret["file"]).parent for secret in model["secrets"].values()} == {Path("/other/secrets")}
+    found = {
+        name: port["published"]
+        for name, service in services(model)
+        for port in service.get("ports", ())
+        if port["host_ip"] == "127.0.0.1"
+    }
+    assert found == ports
+
+
 def test_no_password_is_in_a_command_or_an_environment(model: dict[str, Any]) -> None:
     for name, service in services(model):
         for key, value in (service.get("environment") or {}).items():
