@@ -27,6 +27,7 @@ PUBLISHED = {"s3": "DATAMASK_S3_PORT", "flower": "DATAMASK_FLOWER_PORT", "watch"
 PUBLISHED["grafana"] = "DATAMASK_GRAFANA_PORT"
 UP_S = 900.0
 RUN_S = 1800.0
+RESTART_S = 3.0
 # No proxy of the environment has a say in what this host answers.
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -171,17 +172,22 @@ class Stack:
 
     def ended(self) -> int | None:
         """The coordinator's exit code; None while it runs, or is about to be started again."""
-        (one,) = self.containers("coordinator")
-        state = one["State"]
-        return int(state["ExitCode"]) if state["Status"] in ("exited", "dead") else None
+        for pause_s in (RESTART_S, 0.0):  # one that the engine starts again has ended for a moment
+            (one,) = self.containers("coordinator")
+            if one["State"]["Status"] not in ("exited", "dead"):
+                return None
+            time.sleep(pause_s)
+        return int(one["State"]["ExitCode"])
 
     def wait_epoch(self, epoch: int) -> None:
-        """Until a checkpoint is committed, or the run has ended. :raises Failed: where nothing goes on."""
+        """Until a checkpoint is committed. :raises Failed: where the run ends before, or nothing goes on."""
         deadline = time.monotonic() + RUN_S
         while time.monotonic() < deadline:
             head = self.head()
             if head.parts and head.epoch >= epoch:
                 return
+            if head.done:
+                raise Failed(f"the run ended before epoch {epoch}: more --generations")
             if self.ended() is not None and not self.head().done:
                 raise Failed(f"the coordinator ended: {self.logs('coordinator')[-1500:]}")
             time.sleep(0.5)
