@@ -189,12 +189,13 @@ def plan(stack: Stack, folder: Path, small: bool) -> list[tuple[str, Callable[[]
         ("locked down", partial(steps.locked, stack)),
     ]
     broken: list[tuple[str, Callable[[], str]]] = [
+        ("scaled", partial(steps.scaled, stack)),
         ("a worker killed", partial(steps.worker_killed, stack)),
         ("Redis emptied", partial(steps.redis_emptied, stack)),
         ("stopped and resumed", partial(steps.resumed, stack)),
         ("S3 killed", partial(steps.store_killed, stack)),
         ("coordinator killed", partial(steps.coordinator_killed, stack)),
-        ("scaled", partial(steps.scaled, stack)),
+        ("healthy again", partial(steps.healthy, stack)),
     ]
     last: list[tuple[str, Callable[[], str]]] = [
         ("run done", partial(steps.done, stack)),

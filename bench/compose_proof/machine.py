@@ -97,9 +97,14 @@ def _empty(engine: Engine, image: str, folder: str, owner: str) -> None:
                 link = tarfile.TarInfo(name)
                 link.type, link.linkname = tarfile.SYMTYPE, os.readlink(Path("/", name))
                 tar.addfile(link)
-        place = tarfile.TarInfo(folder.strip("/"))
-        place.type, place.mode, place.uid, place.gid = tarfile.DIRTYPE, 0o755, int(user), int(group)
-        tar.addfile(place)
+        # A tmpfs takes its mode from the folder beneath.
+        for name, mode, owner_id, group_id in (
+            (folder, 0o755, int(user), int(group)),
+            ("/tmp", 0o1777, 0, 0),
+        ):
+            place = tarfile.TarInfo(name.strip("/"))
+            place.type, place.mode, place.uid, place.gid = tarfile.DIRTYPE, mode, owner_id, group_id
+            tar.addfile(place)
     changes = [word for line in (f"USER {owner}", f"ENV PATH={PATH}") for word in ("--change", line)]
     done = subprocess.run(
         ["docker", "import", *changes, "-", image],
