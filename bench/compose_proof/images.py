@@ -129,8 +129,10 @@ def _debian(engine: Engine, name: str) -> None:
         if done.returncode:
             raise Failed(f"debootstrap: {(done.stderr or done.stdout).strip()[-500:]}")
         bare.dress(root)
+        authorities = root / "usr" / "local" / "share" / "ca-certificates"
+        authorities.mkdir(exist_ok=True)
         for certificate in Path("/usr/local/share/ca-certificates").glob("*.crt"):
-            shutil.copy(certificate, root / "usr" / "local" / "share" / "ca-certificates")
+            shutil.copy(certificate, authorities)
         for wheels in _links():
             target = root / str(wheels).lstrip("/")
             target.mkdir(parents=True, exist_ok=True)
