@@ -25,6 +25,9 @@ from typing import Any
 import pytest
 
 from bench import blanks, evidence, first_run, print_proof, scale, transfer
+from bench.noise_proof import __main__ as noise_proof
+from bench.noise_proof.settings import PROOF
+from bench.noise_proof.tables import page as noise_page
 from bench.search import summary
 from tests.support.documents import PAGES, ROOT, name_of
 
@@ -159,6 +162,11 @@ TABLES: list[tuple[str, Any, Callable[[], str]]] = [
     ("docs/search.md", summary, lambda: summary.page(content("bench/results/search.json")["rows"])),
     ("docs/color.md", transfer, lambda: transfer.page(content("bench/results/transfer.json"))),
     ("docs/performance.md", scale, lambda: scale.page(content("bench/results/scale.json"))),
+    (
+        "docs/evidence-noise.md",
+        noise_proof,
+        lambda: noise_page(PROOF, content("docs/evidence-noise/findings.json")),
+    ),
     ("docs/printing.md", print_proof, lambda: print_proof.table(content("docs/print-proof.json")["masks"])),
     ("README.md", first_run, lambda: first_run.table(content("docs/make-evolve.json"), first_run.SHORT)),
     (
@@ -172,6 +180,10 @@ TABLES: list[tuple[str, Any, Callable[[], str]]] = [
 @pytest.mark.parametrize(("page", "module", "table"), TABLES, ids=lambda v: getattr(v, "__name__", str(v)))
 def test_a_table_is_what_its_file_gives(page: str, module: Any, table: Callable[[], str]) -> None:
     assert between(page, module.FIRST_MARK, module.LAST_MARK) == table().strip()
+
+
+def test_what_was_found_is_of_the_settings_that_were_fixed() -> None:
+    assert content("docs/evidence-noise/findings.json")["settings"] == PROOF.digest()
 
 
 def test_the_table_of_blanks_is_what_its_file_gives() -> None:
