@@ -136,7 +136,8 @@ TINY = {
     "models": "",
     "doctor": "",
 }
-# Photographs, servers, answers and money that a test does not have; a second solid that only hangs otherwise.
+# Photographs, servers, answers and money that a test does not have; a second solid that only hangs otherwise;
+# plates at print size, of which tests/worker/test_exhibit.py makes one.
 ELSEWHERE = {
     "--target",
     "--photos",
@@ -147,7 +148,7 @@ ELSEWHERE = {
     "--broker",
     "--get",
 }
-ELSEWHERE |= {"--mount"}
+ELSEWHERE |= {"--mount", "--pack"}
 
 
 def runnable(line: Line) -> bool:
