@@ -39,7 +39,7 @@ evolve: setup ## Evolve faces out of noise until two detectors see them (about 5
 portrait: setup ## Evolve masks toward one portrait (4 to 7 minutes on 2 cores)
 	$(DATAMASK) evolve examples/portrait.toml $(ARGS)
 
-series: setup ## Evolve five different faces out of five noises (a quarter of an hour on 2 cores)
+series: setup ## Evolve five different faces out of five noises (three times the views of make evolve)
 	$(DATAMASK) evolve examples/faces.toml $(ARGS)
 
 gallery: setup ## Breed one mask for each of five detectors from the same noise: matrix, poster, page
