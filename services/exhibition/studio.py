@@ -88,24 +88,25 @@ class Studio:
         coarse = self._centered(vertices)
         with one_thread():
             # What casts the shadows is the mesh as it is: a finer one differs by less than their slack.
-            seen = _sky_seen(self._finer.places(coarse), coarse, self._casting, self._sky, self._shadow_px)
-            return self._lit(coarse, seen)
+            centered = self._finer.places(coarse)
+            seen = _sky_seen(centered, coarse, self._casting, self._sky, self._shadow_px)
+            return self._lit(coarse, centered, seen)
 
     @torch.inference_mode()
     def pass_by(self, vertices: Vertices, before: LitMask, after: LitMask, share: float) -> LitMask:
         """A mask on its way between two others: its shadows are blended from theirs, ten times as quick."""
         with one_thread():
-            return self._lit(self._centered(vertices), torch.lerp(before.seen, after.seen, share))
+            coarse = self._centered(vertices)
+            return self._lit(coarse, self._finer.places(coarse), torch.lerp(before.seen, after.seen, share))
 
     def _centered(self, vertices: Vertices) -> Tensor:
         return torch.from_numpy(np.asarray(vertices, np.float32) - np.asarray(self._center, np.float32))
 
-    def _lit(self, coarse: Tensor, seen: Tensor) -> LitMask:
+    def _lit(self, coarse: Tensor, centered: Tensor, seen: Tensor) -> LitMask:
         # Normals of the finer mesh itself would show every edge of the coarse one.
         position = (coarse[:, :1], coarse[:, 1:2], coarse[:, 2:])
         normals = self._finer.values(torch.cat(vertex_normals(position, self._casting, self._faces), dim=1))
-        triangles, centered = self._finer.triangles, self._finer.places(coarse)
-        return LitMask(triangles, centered, normals, self._sky, seen, self._finer, self._center)
+        return LitMask(centered, normals, self._sky, seen, self._finer, self._center)
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,6 @@ class LitMask:
     colors: linear (V, 3), or None for those of the material.
     """
 
-    triangles: Tensor
     centered: Tensor
     normals: Tensor
     sky: Tensor
@@ -164,7 +164,7 @@ class LitMask:
         focal = side * DISTANCE_M / (field_mm * 1e-3)
         depth = DISTANCE_M - place[:, 2]
         flat = torch.stack([place[:, 0] * focal / depth, -place[:, 1] * focal / depth, 1.0 / depth], dim=1)
-        sheet = _Sheet(self.triangles, torch.cat(attributes, dim=1), flat, samples, material)
+        sheet = _Sheet(self.finer.triangles, torch.cat(attributes, dim=1), flat, samples, material)
         tile = max(_TILE_PX // samples, 1)
         if size_px <= tile:
             return sheet.tile(0, 0, size_px, side)
