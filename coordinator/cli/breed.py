@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Annotated
 
 import typer
 
-from coordinator.cli.evolve import drive
+from coordinator.cli.evolve import drive, resume_command
 from coordinator.cli.options import (
     BrokerOption,
     ExecutorName,
@@ -74,13 +73,12 @@ def breed(
     heritage = heritage_of(parent, chosen, pinned, vetoed, veto_distance)
     spec = bred_spec(parent, heritage, (chosen, pinned, vetoed), seed=seed, overrides=set_ or ())
     place, name = make_ready(store, name, spec, resume, executor, broker)
-    words = ["datamask", "breed", run, *masks, "--store", place.url, "--run", name, "--resume"]
+    words = ["breed", run, *masks, "--store", place.url, "--run", name]
     words += [w for one in pinned for w in ("--pin", one)] + [w for one in vetoed for w in ("--veto", one)]
-    words += ["--veto-distance", f"{veto_distance:g}", "--seed", str(spec.seed)]
-    words += [w for one in set_ or () for w in ("--set", one)]
-    words += ["--executor", "celery"] if executor is ExecutorName.celery else []
+    words += ["--veto-distance", f"{veto_distance:g}"]
+    command = resume_command(words, spec.seed, set_, executor)
     drive(
-        *(spec, Record(place.sub(name)), store, name, shlex.join(words)),
+        *(spec, Record(place.sub(name)), store, name, command),
         resume=resume,
         executor=executor,
         broker=broker,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated
@@ -83,9 +84,8 @@ def evolve(
         setup_logs("json", logging.INFO)
     wanted = load_spec(spec, seed=seed, targets=target or (), consent=consent, overrides=set_ or ())
     place, name = make_ready(store, run, wanted, resume, executor, broker)
-    command = _resume_command(spec, place.url, name, seed, target, consent, set_)
-    if executor is ExecutorName.celery:
-        command += " --executor celery"
+    words = ["evolve", str(spec), "--store", place.url, "--run", name]
+    command = resume_command(words, seed, set_, executor, targets=target, consent=consent)
     drive(
         *(wanted, Record(place.sub(name)), store, name, command),
         resume=resume,
@@ -156,18 +156,20 @@ def drive(
     print(record.url)
 
 
-def _resume_command(
-    spec: Path,
-    store: str,
-    name: str,
+def resume_command(
+    words: Sequence[str],
     seed: int | None,
-    targets: list[str] | None,
-    consent: str | None,
-    sets: list[str] | None,
+    sets: Sequence[str] | None,
+    executor: ExecutorName,
+    *,
+    targets: Sequence[str] | None = None,
+    consent: str | None = None,
 ) -> str:
-    words = ["datamask", "evolve", str(spec), "--store", store, "--run", name, "--resume"]
+    """What goes on with a run that is interrupted. words: the command, and what names its runs."""
+    words = ["datamask", *words, "--resume"]
     words += ["--seed", str(seed)] if seed is not None else []
     words += [w for t in targets or () for w in ("--target", t)]
     words += ["--consent", consent] if consent is not None else []
     words += [w for s in sets or () for w in ("--set", s)]
+    words += ["--executor", "celery"] if executor is ExecutorName.celery else []
     return shlex.join(words)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from coordinator.cli.evolve import drive
+from coordinator.cli.evolve import drive, resume_command
 from coordinator.cli.layout import print_table
 from coordinator.cli.options import (
     BrokerOption,
@@ -73,7 +72,8 @@ def gallery(
             raise BadInput(f"{place.url}/{runs[machine]}: a run of this name exists; add --resume to go on")
         place, _ = make_ready(store, runs[machine], alone, resume, executor, broker)
     begin(place.sub(name), wanted, runs, resume)
-    command = _resume_command(spec, store, name, seed, set_, executor)
+    words = ["gallery", str(spec), "--store", store, "--run", name]
+    command = resume_command(words, seed, set_, executor)
     for machine, alone in specs.items():
         record = Record(place.sub(runs[machine]))
         drive(
@@ -119,13 +119,3 @@ def _sha256(store: Store, machine: str) -> str:
 
 def _share(hits: int | None, of: int) -> str:
     return "-" if hits is None or not of else f"{hits / of:.0%}"
-
-
-def _resume_command(
-    spec: Path, store: str, name: str, seed: int | None, sets: list[str] | None, executor: ExecutorName
-) -> str:
-    words = ["datamask", "gallery", str(spec), "--store", store, "--run", name, "--resume"]
-    words += ["--seed", str(seed)] if seed is not None else []
-    words += [w for s in sets or () for w in ("--set", s)]
-    words += ["--executor", "celery"] if executor is ExecutorName.celery else []
-    return shlex.join(words)
