@@ -121,10 +121,7 @@ def clocks_jump(place: Place) -> str:
 def clock_refused(place: Place) -> str:
     """SeaweedFS takes no requests that were signed more than 15 minutes off."""
     clock = Clock(place.folder, "clock")
-    for _ in range(2):
-        place.worker()
-    coordinator = place.coordinator(environment=clock.environment)
-    place.wait_for_epoch(0, coordinator)
+    coordinator = place.begun(environment=clock.environment)
     clock.set(HOUR_S)
     refused(place, coordinator, "this machine's clock is off")
     clock.set(0)

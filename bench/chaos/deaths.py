@@ -85,10 +85,7 @@ def stack_killed(place: Place) -> str:
 
 def redis_lost(place: Place) -> str:
     """Redis is killed in mid-run and comes back after some seconds with nothing in it."""
-    for _ in range(2):
-        place.worker()
-    coordinator = place.coordinator()
-    place.wait_for_epoch(0, coordinator)
+    coordinator = place.begun()
     place.redis.stop()
     time.sleep(4)
     place.redis.start()
@@ -98,10 +95,7 @@ def redis_lost(place: Place) -> str:
 
 def store_lost(place: Place) -> str:
     """The S3 server answers nobody for 20 s."""
-    for _ in range(2):
-        place.worker()
-    coordinator = place.coordinator()
-    place.wait_for_epoch(0, coordinator)
+    coordinator = place.begun()
     place.s3.pause()
     time.sleep(OUTAGE_S)
     place.s3.resume()
@@ -123,10 +117,7 @@ def coordinator_killed(place: Place) -> str:
 
 def second_coordinator(place: Place) -> str:
     """A second coordinator is started on the run; it must refuse, and the first go on."""
-    for _ in range(2):
-        place.worker()
-    first = place.coordinator()
-    place.wait_for_epoch(0, first)
+    first = place.begun()
     second = place.coordinator(log="second.log")
     code = exit_code(second)
     said = place.text("second.log")

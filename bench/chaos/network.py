@@ -19,11 +19,8 @@ DELAY_S = 0.1  # each way, on average
 def _begun(place: Place) -> tuple[Apart, subprocess.Popen[bytes]]:
     """Two workers on their host and the coordinator on its own, the first checkpoint committed."""
     assert isinstance(place, Apart)
-    for _ in range(2):
-        place.worker(before=place.hosts.on("workers"))
-    coordinator = place.coordinator(before=place.hosts.on("coordinator"))
-    place.wait_for_epoch(0, coordinator)
-    return place, coordinator
+    on = place.hosts.on
+    return place, place.begun({"before": on("workers")}, before=on("coordinator"))
 
 
 def workers_cut_from_redis(place: Place) -> str:

@@ -128,6 +128,17 @@ class Place:
         self._crew[made.pid] = log
         return made
 
+    def begun(self, crew: Mapping[str, Any] | None = None, **how: Any) -> subprocess.Popen[bytes]:
+        """Two workers and a coordinator, the first checkpoint committed; the coordinator.
+
+        :param crew: how the workers are started, as ``how`` the coordinator; see :meth:`process`.
+        """
+        for _ in range(2):
+            self.worker(**(crew or {}))
+        coordinator = self.coordinator(**how)
+        self.wait_for_epoch(0, coordinator)
+        return coordinator
+
     def said_by(self, worker: subprocess.Popen[bytes]) -> str:
         """What a worker said so far."""
         return self.text(self._crew[worker.pid])

@@ -41,10 +41,7 @@ def workers_still(place: Place) -> str:
 
 def coordinator_still(place: Place) -> str:
     """The workers go on as far as they have work."""
-    for _ in range(2):
-        place.worker()
-    coordinator = place.coordinator()
-    place.wait_for_epoch(0, coordinator)
+    coordinator = place.begun()
     signal_all(coordinator, signal.SIGSTOP)
     time.sleep(STILL_S)
     signal_all(coordinator, signal.SIGCONT)
@@ -56,10 +53,7 @@ def coordinator_overtaken(place: Place) -> str:
     """Another host's coordinator takes the run over; the first one wakes up in the midst of that."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         raise Skipped("a host name of one's own needs root and unshare")
-    for _ in range(2):
-        place.worker()
-    first = place.coordinator()
-    place.wait_for_epoch(0, first)
+    first = place.begun()
     signal_all(first, signal.SIGSTOP)
     second = place.coordinator(log="second.log", before=ELSEWHERE)
     place.wait_for(lambda: second.poll() is not None or place.head().epoch >= 1, "the second goes on")

@@ -89,10 +89,7 @@ def on_small_disk(folder: Path, spec: Path) -> Iterator[Place]:
 
 def disk_full(place: Place) -> str:
     """The disk is filled to its last byte in mid-run, and freed when the coordinator has given up."""
-    for _ in range(2):
-        place.worker()
-    coordinator = place.coordinator()
-    place.wait_for_epoch(0, coordinator)
+    coordinator = place.begun()
     ballast = Path(place.store).parent / "ballast"
     with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
