@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from services.errors import BadInput
 from services.recognition import catalog
 from services.recognition.model import AnswerKind, ModelInfo
+from services.recognition.photos import SIDE_PX
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from services.recognition.looking import Face as Place
 
-SIDE_PX = 800  # the longer side of what machines are shown: they find faces of 40 pixels and more
 Box = tuple[float, float, float, float]
 HOG = "dlib-hog"
 

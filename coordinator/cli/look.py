@@ -16,11 +16,11 @@ from coordinator.cli.layout import print_table
 from coordinator.cli.progress import plain_steps
 from coordinator.cli.terminal import print_json
 from coordinator.run import photo_path
-from datamask.looking import SIDE_PX, Face, Sight, Sights, infos_of, see, words_of
+from datamask.looking import Face, Sight, Sights, infos_of, see, words_of
 from services.errors import BadInput
 from services.names import usable_name
 from services.recognition.model import ModelInfo
-from services.recognition.photos import photo_folder, read_photo
+from services.recognition.photos import SIDE_PX, photo_folder, read_photo
 
 FORMAT = 1
 CAMERA = "camera"  # what its pictures are called

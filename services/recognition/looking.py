@@ -13,13 +13,12 @@ from PIL import Image
 from services.errors import BadInput
 from services.recognition.detect import Detections, Detector, GradesEveryPlace, ReportsFaces
 from services.recognition.networks.suppress import suppressed
-from services.recognition.photos import read_photo
+from services.recognition.photos import SIDE_PX, read_photo
 from services.recognition.together import one_by_one
 
 Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 
-SIDE_PX = 800  # pictures are shrunk to this longer side: faces of a twentieth of it are still found
 LEAST_PX = 20  # of the shorter side then: detectors look for faces of more, and some refuse less
 _OVERLAP = 0.3  # windows that share more of their common area are one face; OpenCV's own for YuNet
 

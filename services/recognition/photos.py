@@ -35,6 +35,9 @@ UNREAD = (*HEIC, *RAW, ".jxl", ".jxr", ".svg", ".eps", ".exr", ".hdr", ".psb", "
 MOST_PIXELS = 100_000_000
 MOST_BYTES = 1_000_000_000
 WAY_OUT = "save it as a JPEG or PNG file"
+SIDE_PX = (
+    800  # what detectors look at is shrunk to this longer side: faces of a twentieth of it are still found
+)
 
 _MOST_TEXT = 120  # characters of what a decoder says
 
