@@ -16,14 +16,13 @@ import torch
 from PIL import Image
 
 from bench.evidence import ROOT
+from bench.noise_proof.__main__ import DATA
 from bench.noise_proof.looks import TOGETHER
 from bench.noise_proof.settings import PROOF
 from services.exhibition.lineup import Caption, lineup
 from services.exhibition.studio import Studio, one_by_one
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
-
-DATA = ROOT / "docs" / "evidence-noise"
 
 
 def main() -> int:
