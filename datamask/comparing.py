@@ -14,6 +14,7 @@ from datamask.run import Run
 from datamask.run import open as open_run
 from services.errors import BadInput
 from services.exhibition.paper import Format, curves_chart, rates_chart
+from services.numbers import finite
 from services.recognition.statistics.rates import wilson_rate
 from services.wire.page_plan import read_json
 from services.words import shown
@@ -77,7 +78,7 @@ class Comparison:
             curves = run.curves
             best = np.where(np.isnan(curves.best), -np.inf, curves.best).max(axis=0, initial=-np.inf)
             middle = [_median(column) for column in curves.median.T]
-            lines[told.run] = [_number(v) for v in np.maximum.accumulate(best).tolist()], middle
+            lines[told.run] = [finite(v) for v in np.maximum.accumulate(best).tolist()], middle
         made = [curves_chart(lines)]
         bars = [
             (told.run, f"{rate.machine}, {rate.asked}", (rate.share, rate.low, rate.high), rate.views)
@@ -125,7 +126,7 @@ def _told(run: Run, name: str) -> Told:
     )
     return Told(
         *(name, run.done, run.generation, len(run.masks)),
-        tuple(_number(moment) for moment in moments),
+        tuple(finite(moment) for moment in moments),
         elites,
         tuple(_rates(run)),
     )
@@ -178,7 +179,3 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 def _median(column: Any) -> float | None:
     known = column[np.isfinite(column)]
     return float(np.median(known)) if len(known) else None
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

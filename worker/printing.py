@@ -15,6 +15,7 @@ from manifold3d import Manifold
 from numpy.typing import NDArray
 
 from services.errors import BadInput
+from services.numbers import finite
 from services.printing import files
 from services.printing.catalog import BRIDGE_MM, Order
 from services.printing.checks import Built, Check, Thickness, built, check, crossings, lacking_mm, thickness
@@ -345,7 +346,7 @@ def _report(
         "not_made": work.refused,
         "openings_crumbs_mm3": round(work.crumbs_mm3, 2),
         "bridge_mm": BRIDGE_MM,
-        "thickness": {k: None if v is None else _finite(v) for k, v in asdict(thick).items()},
+        "thickness": {k: finite(v, 3) for k, v in asdict(thick).items()},
         "checks": [asdict(line) for line in checks],
         "views": {"seed": job.view_seed, "count": job.view_count},
         "before": asdict(before),
@@ -355,10 +356,6 @@ def _report(
         "warning": cause,
         "licence": job.notes.get("LicenseTerms", ""),
     }
-
-
-def _finite(value: float) -> float | None:
-    return round(float(value), 3) if np.isfinite(value) else None
 
 
 def _files(

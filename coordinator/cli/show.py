@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import socket
 import time
 from collections import Counter
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +25,7 @@ from coordinator.search.niches import Niches
 from coordinator.search.pareto import aims_of, front
 from coordinator.spec.objectives import recorded_labels
 from services.errors import CorruptData
+from services.numbers import finite
 from services.storage.open import open_store
 from services.storage.store import ObjectMissing, Store
 from services.wire.mask import decode_masks
@@ -174,8 +175,7 @@ def _audit(store: Store, mask: str) -> Any:
         ) from None
 
 
-def _number(value: float) -> float | None:
-    return round(float(value), 6) if math.isfinite(value) else None
+_number = partial(finite, digits=6)
 
 
 def state_of(record: Record, head: Head) -> str:

@@ -9,6 +9,7 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ from coordinator.spec.objectives import recorded_labels
 from coordinator.spec.spec import USUAL_NOISE
 from services.errors import BadInput, CorruptData
 from services.exhibition.questions import asks
+from services.numbers import finite
 from services.recognition.catalog import model_info
 from services.recognition.kinds import IDENTITY, KINDS
 from services.rendering.materials import DEFAULT
@@ -578,5 +580,4 @@ def _numbers(row: NDArray[np.float64]) -> list[float | None]:
     return [_number(value) for value in row.tolist()]
 
 
-def _number(value: float) -> float | None:
-    return round(float(value), 4) if math.isfinite(value) else None
+_number = partial(finite, digits=4)

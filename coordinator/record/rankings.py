@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coordinator.record.record import Head, Record, ranking_key
+from services.numbers import finite
 from services.storage.store import ObjectMissing
 from services.wire.mask import Mask
 
@@ -37,7 +38,7 @@ class Ranking:
 
 def encode_ranking(masks: Sequence[Mask], views: int) -> bytes:
     """JSON bytes of one epoch's masks as they were ranked, and under how many views in all."""
-    rows = [[m.id, m.island, _number(m.fitness), [_number(float(v)) for v in m.values]] for m in masks]
+    rows = [[m.id, m.island, finite(m.fitness, 6), [finite(v, 6) for v in m.values]] for m in masks]
     return json.dumps({"format": FORMAT, "views": views, "masks": rows}, allow_nan=False).encode()
 
 
@@ -68,7 +69,3 @@ class Rankings:
             return Ranking(tuple(masks), int(told["views"]))
         except (ObjectMissing, ValueError, KeyError, TypeError):  # a page goes without it
             return None
-
-
-def _number(value: float) -> float | None:
-    return round(value, 6) if math.isfinite(value) else None

@@ -15,6 +15,8 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from services.numbers import finite
+
 Format = Literal["svg", "pdf", "png"]
 Cell = str | int | float | bool | None
 Share = tuple[float, float, float]  # a share, and its interval
@@ -80,7 +82,7 @@ def curves_chart(lines: Mapping[str, tuple[Sequence[float | None], Sequence[floa
     :param lines: by name, the best and the median of each generation; None where no mask was scored.
     """
     rows = tuple(
-        (name, generation, _number(b), _number(m))
+        (name, generation, finite(b), finite(m))
         for name, (best, median) in lines.items()
         for generation, (b, m) in enumerate(zip(best, median, strict=True))
     )
@@ -147,7 +149,7 @@ def matrix_chart(bars: Sequence[tuple[str, str, Share, int]], name: str, title: 
     for subject, machine, (share, _, _), _ in bars:
         table[subjects.index(subject), machines.index(machine)] = share
     rows = tuple(
-        (subject, *(_number(v) for v in row)) for subject, row in zip(subjects, table.tolist(), strict=True)
+        (subject, *(finite(v) for v in row)) for subject, row in zip(subjects, table.tolist(), strict=True)
     )
 
     def draw(figure: Figure) -> None:
@@ -258,7 +260,3 @@ def archive_chart(
 
 def _known(values: Sequence[float | None]) -> NDArray[np.float64]:
     return np.array([np.nan if v is None else v for v in values], np.float64)
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None or not np.isfinite(value) else float(value)

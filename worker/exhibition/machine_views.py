@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from services.exhibition.glyphs import embedding_strip, hog_glyphs
 from services.exhibition.inline import picture_uri
+from services.numbers import finite
 from services.recognition import catalog
 from services.recognition.dlib.audit import AuditView, audit, landmarks
 from services.recognition.dlib.fhog import ORIENTATIONS, features
@@ -95,7 +95,7 @@ def _scores(
     rows = [
         {
             "machine": model,
-            "value": round(float(scores[row]), 4) if math.isfinite(scores[row]) else None,
+            "value": finite(scores[row], 4),
             "threshold": thresholds.get(model, 0.0),
             "lower_is_better": False,
         }

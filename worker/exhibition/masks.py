@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from services.exhibition.front import portrait
 from services.exhibition.palette import png, signed
 from services.exhibition.studio import Studio, dressed, one_by_one, one_thread
 from services.exhibition.views_sheet import Seen, contact_sheet
+from services.numbers import finite
 from services.progress import Progress, silent
 from services.recognition import catalog
 from services.recognition.dlib.audit import AuditView, audit
@@ -161,9 +161,9 @@ def _write_mask(
         "basis": {"id": basis.id, "sha256": basis.sha256},
         "island": mask.island,
         "generation": mask.generation,
-        "fitness": _number(mask.fitness),
-        "values": {x: _number(float(v)) for x, v in zip(labels, mask.values, strict=True)},
-        "flipped": _number(mask.flipped),
+        "fitness": finite(mask.fitness),
+        "values": {x: finite(float(v)) for x, v in zip(labels, mask.values, strict=True)},
+        "flipped": finite(mask.flipped),
         "weights": dict(zip(basis.gene_names, map(float, mask.genome), strict=True)),
     }
     run.put(f"masks/{mask.id}/genome.json", _json(facts))
@@ -233,9 +233,9 @@ def _report(
             "yaw_deg": round(float(views.yaw_deg[k]), 2),
             "pitch_deg": round(float(views.pitch_deg[k]), 2),
             "detected": view.detected,
-            "hog_score": _number(view.hog_score),
+            "hog_score": finite(view.hog_score),
             "box_px": None if view.box is None else [float(edge) for edge in view.box],
-            "distance": _number(view.distance),
+            "distance": finite(view.distance),
             "critics": {name: bool(verdicts[k]) for name, verdicts in critics.items()},
         }
         for k, view in enumerate(seen)
@@ -284,11 +284,6 @@ def _words(view: Mapping[str, Any]) -> tuple[str, ...]:
     words += [f"{name}: {'face' if yes else 'no face'}" for name, yes in view["critics"].items()]
     words.append(f"yaw {signed(view['yaw_deg'], 0)}°, pitch {signed(view['pitch_deg'], 0)}°")
     return tuple(words)
-
-
-def _number(value: float | None) -> float | None:
-    """A value for JSON, which has no infinities."""
-    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _json(content: Mapping[str, Any]) -> bytes:
