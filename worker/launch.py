@@ -20,6 +20,7 @@ from services.wire.bells import connect, find_broker
 from services.wire.broker_url import check_broker
 from services.wire.messages import QUEUES
 from worker import metrics
+from worker.idle import leave_after
 from worker.probe import probe
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -64,6 +65,7 @@ def launch(
     metrics_port: int | None = None,
     log_format: LogFormat = "text",
     grace_s: float = SOFT_SHUTDOWN_S,
+    idle_s: float | None = None,
 ) -> int:
     """Work until told to stop; returns the exit code.
 
@@ -75,6 +77,7 @@ def launch(
     :param threads: of torch, per process. They are part of a run's fingerprint. None: torch's own choice.
     :param queues: kinds of work to take, ``score``, ``realize`` or both.
     :param metrics_port: where Prometheus may ask; None: nowhere.
+    :param idle_s: leave after so many seconds without work; None: never.
     :raises BadInput: for an unusable URL or number; :raises Unavailable: if the device is not there.
     """
     broker_url = check_broker(find_broker(broker_url))
@@ -90,7 +93,7 @@ def launch(
         serve_metrics(metrics_port, metrics.registry)
     # CUDA does not survive a fork; on the CPU a fork is quicker and safe, since this process has no torch.
     app = make_app(broker_url, "spawn" if chosen == "cuda" else "fork", grace_s=grace_s)
-    return run_worker(app, concurrency, names, loglevel, pictures)
+    return run_worker(app, concurrency, names, loglevel, pictures, idle_s)
 
 
 def run_worker(
@@ -99,8 +102,11 @@ def run_worker(
     queues: Sequence[str],
     loglevel: str = "INFO",
     pictures: int = 0,
+    idle_s: float | None = None,
 ) -> int:
     """Run a worker of the app, announced to coordinators, until it is told to stop; returns its exit code.
+
+    :param idle_s: or until it has had no work for so many seconds.
 
     Logs are as :func:`services.logs.setup` made them.
     """
@@ -109,6 +115,8 @@ def run_worker(
 
     def announce(**_: Any) -> None:
         presence.start()
+        if idle_s is not None:
+            leave_after(idle_s)
 
     signals.worker_ready.connect(announce, weak=False)
     worker = app.Worker(

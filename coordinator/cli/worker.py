@@ -55,6 +55,10 @@ def worker(
     grace_s: Annotated[
         float, typer.Option(min=0, help="Seconds that a batch in hand may go on after SIGQUIT.")
     ] = 20.0,
+    idle_s: Annotated[
+        float | None,
+        typer.Option(min=1, help="Leave after so many seconds without work.", show_default="stay"),
+    ] = None,
 ) -> None:
     """Score batches for coordinators that run with --executor celery, until stopped.
 
@@ -76,5 +80,6 @@ def worker(
         metrics_port=metrics_port,
         log_format=log_format.value,
         grace_s=grace_s,
+        idle_s=idle_s,
     )
     raise typer.Exit(code)
