@@ -32,6 +32,7 @@ from bench.noise_proof.settings import (
     MACHINES,
     NOISE_SHARE,
     SEEN_SHARE,
+    WITNESS,
     Critic,
     Settings,
 )
@@ -76,6 +77,7 @@ class Findings:
             "pattern": self.pattern(),
             "yaw": self.yaw(),
             "ablation": self.ablation(),
+            "witness": self.witness(),
         }
 
     # -- reading
@@ -298,6 +300,35 @@ class Findings:
                 row[critic.title] = float((scores > critic.threshold).mean())
             rows.append(row)
         return rows
+
+    def witness(self) -> Json | None:
+        """The witness on elites, beside noise, twins and the elites of permuted machines."""
+        seeds = self._seeds("witness", "noise", self.settings.seeds)
+        if not seeds or self.cell("witness", "plain") is None:
+            return None
+        machine, threshold = WITNESS.machine, WITNESS.threshold
+        ours = self._of("witness", "noise", seeds, USUAL.name, machine)
+        plain = self.scores("witness", ["plain"], NOISE.name, machine)
+        rates = (ours > threshold).mean(axis=1)
+        row: Json = {
+            "critic": WITNESS.title,
+            "learned": sorted(WITNESS.learned),
+            "by_seed": dict(zip(map(str, seeds), rates.tolist(), strict=True)),
+            "seen": int((rates >= SEEN_SHARE).sum()),
+            "elites": self._share(ours > threshold),
+            "median": float(np.median(rates)),
+            "plain": self._share(plain > threshold),
+            "auc": self._interval([ours, plain], lambda a, b: auc(a.ravel(), b.ravel())),
+        }
+        for name, kind, what in (("twins", "noise", "twins"), ("permuted", "permuted", USUAL.name)):
+            there = [seed for seed in self._seeds("witness", kind, seeds) if seed in seeds]
+            if not there:
+                continue
+            control = self._of("witness", kind, there, what, machine) > threshold
+            beside = rates[[seeds.index(seed) for seed in there]]
+            row[name] = {**self._share(control), "seeds": len(there)}
+            row[name]["p"] = sign_flip((beside - control.mean(axis=1)).tolist())
+        return row
 
     def views(self) -> list[list[Any]]:
         """Raw scores: subject, mask, view, then both and every machine; elites, noise and the zero."""

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench.noise_proof.conditions import Condition
-from bench.noise_proof.settings import FITTED, LEAST_OVERLAP, MACHINES
+from bench.noise_proof.settings import FITTED, LEAST_OVERLAP, MACHINES, WITNESS
 from coordinator.spec.spec import Spec
 from services.errors import Unavailable
 from services.recognition.detect import Detections, Detector
@@ -137,8 +137,8 @@ def _enlarged(pictures: Pictures, size_px: int) -> Pictures:
 
 @cache
 def machines() -> Machines:
-    """Fitted machines and critics, loaded once in a process."""
-    return Machines([*FITTED, *MACHINES], {})
+    """Fitted machines, critics and the witness, loaded once in a process."""
+    return Machines([*FITTED, *MACHINES, WITNESS.machine], {})
 
 
 def ask(

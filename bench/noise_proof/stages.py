@@ -7,6 +7,8 @@ Cells are named after a search (``noise-101``: the proof's own, ``random-101``, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ from bench.noise_proof.conditions import (
 )
 from bench.noise_proof.looks import ask, by_dlib, glance, look
 from bench.noise_proof.searches import RANDOM, Elite, noise, search, twins
-from bench.noise_proof.settings import FITTED, MACHINES, Settings
+from bench.noise_proof.settings import FITTED, MACHINES, WITNESS, Settings
 from coordinator.spec.spec import Spec, parse_spec
 from services.shape.catalog import basis_info, with_color
 
@@ -261,6 +263,31 @@ def _ablated(settings: Settings, folder: Path, name: str) -> Figures:
     return {**elite.as_json(), USUAL.name: answers}
 
 
+def _testimonies(settings: Settings, seeds: Sequence[int]) -> list[Cell]:
+    plain = Cell("witness", "plain", settings.noise_masks * settings.noise_views)
+    elites = _named("witness", [("noise", settings.seeds)], seeds, settings.held_out_views)
+    return [
+        plain,
+        *(replace(c, pictures=c.pictures + settings.twins * settings.twin_views) for c in elites),
+        *_named("witness", [("permuted", settings.seeds)], seeds, settings.held_out_views),
+    ]
+
+
+def _testimony(settings: Settings, folder: Path, name: str) -> Figures:
+    """What the witness says of the very pictures that the critics were shown."""
+    ask_it = partial(_answers, names=[WITNESS.machine])
+    if name == "plain":
+        spec = settings.usual
+        genomes = noise(spec, _rng(_PLAIN), settings.noise_masks)
+        return {NOISE.name: ask_it(spec, genomes, NOISE, settings.noise_views, _PLAIN)}
+    elite, (kind, seed), spec = elite_of(settings, folder, name), _parts(name), spec_of(settings, name)
+    said = {USUAL.name: ask_it(spec, elite.genome[None], USUAL, settings.held_out_views, seed)}
+    if kind == "noise":
+        genomes = twins(elite.genome, _rng(_TWINS, seed), settings.twins)
+        said["twins"] = ask_it(spec, genomes, USUAL, settings.twin_views, seed, 1)
+    return said
+
+
 STAGES = {
     stage.name: stage
     for stage in (
@@ -271,5 +298,6 @@ STAGES = {
         Stage("best", "the best of as many noise masks by each critic", 0.083, _bests, _best),
         Stage("pattern", "blur, size, JPEG, colors, light, yaw", 0.11, _patterns, _pattern),
         Stage("ablation", "other blanks, symmetric and free", 0.015, _ablations, _ablated),
+        Stage("witness", "a machine that no choice had looked at", 0.02, _testimonies, _testimony),
     )
 }
