@@ -107,13 +107,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _arguments(argv)
     settings = QUICK if options.quick else PROOF
     folder = options.store or ROOT / "runs" / settings.name
-    work = work_of(settings, folder, options.stages or list(STAGES), options.seeds or settings.seeds)
+    work = work_of(
+        list(STAGES.values()),
+        settings,
+        folder,
+        options.stages or list(STAGES),
+        options.seeds or settings.seeds,
+    )
     document, data = options.page, options.data
     if settings is PROOF:
         document, data = document or PAGE, data or DATA
     try:
         if options.estimate:
-            print("\n".join(estimate(settings, folder, work, options.jobs)))
+            print("\n".join(estimate(folder, work, options.jobs)))
             return 0
         if not options.tables:
             if settings is PROOF and work and changed():

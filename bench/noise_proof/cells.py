@@ -7,11 +7,22 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
-from bench.noise_proof.settings import FORMAT, Settings
+from bench.noise_proof.settings import FORMAT
 from bench.outcome import write
 from services.errors import BadInput
+
+
+class Fixed(Protocol):
+    """What was fixed before cells were made."""
+
+    def digest(self) -> str:
+        """SHA-256 of all of it: cells of other settings are not these."""
+        ...
+
+
+S = TypeVar("S", bound=Fixed)
 
 
 @dataclass(frozen=True)
@@ -28,8 +39,8 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One step of the proof. seconds: a picture's, as measured once; what is done tells better.
+class Stage(Generic[S]):
+    """One step of a proof. seconds: a picture's, as measured once; what is done tells better.
 
     cells: of given seeds (those of the settings that were asked for). run: a cell's figures, as JSON values,
     from its name and the folder of all cells.
@@ -38,11 +49,11 @@ class Stage:
     name: str
     what: str
     seconds: float
-    cells: Callable[[Settings, Sequence[int]], list[Cell]]
-    run: Callable[[Settings, Path, str], Mapping[str, Any]]
+    cells: Callable[[S, Sequence[int]], list[Cell]]
+    run: Callable[[S, Path, str], Mapping[str, Any]]
 
 
-def read(settings: Settings, folder: Path, stage: str, name: str) -> dict[str, Any] | None:
+def read(settings: Fixed, folder: Path, stage: str, name: str) -> dict[str, Any] | None:
     """A cell's figures, None where it is missing. :raises BadInput: for one of other settings."""
     path = folder / stage / f"{name}.json"
     if not path.exists():
@@ -57,7 +68,7 @@ def read(settings: Settings, folder: Path, stage: str, name: str) -> dict[str, A
     return figures
 
 
-def needed(settings: Settings, folder: Path, stage: str, name: str) -> dict[str, Any]:
+def needed(settings: Fixed, folder: Path, stage: str, name: str) -> dict[str, Any]:
     """The same. :raises BadInput: where it is missing."""
     figures = read(settings, folder, stage, name)
     if figures is None:
@@ -65,7 +76,7 @@ def needed(settings: Settings, folder: Path, stage: str, name: str) -> dict[str,
     return figures
 
 
-def make(settings: Settings, folder: Path, stage: Stage, cell: Cell) -> float:
+def make(settings: S, folder: Path, stage: Stage[S], cell: Cell) -> float:
     """Run a cell and write it; seconds that it took."""
     start = time.perf_counter()
     figures = stage.run(settings, folder, cell.name)
@@ -75,14 +86,14 @@ def make(settings: Settings, folder: Path, stage: Stage, cell: Cell) -> float:
     return seconds
 
 
-def pace(folder: Path, stage: Stage) -> float:
+def pace(folder: Path, stage: Stage[Any]) -> float:
     """Seconds a picture of a stage: of the cells that are done, else as measured once."""
     done = [json.loads(path.read_text()) for path in sorted((folder / stage.name).glob("*.json"))]
     pictures = sum(cell["pictures"] for cell in done)
     return sum(cell["seconds"] for cell in done) / pictures if pictures else stage.seconds
 
 
-def left_s(folder: Path, work: Sequence[tuple[Stage, Cell]], jobs: int) -> float:
+def left_s(folder: Path, work: Sequence[tuple[Stage[Any], Cell]], jobs: int) -> float:
     """Seconds until cells are done, so many at once."""
     paces = {stage.name: pace(folder, stage) for stage, _ in work}
     return sum(paces[stage.name] * cell.pictures for stage, cell in work) / jobs

@@ -11,28 +11,26 @@ import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from bench.noise_proof.cells import Cell, Stage, lasting, left_s, make
-from bench.noise_proof.settings import Settings
-from bench.noise_proof.stages import STAGES
+from bench.noise_proof.cells import Cell, S, Stage, lasting, left_s, make
 
-Work = tuple[Stage, Cell]
+Work = tuple[Stage[S], Cell]
 
 
-def work_of(settings: Settings, folder: Path, stages: Sequence[str], seeds: Sequence[int]) -> list[Work]:
-    """The missing cells of some stages, in order."""
+def work_of(
+    stages: Sequence[Stage[S]], settings: S, folder: Path, names: Sequence[str], seeds: Sequence[int]
+) -> list[Work[S]]:
+    """The missing cells of the stages of some names, in order."""
     cells = [
-        (STAGES[name], cell)
-        for name in STAGES
-        if name in stages
-        for cell in STAGES[name].cells(settings, seeds)
+        (stage, cell) for stage in stages if stage.name in names for cell in stage.cells(settings, seeds)
     ]
     return [(stage, cell) for stage, cell in cells if not cell.path(folder).exists()]
 
 
-def run(settings: Settings, folder: Path, work: Sequence[Work], jobs: int, console: Console) -> None:
+def run(settings: S, folder: Path, work: Sequence[Work[S]], jobs: int, console: Console) -> None:
     """Make the missing cells, a stage after the other, saying what is done and what is left."""
     done = 0
     for name in dict.fromkeys(stage.name for stage, _ in work):
@@ -47,7 +45,7 @@ def run(settings: Settings, folder: Path, work: Sequence[Work], jobs: int, conso
             )
 
 
-def _made(settings: Settings, folder: Path, work: Sequence[Work], jobs: int) -> Iterator[tuple[Cell, float]]:
+def _made(settings: S, folder: Path, work: Sequence[Work[S]], jobs: int) -> Iterator[tuple[Cell, float]]:
     """Cells as they are done, and the seconds that each took."""
     if jobs == 1:
         for stage, cell in work:
@@ -55,7 +53,7 @@ def _made(settings: Settings, folder: Path, work: Sequence[Work], jobs: int) -> 
         return
     os.environ["OMP_NUM_THREADS"] = "1"  # of the processes to come
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _quietly_interrupted) as pool:
-        running = {pool.submit(_make, settings, folder, cell): cell for _, cell in work}
+        running = {pool.submit(make, settings, folder, stage, cell): cell for stage, cell in work}
         try:
             for ended in as_completed(running):
                 yield running[ended], ended.result()
@@ -68,18 +66,14 @@ def _quietly_interrupted() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _make(settings: Settings, folder: Path, cell: Cell) -> float:
-    return make(settings, folder, STAGES[cell.stage], cell)
-
-
-def estimate(settings: Settings, folder: Path, work: Sequence[Work], jobs: int) -> list[str]:
+def estimate(folder: Path, work: Sequence[Work[Any]], jobs: int) -> list[str]:
     """A line a stage: what is missing and how long it will take; and their sum."""
     lines = []
-    for name, stage in STAGES.items():
-        mine = [w for w in work if w[0].name == name]
+    for stage in dict.fromkeys(stage for stage, _ in work):
+        mine = [w for w in work if w[0] is stage]
         if mine:
             lines.append(
-                f"{name}: {len(mine)} cells, {sum(c.pictures for _, c in mine):,} pictures, "
+                f"{stage.name}: {len(mine)} cells, {sum(c.pictures for _, c in mine):,} pictures, "
                 f"{lasting(left_s(folder, mine, jobs))} ({stage.what})"
             )
     return [*lines, f"in all {lasting(left_s(folder, work, jobs))} with {jobs} at once"]
