@@ -176,7 +176,8 @@ def of_images(
 def built_words(built: Images) -> str:
     """Images and their sizes."""
     sizes = ", ".join(f"{name} {size / 1e9:.2f} GB" for name, size in built.sizes.items())
-    return f"{sizes}; {built.seconds:.0f} s with all that was fetched"
+    how = "upon an earlier build's layers" if built.again else "with all that was fetched"
+    return f"{sizes}; {built.seconds:.0f} s {how}"
 
 
 def plan(stack: Stack, folder: Path, small: bool) -> list[tuple[str, Callable[[], str]]]:

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.errors import reason_of
+
 START_S = 60.0
 STOP_S = 60.0
 
@@ -101,7 +103,10 @@ def an_engine(folder: Path) -> Iterator[Engine]:
 
 
 def _start(program: str, folder: Path, socket: Path) -> subprocess.Popen[bytes]:
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NoEngine(f"--engine {folder}: expected a folder ({reason_of(error)})") from None
     # Where limits may not be raised (no CAP_SYS_RESOURCE), no container starts with the engine's own default.
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     files = {"Name": "nofile", "Soft": most, "Hard": most}

@@ -41,7 +41,8 @@ PACKAGES = {
 class Images:
     """Which image each service has on this engine. absent: services for which there is none.
 
-    stand_ins: in words, what is not what the files name. sizes: bytes of the images built, by name.
+    stand_ins: in words, what is not what the files name. sizes: bytes of the images built, by name. again:
+    whether the engine had images of an earlier build, whose layers stand where nothing has changed.
     """
 
     of: dict[str, str] = field(default_factory=dict)
@@ -49,6 +50,7 @@ class Images:
     stand_ins: list[str] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    again: bool = False
 
 
 def ready(engine: Engine, model: Mapping[str, Any], project: str, say: Any) -> Images:
@@ -71,6 +73,7 @@ def ready(engine: Engine, model: Mapping[str, Any], project: str, say: Any) -> I
         else:
             say(f"build of {what['image']}")
             image = f"{project}-{Path(str(what['image'])).name}"
+            made.again |= engine.run("image", "inspect", image).returncode == 0
             _build(engine, what["build"], image, base, made)
             built[str(what["image"])] = image
             made.sizes[image.partition(":")[0].removeprefix(f"{project}-")] = int(

@@ -11,7 +11,7 @@ import pytest
 
 from bench.compose_proof import __main__ as proof
 from bench.compose_proof import steps
-from bench.compose_proof.engine import Failed, NoEngine, an_engine
+from bench.compose_proof.engine import Failed, NoEngine, _start, an_engine
 from bench.compose_proof.images import GRAFANA, PACKAGES
 from tests.support.compose import ROOT, resolved
 from tests.support.needs import need
@@ -65,6 +65,13 @@ def test_a_machine_without_an_engine_is_told_so_in_one_line(
     assert (proof.main(["--small"]), proof.main([])) == (0, 2)
     assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == ["compose proof"] * 2
     assert proof.PAGE.read_bytes() == page
+
+
+def test_an_engine_needs_a_folder_of_its_own(tmp_path: Path) -> None:
+    taken = tmp_path / "engine"
+    taken.write_text("a file")
+    with pytest.raises(NoEngine, match=r"--engine .*engine: expected a folder"):
+        _start("dockerd", taken, taken / "docker.sock")
 
 
 def test_the_time_that_it_is_given_is_all_that_it_takes(
