@@ -1,10 +1,12 @@
-"""Do they print? Every elite of five noise seeds as a solid, through admesh and PrusaSlicer.
+"""Do they print? Elites of heads and of blanks as solids, through admesh and PrusaSlicer.
 
-    python -m bench.print_proof
+    python -m bench.print_proof heads     every elite of five seeds of examples/archetype.toml
+    python -m bench.print_proof blanks    the elites of ten seeds of the noise proof (examples/noise.toml)
 
 Needs admesh and prusa-slicer (Debian: apt-get install admesh prusa-slicer). The runs are those of ``make
-evidence``; what is there already, runs and masks that have been through, is taken as it is, so that the
-command can be interrupted. Writes docs/print-proof.json and the table between the marks of docs/printing.md.
+evidence``, which the heads' are evolved by where they are not there; masks that have been through are taken
+as they are, so that the command can be interrupted. Writes docs/print-proof.json, or
+docs/print-proof-blanks.json, and the table between its marks in docs/printing.md.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +27,7 @@ from bench.marks import write_between
 from bench.memory import measure
 
 ROOT = Path(__file__).parents[1]
-SEEDS = (1, 2, 3, 4, 5)
-RESULT = ROOT / "docs" / "print-proof.json"
 PAGE = ROOT / "docs" / "printing.md"
-FIRST_MARK, LAST_MARK = "<!-- proof -->", "<!-- end of proof -->"
 BED = "0x0,400x0,400x400,0x400"  # large enough for every solid: the mesh is on trial, not the machine
 REPAIRS = (
     "Degenerate facets",
@@ -41,49 +41,97 @@ REPAIRS = (
 NOT_THE_MESH = ("Reversing even wall line",)
 COMPLAINTS = ("warning", "error", "repair", "open edges", "manifold", "self-intersect")
 
+
+@dataclass(frozen=True)
+class Proof:
+    """Whose elites are printed, and where what came of them is written.
+
+    store, run: where the runs are, and the name of a seed's. seeds: which. best: so many of a run's elites,
+    None for all. result: the file; what stands in the page is between two marks.
+    """
+
+    store: Path
+    run: str
+    seeds: tuple[int, ...]
+    best: int | None
+    result: Path
+    FIRST_MARK: str
+    LAST_MARK: str
+
+
+PROOFS = {
+    "heads": Proof(
+        ROOT / "runs" / "evidence",
+        "archetype",
+        tuple(range(1, 6)),
+        None,
+        ROOT / "docs" / "print-proof.json",
+        "<!-- proof -->",
+        "<!-- end of proof -->",
+    ),
+    "blanks": Proof(
+        ROOT / "runs" / "noise-proof" / "runs",
+        "noise",
+        tuple(range(101, 111)),
+        1,
+        ROOT / "docs" / "print-proof-blanks.json",
+        "<!-- proof of blanks -->",
+        "<!-- end of proof of blanks -->",
+    ),
+}
+
 console = Console(stderr=True)
 
 
 def main() -> None:
     """Run the proof; exit code 1 if any solid fails it."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "python -m bench.print_proof",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--store", type=Path, default=ROOT / "runs" / "evidence", help="where the runs are")
+    parser.add_argument("whose", nargs="?", choices=PROOFS, default="heads", help="(default: %(default)s)")
+    parser.add_argument("--store", type=Path, help="where the runs are (default: where their proof has them)")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "print-proof", help="for the solids")
-    parser.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS))
+    parser.add_argument("--seeds", type=int, nargs="*", help="of the runs (default: the proof's)")
     parser.add_argument("--mounts", nargs="*", default=["wear"])
     parser.add_argument("--jobs", type=int, default=2, help="solids side by side, 1.7 GB each (default 2)")
     wanted = parser.parse_args()
+    whose = PROOFS[wanted.whose]
     for tool in ("admesh", "prusa-slicer"):
         if shutil.which(tool) is None:
             raise SystemExit(f"{tool} is missing: apt-get install {tool}")
     work = []
-    for seed in wanted.seeds:
-        run = evolved(wanted.store, seed)
-        work += [(run, mask, mount) for mask in elites(run) for mount in wanted.mounts]
+    for seed in wanted.seeds or whose.seeds:
+        run = evolved(wanted.store or whose.store, whose.run, seed)
+        work += [(run, mask, mount) for mask in elites(run)[: whose.best] for mount in wanted.mounts]
     rows = []
     with ThreadPoolExecutor(wanted.jobs) as pool:
         for row in pool.map(lambda job: proof(job[0], job[1], job[2], wanted.out), work):
             rows.append(row)
             console.print(row, highlight=False)
-    result = {"command": "make print-proof", "masks": rows, "summary": summary(rows)}
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    write_between(PAGE, FIRST_MARK, LAST_MARK, table(rows) + "\n")
+    command = f"python -m bench.print_proof {wanted.whose}"
+    result = {"command": command, "masks": rows, "summary": summary(rows)}
+    whose.result.write_text(json.dumps(result, indent=1) + "\n")
+    write_between(PAGE, whose.FIRST_MARK, whose.LAST_MARK, table(rows) + "\n")
     console.print(result["summary"])
     if not all(row["passed"] for row in rows):
         raise SystemExit(1)
 
 
-def evolved(store: Path, seed: int) -> Path:
-    """The run of one seed; evolved if it is not there, gone on with if it is not at its end."""
+def evolved(store: Path, name: str, seed: int) -> Path:
+    """The run of one seed; a head's is evolved if it is not there, gone on with if it is not at its end."""
     from coordinator.record.record import Record
     from services.storage.open import open_store
 
-    run = store / f"archetype-{seed}"
+    run = store / f"{name}-{seed}"
+    if name != PROOFS["heads"].run:
+        if not (run / "HEAD").exists():
+            raise SystemExit(f"{run}: there is no run; `python -m bench.noise_proof search` makes it")
+        return run
     if (run / "HEAD").exists() and Record(open_store(run)).head().done:
         return run
-    command = [sys.executable, "-m", "coordinator.cli", "evolve", str(ROOT / "examples" / "archetype.toml")]
+    command = [sys.executable, "-m", "coordinator.cli", "evolve", str(ROOT / "examples" / f"{name}.toml")]
     command += ["--store", str(store), "--run", run.name, "--seed", str(seed), "--resume", "--quiet"]
     subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
     return run
@@ -134,6 +182,11 @@ def proof(run: Path, mask: str, mount: str, out: Path) -> dict[str, Any]:
         "admesh_repairs": repairs,
         "slicer_complaints": complaints,
         "width_off_mm": round(max(0.0, report["size_mm"][0] - 180.0, report["size_mm"][1] - 260.0), 3),
+        "seen": {
+            machine: [sum(report[when]["views"][machine]) for when in ("before", "after")]
+            for machine in report["before"]["views"]
+        },
+        "views": len(agreed),
         "views_accepted_before": sum(agreed),
         "views_still_accepted": kept,
         "not_made": report["not_made"],
@@ -205,17 +258,19 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown."""
-    head = "run,mask,mount,seconds,size mm,faces,least wall mm,off surface mm,views kept,passed"
-    lines = ["| " + head.replace(",", " | ") + " |", "|" + "---|" * 10]
+    """Markdown. Rows that say what each machine saw get a column of each, before and after."""
+    machines = list(rows[0].get("seen", ()))
+    head = ["run", "mask", "mount", "seconds", "size mm", "faces", "least wall mm", "off surface mm"]
+    head += [f"{name}, mask to solid" for name in machines] + ["views kept", "passed"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for r in rows:
-        size = " x ".join(f"{side:.1f}" for side in r["size_mm"])
-        kept = f"{r['views_still_accepted']} of {r['views_accepted_before']}"
-        passed = "yes" if r["passed"] else "NO"
-        lines.append(
-            f"| {r['run']} | {r['mask']} | {r['mount']} | {r['seconds']} | {size} | "
-            f"{r['triangles']} | {r['wall_mm']} | {r['deviation_mm']} | {kept} | {passed} |"
-        )
+        cells = [r["run"], r["mask"], r["mount"], r["seconds"]]
+        cells += [" x ".join(f"{side:.1f}" for side in r["size_mm"])]
+        cells += [r["triangles"], r["wall_mm"], r["deviation_mm"]]
+        cells += ["{} to {}".format(*r["seen"][name]) for name in machines]
+        cells += [f"{r['views_still_accepted']} of {r['views_accepted_before']}"]
+        cells += ["yes" if r["passed"] else "NO"]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from bench import blanks, evidence, first_run, print_proof, scale, transfer
+from bench import blanks, evidence, first_run, left_out, print_proof, scale, transfer
 from bench.noise_proof import __main__ as noise_proof
 from bench.noise_proof.settings import PROOF
 from bench.noise_proof.tables import page as noise_page
@@ -73,7 +73,7 @@ FIGURES = [figure for page in PAGES for figure in figures_of(page)]
 
 
 @cache
-def content(file: str) -> Any:
+def content(file: str | Path) -> Any:
     """A JSON file of the project."""
     return json.loads((ROOT / file).read_text())
 
@@ -167,7 +167,15 @@ TABLES: list[tuple[str, Any, Callable[[], str]]] = [
         noise_proof,
         lambda: noise_page(PROOF, content("docs/evidence-noise/findings.json")),
     ),
-    ("docs/printing.md", print_proof, lambda: print_proof.table(content("docs/print-proof.json")["masks"])),
+    *(
+        ("docs/printing.md", proof, lambda proof=proof: print_proof.table(content(proof.result)["masks"]))
+        for proof in print_proof.PROOFS.values()
+    ),
+    (
+        "docs/gallery-of-machines.md",
+        left_out,
+        lambda: left_out.table(content("bench/results/left-out.json")),
+    ),
     ("README.md", first_run, lambda: first_run.table(content("docs/make-evolve.json"), first_run.SHORT)),
     (
         "docs/evidence.md",
