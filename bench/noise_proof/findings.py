@@ -74,6 +74,7 @@ class Findings:
             "primary": self.primary(),
             "critics": self.critics(),
             "controls": self.controls(),
+            "fitness": self.fitness(),
             "pattern": self.pattern(),
             "yaw": self.yaw(),
             "ablation": self.ablation(),
@@ -250,6 +251,18 @@ class Findings:
             row["stands"] = None if row["p"] is None else row["holm"] < SURE
         return rows
 
+    def fitness(self) -> Json | None:
+        """Lowest and highest fitness of elites, and of those of permuted machines; 0 is at thresholds."""
+        found: Json = {}
+        for kind in ("noise", "permuted"):
+            seeds = self._seeds("search", kind, self.settings.seeds)
+            cells = [self.cell("search", f"{kind}-{seed}") for seed in seeds]
+            values = [float(cell["fitness"]) for cell in cells if cell is not None]
+            if not values:
+                return None
+            found[kind] = {"low": min(values), "high": max(values)}
+        return found
+
     def _control(self, name: str, stage: str, kind: str, seeds: Sequence[int], machine: str) -> Scores:
         names = [f"{kind}-{seed}" for seed in seeds]
         if stage != "best":
@@ -310,8 +323,12 @@ class Findings:
         ours = self._of("witness", "noise", seeds, USUAL.name, machine)
         plain = self.scores("witness", ["plain"], NOISE.name, machine)
         rates = (ours > threshold).mean(axis=1)
+        strict = threshold_passing(plain.ravel(), NOISE_SHARE)
         row: Json = {
             "critic": WITNESS.title,
+            "strict_threshold": strict,
+            "elites_strict": self._share(ours > strict),
+            "seen_strict": int(((ours > strict).mean(axis=1) >= SEEN_SHARE).sum()),
             "learned": sorted(WITNESS.learned),
             "by_seed": dict(zip(map(str, seeds), rates.tolist(), strict=True)),
             "seen": int((rates >= SEEN_SHARE).sum()),

@@ -181,7 +181,8 @@ def _controls(settings: Settings, found: Json) -> list[str]:
         f"(a) The elite's genes with random signs, {settings.twins} twins each: same spectrum, same relief.",
         "(b) The same search and budget against HOG and MMOD whose filters' weights stand in random order",
         "(Adebayo et al. 2018), margins standardized on noise. (c) The noise mask that this critic itself",
-        "likes best among as many as a search looks at. (d) is reported, not compared: some detectors see",
+        f"likes best among as many as a search looks at. {_reach(found.get('fitness'))}",
+        "(d) is reported, not compared: some detectors see",
         "turned faces, too. p: that elites are seen no more than the worst of a, b and c, by sign flips over",
         "seeds; Holm over the critics. (e), the zero, stands in the table above.",
         "",
@@ -192,6 +193,18 @@ def _controls(settings: Settings, found: Json) -> list[str]:
         shares = [_share(row.get(name)) for name in _CONTROLS]
         lines.append(_row(row["critic"], *shares, _p(row["p"]), _p(row["holm"]), said))
     return lines
+
+
+def _reach(fitness: Json | None) -> str:
+    """How far searches came with machines whose weights are permuted."""
+    if fitness is None:
+        return ""
+    ours, theirs = fitness["noise"], fitness["permuted"]
+    met = "; none met them" if theirs["high"] < 0 else ""
+    return (
+        f"How far (b) came before its own machines: fitness {theirs['low']:+.2f} to {theirs['high']:+.2f},\n"
+        f"where 0 stands for thresholds met and elites have {ours['low']:+.2f} to {ours['high']:+.2f}{met}."
+    )
 
 
 def _verdict(rows: Sequence[Json]) -> str:
@@ -234,15 +247,17 @@ def _witness(settings: Settings, found: Json) -> list[str]:
     row = found.get("witness")
     if row is None:
         return []
-    auc, seeds = row["auc"], row["by_seed"]
+    auc, seeds = row["auc"], len(row["by_seed"])
     lines = [
-        f"{_done(len(seeds), settings.seeds)} YuNet, CenterFace, BlazeFace's full range and MTCNN",
+        f"{_done(seeds, settings.seeds)} YuNet, CenterFace, BlazeFace's full range and MTCNN",
         "had been asked about tuning seeds while blanks were made. BlazeFace's short range had not: no",
         "choice has looked at its answers. It was named when the runs stood, and asked afterwards. It is no",
         "stranger altogether: like the full range it is Google's, and learned from pictures of its own.",
-        f"**It sees {row['seen']} of {len(seeds)} elites in at least {SEEN_SHARE:.0%} of their views.** The",
-        "views are those that critics were shown; p: that elites are seen no more than the control, by sign",
-        "flips over seeds.",
+        f"**It sees {row['seen']} of {seeds} elites in at least {SEEN_SHARE:.0%} of their views, and noise",
+        f"in {row['plain']['value']:.0%} of its views; at the threshold that {NOISE_SHARE:.0%} of noise",
+        f"passes it sees {row['seen_strict']} of {seeds} elites.** The views are those that critics were",
+        "shown; p: that elites are seen no more than the control, at its own threshold, by sign flips over",
+        "seeds.",
         "",
         *_head(
             "machine (threshold)",
@@ -250,6 +265,7 @@ def _witness(settings: Settings, found: Json) -> list[str]:
             "median of seeds",
             "noise, plain",
             *(f"{_CONTROLS[name]}, p" for name in ("twins", "permuted")),
+            f"elites where {NOISE_SHARE:.0%} of noise passes",
             "AUC",
         ),
         _row(
@@ -258,10 +274,9 @@ def _witness(settings: Settings, found: Json) -> list[str]:
             f"{row['median']:.0%}",
             _share(row["plain"]),
             *(f"{_share(c)}, {_p(c['p'])}" if (c := row.get(n)) else "-" for n in ("twins", "permuted")),
+            f"{_share(row['elites_strict'])} at {row['strict_threshold']:.3g}",
             f"{auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f})",
         ),
-        "",
-        "By seed: " + ", ".join(f"{seed} {rate:.0%}" for seed, rate in seeds.items()) + ".",
     ]
     return lines
 
