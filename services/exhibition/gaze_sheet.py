@@ -41,3 +41,10 @@ def gaze_sheet(
     told = palette.fitted(note, 16, width - 2 * margin)
     palette.write(page, (margin, line + 34), told, 16, palette.QUIET, "lm")
     return palette.pixels(page)
+
+
+def middle(sheet: Image, sides: int = 3) -> Image:
+    """The picture uint8 (S, S, 3) in the middle of a sheet of so many."""
+    size, top = (sheet.shape[1] - 2 * palette.MARGIN_PX) // sides, palette.MARGIN_PX + _HEAD_PX
+    left = palette.MARGIN_PX + sides // 2 * size
+    return sheet[top : top + size, left : left + size]

@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 from services.exhibition import palette
 from services.exhibition.gallery_page import gallery_page
 from services.exhibition.gallery_sheet import Received, Row, gallery_sheet
+from services.exhibition.gaze_sheet import middle
 from services.exhibition.paper import matrix_chart
 from services.exhibition.studio import Studio, dressed, one_thread
 from services.progress import Progress
@@ -127,8 +128,6 @@ def _received(
 
 
 def _front(gaze: bytes) -> NDArray[np.uint8]:
-    """The middle one of three pictures side by side."""
+    """A gaze from the front, of its sheet."""
     with Pillow.open(io.BytesIO(gaze)) as opened:
-        whole = np.asarray(opened.convert("RGB"), np.uint8)
-    side = whole.shape[1] // 3
-    return whole[:, side : 2 * side]
+        return middle(np.asarray(opened.convert("RGB"), np.uint8))
