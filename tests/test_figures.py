@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from bench import blanks, evidence, first_run, left_out, print_proof, scale, transfer
+from bench import albedo, blanks, evidence, first_run, left_out, print_proof, scale, transfer
 from bench.noise_proof import __main__ as noise_proof
 from bench.noise_proof.settings import PROOF
 from bench.noise_proof.tables import page as noise_page
@@ -176,6 +176,7 @@ TABLES: list[tuple[str, Any, Callable[[], str]]] = [
         left_out,
         lambda: left_out.table(content("bench/results/left-out.json")),
     ),
+    ("docs/models.md", albedo, lambda: albedo.page(content("bench/results/albedo.json")["rows"])),
     ("README.md", first_run, lambda: first_run.table(content("docs/make-evolve.json"), first_run.SHORT)),
     (
         "docs/evidence.md",
