@@ -27,6 +27,7 @@ from coordinator.cli.mesh import mesh
 from coordinator.cli.models import models
 from coordinator.cli.print import print_
 from coordinator.cli.pull import pull
+from coordinator.cli.raters import raters
 from coordinator.cli.show import show
 from coordinator.cli.terminal import prepare
 from coordinator.cli.verify import verify
@@ -46,7 +47,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     *(evolve, breed, show, watch, verify, gaze, print_, exhibit, pull, mesh),
-    *(gallery, compare, figures, cite),
+    *(gallery, compare, figures, cite, raters),
     *(look, models, calibrate, doctor, worker),
 )
 for command in COMMANDS:

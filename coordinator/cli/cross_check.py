@@ -16,7 +16,7 @@ from coordinator.cli.layout import print_table
 from coordinator.cli.progress import plain_steps
 from coordinator.cli.report import shown_rate
 from coordinator.cli.terminal import print_json
-from coordinator.record.manual import import_answers, write_test
+from coordinator.record.manual import Picture, import_answers, key_of, write_test
 from coordinator.record.verification import Verified, claim_of
 from coordinator.spec.spec import Spec
 from services.errors import BadInput
@@ -25,22 +25,34 @@ from services.storage.place import check_folder
 
 REFERENCE_PX = 1600  # a photo's longer side, where one is sent: well within what Rekognition takes
 MOST_STILLS = 20  # of each subject, in a test that a person goes through
+SECONDS_EACH = 6  # that a person looks at a picture and marks its eyes, roughly
 
 
 def give_test(run: Verified, folder: Path, masks: Sequence[str], views: int) -> None:
-    """Write a blind test, two pictures or more of each subject, and say what to do with it."""
+    """Write a blind test, two pictures or more of each subject, and say what to do with it.
+
+    Numbered pictures, answers.csv, a form that asks people, and sheets to print.
+    """
     check_folder(folder, "--manual")
     claim = claim_of(run, masks=masks)
     each = min(views, MOST_STILLS) // 2 * 2
     if each < 2:
         raise BadInput(f"--views {views}: expected at least 2 pictures of each mask and control")
     from services.exhibition.palette import png
-    from worker.examination.stills import stills
+    from services.exhibition.raters_form import raters_form, raters_sheets
+    from worker.examination.stills import stills_for_people
 
-    drawn = [(s.subject, s.kind, png(s.pixels)) for s in stills(claim, each, claim.seed + 1)]
-    test = write_test(run.record.store, folder, drawn, claim.seed % 2**32)
+    drawn = stills_for_people(claim, each, claim.seed + 1)
+    pictures = [Picture(s.subject, s.kind, png(s.pixels), s.mask) for s in drawn]
+    test = write_test(run.record.store, folder, pictures, claim.seed % 2**32)
+    numbered = [read_photo(folder / f"{number:03d}.png") for number in range(1, len(drawn) + 1)]
+    (folder / "form.html").write_bytes(raters_form(test, numbered))
+    (folder / "sheets.pdf").write_bytes(raters_sheets(test, numbered))
+    minutes = max(1, round(len(drawn) * SECONDS_EACH / 60))
     Console(stderr=True).print(
-        f"test {test}: {len(drawn)} pictures in {folder}; its README.txt says how to go on",
+        f"test {test}: {len(drawn)} pictures in {folder} (a person takes about {minutes} minutes; "
+        f"--views {max(2, each // 4 * 2)} makes fewer); "
+        f"its README.txt says how to go on, its key stays in {run.record.url}/{key_of(test)}",
         highlight=False,
         soft_wrap=True,
     )

@@ -52,7 +52,10 @@ def verify(
         typer.Option(help="Photographs of the printed masks: DIR/<mask id>/*.jpg; judged apart."),
     ] = None,
     manual: Annotated[
-        Path | None, typer.Option(help="Write a blind test for people and services into this new folder.")
+        Path | None,
+        typer.Option(
+            help="Write a blind test for people and services into this new folder: pictures, form, sheets."
+        ),
     ] = None,
     import_: Annotated[
         Path | None, typer.Option("--import", help="Read a filled-in answers.csv of such a test.")

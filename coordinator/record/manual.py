@@ -2,7 +2,7 @@
 
 Sterling Crispin tried his masks on a social network that named faces (it ended that in 2021). Any service,
 telephone or person can take its place: pictures of masks are numbered among controls, so that whoever answers
-does not know which is which; the key stays with the run.
+does not know which is which; the key stays with the run. What many people answer is counted in raters.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,51 +25,81 @@ from services.storage.store import ObjectMissing, Store
 from services.text_file import decode_text
 
 FORMAT = 1
-COLUMNS = ("test", "picture", "face", "person", "notes")
+COLUMNS = ("test", "picture", "face", "person", "notes", "eyes", "rater")
+NEEDED = COLUMNS[:4]
 YES, NO = ("yes", "y", "1", "true"), ("no", "n", "0", "false")
 
 README = """A test of pictures: test {test}
 
-Show each picture of this folder to the service, telephone or person that you test, in the order of their
-numbers, and write down in answers.csv what it says:
+PEOPLE
+
+Everybody who looks works alone, has not seen the run, and does it once. Either open form.html in a browser:
+it asks, and saves a file of answers on that computer; nothing is sent anywhere. Or print sheets.pdf, and
+write down in a copy of answers.csv what was ticked, one copy for each person:
+
+  face     yes or no
+  eyes     where the eyes are, as the grid of the sheet says, left one first: H8 M8 (one eye: K7)
+  rater    a word for the person that is not the name
+
+Then count all of them; it says nothing about people before twenty have answered:
+
+  datamask raters ANSWERS... --key RUN
+
+SERVICES AND TELEPHONES
+
+Show each picture of this folder to the service or telephone that you test, in the order of their numbers, and
+write down in answers.csv what it says:
 
   face     yes if it finds a face (a frame around it, a focus box, a suggestion to tag somebody), else no
   person   the name it suggests, if it suggests one, else leave it empty
   notes    anything else, word for word if you can
 
-Some pictures show masks, some do not; you are not told which, so please do not guess. Do not look into the
-run that the pictures come from before you are done. Then hand answers.csv back:
+Then hand answers.csv back:
 
   datamask verify RUN --import answers.csv --tester YOUR-NAME --date {date} --service NAME
 
 Name the service with its version, such as "phone camera, Android 16, May 2026".
-Pictures of an identity run are a likeness of a person: show them only to services that the consent covers.
+
+Some pictures show masks, some do not; you are not told which, so please do not guess. Do not look into the
+run that the pictures come from before you are done.
+Pictures of an identity run are a likeness of a person: show them only to people and services that the consent
+covers.
 """
+
+
+class Picture(NamedTuple):
+    """One picture of a test. data: PNG bytes. mask: which of the subject's masks it shows."""
+
+    subject: str
+    kind: str
+    data: bytes
+    mask: str
 
 
 def write_test(
     run: Store,
     folder: Path,
-    pictures: Sequence[tuple[str, str, bytes]],
+    pictures: Sequence[Picture],
     seed: int,
     today: datetime.date | None = None,
 ) -> str:
     """Write numbered pictures, answers.csv and README.txt; the key goes into the run. Returns the test's id.
 
-    pictures: (subject, kind, PNG bytes) each. seed: of the order.
+    seed: of the order.
 
     :raises BadInput: if the folder holds something already, or cannot be written.
     """
     order = np.random.default_rng(seed).permutation(len(pictures))
     shown = [pictures[k] for k in order]
-    test = hashlib.sha256(b"".join(hashlib.sha256(data).digest() for _, _, data in shown)).hexdigest()[:12]
+    digests = [hashlib.sha256(picture.data) for picture in shown]
+    test = hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()[:12]
     date = today or datetime.date.today()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise BadInput(f"{folder}: is not empty; give a new folder, so that no test is written over")
-        for number, (_, _, data) in enumerate(shown, 1):
-            (folder / f"{number:03d}.png").write_bytes(data)
+        for number, picture in enumerate(shown, 1):
+            (folder / f"{number:03d}.png").write_bytes(picture.data)
         (folder / "answers.csv").write_text(_empty(test, len(shown)), encoding="utf-8")
         (folder / "README.txt").write_text(README.format(test=test, date=date), encoding="utf-8")
     except OSError as error:
@@ -80,11 +110,11 @@ def write_test(
         "written": date.isoformat(),
         "seed": seed,
         "pictures": [
-            {"picture": n, "subject": subject, "kind": kind, "sha256": hashlib.sha256(data).hexdigest()}
-            for n, (subject, kind, data) in enumerate(shown, 1)
+            {"picture": n, "subject": p.subject, "kind": p.kind, "mask": p.mask, "sha256": d.hexdigest()}
+            for n, (p, d) in enumerate(zip(shown, digests, strict=True), 1)
         ],
     }
-    run.put(_key(test), _json(key))
+    run.put(key_of(test), _json(key))
     return test
 
 
@@ -106,7 +136,7 @@ def import_answers(
         test, answers = _parsed(raw, path)
     except csv.Error as error:
         raise BadInput(f"{path}: not a CSV file ({error}); give the filled-in answers.csv") from None
-    key = _read_key(run, test, path)
+    key = read_key(run, test, path)
     known = {entry["picture"]: entry for entry in key["pictures"]}
     strange = sorted(set(answers) - set(known))
     if strange:
@@ -150,11 +180,20 @@ def _rates(answers: Mapping[int, tuple[bool, str]], known: Mapping[int, Mapping[
 
 def _parsed(raw: str, path: Path) -> tuple[str, dict[int, tuple[bool, str]]]:
     """Test id, and for each answered picture whether a face was seen and who was named."""
+    test, rows = answered_rows(raw, path)
+    return test, {n: (row["face"] == YES[0], (row["person"] or "").strip()) for n, row in rows.items()}
+
+
+def answered_rows(raw: str, path: Path) -> tuple[str, dict[int, dict[str, str]]]:
+    """The rows of an answers.csv that have an answer, by picture, with ``face`` as yes or no; and the test.
+
+    :raises BadInput: naming the line that is wrong. :raises csv.Error: for what is no CSV.
+    """
     reader = csv.DictReader(io.StringIO(raw))
-    if reader.fieldnames is None or not set(COLUMNS[:4]) <= set(reader.fieldnames):
+    if reader.fieldnames is None or not set(NEEDED) <= set(reader.fieldnames):
         raise BadInput(f"{path}: expected the columns {', '.join(COLUMNS)} in its first line")
     tests: set[str] = set()
-    answers: dict[int, tuple[bool, str]] = {}
+    rows: dict[int, dict[str, str]] = {}
     for line, row in enumerate(reader, 2):
         face = (row["face"] or "").strip().lower()
         if not face:
@@ -167,29 +206,31 @@ def _parsed(raw: str, path: Path) -> tuple[str, dict[int, tuple[bool, str]]]:
             raise BadInput(
                 f"{path}, line {line}: picture is {row['picture']!r}, expected its number"
             ) from None
-        if number in answers:
+        if number in rows:
             raise BadInput(f"{path}, line {line}: picture {number} is answered twice; keep one line")
         tests.add((row["test"] or "").strip())
-        answers[number] = (face in YES, (row["person"] or "").strip())
-    if not answers:
+        rows[number] = {**row, "face": YES[0] if face in YES else NO[0]}
+    if not rows:
         raise BadInput(f"{path}: no picture is answered; write yes or no under face")
     if len(tests) != 1:
         raise BadInput(f"{path}: holds several tests ({', '.join(sorted(tests))}); import each by itself")
-    return tests.pop(), answers
+    return tests.pop(), rows
 
 
-def _read_key(run: Store, test: str, path: Path) -> dict[str, Any]:
+def read_key(run: Store, test: str, path: Path) -> dict[str, Any]:
+    """The key of a test that a file of answers names. :raises BadInput: where it is none of this run's."""
     if not test.isalnum():
         raise BadInput(f"{path}: {test!r} is not the id of a test")
     try:
-        return dict(json.loads(run.get(_key(test))))
+        return dict(json.loads(run.get(key_of(test))))
     except ObjectMissing:
         raise BadInput(f"{path}: test {test} is not of {run.url}; give the run it came from") from None
     except ValueError:
-        raise CorruptData(f"{run.url}/{_key(test)}: damaged; restore it from a copy of the run") from None
+        raise CorruptData(f"{run.url}/{key_of(test)}: damaged; restore it from a copy of the run") from None
 
 
-def _key(test: str) -> str:
+def key_of(test: str) -> str:
+    """Where the key of a test stands in its run."""
     return f"verify/manual/{test}/key.json"
 
 
@@ -197,7 +238,7 @@ def _empty(test: str, count: int) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows([test, number, "", "", ""] for number in range(1, count + 1))
+    writer.writerows([test, number, *[""] * (len(COLUMNS) - 2)] for number in range(1, count + 1))
     return buffer.getvalue()
 
 

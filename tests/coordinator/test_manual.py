@@ -8,13 +8,15 @@ import json
 
 import pytest
 
-from coordinator.record.manual import import_answers, write_test
+from coordinator.record.manual import Picture, import_answers, write_test
 from services.errors import BadInput
 from services.storage import open_store
 
 DAY = datetime.date(2026, 5, 31)
-PICTURES = [(f"mask-{k % 2}", "elite", b"\x89PNG mask" + bytes([k])) for k in range(4)]
-PICTURES += [("noise", "noise", b"\x89PNG noise" + bytes([k])) for k in range(2)]
+PICTURES = [
+    Picture(f"mask-{k % 2}", "elite", b"\x89PNG mask" + bytes([k]), f"mask-{k % 2}") for k in range(4)
+]
+PICTURES += [Picture("noise", "noise", b"\x89PNG noise" + bytes([k]), "noise, 1") for k in range(2)]
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def test_the_folder_does_not_say_which_picture_is_which(made):
     assert test in said
     key = json.loads(run.get(f"verify/manual/{test}/key.json"))
     files = {p["picture"]: (folder / f"{p['picture']:03d}.png").read_bytes() for p in key["pictures"]}
-    shown = [(p["subject"], p["kind"], files[p["picture"]]) for p in key["pictures"]]
+    shown = [Picture(p["subject"], p["kind"], files[p["picture"]], p["mask"]) for p in key["pictures"]]
     assert sorted(shown) == sorted(PICTURES)
     assert shown != PICTURES  # the order is drawn
 

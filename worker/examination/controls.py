@@ -13,6 +13,7 @@ from services.recognition.dlib.audit import audit, hog_scores
 from services.recognition.statistics.rates import wilson_rate
 from services.rendering.views import Views
 from services.shape.facts import Facts
+from services.shape.symmetry import Symmetry
 from worker.examination.panel import AUDIT
 from worker.eye import Eye
 
@@ -49,6 +50,34 @@ def noise_of(rng: np.random.Generator, genes: int, count: int, spread: float, li
     """``count`` noise masks: genes N(0, spread), held within the limit as the run holds its own."""
     drawn = rng.standard_normal((count, genes), dtype=np.float32) * np.float32(spread)
     return Subject(f"noise, spread {spread:g}", "noise", np.clip(drawn, -limit, limit))
+
+
+def twins_of(rng: np.random.Generator, genome: Float, symmetry: Symmetry, count: int) -> Float:
+    """Sign-scrambled twins (count, d) of a genome (d,): each gene as large as it is, its sign drawn.
+
+    Where the mask is its own mirror image so are they, for whoever looks would tell them by that.
+    """
+    signs: Float = rng.choice(np.array([-1.0, 1.0], np.float32), (count, len(genome)))
+    if is_even(genome, symmetry):
+        signs[:, symmetry.twin[symmetry.free]] = signs[:, symmetry.free]
+    return genome * signs
+
+
+def noise_beside(
+    rng: np.random.Generator, genome: Float, symmetry: Symmetry, count: int, spread: float, limit: float
+) -> Float:
+    """``count`` noise masks (count, d) as :func:`noise_of` draws them, but their own mirror images where the
+    mask of the genome (d,) is.
+    """
+    genes = noise_of(rng, len(genome), count, spread, limit).genomes
+    if is_even(genome, symmetry):
+        genes = symmetry.unfolded(genes[:, symmetry.free]).astype(np.float32)
+    return genes
+
+
+def is_even(genome: Float, symmetry: Symmetry) -> bool:
+    """Whether a mask is its own mirror image."""
+    return bool(np.allclose(symmetry.mirrored(genome), genome, atol=1e-6))
 
 
 @dataclass(frozen=True)
