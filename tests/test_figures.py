@@ -24,7 +24,18 @@ from typing import Any
 
 import pytest
 
-from bench import albedo, blanks, evidence, first_run, left_out, print_proof, scale, transfer
+from bench import (
+    albedo,
+    blanks,
+    evidence,
+    first_run,
+    left_out,
+    photographs,
+    print_proof,
+    scale,
+    transfer,
+    virtual_print,
+)
 from bench.noise_proof import __main__ as noise_proof
 from bench.noise_proof.settings import PROOF
 from bench.noise_proof.tables import page as noise_page
@@ -177,6 +188,12 @@ TABLES: list[tuple[str, Any, Callable[[], str]]] = [
         lambda: left_out.table(content("bench/results/left-out.json")),
     ),
     ("docs/models.md", albedo, lambda: albedo.page(content("bench/results/albedo.json")["rows"])),
+    ("docs/photograph.md", photographs, lambda: photographs.table(photographs.results())),
+    (
+        "docs/photograph.md",
+        virtual_print,
+        lambda: virtual_print.page(content("bench/results/virtual-print.json")),
+    ),
     ("README.md", first_run, lambda: first_run.table(content("docs/make-evolve.json"), first_run.SHORT)),
     (
         "docs/evidence.md",

@@ -25,6 +25,7 @@ from coordinator.cli.gaze import gaze
 from coordinator.cli.look import look
 from coordinator.cli.mesh import mesh
 from coordinator.cli.models import models
+from coordinator.cli.photograph import photograph
 from coordinator.cli.print import print_
 from coordinator.cli.pull import pull
 from coordinator.cli.raters import raters
@@ -48,7 +49,7 @@ app = typer.Typer(
 COMMANDS = (
     *(evolve, breed, show, watch, verify, gaze, print_, exhibit, pull, mesh),
     *(gallery, compare, figures, cite, raters),
-    *(look, models, calibrate, doctor, worker),
+    *(look, photograph, models, calibrate, doctor, worker),
 )
 for command in COMMANDS:
     purpose = (inspect.getdoc(command) or "").partition("\n\n")[0]

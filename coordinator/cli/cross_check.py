@@ -50,8 +50,8 @@ def give_test(run: Verified, folder: Path, masks: Sequence[str], views: int) -> 
     (folder / "sheets.pdf").write_bytes(raters_sheets(test, numbered))
     minutes = max(1, round(len(drawn) * SECONDS_EACH / 60))
     Console(stderr=True).print(
-        f"test {test}: {len(drawn)} pictures in {folder} (a person takes about {minutes} minutes; "
-        f"--views {max(2, each // 4 * 2)} makes fewer); "
+        f"test {test}: {len(drawn)} pictures in {folder}, about {minutes} minutes for a person (less with "
+        "fewer --views); "
         f"its README.txt says how to go on, its key stays in {run.record.url}/{key_of(test)}",
         highlight=False,
         soft_wrap=True,

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 Float = NDArray[np.float32]
 # Mask and solid are held beside each other on so many views, even where a run verified on fewer.
 LEAST_VIEWS = 20
+CONTROLS = ("twin", "noise")
+CONTROL_WORDS = "A control: no search has made it, and it stands beside a mask that one has."
 
 
 def print_(
@@ -84,6 +86,13 @@ def print_(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write the files even where a check fails.")] = False,
     voxel_mm: Annotated[float, typer.Option(help="Resolution; coarser is quicker.", min=0.2, max=3.0)] = 0.5,
+    control: Annotated[
+        str | None,
+        typer.Option(
+            help="In place of the mask a control beside it: twin (its genes with random signs) or noise. "
+            "Needs --out, for it is no mask of the run."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report for machines.")] = False,
 ) -> None:
     """Turn a mask into a solid for the printer: 3MF, STL, OBJ, PLY, GLB, a drawing sheet and a caption card.
@@ -97,11 +106,15 @@ def print_(
     record = Record(open_store(run))
     spec = read_spec(record)
     check_consent(spec, record.url)
+    if control is not None:
+        _check_control(control, count, out)
     chosen = _choose(record, spec, mask, count)
+    if control is not None:
+        chosen = [control_of(control, spec, *chosen[0])]
     folder = None if out is None else _folder(out)
     from worker.printing import print_masks
 
-    wish = _Wish(order, color, voxel_mm, force)
+    wish = _Wish(order, color, voxel_mm, force, control)
     jobs = [_job(record, spec, chosen, k, wish) for k in range(len(chosen))]
     console = Console(stderr=True)
     with plain_steps(console) as steps:
@@ -178,6 +191,29 @@ def _choose(record: Record, spec: Spec, mask: str | None, count: int) -> list[tu
     )
 
 
+def _check_control(control: str, count: int, out: Path | None) -> None:
+    if control not in CONTROLS:
+        raise BadInput(f"--control {control}: unknown{nearest(control, list(CONTROLS))}")
+    if count > 1:
+        raise BadInput("--control and --count: give one of them")
+    if out is None:
+        raise BadInput(
+            "--control: give --out DIR; a control is no mask of the run, and is not written into it"
+        )
+
+
+def control_of(control: str, spec: Spec, mask: str, genome: Float) -> tuple[str, Float]:
+    """The control ``twin`` or ``noise`` beside a mask of genome (d,): its id and genome, always the same."""
+    from worker.examination.controls import noise_beside, twins_of
+
+    symmetry = basis_info(spec.mask.basis).facts.symmetry
+    rng = np.random.default_rng([CONTROLS.index(control), audit_seed(spec.seed)])
+    if control == "twin":
+        return f"twin-of-{mask}", twins_of(rng, genome, symmetry, 1)[0]
+    spread, limit = spec.mask.spread, spec.mask.limit
+    return f"noise-beside-{mask}", noise_beside(rng, genome, symmetry, 1, spread, limit)[0]
+
+
 def most_different(genomes: Sequence[Float], count: int) -> list[int]:
     """Indices of ``count`` genomes, the first one always: each next is the farthest from those before
     (Gonzalez 1985)."""
@@ -199,6 +235,7 @@ class _Wish:
     color: str | None
     voxel_mm: float
     force: bool
+    control: str | None = None
 
 
 def _job(
@@ -217,10 +254,13 @@ def _job(
         order = replace(order, edition=(index + 1, len(chosen)))
     started = str(manifest.get("started", ""))
     licence = basis_info(spec.mask.basis).licence
+    made = "evolved" if wish.control is None else "drawn"
     notes = {
         "Title": f"datamask {spec.name}, {mask}",
-        "Designer": f"evolved by datamask, run {spec.name}, seed {spec.seed}",
-        "Description": "A face mask that was evolved until face detectors accepted it.",
+        "Designer": f"{made} by datamask, run {spec.name}, seed {spec.seed}",
+        "Description": "A face mask that was evolved until face detectors accepted it."
+        if wish.control is None
+        else CONTROL_WORDS,
         "LicenseTerms": licence,
         "CreationDate": started[:10],
         "Application": "datamask",
@@ -243,7 +283,7 @@ def _job(
         view_seed=audit_seed(spec.seed),
         view_count=max(LEAST_VIEWS, spec.verify.views),
         notes=notes,
-        title=f"datamask: {spec.name}",
+        title=f"datamask: {spec.name}" + (f", control: {wish.control}" if wish.control else ""),
         date=started,
         color=wish.color,
         voxel_mm=wish.voxel_mm,

@@ -13,6 +13,8 @@ from coordinator.cli.layout import print_table
 from coordinator.cli.terminal import print_json
 from coordinator.record.raters import KINDS, counted, gathered
 
+SHORT = {"elite": "elites", "twin": "twins", "head": "heads", "neutral": "basis", "first": "first"}
+
 
 def raters(
     answers: Annotated[
@@ -53,17 +55,24 @@ def raters(
 
 def _print_rates(console: Console, result: Mapping[str, Any]) -> None:
     rows = [
-        [_words(kind), str(row["masks"]), str(row["pictures"]), _interval(row["face"], "{:.0%}")]
+        [
+            _short(kind),
+            KINDS.get(kind, ""),
+            str(row["masks"]),
+            str(row["pictures"]),
+            _interval(row["face"], "{:.0%}"),
+        ]
         for kind, row in result["kinds"].items()
     ]
     title = f"Test {result['test']}, {result['raters']} raters: a face in so many of the pictures"
-    print_table(console, title, ["", "masks", "pictures", "a face"], rows)
+    header = ["", "what", "masks", "pictures", "a face"]
+    print_table(console, title, header, rows, left=(0, 1), prose=(1,))
 
 
 def _print_apart(console: Console, result: Mapping[str, Any]) -> None:
     rows = [
         [
-            f"{_words(row['signal'])} from {_words(row['control'])}",
+            f"{_short(row['signal'])} from {_short(row['control'])}",
             _interval(row["d_prime"], "{:+.2f}"),
             _interval(row["bias"], "{:+.2f}"),
         ]
@@ -75,8 +84,8 @@ def _print_apart(console: Console, result: Mapping[str, Any]) -> None:
 def _print_eyes(console: Console, result: Mapping[str, Any]) -> None:
     rows = [
         [
-            _words(kind),
-            *(str(row[count]) for count in ("two", "one", "none")),
+            _short(kind),
+            ", ".join(str(row[count]) for count in ("two", "one", "none")),
             str(row["pictures"]),
             _interval(row["same"], "{:.1%}"),
             _interval(row["other"], "{:.1%}"),
@@ -84,12 +93,12 @@ def _print_eyes(console: Console, result: Mapping[str, Any]) -> None:
         for kind, row in result["eyes"].items()
     ]
     title = "Eyes: how far from where others put them, of the picture's width"
-    header = ["", "two", "one", "none", "pictures", "same picture", "another mask's"]
+    header = ["", "two, one, no eyes", "pictures", "same picture", "another mask's"]
     print_table(console, title, header, rows)
 
 
-def _words(kind: str) -> str:
-    return KINDS.get(kind, kind)
+def _short(kind: str) -> str:
+    return SHORT.get(kind, kind)
 
 
 def _interval(interval: Mapping[str, Any], form: str) -> str:

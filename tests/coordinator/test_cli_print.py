@@ -8,10 +8,11 @@ import os
 import numpy as np
 import pytest
 
-from coordinator.cli.print import check_consent, most_different, print_
+from coordinator.cli.print import check_consent, control_of, most_different, print_
 from coordinator.record.record import Record, checkpoint_key
 from coordinator.spec.spec import parse_spec
 from services.errors import BadInput
+from services.shape.catalog import facts_of
 from services.storage.open import open_store
 from services.wire.mask import Mask, encode_masks
 
@@ -85,3 +86,36 @@ def test_an_edition_takes_the_most_different():
     assert most_different(genomes, 1) == [0]
     assert sorted(most_different(genomes, 3)[1:]) == [3, 4]
     assert sorted(most_different(genomes, 5)) == [0, 1, 2, 3, 4]
+
+
+def test_a_control_is_asked_for_rightly(run, tmp_path):
+    with pytest.raises(BadInput, match=r"--control nose: unknown.*'noise'"):
+        ask(run, control="nose", out=tmp_path / "out")
+    with pytest.raises(BadInput, match="give --out"):
+        ask(run, control="twin")
+    with pytest.raises(BadInput, match="one of them"):
+        ask(run, control="twin", count=2, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_a_twin_has_the_masks_genes_with_other_signs_and_its_symmetry(even):
+    spec = parse_spec({**SPEC, "mask": {"basis": "blank-oval-1"}}, "test")
+    symmetry = facts_of("blank-oval-1").symmetry
+    rng = np.random.default_rng(3)
+    genome = rng.normal(0, 1, len(symmetry.twin)).astype(np.float32)
+    if even:
+        genome = symmetry.unfolded(genome[symmetry.free]).astype(np.float32)
+    name, twin = control_of("twin", spec, "i00-g0001-000", genome)
+    assert name == "twin-of-i00-g0001-000"
+    np.testing.assert_array_equal(np.abs(twin), np.abs(genome))
+    changed = np.mean(twin != genome)
+    assert 0.2 < changed < 0.8
+    name, noise = control_of("noise", spec, "i00-g0001-000", genome)
+    assert name == "noise-beside-i00-g0001-000"
+    assert not np.array_equal(np.abs(noise), np.abs(genome))
+    assert np.abs(noise).max() <= spec.mask.limit
+    for genes in (twin, noise):
+        assert np.allclose(symmetry.mirrored(genes), genes, atol=1e-6) == even
+        again = control_of("twin" if genes is twin else "noise", spec, "i00-g0001-000", genome)[1]
+        np.testing.assert_array_equal(genes, again)

@@ -22,7 +22,7 @@ from worker.examination.identify import Gallery, identify
 from worker.examination.match_rates import cuts_of, gap, likeness, matched, matched_row, person_pairs
 from worker.examination.panel import AUDIT, Panel
 from worker.examination.photographs import photo_entries
-from worker.examination.stills import stills
+from worker.examination.stills import stills, stills_for_people
 from worker.examination.targets import build_filter, embed_photos
 from worker.examination.verify import Claim, subjects_of, verify
 from worker.eye import Pictures
@@ -303,3 +303,15 @@ def test_stills_are_large_and_of_every_subject():
     assert [s.subject for s in drawn[::2]] == [MASK, *controls]
     assert all(s.pixels.shape == (200, 200, 3) for s in drawn)
     assert not np.array_equal(drawn[0].pixels, drawn[1].pixels)
+
+
+def test_people_see_as_many_controls_of_each_kind_as_elites():
+    drawn = stills_for_people(claim(), 2, 5, size_px=64)
+    kinds = [still.kind for still in drawn]
+    assert {kind: kinds.count(kind) for kind in ("elite", "twin", "noise", "head")} == dict.fromkeys(
+        ("elite", "twin", "noise", "head"), kinds.count("elite")
+    )
+    masks = {still.kind: still.mask for still in drawn}
+    assert masks["elite"] == MASK
+    assert masks["twin"] == f"twins of {MASK}, 1"
+    assert all(still.pixels.shape == (64, 64, 3) for still in drawn)

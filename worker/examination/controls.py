@@ -55,11 +55,11 @@ def noise_of(rng: np.random.Generator, genes: int, count: int, spread: float, li
 def twins_of(rng: np.random.Generator, genome: Float, symmetry: Symmetry, count: int) -> Float:
     """Sign-scrambled twins (count, d) of a genome (d,): each gene as large as it is, its sign drawn.
 
-    Where the mask is its own mirror image so are they, for whoever looks would tell them by that.
+    A gene and its mirror image get one sign, so that twins have the mask's own sides, alike or not: whoever
+    looks would tell them by that.
     """
     signs: Float = rng.choice(np.array([-1.0, 1.0], np.float32), (count, len(genome)))
-    if is_even(genome, symmetry):
-        signs[:, symmetry.twin[symmetry.free]] = signs[:, symmetry.free]
+    signs[:, symmetry.twin[symmetry.free]] = signs[:, symmetry.free]
     return genome * signs
 
 
@@ -70,14 +70,9 @@ def noise_beside(
     mask of the genome (d,) is.
     """
     genes = noise_of(rng, len(genome), count, spread, limit).genomes
-    if is_even(genome, symmetry):
+    if np.allclose(symmetry.mirrored(genome), genome, atol=1e-6):
         genes = symmetry.unfolded(genes[:, symmetry.free]).astype(np.float32)
     return genes
-
-
-def is_even(genome: Float, symmetry: Symmetry) -> bool:
-    """Whether a mask is its own mirror image."""
-    return bool(np.allclose(symmetry.mirrored(genome), genome, atol=1e-6))
 
 
 @dataclass(frozen=True)

@@ -76,9 +76,9 @@ def _views(claim: Claim, each: int, seed: int, size_px: int) -> Views:
 
 
 def _drawn(eye: Eye, subject: Subject, views: Views) -> list[Still]:
-    """A subject's pictures, genome k under view k; masks are told apart by number."""
+    """A subject's pictures, genome k under view k; where it has several masks they are told by number."""
     pictures = eye.each(subject.genomes, views).images.numpy()
-    one = (subject.genomes == subject.genomes[0]).all()
+    one = subject.kind in ("elite", "neutral", "first")
     return [
         Still(subject.name, subject.kind, picture, subject.name if one else f"{subject.name}, {k // 2 + 1}")
         for k, picture in enumerate(pictures)

@@ -134,7 +134,7 @@ def places(eyes: Float, masks: Sequence[str], seed: int = SEED) -> Places:
     :param eyes: (raters, pictures, 2, 2), each picture's two eyes from left to right as x and y in shares of
         its width; nan where a rater marked none, or one.
     """
-    there = np.isfinite(eyes).all(axis=(2, 3))
+    there: NDArray[np.bool_] = np.asarray(np.isfinite(eyes).all(axis=(2, 3)))
     used = [p for p in range(eyes.shape[1]) if there[:, p].sum() >= 2]
     same, other, whose = [], [], []
     for p in used:
