@@ -78,7 +78,9 @@ def read_answers(path: Path) -> Told:
     :raises BadInput: in one line, with the file and what is wrong in it.
     """
     try:
-        if path.is_file() and path.stat().st_size > MOST_BYTES:
+        if path.exists() and not path.is_file():  # a pipe would be waited for, for ever
+            raise BadInput(f"{path}: no file; give a rater's answers")
+        if path.exists() and path.stat().st_size > MOST_BYTES:
             raise BadInput(f"{path}: {path.stat().st_size / 1e6:,.0f} MB is no file of answers")
         data = path.read_bytes()
         raw = decode_text(data).replace("\r\n", "\n").replace("\r", "\n")

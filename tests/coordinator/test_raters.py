@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -162,3 +163,32 @@ def test_form_and_sheets_hold_all_pictures_and_say_nothing_of_them():
     assert "http" not in form.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
     assert len(raters_pages(TEST, pictures(7))) == 2
     assert raters_sheets(TEST, pictures(7)).startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_damaged_files_are_read_or_refused_in_one_line(tmp_path, kind):
+    rng = np.random.default_rng(8)
+    path = rater(tmp_path, "whole", rng, SEEING)
+    if kind == "json":
+        answers = [{"picture": p, "face": "yes", "eyes": "40.0/41.5", "shown": p} for p in range(1, 5)]
+        path.write_text(json.dumps({"format": 1, "test": TEST, "rater": "r", "answers": answers}))
+    whole, refused = path.read_bytes(), []
+    for _ in range(400):
+        data = bytearray(whole)
+        for _ in range(int(rng.integers(1, 6))):
+            at = int(rng.integers(len(data)))
+            data[at : at + int(rng.integers(0, 9))] = rng.bytes(int(rng.integers(0, 5)))
+        path.write_bytes(data)
+        try:
+            read_answers(path)
+        except BadInput as error:
+            refused.append(str(error))
+    assert len(refused) > 100
+    assert not [line for line in refused if "\n" in line or not line.startswith(str(path))]
+
+
+def test_a_pipe_or_a_folder_is_no_file_of_answers(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(BadInput, match="no file"):
+            read_answers(path)
