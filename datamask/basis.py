@@ -119,6 +119,7 @@ class Basis:
         import json
 
         from services.exhibition.inline import pack_triangles, pack_vertices, text_of
+        from services.rendering.materials import looks
 
         one = self._checked(np.asarray(genome, np.float32)[None])
         colors = self._colors(one)
@@ -127,6 +128,7 @@ class Basis:
                 "mesh": {
                     "triangles": pack_triangles(self.triangles),
                     "center_m": list(self.info.facts.center_m),
+                    "materials": looks(),
                 },
                 "shape": pack_vertices(self.decode(one)[0]),
                 "colors": None if colors is None else text_of(colors.tobytes()),

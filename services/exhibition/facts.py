@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.exhibition.inline import pack_triangles, pack_vertices, text_of
+from services.rendering.materials import looks
 from services.shape.basis import Basis, load_basis
 from services.shape.paint import bytes_of, display_colors
 from services.srgb import linear_to_srgb
@@ -38,7 +39,11 @@ def with_shapes(plan: PagePlan, run: Store, pictures: Mapping[str, Any]) -> dict
     """
     facts: dict[str, Any] = json.loads(json.dumps(plan.facts))  # a copy that nobody else holds
     basis = load_basis(facts["asked"]["basis"])
-    facts["mesh"] = {"triangles": pack_triangles(basis.triangles), "center_m": list(basis.facts.center_m)}
+    facts["mesh"] = {
+        "triangles": pack_triangles(basis.triangles),
+        "center_m": list(basis.facts.center_m),
+        "materials": looks(),
+    }
     for mask in facts["masks"]:
         name = mask["id"]
         mask["mesh"] = _packed(basis, plan.genomes.get(name))

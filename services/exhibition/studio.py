@@ -280,15 +280,15 @@ def _shade(values: Tensor, material: Material) -> Tensor:
         bleed = ((cosine + wrap) / (1.0 + wrap)).clamp(min=0.0)
         total = total + seen[:, k : k + 1] * bleed * torch.tensor(light.power)
         half = torch.nn.functional.normalize(eye + toward, dim=1)
-        peak = (normal * half).sum(1, keepdim=True).clamp(min=0.0) ** material.gloss_power
-        fresnel = material.gloss * (0.35 + 0.65 * (1.0 - facing) ** 4)
+        peak = (normal * half).sum(1, keepdim=True).clamp(min=0.0) ** material.finish.gloss_power
+        fresnel = material.finish.gloss * (0.35 + 0.65 * (1.0 - facing) ** 4)
         shine = shine + fresnel * peak * (cosine > 0) * seen[:, k : k + 1] * light.power[1] * 3.0
     matt = total * albedo + shine
-    if material.mirror == 0.0:
+    if material.finish.mirror == 0.0:
         return matt
     away = 2.0 * (normal * eye).sum(1, keepdim=True) * normal - eye
     reflected = _surroundings(away) * torch.tensor(material.albedo) * (0.25 + 0.75 * seen[:, -1:])
-    return torch.lerp(matt, reflected, material.mirror)
+    return torch.lerp(matt, reflected, material.finish.mirror)
 
 
 def _surroundings(toward: Tensor) -> Tensor:

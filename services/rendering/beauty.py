@@ -157,7 +157,7 @@ def _drawn(vertices: Floats, triangles: Tensor, linear: Floats | None, camera: C
         lambert, highlight = lambert_and_highlight(seen, torch.from_numpy(lamp.direction)[None])
         power = torch.tensor(lamp.power)
         light += lambert[:, None] * power
-        shine += (highlight * shot.material.gloss)[:, None] * power
+        shine += (highlight * shot.material.finish.gloss)[:, None] * power
     if linear is None:
         albedo = torch.tensor(shot.material.albedo)
     else:
@@ -181,7 +181,7 @@ def _two_sided(
         vertex_normals((x, y, z), faces, vertex_faces_of(faces, len(vertices))), dim=1
     ).numpy()
     plain, white = np.array([*material.albedo, 1.0]), np.ones(4)
-    roughness = 0.9 if material.gloss < 0.05 else 0.55
+    roughness = 0.9 if material.finish.gloss < 0.05 else 0.55
     primitive = pyrender.Primitive(
         positions=np.concatenate([vertices, vertices]),
         normals=np.concatenate([normals, -normals]),

@@ -1,7 +1,8 @@
-"""What a mask without colors of its own is shown in: named colors, where they come from, and own ones.
+"""What a mask without colors of its own is shown in: the one list of materials, and where they come from.
 
-A material here is an albedo, the share of light that is thrown back, and no more: highlights are of the views
-(``specular``), and nothing is reflected.
+To a machine a material is an albedo, the share of light that is thrown back, and no more: highlights are of
+the views (``specular``), and nothing is reflected. Pictures for people show some of them as things, with a
+finish: the studios of :mod:`services.rendering.rig`, and the page's 3D view (:func:`looks`).
 """
 
 from __future__ import annotations
@@ -18,12 +19,33 @@ Srgb = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
+class Finish:
+    """How a surface shines. gloss: strength of highlights, gloss_power: how small they are (Blinn 1977).
+
+    roughness: of microfacets, from 0 to 1. sheen: of dust and fibers, from 0 to 1. mirror: share of the light
+    that comes back as a reflection. grain: share by which sintered grains differ in brightness.
+    """
+
+    gloss: float
+    gloss_power: float
+    roughness: float
+    sheen: float = 0.0
+    mirror: float = 0.0
+    grain: float = 0.0
+
+
+@dataclass(frozen=True)
 class Shown:
-    """A color that masks are shown in. srgb: display values from 0 to 1. source: whose numbers they are."""
+    """A color that masks are shown in. srgb: display values from 0 to 1. source: whose numbers they are.
+
+    finish: how it shines in pictures for people; None: those do not show it. scored: whether machines do.
+    """
 
     name: str
     srgb: Srgb
     source: str
+    finish: Finish | None = None
+    scored: bool = True
 
 
 _MONK = "Monk Skin Tone Scale, Ellis Monk 2022, CC BY 4.0, skintone.google"
@@ -40,22 +62,33 @@ def _of_hex(digits: str) -> Srgb:
 
 
 DEFAULT = "skin"
-MATERIALS: Mapping[str, Shown] = {
-    shown.name: shown
-    for shown in (
-        # A detector trained on photographs expects something like it.
-        Shown(DEFAULT, (0.86, 0.72, 0.64), f"a light skin, {_ASSUMED}"),
-        # As it comes out of the printer.
-        Shown("nylon", (0.93, 0.92, 0.89), f"white sintered polyamide, {_ASSUMED}"),
-        Shown("plaster", (0.926, 0.921, 0.911), f"the studio's plaster, {_ASSUMED}"),
-        Shown("grey", (0.461, 0.461, 0.461), "throws back 18% of the light, as photographers' gray cards do"),
-        Shown(
-            "mirror-dark", (0.19, 0.19, 0.20), f"a mirror in a dark room, without its reflections, {_ASSUMED}"
-        ),
-        Shown("wood", (0.76, 0.60, 0.42), f"light beech, {_ASSUMED}"),
-        *(Shown(f"monk-{k}", _of_hex(tone), _MONK) for k, tone in enumerate(_MONK_TONES, start=1)),
-    )
-}
+_ALL = (
+    # A detector trained on photographs expects something like it.
+    Shown(DEFAULT, (0.86, 0.72, 0.64), f"a light skin, {_ASSUMED}"),
+    # As it comes out of the printer.
+    Shown(
+        "nylon",
+        (0.93, 0.92, 0.89),
+        f"white sintered polyamide, {_ASSUMED}",
+        Finish(0.10, 22.0, 0.72, sheen=0.25, grain=0.05),
+    ),
+    Shown("plaster", (0.926, 0.921, 0.911), f"the studio's plaster, {_ASSUMED}", Finish(0.015, 8.0, 1.0)),
+    Shown("grey", (0.461, 0.461, 0.461), "throws back 18% of the light, as photographers' gray cards do"),
+    Shown("mirror-dark", (0.19, 0.19, 0.20), f"a mirror in a dark room, without its reflections, {_ASSUMED}"),
+    Shown("wood", (0.76, 0.60, 0.42), f"light beech, {_ASSUMED}"),
+    *(Shown(f"monk-{k}", _of_hex(tone), _MONK) for k, tone in enumerate(_MONK_TONES, start=1)),
+    # What machines are not shown: a mirror has no color of its own, and a mask's own colors are its genes'.
+    Shown(
+        "mirror",
+        (0.968, 0.963, 0.954),
+        f"silver on polished polyamide, {_ASSUMED}",
+        Finish(0.5, 240.0, 0.24, mirror=0.94),
+        scored=False,
+    ),
+    Shown("color", (1.0, 1.0, 1.0), "the mask's own colors", Finish(0.05, 18.0, 0.72, 0.25), scored=False),
+)
+MATERIALS: Mapping[str, Shown] = {shown.name: shown for shown in _ALL if shown.scored}
+FINISHED: Mapping[str, Shown] = {shown.name: shown for shown in _ALL if shown.finish is not None}
 EXPECTED = (
     f"expected {', '.join(n for n in MATERIALS if not n.startswith('monk'))}, monk-1 to monk-10 or #rrggbb"
 )
@@ -90,3 +123,18 @@ def materials(given: object) -> tuple[str, ...]:
             f"views.material: expected a name, or a list of different ones, got {given!r}; {EXPECTED}"
         )
     return tuple(material(name).name for name in names)
+
+
+def looks() -> dict[str, dict[str, object]]:
+    """What the page's 3D view must know of the materials that people are shown, by name."""
+    told: dict[str, dict[str, object]] = {}
+    for shown in FINISHED.values():
+        if (finish := shown.finish) is not None:
+            red, green, blue = (round(255 * channel) for channel in shown.srgb)
+            told[shown.name] = {
+                "color": f"#{red:02x}{green:02x}{blue:02x}",
+                "roughness": finish.roughness,
+                "sheen": finish.sheen,
+                "metalness": round(finish.mirror),
+            }
+    return told

@@ -2,8 +2,8 @@
 
 Both studios take their lamps from here: the OpenGL beauty shots of :mod:`services.rendering.beauty` and the
 exhibition's own studio with its soft shadows. The page's 3D view (``exhibition/assets/viewer.js``) stands
-under the
-same three, as far as WebGL lights can.
+under the same three, as far as WebGL lights can. What masks are made of is listed in
+:mod:`services.rendering.materials`; here it is in linear light.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.errors import BadInput
+from services.rendering.materials import FINISHED, Finish, Shown
+from services.srgb import srgb_to_linear
 
 Color = tuple[float, float, float]
 
@@ -43,23 +45,23 @@ SKY: Color = (0.068, 0.072, 0.082)
 
 @dataclass(frozen=True)
 class Material:
-    """What a mask is made of. albedo: linear RGB. gloss: strength of highlights.
+    """What a mask is made of. albedo: linear RGB of :data:`services.rendering.materials.FINISHED`.
 
-    gloss_power: how small they are. mirror: share of the light that comes back as a reflection of the studio.
+    finish: how it shines.
     """
 
     name: str
     albedo: Color
-    gloss: float
-    gloss_power: float
-    mirror: float = 0.0
+    finish: Finish
 
 
-NYLON = Material("nylon", (0.80, 0.765, 0.715), 0.10, 22.0)  # sintered: white, a little warm, matt
-PLASTER = Material("plaster", (0.84, 0.83, 0.81), 0.015, 8.0)
-MIRROR = Material("mirror", (0.93, 0.92, 0.90), 0.5, 240.0, 0.94)
-COLOR = Material("color", (1.0, 1.0, 1.0), 0.05, 18.0)  # its color comes from its vertices
-MATERIALS = {material.name: material for material in (NYLON, PLASTER, MIRROR, COLOR)}
+def _made(shown: Shown, finish: Finish) -> Material:
+    red, green, blue = (float(channel) for channel in srgb_to_linear(np.array(shown.srgb)))
+    return Material(shown.name, (red, green, blue), finish)
+
+
+MATERIALS = {name: _made(shown, shown.finish) for name, shown in FINISHED.items() if shown.finish is not None}
+NYLON, COLOR = MATERIALS["nylon"], MATERIALS["color"]  # of COLOR the vertices have the colors
 
 
 def material_named(name: str) -> Material:

@@ -5,7 +5,6 @@ const Viewer = (() => {
     BufferAttribute, BufferGeometry, Color, DirectionalLight, DoubleSide, HemisphereLight, Mesh,
     MeshPhysicalMaterial, OrbitControls, PCFShadowMap, PerspectiveCamera, Scene, SRGBColorSpace, WebGLRenderer,
   } = Vendor;
-  const SKIN = 0xe0dad0;
   const STEP = Math.PI / 18;
 
   function bytes(text) {
@@ -38,9 +37,11 @@ const Viewer = (() => {
       this.scene = new Scene();
       this.camera = new PerspectiveCamera(13, 1, 0.1, 10);
       this.center = mesh.center_m;
+      this.materials = mesh.materials; // of services/rendering/materials.py
       this.geometry = new BufferGeometry();
       this.geometry.setIndex(new BufferAttribute(triangles(mesh.triangles), 1));
-      this.material = new MeshPhysicalMaterial({ color: SKIN, roughness: 0.72, sheen: 0.25, sheenRoughness: 0.6, side: DoubleSide });
+      this.material = new MeshPhysicalMaterial({ sheenRoughness: 0.6, side: DoubleSide });
+      this.made = this.materials.nylon;
       this.mesh = new Mesh(this.geometry, this.material);
       this.mesh.castShadow = this.mesh.receiveShadow = true;
       this.mesh.frustumCulled = false;
@@ -119,17 +120,18 @@ const Viewer = (() => {
       this.geometry.computeVertexNormals();
       this.renderer.shadowMap.needsUpdate = true;
       this.material.vertexColors = Boolean(colors);
-      this.material.color.set(colors ? 0xffffff : SKIN);
-      this.material.needsUpdate = true;
-      this.draw();
+      this.#finish();
     }
 
     surface(kind) {
-      const mirror = kind === "mirror", plaster = kind === "plaster";
-      this.material.metalness = mirror ? 1 : 0;
-      this.material.roughness = mirror ? 0.24 : plaster ? 1 : 0.72;
-      this.material.sheen = plaster || mirror ? 0 : 0.25;
-      if (!this.material.vertexColors) this.material.color.set(plaster ? 0xe4e2de : SKIN);
+      this.made = this.materials[kind] || this.materials.color; // a gaze map brings colors of its own
+      this.#finish();
+    }
+
+    #finish() {
+      const { color, roughness, metalness, sheen } = this.made;
+      Object.assign(this.material, { roughness, metalness, sheen });
+      this.material.color.set(this.material.vertexColors ? "#ffffff" : color);
       this.material.needsUpdate = true;
       this.draw();
     }

@@ -288,7 +288,8 @@ def test_a_mirror_plaster_and_nylon_look_different_and_colors_show(neutral):
         name: neutral.shoot(Pose(), 120, 240.0, material=m)[..., :3].astype(int)
         for name, m in MATERIALS.items()
     }
-    assert np.abs(shots["nylon"] - shots["plaster"]).mean() > 1
+    # Both are white; where nylon shines it is the brighter.
+    assert np.abs(shots["nylon"] - shots["plaster"])[shots["nylon"].any(-1)].mean() > 1
     assert np.abs(shots["nylon"] - shots["mirror"]).mean() > 10
     spread = {name: shot[shot.any(-1)].mean(-1).std() for name, shot in shots.items()}
     assert spread["mirror"] > spread["plaster"]

@@ -119,3 +119,20 @@ def test_the_table_of_albedo_counts_views_of_one_exposure(capsys):
     assert len({row["machines"]["yunet"]["median"] for row in rows}) > 5
     show(rows, Console(width=100))
     assert "monk-10" in capsys.readouterr().out
+
+
+def test_studio_and_page_show_a_material_in_the_color_that_machines_are_shown():
+    from services.rendering.materials import FINISHED, looks
+    from services.rendering.rig import MATERIALS as MADE
+
+    assert list(MADE) == list(FINISHED) == list(looks())
+    for name, shown in FINISHED.items():
+        np.testing.assert_allclose(MADE[name].albedo, srgb_to_linear(np.array(shown.srgb)))
+        told = looks()[name]["color"]
+        assert isinstance(told, str)
+        np.testing.assert_allclose(
+            [int(told[k : k + 2], 16) / 255 for k in (1, 3, 5)], shown.srgb, atol=0.002
+        )
+    assert {"nylon", "plaster"} == set(FINISHED) & set(MATERIALS)
+    with pytest.raises(BadInput, match=r"views\.material 'mirror'"):
+        material("mirror")
