@@ -27,6 +27,13 @@ class MaterialName(StrEnum):
     color = "color"
 
 
+class RendererName(StrEnum):
+    """Who takes the stills."""
+
+    studio = "studio"
+    path = "path"
+
+
 class FilmName(StrEnum):
     """What is drawn on the film."""
 
@@ -62,18 +69,41 @@ def exhibit(
         FilmName, typer.Option(help="boxes: draw dlib's box and score on every picture of the film.")
     ] = FilmName.plain,
     film_px: Annotated[int, typer.Option(min=96, max=2160, help="Side of the film in pixels, even.")] = 720,
+    renderer: Annotated[
+        RendererName,
+        typer.Option(
+            help="path: also photograph each mask on a gallery's wall by Mitsuba 3 (pip install "
+            "'datamask[path]'): light bounces, and a mirror shows a room and a visitor."
+        ),
+    ] = RendererName.studio,
+    still_px: Annotated[
+        int, typer.Option(min=64, max=4096, help="Width of these photographs; 2126 is 18 cm at 300 dpi.")
+    ] = 1063,
+    samples: Annotated[
+        int,
+        typer.Option(min=1, max=65536, help="Their light paths a pixel; four times as many: half the noise."),
+    ] = 64,
+    still_seed: Annotated[int, typer.Option(min=0, max=65535, help="Seed of these paths.")] = 1,
 ) -> None:
     """Make line-up, composite, films and report page anew from the record; prints the page's address.
 
     Writes lineup.png, composite.png, film.mp4, film.webp, turntable.mp4 and report.html into the run. The
     page is one file: it opens from disk and from a bucket and asks nobody for anything. A run that still
-    grows is shown as far as it is committed.
+    grows is shown as far as it is committed. With --renderer path masks/<id>/still-<material>.png for every
+    mask shown, and still-room.png of the best one, are written too; on two cores a still takes ten minutes.
 
     Example: datamask exhibit runs/archetype-001 --lineup-width 8192 --pack exhibition
     """
     record = Record(open_store(run))
     if pack is not None:
         check_folder(pack, "--pack")
+    stills = None
+    if renderer is RendererName.path:
+        from services.exhibition.path_tracer import PathShot, load_mitsuba
+        from services.rendering.rig import material_named
+
+        load_mitsuba()  # before anything slow begins
+        stills = PathShot(still_px, samples, still_seed, material_named(material.value))
     plan = Chronicle(record).plan(ids=mask or ())
     if not plan.facts["masks"]:
         raise BadInput(no_elite(record))
@@ -96,6 +126,7 @@ def exhibit(
         captions=captions,
         material=material.value,
         pack=pack,
+        stills=stills,
     )
     with plain_steps(console) as steps:
         make(record.store, plan, options, steps)

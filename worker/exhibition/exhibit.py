@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from services.exhibition.lineup import Caption, lineup, shared_field_mm
 from services.exhibition.movie import Mark, morph, mp4, turntable, webp
 from services.exhibition.own_picture import Shown, own_pictures
 from services.exhibition.page import page
+from services.exhibition.path_tracer import PathShot, photograph
+from services.exhibition.press import PLATE_MM, plate_png
 from services.exhibition.studio import LitMask, Studio, dressed, one_thread
 from services.progress import Progress, silent
 from services.recognition.dlib.alignment import POINT_NAMES
@@ -60,7 +62,7 @@ class Options:
     film_px: side of the film. boxes: draw dlib's box and score on the film's pictures. spin: a turntable of
     the best mask. sheets: whether line-up, composite and strips are made anew, or left as they are.
     lineup_px: width of the line-up, None: its natural size. captions, material: of that line-up.
-    pack: folder for an exhibition pack.
+    pack: folder for an exhibition pack. stills: how each mask is photographed on a wall; None: it is not.
     """
 
     film_px: int = 540
@@ -71,6 +73,7 @@ class Options:
     captions: bool = True
     material: str = "nylon"
     pack: Path | None = None
+    stills: PathShot | None = None
 
 
 SHEETS_TOO = Options(sheets=True)  # what a run ends with
@@ -96,6 +99,7 @@ def exhibit(
             *maker.wall(tell),
             *maker.front(tell),
             *maker.films(tell),
+            *maker.stills(tell),
         ]
         pictures = maker.pictures(tell)
     run.put(PICTURES_KEY, json.dumps(pictures, allow_nan=False).encode())
@@ -142,7 +146,9 @@ class _Maker:
     @cached_property
     def lit_masks(self) -> list[LitMask]:
         """The masks in the studio, in the colors that the record has for them where that was asked for."""
-        printed = self.options.pack is not None or (self.options.lineup_px or 0) > _SCREEN_PX
+        options = self.options
+        near = options.pack is not None or options.stills is not None
+        printed = near or (options.lineup_px or 0) > _SCREEN_PX
         studio = self._studio(finer=2, shadow_px=128) if printed else self._studio(finer=1)
         lit = dressed([studio.light(points) for points in self.vertices], self.paint(self.genomes))
         if self.options.material != COLOR.name or len(self.basis.colors):
@@ -304,6 +310,22 @@ class _Maker:
             )
         return found
 
+    def stills(self, tell: Progress) -> list[str]:
+        """Each mask on a gallery's wall, and the best one from behind a visitor."""
+        shot = self.options.stills
+        if shot is None:
+            return []
+        keys = []
+        named = [
+            (m["id"], lit, shot.material.name) for m, lit in zip(self.masks, self.lit_masks, strict=True)
+        ]
+        for mask, lit, name in [*named, (*named[0][:2], "room")]:
+            key = f"masks/{mask}/still-{name}.png"
+            taken = photograph(lit, replace(shot, room=name == "room"), told_as(tell, key))
+            self.run.put(key, plate_png(taken, round(shot.width_px / PLATE_MM[0] * 25.4)))
+            keys.append(key)
+        return keys
+
     def films(self, tell: Progress) -> list[str]:
         """From noise to face, and the turntable."""
         options = self.options
@@ -374,6 +396,11 @@ class _Maker:
             return smaller(self.run.get(f"masks/{mask}/front.png"), _FRONT_PX)
         except (ObjectMissing, OSError):
             return _on_wall(self.lit(studio, mask), _FRONT_PX)
+
+
+def told_as(tell: Progress, name: str) -> Progress:
+    """Tells of one stage under a name of its own."""
+    return lambda _, done, total: tell(name, done, total)
 
 
 def hog_mark(picture: NDArray[np.uint8]) -> Mark:

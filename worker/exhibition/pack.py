@@ -13,7 +13,7 @@ from services.errors import BadInput
 from services.exhibition.page import page
 from services.exhibition.press import captions_page, plate, plate_png, press_sheet, wall_caption
 from services.exhibition.studio import LitMask
-from services.rendering.rig import Material
+from services.rendering.rig import MATERIALS, Material
 from services.storage.store import Store
 
 _WHOLE = (
@@ -26,6 +26,8 @@ _WHOLE = (
     "run.toml",
     "manifest.json",
 )
+
+_OF_A_MASK = (".glb", ".stl", ".3mf", *(f"/still-{name}.png" for name in (*MATERIALS, "room")))
 
 
 def write_pack(
@@ -61,7 +63,7 @@ def write_pack(
         write(f"plates/{mask['id']}.png", plate_png(plate(mask_lit, material=material)))
         tell("plates", k + 1, len(masks))
     for key in facts["files"]:
-        if key in _WHOLE or (key.startswith("masks/") and key.endswith((".glb", ".stl", ".3mf"))):
+        if key in _WHOLE or (key.startswith("masks/") and key.endswith(_OF_A_MASK)):
             write(key, run.get(key))
     write("index.html", page({**facts, "files": sorted(written)}))
     return written
