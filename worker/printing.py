@@ -18,19 +18,33 @@ from services.errors import BadInput
 from services.numbers import finite
 from services.printing import files
 from services.printing.catalog import BRIDGE_MM, Order
-from services.printing.checks import Built, Check, Thickness, built, check, crossings, lacking_mm, thickness
+from services.printing.checks import (
+    BED,
+    Built,
+    Check,
+    Thickness,
+    built,
+    check,
+    crossings,
+    lacking_mm,
+    thickness,
+)
 from services.printing.colors import carried, glb_colors, parse_color
 from services.printing.drawing_sheet import Caption, caption_card, drawing_sheet
+from services.printing.eyes import with_eyes
 from services.printing.field import VOXEL_MM
 from services.printing.fittings import add_fittings
 from services.printing.openings import Fitted, known_places, open_up, seen_places
+from services.printing.parts import PrintPart, apart, way_to_lie
 from services.printing.solid import Wall, arrays, as_written, make_wall, redone
+from services.recognition import attribution
 from services.recognition.fitness import Objective
 from services.rendering.views import ViewRanges, sample_views
 from services.shape.basis import Basis, load_basis
 from services.shape.decode import Decoder
 from services.shape.export import notes_of, write_glb
 from services.storage.store import Store
+from services.wire.page_plan import read_json
 from worker.examination.rescore import LOSS_SHARE, Rescorer, Scored, lost
 from worker.examination.sites import Sites, find_sites
 from worker.eye import Eye
@@ -47,6 +61,7 @@ BUILDS = 3
 LITTLE_SHARE = 0.1
 COLOR_EDGE_MM = 1.5  # a colored solid gets points this close
 OWN = "own"
+GAZE_STEPS = 41  # colors of a gaze map's legend
 
 Float = NDArray[np.float32]
 Told = Callable[[str], None]  # of each stage, as it begins
@@ -152,6 +167,7 @@ def print_mask(run: Store, job: PrintJob, progress: Told = lambda _: None) -> Pr
     decoder = Decoder(basis)
     weights = torch.from_numpy(np.array(job.genome, np.float32)[None])
     vertices = decoder.decode(weights)[0].numpy()
+    eyed, corners = with_eyes(vertices, basis.triangles, basis.landmarks, job.order.eyes)
     paint = _Paint(wanted_colors(run, job, decoder), decoder.colors(weights))
     views = sample_views(job.ranges, job.view_count, job.view_seed)
     rescorer = Rescorer(basis, job.objectives, job.targets, views, job.hashes, job.combine)
@@ -159,7 +175,7 @@ def print_mask(run: Store, job: PrintJob, progress: Told = lambda _: None) -> Pr
     if job.order.mount == "wear" and not basis.landmarks:
         progress("machines' eyes")
         sites = find_sites(Eye(basis), job.genome)
-    solid = make_solid(vertices, basis, job.order, job.voxel_mm, _mark(job), progress, sites)
+    solid = make_solid(eyed, basis, job.order, job.voxel_mm, _mark(job), progress, sites, corners)
     wall, body = solid.wall, solid.body
     # Two looks at one solid that know nothing of each other; both leave Python alone for long.
     with ThreadPoolExecutor(1) as beside:
@@ -168,15 +184,22 @@ def print_mask(run: Store, job: PrintJob, progress: Told = lambda _: None) -> Pr
         color = _shown_color(job, paint)
         made_of = None if color is None else _seen(rescorer, body, wall, vertices, paint, color)
         checks, thick = checking.result()
+    parts: list[PrintPart] = []
+    if job.order.parts:
+        progress("parts")
+        parts = apart(body, job.order)
+        checks = [_fit(line, parts, job.order) for line in checks]
     passed = all(line.passed is not False for line in checks)
     progress("what was lost")
     before = rescorer.score(vertices, np.asarray(basis.triangles, np.int64), vertices, paint.evolved)
     cause = _cause(before, after, rescorer, wall, vertices, paint)
     written: dict[str, bytes] = {}
     report = _report(job, solid, checks, thick, before, after, _in_color(made_of, job, color), cause, sites)
+    report["parts"] = [_told(part, job.order) for part in parts]
+    report["gaze"] = _gaze(run, job)
     if passed or job.force:
         progress("files")
-        written = _files(job, basis, wall, body, report, paint.printed)
+        written = _files(job, basis, wall, body, report, paint.printed, parts)
     report["seconds"] = round(time.monotonic() - started, 1)
     written[f"{job.id}.print.json"] = (json.dumps(report, indent=1, allow_nan=False) + "\n").encode()
     return Printed(job.id, checks, passed, before, after, made_of, cause, written, report)
@@ -190,16 +213,19 @@ def make_solid(
     mark: str | None = None,
     progress: Told = lambda _: None,
     sites: Sites | None = None,
+    triangles: NDArray[np.integer] | None = None,
 ) -> Solid:
     """The solid of a mask, ``(V, 3)`` in meters: its wall, openings, fittings, and the mark if there is one.
 
-    sites: where machines see eyes on it, for a basis without landmarks.
+    sites: where machines see eyes on it, for a basis without landmarks. triangles: ``(T, 3)``, None: those of
+    the basis.
 
     :raises BadInput: where the mask has no solid.
     """
     spare_mm = 0.0
     for _ in range(BUILDS):
-        wall = make_wall(vertices, basis.triangles, order, voxel_mm, progress=progress, spare_mm=spare_mm)
+        corners = basis.triangles if triangles is None else triangles
+        wall = make_wall(vertices, corners, order, voxel_mm, progress=progress, spare_mm=spare_mm)
         solid = _finished(wall, basis, order, mark, progress, sites)
         lacking = lacking_mm(solid.thick, order)
         # Flat faces between voxels cut off what is round, and may do so more than was allowed for. Where much
@@ -239,6 +265,29 @@ def _merged(body: Manifold) -> tuple[Manifold, int]:
         if not (crossing := crossings(merged)):
             break
     return merged, crossing
+
+
+def _fit(line: Check, parts: Sequence[PrintPart], order: Order) -> Check:
+    """The line on the bed, of the parts in place of the whole."""
+    if line.name != BED:
+        return line
+    largest = max(parts, key=lambda part: max(part.size_mm))
+    size = " x ".join(f"{side:.1f}" for side in largest.size_mm)
+    fit = all(way_to_lie(part.size_mm, order) for part in parts)
+    return Check(BED, f"{len(parts)} parts, the longest {size} mm", fit, float(fit))
+
+
+def _told(part: PrintPart, order: Order) -> dict[str, Any]:
+    """A part as the report has it."""
+    volume = float(part.body.volume()) / 1000
+    return {
+        "name": part.name,
+        "size_mm": [round(side, 1) for side in part.size_mm],
+        "volume_cm3": round(volume, 2),
+        "weight_g": round(volume * order.process.density_g_cm3, 1),
+        "pegs": part.pegs,
+        "holes": part.holes,
+    }
 
 
 def _mark(job: PrintJob) -> str | None:
@@ -365,8 +414,10 @@ def _files(
     body: Manifold,
     report: dict[str, Any],
     vertex_colors: NDArray[np.uint8] | None,
+    parts: Sequence[PrintPart],
 ) -> dict[str, bytes]:
     color = _one_color(job)
+    whole = body
     if vertex_colors is not None:
         body = body.refine_to_length(COLOR_EDGE_MM)
     own, triangles = as_written(body)
@@ -386,13 +437,34 @@ def _files(
         f"{name}.mtl": files.mtl(part),
         f"{name}.ply": files.ply(part),
         f"{name}.glb": write_glb(meters, triangles, np.array(glb_paint), name, extras),
-        f"{name}.sheet.pdf": drawing_sheet(body, report, color),
+        f"{name}.sheet.pdf": drawing_sheet(whole, report, color, parts),
         f"{name}.caption.pdf": caption_card(
             Caption(job.title, job.date, name, report, [dict(m) for m in job.models])
         ),
     }
+    for piece in parts if len(parts) > 1 else ():
+        made |= _part_files(f"{name}.part-{piece.name}", piece, job, wall, color, vertex_colors)
     report["files"] = {key: len(data) for key, data in made.items()}
     return made
+
+
+def _part_files(
+    name: str,
+    piece: PrintPart,
+    job: PrintJob,
+    wall: Wall,
+    color: tuple[int, int, int],
+    vertex_colors: NDArray[np.uint8] | None,
+) -> dict[str, bytes]:
+    """One part of a solid, for a printer."""
+    body = piece.body if vertex_colors is None else piece.body.refine_to_length(COLOR_EDGE_MM)
+    own, triangles = as_written(body)
+    colors = None if vertex_colors is None else carried(own, wall.vertices, wall.triangles, vertex_colors)
+    part = files.Part(
+        name, own - own.min(axis=0), triangles, color, colors, {**job.notes, "part": piece.name}
+    )
+    made = {f"{name}.3mf": files.three_mf(part), f"{name}.stl": files.stl(part)}
+    return made if colors is None else {**made, f"{name}.ply": files.ply(part)}
 
 
 def _shown_color(job: PrintJob, paint: _Paint) -> str | None:
@@ -428,6 +500,28 @@ def wanted_colors(run: Store, job: PrintJob, decoder: Decoder) -> NDArray[np.uin
         )
     if own is not None and (job.color == OWN or (job.color is None and job.order.process.full_color)):
         return np.asarray(own[0], np.uint8)
+    key = _gaze_key(run, job)
+    return None if key is None else glb_colors(run.get(key), len(decoder.basis.neutral), f"{run.url}/{key}")
+
+
+def _gaze(run: Store, job: PrintJob) -> dict[str, Any] | None:
+    """What the colors of a gaze map mean, for the card; None where the solid does not show one."""
+    key = _gaze_key(run, job)
+    if key is None:
+        return None
+    told = read_json(run, key.removesuffix(".glb") + ".json") or {}
+    reach = float(told.get("reach", 0.0))
+    ends = [f"{word} {reach:.2f}" if reach else word for word in ("gains", "costs")]
+    ramp = attribution.heat_colors(np.linspace(-1, 1, GAZE_STEPS, dtype=np.float32), 1.0).tolist()
+    machine = told.get("model", key.rpartition("/gaze-")[2].removesuffix(".glb"))
+    return {"machine": machine, "views": told.get("views"), "reach": reach, "ends": ends, "ramp": ramp}
+
+
+def _gaze_key(run: Store, job: PrintJob) -> str | None:
+    """Where the run has the gaze map that is to be printed; None where none is.
+
+    :raises BadInput: where it has not.
+    """
     kind, _, model = (job.color or "").partition(":")
     if kind != "gaze":
         return None
@@ -437,5 +531,4 @@ def wanted_colors(run: Store, job: PrintJob, decoder: Decoder) -> NDArray[np.uin
             f"mask {job.id}: there is no gaze map {f'of {model} ' if model else ''}in the run "
             "(masks/<id>/gaze-<model>.glb); make one first, or take --color '#rrggbb'"
         )
-    key = f"masks/{job.id}/gaze-{model}.glb" if model else found[0]
-    return glb_colors(run.get(key), len(decoder.basis.neutral), f"{run.url}/{key}")
+    return f"masks/{job.id}/gaze-{model}.glb" if model else found[0]

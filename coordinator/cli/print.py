@@ -22,14 +22,16 @@ from coordinator.cli.progress import plain_steps
 from coordinator.cli.terminal import print_json
 from coordinator.record.evaluations import no_elite
 from coordinator.record.record import Record, checkpoint_key
+from coordinator.record.verification import claim_of, open_verified
 from coordinator.run import objectives_of
 from coordinator.search.elites import choose_elites
 from coordinator.search.seeds import audit_seed
 from coordinator.spec.spec import Spec, parse_spec
 from services.errors import BadInput, DatamaskError
 from services.exhibition.controls import controls_beside, in_words
-from services.printing.catalog import Order, make_order
+from services.printing.catalog import PROCESSES, Order, make_order, voxel_mm_for
 from services.recognition.catalog import model_info
+from services.recognition.statistics.calibration import file_name
 from services.shape.catalog import basis_info
 from services.storage.open import open_store
 from services.storage.place import check_folder
@@ -55,7 +57,12 @@ def print_(
     count: Annotated[
         int, typer.Option(help="Print the N elites that differ most, and pack them as an edition.", min=1)
     ] = 1,
-    process: Annotated[str, typer.Option(help="sls (nylon), fdm, or color (gypsum, full color).")] = "sls",
+    process: Annotated[
+        str | None,
+        typer.Option(
+            help="sls (nylon), fdm, or color (gypsum, full color).", show_default="sls; color with --gaze"
+        ),
+    ] = None,
     mount: Annotated[
         str,
         typer.Option(
@@ -65,9 +72,30 @@ def print_(
     ] = "wear",
     width_mm: Annotated[float | None, typer.Option(help="Width of the solid.")] = None,
     size: Annotated[
-        str | None, typer.Option(help="S, M, L (heads) or exhibition: the largest within 180 x 260 mm.")
+        str | None,
+        typer.Option(
+            help="S, M, L (heads), exhibition (the largest within 180 x 260 mm) or 60cm (within 415 x 600)."
+        ),
     ] = None,
-    wall_mm: Annotated[float | None, typer.Option(help="Wall. Default: 2.0 sls, 2.8 fdm, 3.0 color.")] = None,
+    wall_mm: Annotated[
+        float | None, typer.Option(help="Wall. Default: 2.0 sls, 2.8 fdm, 3.0 color; 4.0 from 300 mm.")
+    ] = None,
+    eyes: Annotated[
+        str,
+        typer.Option(help="Of a head: closed (as they are), hollow (pressed in) or open (between the lids)."),
+    ] = "closed",
+    parts: Annotated[
+        bool,
+        typer.Option("--parts", help="Cut what is larger than the bed into keyed parts."),
+    ] = False,
+    gaze: Annotated[
+        str | None,
+        typer.Option(
+            help="Print in full color where this machine looks, its legend on the card; the map is made if "
+            "the run has none.",
+            metavar="MODEL",
+        ),
+    ] = None,
     color: Annotated[
         str | None,
         typer.Option(
@@ -85,7 +113,12 @@ def print_(
         Path | None, typer.Option(help="Folder for the files. Default: beside the mask, in the run.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write the files even where a check fails.")] = False,
-    voxel_mm: Annotated[float, typer.Option(help="Resolution; coarser is quicker.", min=0.2, max=3.0)] = 0.5,
+    voxel_mm: Annotated[
+        float | None,
+        typer.Option(
+            help="Resolution; coarser is quicker.", min=0.2, max=3.0, show_default="0.5; 1.0 from 300 mm"
+        ),
+    ] = None,
     control: Annotated[
         str | None,
         typer.Option(
@@ -102,7 +135,15 @@ def print_(
 
     Example: datamask print runs/archetype-001 --mount wear --size M --out prints
     """
-    order = make_order(process, width_mm, size, wall_mm, mount, bed_mm, edition)
+    if gaze is not None:
+        if color is not None:
+            raise BadInput("--gaze and --color: give one of them")
+        if control is not None:
+            raise BadInput("--gaze and --control: a control has no gaze map; give one of them")
+        if process is not None and not (PROCESSES.get(process) or PROCESSES["color"]).full_color:
+            raise BadInput(f"--gaze: process {process} prints in one color; leave --process out")
+        process, color = process or "color", f"gaze:{file_name(gaze)}"
+    order = make_order(process, width_mm, size, wall_mm, mount, bed_mm, edition, eyes, parts)
     record = Record(open_store(run))
     spec = read_spec(record)
     check_consent(spec, record.url)
@@ -114,6 +155,9 @@ def print_(
     folder = None if out is None else _folder(out)
     from worker.printing import print_masks
 
+    if gaze is not None:
+        _look(record, gaze, [name for name, _ in chosen])
+    voxel_mm = voxel_mm_for(order) if voxel_mm is None else voxel_mm
     wish = _Wish(order, color, voxel_mm, force, control)
     jobs = [_job(record, spec, chosen, k, wish) for k in range(len(chosen))]
     console = Console(stderr=True)
@@ -135,6 +179,19 @@ def print_(
             f"{', '.join(failed)}: a check failed and nothing but its report was written; "
             "try another size, wall or mount, or --force"
         )
+
+
+def _look(record: Record, model: str, masks: Sequence[str]) -> None:
+    """Make the gaze maps that a run does not have yet. :raises BadInput: for a mask that is no elite."""
+    have = set(record.store.list("masks/"))
+    wanted = [name for name in masks if f"masks/{name}/gaze-{file_name(model)}.glb" not in have]
+    if not wanted:
+        return
+    from worker.examination.gaze import look
+
+    claim = claim_of(open_verified(record), masks=wanted)
+    with plain_steps(Console(stderr=True)) as steps:
+        look(record.store, claim, model, progress=steps)
 
 
 def read_spec(record: Record) -> Spec:

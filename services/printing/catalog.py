@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from services.errors import BadInput
+from services.printing.eyes import CLOSED, EYES
 from services.words import nearest
 
 Size = tuple[float, float, float]
@@ -52,9 +53,15 @@ PROCESSES = {
     )
 }  # fmt: skip
 
-# Widths of heads, cheek to cheek; "exhibition" is the largest that fits within 180 x 260 mm.
+# Widths of heads, cheek to cheek; the others are the largest within a frame, "exhibition" as he showed his.
 SIZES_MM = {"S": 130.0, "M": 140.0, "L": 150.0}
 EXHIBITION_MM = (180.0, 260.0)
+FRAMES_MM = {"exhibition": EXHIBITION_MM, "60cm": (415.0, 600.0)}
+LARGE_MM, LARGE_WALL_MM = (
+    300.0,
+    4.0,
+)  # from this width on a wall is at least so thick, unless somebody says so
+VOXEL_MM, LARGE_VOXEL_MM = 0.5, 1.0
 MOUNTS = ("wear", "wall", "stand", "none")
 LEAST_WIDTH_MM, MOST_WIDTH_MM = 40.0, 600.0
 MOST_WALL_MM = 12.0
@@ -63,7 +70,10 @@ BRIDGE_MM = 4.0  # the least width of material that an opening may leave
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be printed. height_mm: the most it may measure, or None. edition: (number, of) or None."""
+    """What is to be printed. height_mm: the most it may measure, or None. edition: (number, of) or None.
+
+    eyes: of :data:`services.printing.eyes.EYES`. parts: whether it is cut where it is larger than the bed.
+    """
 
     process: Process
     width_mm: float
@@ -72,42 +82,55 @@ class Order:
     mount: str
     bed_mm: Size
     edition: tuple[int, int] | None = None
+    eyes: str = CLOSED
+    parts: bool = False
 
 
 def make_order(
-    process: str = "sls",
+    process: str | None = None,
     width_mm: float | None = None,
     size: str | None = None,
     wall_mm: float | None = None,
     mount: str = "wear",
     bed_mm: str | None = None,
     edition: str | None = None,
+    eyes: str = CLOSED,
+    parts: bool = False,
 ) -> Order:
     """Check what was asked for.
 
-    :param size: S, M, L or exhibition, in place of ``width_mm``; without either, exhibition.
-    :param bed_mm: "WIDTHxDEPTHxHEIGHT". edition: "NUMBER/OF".
+    :param process: of :data:`PROCESSES`; None: sls. size: S, M, L, exhibition or 60cm, in place of
+        ``width_mm``; without either, exhibition.
+    :param bed_mm: "WIDTHxDEPTHxHEIGHT". edition: "NUMBER/OF". eyes, parts: as of an order.
     :raises BadInput: naming the option, what was expected and how to mend it.
     """
+    process = "sls" if process is None else process
     made = PROCESSES.get(process)
     if made is None:
         raise BadInput(f"--process {process}: unknown{nearest(process, list(PROCESSES))}")
     if mount not in MOUNTS:
         raise BadInput(f"--mount {mount}: unknown{nearest(mount, list(MOUNTS))}")
     width, height = _size(width_mm, size)
-    wall = made.wall_mm if wall_mm is None else wall_mm
+    if eyes not in EYES:
+        raise BadInput(f"--eyes {eyes}: unknown{nearest(eyes, list(EYES))}")
+    usual = max(made.wall_mm, LARGE_WALL_MM) if width >= LARGE_MM else made.wall_mm
+    wall = usual if wall_mm is None else wall_mm
     if not math.isfinite(wall) or not made.least_wall_mm <= wall <= MOST_WALL_MM:
         raise BadInput(
             f"--wall-mm {wall:g}: {process} holds walls from {made.least_wall_mm:g} mm, and more than "
-            f"{MOST_WALL_MM:g} mm is no wall; leave it out for {made.wall_mm:g} mm"
+            f"{MOST_WALL_MM:g} mm is no wall; leave it out for {usual:g} mm"
         )
     if wall * 2 >= width:
         raise BadInput(
             f"--wall-mm {wall:g}: thicker than half the width of {width:g} mm; print it larger or thinner"
         )
-    return Order(
-        made, width, height, wall, mount, made.bed_mm if bed_mm is None else _bed(bed_mm), _edition(edition)
-    )
+    bed = made.bed_mm if bed_mm is None else _bed(bed_mm)
+    return Order(made, width, height, wall, mount, bed, _edition(edition), eyes, parts)
+
+
+def voxel_mm_for(order: Order) -> float:
+    """The resolution that an order is made with if nobody says otherwise: a large one coarser."""
+    return LARGE_VOXEL_MM if order.width_mm >= LARGE_MM else VOXEL_MM
 
 
 def _size(width_mm: float | None, size: str | None) -> tuple[float, float | None]:
@@ -120,10 +143,12 @@ def _size(width_mm: float | None, size: str | None) -> tuple[float, float | None
                 "heads are 130 to 150 mm wide"
             )
         return width_mm, None
-    if size is None or size.lower() == "exhibition":
+    if size is None:
         return EXHIBITION_MM
+    if size.lower() in FRAMES_MM:
+        return FRAMES_MM[size.lower()]
     if size.upper() not in SIZES_MM:
-        raise BadInput(f"--size {size}: unknown{nearest(size, [*SIZES_MM, 'exhibition'])}")
+        raise BadInput(f"--size {size}: unknown{nearest(size, [*SIZES_MM, *FRAMES_MM])}")
     return SIZES_MM[size.upper()], None
 
 

@@ -10,8 +10,9 @@ from itertools import permutations
 import igl
 import numpy as np
 from manifold3d import Manifold
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import cKDTree
 
 from services.printing.catalog import Order
@@ -19,7 +20,7 @@ from services.printing.fittings import STROKE_MM
 from services.printing.intersections import self_intersections
 from services.printing.openings import Fitted, near_openings, outer_rim
 from services.printing.solid import Wall, arrays
-from services.printing.surface import Float, Ints, edges_of, sample
+from services.printing.surface import Float, Ints, Sheet, edges_of, sample
 
 MOST_MIDDLES = 60_000
 BESIDE = 1.0  # so many walls beside an opening the wall is its border, and may be cut at a slant
@@ -27,6 +28,8 @@ BESIDE = 1.0  # so many walls beside an opening the wall is its border, and may 
 WALL_SHARE = 0.95  # of the nominal wall, everywhere outside of rims
 OVERHANG_DEG = 45.0
 FEATURE_MM = 0.8  # what every process still shows
+BLADE = 8.0  # so many times its thickness may something thin stand out by itself
+BED = "fits the bed"
 CROSSING = "no self-intersections"
 
 
@@ -57,7 +60,7 @@ class Built:
 
     middle: ``(n, 3)``, points on the wall's middle away from openings, a millimeter apart or less. rim: ``(r,
     3)``, points of the outer rim. openings: points in each of them. crumbs: whether loose crumbs of the wall
-    were dropped. letters: whether a mark was raised.
+    were dropped. letters: whether a mark was raised. blade_mm: see :func:`longest_blade_mm`.
     """
 
     middle: Float
@@ -65,6 +68,7 @@ class Built:
     openings: Sequence[Float] = ()
     crumbs: bool = False
     letters: bool = False
+    blade_mm: float = 0.0
 
 
 def built(wall: Wall, work: Fitted | None = None) -> Built:
@@ -75,10 +79,38 @@ def built(wall: Wall, work: Fitted | None = None) -> Built:
     steps = np.linspace(0.0, 1.0, 8)[:, None, None]
     rim = (edges[:, 0] * (1 - steps) + edges[:, 1] * steps).reshape(-1, 3)
     crumbs = wall.mended.crumbs_mm3 > 0
+    blade = longest_blade_mm(wall.sheet, wall.wall_mm)
     if work is None:
-        return Built(middle, rim, (), crumbs)
+        return Built(middle, rim, (), crumbs, blade_mm=blade)
     middle = middle[~near_openings(work, middle, BESIDE * wall.wall_mm)]
-    return Built(middle, rim, tuple(work.cuts), crumbs, work.letters)
+    return Built(middle, rim, tuple(work.cuts), crumbs, work.letters, blade)
+
+
+def longest_blade_mm(sheet: Sheet, wall_mm: float) -> float:
+    """How far a tongue of a sheet stands out that is nowhere as wide as ``BLADE`` walls; 0 without one.
+
+    What a disc of that width can be laid on holds itself; lengths are along the surface, from there. A strip
+    between two such places is held at both ends and counts half.
+    """
+    ends, _, _ = edges_of(sheet.triangles)
+    long = np.linalg.norm(sheet.points[ends[:, 0]] - sheet.points[ends[:, 1]], axis=1)
+    # A sparse graph takes an edge of no length for none.
+    ways = csr_matrix((np.maximum(long, 1e-9), (ends[:, 0], ends[:, 1])), shape=(len(sheet.points),) * 2)
+    used = np.zeros(len(sheet.points), bool)
+    used[sheet.triangles] = True
+    half = BLADE * wall_mm / 2
+
+    def away(start: NDArray[np.bool_]) -> Float:
+        found: Float = dijkstra(ways, directed=False, indices=np.flatnonzero(start), min_only=True)
+        return found
+
+    held = used & ~(away(sheet.rim) < half) if sheet.rim.any() else used
+    if not held.any():
+        return float(np.ptp(sheet.points, axis=0).max())
+    far = away(held)[used]
+    # Pieces of their own, as eyes are, touch the rest somewhere else.
+    reach = float(far[np.isfinite(far)].max())
+    return max(0.0, reach - half)
 
 
 def crossings(body: Manifold) -> int:
@@ -117,6 +149,7 @@ def check(
     size = " x ".join(f"{side:.1f}" for side in extent)
     wall = f"least {thick.least_mm:.2f} mm, median {thick.median_mm:.2f}, nominal {order.wall_mm:g}"
     steep = f"{overhang:.0%} of the surface is steeper than {OVERHANG_DEG:.0f}°, face up"
+    blades = f"longest tongue {around.blade_mm:.1f} mm, {around.blade_mm / order.wall_mm:.1f} walls"
     lines = [
         ("watertight", f"{open_} open edges of {len(edges)}", open_ == 0, open_),
         ("manifold edges", f"{many} edges with more than two faces", many == 0, many),
@@ -127,8 +160,9 @@ def check(
         ("volume", f"{volume / 1000:.1f} cm³", volume > 0, volume),
         ("wall", wall, not lacking_mm(thick, order), thick.least_mm),
         ("smallest feature", _feature(thick, around), smallest >= FEATURE_MM, smallest),
+        ("blades", blades, around.blade_mm <= BLADE * order.wall_mm, around.blade_mm),
         ("overhang", steep, None, overhang),
-        ("fits the bed", f"{size} mm, {fit or 'no way round'}", fit is not None, float(fit is not None)),
+        (BED, f"{size} mm, {fit or 'no way round'}", fit is not None, float(fit is not None)),
     ]
     return [Check(name, figure, passed, float(value)) for name, figure, passed, value in lines], thick
 

@@ -17,6 +17,7 @@ from reportlab.lib.pagesizes import A4, A6, landscape
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
+from services.printing.parts import PrintPart
 from services.printing.solid import arrays
 from services.printing.surface import Float
 from services.rendering.torch_renderer import TorchRenderer
@@ -26,6 +27,7 @@ _MM = 72 / 25.4
 _PICTURE_PX = 720
 _FAR_M = 30.0  # from here perspective is half a percent
 _TOP_MM = 186.0
+GAP_MM = 16.0  # between parts that are pulled apart: their pegs are seen
 _ROW_MM, _ROW_LETTERS = 4.0, 88  # of the table
 
 
@@ -40,8 +42,13 @@ class Caption:
     models: Sequence[Mapping[str, Any]]
 
 
-def drawing_sheet(body: Manifold, report: Mapping[str, Any], color: tuple[int, int, int]) -> bytes:
-    """A4, landscape. body: the solid in millimeters."""
+def drawing_sheet(
+    body: Manifold,
+    report: Mapping[str, Any],
+    color: tuple[int, int, int],
+    parts: Sequence[PrintPart] = (),
+) -> bytes:
+    """A4, landscape. body: the solid in millimeters. parts: what it is cut into, on a page of their own."""
     points, triangles = arrays(body)
     low, high = points.min(axis=0), points.max(axis=0)
     width, height, depth = high - low
@@ -69,8 +76,39 @@ def drawing_sheet(body: Manifold, report: Mapping[str, Any], color: tuple[int, i
     _text(page, left, base + height * scale + 4, f"section at x = {middle:.1f}", 3.2)
     _table(page, report, 15.0, base - 18)
     page.showPage()
+    if len(parts) > 1:
+        _parts(page, report, color, parts)
     page.save()
     return buffer.getvalue()
+
+
+def _parts(
+    page: Canvas, report: Mapping[str, Any], color: tuple[int, int, int], parts: Sequence[PrintPart]
+) -> None:
+    """A page with the parts pulled apart, from the front and from the back, and what each is."""
+    page.scale(_MM, _MM)
+    _text(page, 15, 195, f"{report['title']}   {report['id']}   {len(parts)} parts", 5.0)
+    pulled = [part.body.translate((GAP_MM * part.place[0], GAP_MM * part.place[1], 0.0)) for part in parts]
+    points, triangles = arrays(Manifold.compose(pulled))
+    low, high = points.min(axis=0), points.max(axis=0)
+    scale = min(0.5, 85 / (high[0] - low[0]), 110 / (high[1] - low[1]))
+    wide, tall = (float(side) * scale for side in (high - low)[:2])
+    for left, name, turned in ((15.0, "front", 1.0), (15.0 + wide + 12, "back", -1.0)):
+        seen = points * (turned, 1.0, turned)
+        page.drawImage(ImageReader(_picture(seen, triangles, 0.0, color)), left, 175 - tall, wide, tall)
+        _text(page, left, 178, name, 3.2)
+        for part, body in zip(parts, pulled, strict=True):
+            box = body.bounding_box()
+            x = turned * (box[0] + box[3]) / 2 - float(seen[:, 0].min())
+            y = (box[1] + box[4]) / 2 - float(low[1])
+            _text(page, left + x * scale - 2, 175 - tall + y * scale, part.name, 3.2)
+    for k, told in enumerate(report["parts"]):
+        size = " x ".join(f"{side:.1f}" for side in told["size_mm"])
+        words = (
+            f"{told['name']}: {size} mm, {told['weight_g']:.0f} g, {told['pegs']} pegs, {told['holes']} holes"
+        )
+        _text(page, 15.0 + 125 * (k % 2), 175 - tall - 10 - _ROW_MM * (k // 2), words, 2.8)
+    page.showPage()
 
 
 def _one(value: float) -> NDArray[np.float32]:
@@ -192,6 +230,8 @@ def caption_card(caption: Caption) -> bytes:
         else:
             _text(page, 10, y, f"{model['name']} (threshold {model['threshold']:g}) took part", 2.9)
         y -= 4.6
+    if report.get("gaze") is not None:
+        y = _gaze(page, report["gaze"], y)
     if report["sites"] is not None:
         _text(page, 10, y, f"Eyes: {report['sites']['words']}"[:95], 2.4)
         y -= 4.6
@@ -203,6 +243,21 @@ def caption_card(caption: Caption) -> bytes:
     page.showPage()
     page.save()
     return buffer.getvalue()
+
+
+def _gaze(page: Canvas, gaze: Mapping[str, Any], y: float) -> float:
+    """What the solid's colors mean; returns where the next line stands."""
+    _text(page, 10, y, f"Colors: where {gaze['machine']} looks, {gaze['views']} held-out views", 2.9)
+    y -= 5.2
+    ramp, ends = gaze["ramp"], gaze["ends"]
+    start = 11 + page.stringWidth(ends[0], "Helvetica", 2.4)
+    _text(page, 10, y, ends[0], 2.4)
+    for k, (red, green, blue) in enumerate(ramp):
+        page.setFillColorRGB(red / 255, green / 255, blue / 255)
+        page.rect(start + k * 30 / len(ramp), y - 0.4, 30 / len(ramp) + 0.05, 2.6, stroke=0, fill=1)
+    page.setFillGray(0)
+    _text(page, start + 31, y, f"{ends[1]} of the score, if this place is not seen", 2.4)
+    return y - 4.6
 
 
 def _text(page: Canvas, x: float, y: float, words: str, size: float) -> None:

@@ -16,6 +16,7 @@ from manifold3d import CrossSection, Manifold
 from numpy.typing import NDArray
 
 from services.printing.catalog import BRIDGE_MM, Order
+from services.printing.eyes import OPEN
 from services.printing.solid import Wall
 from services.printing.surface import Float, Ints, edges_of, sample
 
@@ -73,7 +74,9 @@ def open_up(wall: Wall, at: Mapping[str, Float], order: Order, unknown: str = ""
     if order.mount != "wear":
         return work
     site = _Site(wall, at)
-    if "left_pupil" in at:
+    if order.eyes == OPEN:
+        work.notes.append("eyes: open between the lids")
+    elif "left_pupil" in at:
         for side in ("left", "right"):
             _first(work, site, f"{side} pupil opening", _pupils(site, side))
     else:

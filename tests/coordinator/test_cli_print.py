@@ -11,7 +11,7 @@ import pytest
 from coordinator.cli.print import check_consent, control_of, most_different, print_
 from coordinator.record.record import Record, checkpoint_key
 from coordinator.spec.spec import parse_spec
-from services.errors import BadInput
+from services.errors import BadInput, CorruptData
 from services.shape.catalog import facts_of
 from services.storage.open import open_store
 from services.wire.mask import Mask, encode_masks
@@ -54,6 +54,31 @@ def test_what_is_not_there_is_refused(run, tmp_path):
         ask(run, process="cast")
     with pytest.raises(BadInput, match="expected 40"):
         ask(run, width_mm=5.0)
+    with pytest.raises(BadInput, match="--gaze and --color"):
+        ask(run, gaze="dlib-hog", color="own")
+    with pytest.raises(BadInput, match="prints in one color"):
+        ask(run, gaze="dlib-hog", process="sls")
+    with pytest.raises(BadInput, match="--gaze and --control"):
+        ask(run, gaze="dlib-hog", control="twin")
+
+
+def test_a_gaze_that_the_run_has_no_map_of_is_looked_at_first(run, monkeypatch):
+    class Looked(Exception):
+        pass
+
+    def look(store, claim, model, progress):
+        raise Looked(claim, model)
+
+    # A claim reads a whole run; what it is asked for is all that counts here.
+    monkeypatch.setattr("coordinator.cli.print.claim_of", lambda opened, masks: list(masks))
+    monkeypatch.setattr("worker.examination.gaze.look", look)
+    with pytest.raises(Looked) as caught:
+        ask(run, gaze="yunet", process=None)
+    assert caught.value.args == (["i00-g0003-000"], "yunet")
+    # With a map there is nothing to look at: it goes on to what this run has no manifest for.
+    open_store(run, write=True).put("masks/i00-g0003-000/gaze-yunet.glb", b"")
+    with pytest.raises(CorruptData, match="manifest"):
+        ask(run, gaze="yunet", process=None)
 
 
 def test_an_output_folder_that_cannot_be_written_to_is_refused(run, tmp_path):

@@ -12,7 +12,7 @@ import trimesh
 from services.errors import BadInput
 from services.printing import solid
 from services.printing.catalog import make_order
-from services.printing.checks import built, check
+from services.printing.checks import BED, built, check
 from services.recognition.fitness import Objective
 from services.rendering.views import ViewRanges
 from services.shape.basis import load_basis
@@ -51,7 +51,12 @@ def printed(tmp_path_factory):
     run = open_store(tmp_path_factory.mktemp("run"))
     colors = np.random.default_rng(1).integers(0, 256, (len(BASIS.neutral), 3)).astype(np.uint8)
     run.put(f"masks/{MASK}/gaze-dlib-hog.glb", write_glb(BASIS.neutral, BASIS.triangles, colors))
-    return print_mask(run, job(color="gaze"))
+    told = {"model": "dlib-hog", "views": 6, "reach": 0.25}
+    run.put(f"masks/{MASK}/gaze-dlib-hog.json", json.dumps(told).encode())
+    order = make_order(
+        width_mm=140.0, wall_mm=3.0, mount="wear", edition="2/5", parts=True, bed_mm="125x150x130"
+    )
+    return print_mask(run, job(color="gaze", order=order))
 
 
 def test_the_neutral_mask_prints_to_wear(printed):
@@ -63,7 +68,10 @@ def test_the_neutral_mask_prints_to_wear(printed):
 
 def test_every_file_is_there_and_opens(printed):
     endings = ("3mf", "stl", "obj", "mtl", "ply", "glb", "sheet.pdf", "caption.pdf", "print.json")
-    assert set(printed.files) == {f"{MASK}.{ending}" for ending in endings}
+    parts = {
+        f"{MASK}.part-{part['name']}.{e}" for part in printed.report["parts"] for e in ("3mf", "stl", "ply")
+    }
+    assert set(printed.files) == {f"{MASK}.{ending}" for ending in endings} | parts
     solid = trimesh.load(io.BytesIO(printed.files[f"{MASK}.stl"]), file_type="stl")
     assert solid.is_watertight
     assert solid.volume / 1000 == pytest.approx(printed.report["volume_cm3"], rel=1e-3)
@@ -72,6 +80,29 @@ def test_every_file_is_there_and_opens(printed):
     for name in ("sheet", "caption"):
         assert printed.files[f"{MASK}.{name}.pdf"].startswith(b"%PDF-")
     assert json.loads(printed.files[f"{MASK}.print.json"])["checks"]
+
+
+def test_parts_are_closed_and_told_of_and_the_bed_is_held_against_them(printed):
+    parts = printed.report["parts"]
+    assert len(parts) > 1
+    for part in parts:
+        mesh = trimesh.load(io.BytesIO(printed.files[f"{MASK}.part-{part['name']}.stl"]), file_type="stl")
+        assert mesh.is_watertight
+        assert mesh.volume / 1000 == pytest.approx(part["volume_cm3"], rel=1e-2)
+        np.testing.assert_allclose(np.ptp(mesh.vertices, axis=0), part["size_mm"], atol=0.1)
+        assert sorted(part["size_mm"])[2] <= 150
+    bed = next(line for line in printed.checks if line.name == BED)
+    assert bed.passed
+    assert bed.figure.startswith(f"{len(parts)} parts")
+    weight = sum(part["weight_g"] for part in parts)
+    assert 1.0 < weight / printed.report["weight_g"] < 1.3  # the bosses
+
+
+def test_the_card_knows_whose_gaze_the_colors_are(printed):
+    gaze = printed.report["gaze"]
+    assert (gaze["machine"], gaze["views"], gaze["ends"]) == ("dlib-hog", 6, ["gains 0.25", "costs 0.25"])
+    assert gaze["ramp"][0] == [40, 90, 190]
+    assert gaze["ramp"][-1] == [196, 40, 20]
 
 
 def test_the_machines_saw_mask_and_solid_under_the_same_views(printed):

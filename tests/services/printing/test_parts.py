@@ -1,0 +1,151 @@
+"""Parts of a solid that is larger than the bed, tongues that stand out too far, and eyes."""
+
+from __future__ import annotations
+
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+import trimesh
+
+from services.errors import BadInput
+from services.printing import parts as parts_module
+from services.printing.catalog import make_order, voxel_mm_for
+from services.printing.checks import BLADE, longest_blade_mm
+from services.printing.eyes import with_eyes
+from services.printing.openings import ray
+from services.printing.parts import apart, way_to_lie
+from services.printing.solid import arrays, make_wall
+from services.printing.surface import make_sheet
+from services.shape.basis import load_basis
+
+BASIS = load_basis("makehuman-mask-1")
+ORDER = make_order(width_mm=130.0, wall_mm=3.0, mount="none", bed_mm="110x110x120", parts=True)
+
+
+@pytest.fixture(scope="module")
+def wall():
+    return make_wall(np.array(BASIS.neutral), BASIS.triangles, ORDER, 1.0)
+
+
+@pytest.fixture(scope="module")
+def pieces(wall):
+    return apart(wall.body, ORDER)
+
+
+def test_every_part_is_closed_one_body_and_fits_the_bed(wall, pieces):
+    assert not way_to_lie(tuple(np.ptp(arrays(wall.body)[0], axis=0)), ORDER)
+    assert len(pieces) > 1
+    assert len({piece.name for piece in pieces}) == len(pieces)
+    for piece in pieces:
+        points, triangles = arrays(piece.body)
+        mesh = trimesh.Trimesh(points, triangles, process=False)
+        assert mesh.is_watertight
+        assert mesh.is_winding_consistent
+        assert mesh.body_count == 1
+        assert way_to_lie(piece.size_mm, ORDER), piece.size_mm
+        np.testing.assert_allclose(piece.size_mm, np.ptp(points, axis=0), atol=1e-3)
+
+
+def test_pegs_have_holes_and_together_the_parts_are_the_whole(wall, pieces):
+    assert sum(piece.pegs for piece in pieces) == sum(piece.holes for piece in pieces) > 1
+    assert all(piece.pegs + piece.holes for piece in pieces)
+    for one, other in combinations(pieces, 2):
+        assert (one.body ^ other.body).volume() < 1e-3  # a peg stands free in its hole
+    whole = pieces[0].body
+    for piece in pieces[1:]:
+        whole = whole + piece.body
+    assert (wall.body - whole).volume() < 0.002 * wall.body.volume()
+    # What was added is on the inside: from the front the face is the same.
+    moved = []
+    for x, y in product(range(-50, 51, 10), range(-60, 61, 10)):
+        start = np.array((x, y, 300.0))
+        first = [ray(body, start, np.array((0.0, 0.0, -1.0)), 1000.0) for body in (wall.body, whole)]
+        if first[0] and first[1]:
+            moved.append(abs(first[0][0] - first[1][0]))
+    assert len(moved) > 60
+    assert np.quantile(moved, 0.9) < 0.01  # but for the gap of a cut
+
+
+def test_what_fits_is_left_whole_and_what_is_too_deep_is_refused(wall):
+    (whole,) = apart(wall.body, make_order(width_mm=130.0, mount="none", parts=True))
+    assert whole.body.volume() == pytest.approx(wall.body.volume())
+    with pytest.raises(BadInput, match=r"--parts: the solid is \d+ mm deep"):
+        apart(wall.body, make_order(width_mm=130.0, mount="none", bed_mm="40x40x40"))
+
+
+def test_a_boss_in_sight_is_not_made(wall):
+    high = wall.body.bounding_box()
+    before = parts_module.Manifold.sphere(7.0).translate((0.0, 20.0, high[5]))
+    assert not parts_module._unseen(wall.body, before - wall.body)
+
+
+def test_60cm_is_a_size_with_a_wall_and_a_resolution_of_its_own():
+    large = make_order(size="60cm", mount="wall")
+    assert (large.width_mm, large.height_mm, large.wall_mm) == (415.0, 600.0, 4.0)
+    assert voxel_mm_for(large) == 1.0
+    usual = make_order()
+    assert (usual.width_mm, usual.height_mm, voxel_mm_for(usual)) == (180.0, 260.0, 0.5)
+    with pytest.raises(BadInput, match="did you mean '60cm'"):
+        make_order(size="60c")
+
+
+def strip(width_mm, long_mm):
+    """A square plate of 80 mm with a tongue: points (n, 3), triangles (m, 3)."""
+    step = 2.0
+    x, y = np.meshgrid(np.arange(0, 80 + step, step), np.arange(0, 80 + long_mm + step, step), indexing="ij")
+    inside = (y <= 80) | (np.abs(x - 40) <= width_mm / 2)
+    index = np.full(x.shape, -1)
+    index[inside] = np.arange(inside.sum())
+    a, b, c, d = index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]
+    whole = (np.stack([a, b, c, d]) >= 0).all(axis=0)
+    quads = [part[whole] for part in (a, b, c, d)]
+    triangles = np.concatenate(
+        [np.stack([quads[k] for k in (0, 1, 2)], 1), np.stack([quads[k] for k in (0, 2, 3)], 1)]
+    )
+    points = np.stack([x[inside], y[inside], np.zeros(inside.sum())], axis=1)
+    used = np.unique(triangles)
+    return points[used], np.searchsorted(used, triangles)
+
+
+@pytest.mark.parametrize(
+    ("width_mm", "long_mm", "low", "high"), [(8, 40, 34, 44), (8, 10, 4, 14), (32, 40, 0, 8)]
+)
+def test_a_tongue_is_as_long_as_it_stands_out(width_mm, long_mm, low, high):
+    blade = longest_blade_mm(make_sheet(*strip(width_mm, long_mm)), 2.0)
+    assert low <= blade <= high
+    assert (blade > BLADE * 2.0) == (width_mm == 8 and long_mm == 40)
+
+
+def front(vertices, triangles, name):
+    """How far forward a ray along -Z from before a landmark first meets the mask, or None."""
+    at = np.array(BASIS.neutral[BASIS.landmarks[name]], float)
+    corners = np.asarray(vertices, float)[triangles]
+    u, v, w = (corners[:, k, :2] - at[:2] for k in range(3))
+    parts = np.stack([p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0] for p, q in ((v, w), (w, u), (u, v))], 1)
+    area = parts.sum(axis=1)
+    inside = (parts * np.sign(area)[:, None] >= 0).all(axis=1) & (np.abs(area) > 1e-12)
+    depths = (parts[inside] / area[inside, None] * corners[inside, :, 2]).sum(axis=1)
+    return depths.max() if len(depths) else None
+
+
+def test_eyes_are_closed_hollow_or_open():
+    neutral = np.array(BASIS.neutral)
+    closed = with_eyes(neutral, BASIS.triangles, BASIS.landmarks, "closed")
+    np.testing.assert_array_equal(closed[0], neutral)
+    assert len(closed[1]) == len(BASIS.triangles)
+    hollow = with_eyes(neutral, BASIS.triangles, BASIS.landmarks, "hollow")
+    opened = with_eyes(neutral, BASIS.triangles, BASIS.landmarks, "open")
+    for name in ("left_pupil", "right_pupil"):
+        was = front(neutral, BASIS.triangles, name)
+        assert 0.004 < was - front(*hollow, name) < 0.03
+        assert front(*opened, name) is None
+    nose = BASIS.landmarks["nose_tip"]
+    np.testing.assert_array_equal(hollow[0][nose], neutral[nose])
+    assert len(opened[1]) == len(BASIS.triangles) - 2 * 288
+    blank = load_basis("blank-oval-1")
+    for eyes in ("hollow", "open"):
+        with pytest.raises(BadInput, match="no eyes of its own"):
+            with_eyes(blank.neutral, blank.triangles, blank.landmarks, eyes)
+    with pytest.raises(BadInput, match="--eyes hollov"):
+        make_order(eyes="hollov")
