@@ -90,7 +90,7 @@ def exhibit(
     Writes lineup.png, composite.png, film.mp4, film.webp, turntable.mp4 and report.html into the run. The
     page is one file: it opens from disk and from a bucket and asks nobody for anything. A run that still
     grows is shown as far as it is committed. With --renderer path masks/<id>/still-<material>.png for every
-    mask shown, and still-room.png of the best one, are written too; on two cores a still takes ten minutes.
+    mask shown, and still-room.png of the best one, are written too; each takes minutes.
 
     Example: datamask exhibit runs/archetype-001 --lineup-width 8192 --pack exhibition
     """

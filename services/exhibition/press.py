@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from services.errors import BadInput
-from services.exhibition import palette
 from services.exhibition.controls import Counts, controls_of_facts, in_words
+from services.exhibition.hung import hung
 from services.exhibition.lineup import shared_field_mm
 from services.exhibition.palette import Image
 from services.exhibition.questions import answer
@@ -28,8 +28,7 @@ from services.rendering.rig import NYLON, Material
 
 PLATE_MM = (180.0, 260.0)  # as wide and high as the artist showed his
 PLATE_DPI = 300
-_AIR = 1.15  # around the mask
-_POSE = Pose(-14.0, -2.0)
+_POSE = Pose(9.0, -3.0)  # turned away from the lamp, so that it grazes the face
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def plate(
     dpi: int = PLATE_DPI,
     material: Material = NYLON,
 ) -> Image:
-    """A picture uint8 (H, W, 3) of a mask before the wall, large enough to print at ``dpi``.
+    """A picture uint8 (H, W, 3) of a mask on the wall, large enough to print at ``dpi``; all to one scale.
 
     :param size_mm: width and height.
     :raises BadInput: where a side would have fewer than 64 or more than 8192 pixels.
@@ -120,11 +119,7 @@ def plate(
         raise BadInput(
             f"plate: {wanted} mm at {dpi} dpi are {width} x {height} pixels; expected 64 to 8192 a side"
         )
-    wall, side = palette.backdrop(width, height), min(width, height)
-    field = _AIR * shared_field_mm([mask], [_POSE])
-    shot = mask.shoot(_POSE, side, field, material=material)
-    palette.mount(wall, shot, ((width - side) // 2, (height - side) // 2))
-    return palette.pixels(wall)
+    return hung(mask, _POSE, (width, height), shared_field_mm([mask], [_POSE]), material)
 
 
 def plate_png(picture: Image, dpi: int = PLATE_DPI) -> bytes:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
 from typing import TypeVar
 
@@ -33,9 +33,10 @@ from services.srgb import srgb_to_linear
 Vertices = NDArray[np.float32]
 Item = TypeVar("Item")
 Done = TypeVar("Done")
+Shading = Callable[[Tensor], Tensor]  # as :func:`shade`
 
 DISTANCE_M = 1.6  # a portrait lens: far enough that a nose stays in proportion
-_FAR_M = 60.0  # from here the sky's depth pictures are as good as orthographic
+FAR_M = 60.0  # from here the sky's depth pictures are as good as orthographic
 _BIAS_M = 0.0035  # a vertex this far behind what the sky sees still counts as seen
 
 
@@ -89,7 +90,7 @@ class Studio:
         with one_thread():
             # What casts the shadows is the mesh as it is: a finer one differs by less than their slack.
             centered = self._finer.places(coarse)
-            seen = _sky_seen(centered, coarse, self._casting, self._sky, self._shadow_px)
+            seen = sky_seen(centered, coarse, self._casting, self._sky, self._shadow_px)
             return self._lit(coarse, centered, seen)
 
     @torch.inference_mode()
@@ -138,24 +139,31 @@ class LitMask:
 
     def least_field_mm(self, poses: Sequence[Pose], distance_m: float = DISTANCE_M) -> float:
         """The narrowest field of a camera this far away that shows the whole mask in all of the poses."""
-        turned = np.stack([_turn(pose).numpy() for pose in poses])
+        turned = np.stack([turn_of(pose).numpy() for pose in poses])
         return least_field_mm(self.centered.numpy(), turned, distance_m)
 
     def shoot(
-        self, pose: Pose, size_px: int, field_mm: float, samples: int = 2, material: Material = NYLON
+        self,
+        pose: Pose,
+        size_px: int,
+        field_mm: float,
+        samples: int = 2,
+        material: Material = NYLON,
+        shading: Shading | None = None,
     ) -> Image:
         """A picture uint8 (size, size, 4), straight alpha, sRGB: the mask alone on nothing.
 
         :param field_mm: width of the picture at the mask's center. samples: squared per pixel. Large pictures
-            are made in tiles, which give the same pixels.
+            are made in tiles, which give the same pixels. shading: in place of the studio's own lamps.
         """
+        shading = shading or partial(shade, material=material)
         with one_thread():
-            return self._shoot(pose, size_px, field_mm, samples, material)
+            return self._shoot(pose, size_px, field_mm, samples, shading)
 
     @torch.inference_mode()
-    def _shoot(self, pose: Pose, size_px: int, field_mm: float, samples: int, material: Material) -> Image:
+    def _shoot(self, pose: Pose, size_px: int, field_mm: float, samples: int, shading: Shading) -> Image:
         side = size_px * samples
-        turn = _turn(pose)
+        turn = turn_of(pose)
         place, normals = self.centered @ turn.T, self.normals @ turn.T
         attributes = [normals, place, self._light_seen(turn)]
         if self.colors is not None:
@@ -164,7 +172,7 @@ class LitMask:
         focal = side * DISTANCE_M / (field_mm * 1e-3)
         depth = DISTANCE_M - place[:, 2]
         flat = torch.stack([place[:, 0] * focal / depth, -place[:, 1] * focal / depth, 1.0 / depth], dim=1)
-        sheet = _Sheet(self.finer.triangles, torch.cat(attributes, dim=1), flat, samples, material)
+        sheet = _Sheet(self.finer.triangles, torch.cat(attributes, dim=1), flat, samples, shading)
         tile = max(_TILE_PX // samples, 1)
         if size_px <= tile:
             return sheet.tile(0, 0, size_px, side)
@@ -189,7 +197,7 @@ class LitMask:
         return torch.stack(columns, dim=1)
 
 
-def _turn(pose: Pose) -> Tensor:
+def turn_of(pose: Pose) -> Tensor:
     """The rotation (3, 3) of a pose."""
     angles = [np.array([a], np.float32) for a in (pose.yaw_deg, pose.pitch_deg, 0.0)]
     return torch.from_numpy(rotations(*angles)[0])
@@ -205,7 +213,7 @@ class _Sheet:
     attributes: Tensor
     flat: Tensor
     samples: int
-    material: Material
+    shading: Shading
 
     def tile(self, left: int, top: int, size_px: int, side: int) -> Image:
         """Pixels (size, size, 4) of a picture of ``side`` samples, from a pixel on."""
@@ -232,9 +240,9 @@ class _Sheet:
         drawn = mean[:, -1].nonzero()[:, 0]
         found = mean[drawn]
         picture = torch.zeros(size_px * size_px, 4)
-        picture[drawn, :3] = _shade(found[:, :-1] / found[:, -1:], self.material)
+        picture[drawn, :3] = self.shading(found[:, :-1] / found[:, -1:])
         picture[drawn, 3] = found[:, -1] / samples**2
-        return _developed(picture.view(size_px, size_px, 4))
+        return developed(picture.view(size_px, size_px, 4))
 
 
 def _interpolate(pixel: Tensor, corner: Tensor, flat: Tensor, attributes: Tensor, side: int) -> Tensor:
@@ -260,7 +268,7 @@ def _toward_eye(normals: Tensor, places: Tensor) -> Tensor:
     return torch.where((normals * eye).sum(1, keepdim=True) < 0, -normals, normals)
 
 
-def _shade(values: Tensor, material: Material) -> Tensor:
+def shade(values: Tensor, material: Material) -> Tensor:
     """Linear RGB (h, 3) from normal, place (camera frame), seen lights (h, lights + 1) and, last, own
     color.
     """
@@ -305,7 +313,7 @@ def _surroundings(toward: Tensor) -> Tensor:
     return total
 
 
-def _developed(linear: Tensor) -> Image:
+def developed(linear: Tensor) -> Image:
     """Linear color and alpha (H, W, 4) to sRGB bytes, highlights rolled off."""
     color, alpha = linear[..., :3], linear[..., 3:]
     color = color * (1.0 + color / 2.2) / (1.0 + color)  # Reinhard's curve with white at 1.5
@@ -328,32 +336,37 @@ def _sphere(count: int) -> Tensor:
     )
 
 
-def _sky_seen(points: Tensor, casting: Tensor, triangles: Tensor, sky: Tensor, size: int) -> Tensor:
+def sky_seen(points: Tensor, casting: Tensor, triangles: Tensor, sky: Tensor, size: int) -> Tensor:
     """Whether each of the points (V, 3) sees each direction past a mesh: (V, K) from 0 to 1, soft at shadow
     edges. casting: the mesh's vertices.
     """
     middle = (casting.amax(0) + casting.amin(0)) / 2
     local, points = casting - middle, points - middle
     reach = max(float(each.norm(dim=1).max()) for each in (local, points))
-    focal = (size - 4) * _FAR_M / (2.0 * reach + 1e-6)
-    right, up = _frames(sky)
+    focal = (size - 4) * FAR_M / (2.0 * reach + 1e-6)
+    right, up = frames(sky)
     parts = []
     for start in range(0, len(sky), 40):
         k = torch.arange(start, min(start + 40, len(sky)))
         x, y = (local @ right[k].T) * focal, -(local @ up[k].T) * focal
-        depth = _FAR_M - local @ sky[k].T
+        depth = FAR_M - local @ sky[k].T
         corners, special = corners_of(x, y, depth, triangles, size)
         visible = visible_pixels(corners, special, size)
         nearest = torch.full((len(k) * size * size,), torch.inf)
         nearest[visible.pixel] = 1.0 / visible.inverse_depth
         x, y = (points @ right[k].T) * focal, -(points @ up[k].T) * focal
-        depth = _FAR_M - points @ sky[k].T
-        parts.append(_soft_test(nearest, x / depth + size / 2, y / depth + size / 2, depth, size))
+        depth = FAR_M - points @ sky[k].T
+        parts.append(soft_test(nearest, x / depth + size / 2, y / depth + size / 2, depth, size))
     return torch.cat(parts, dim=1)
 
 
-def _soft_test(nearest: Tensor, px: Tensor, py: Tensor, depth: Tensor, size: int) -> Tensor:
-    """Percentage-closer filtering (Reeves, Salesin and Cook 1987): four comparisons, blended."""
+def soft_test(
+    nearest: Tensor, px: Tensor, py: Tensor, depth: Tensor, size: int, bias_m: float = _BIAS_M
+) -> Tensor:
+    """Percentage-closer filtering (Reeves, Salesin and Cook 1987): four comparisons, blended.
+
+    nearest: how far pictures of size squared see, (K * size * size,). px, py, depth: points in them, (n, K).
+    """
     left, top = (px - 0.5).floor(), (py - 0.5).floor()
     fx, fy = px - 0.5 - left, py - 0.5 - top
     base = torch.arange(px.shape[1])[None] * (size * size)
@@ -362,11 +375,11 @@ def _soft_test(nearest: Tensor, px: Tensor, py: Tensor, depth: Tensor, size: int
         for dy, wy in ((0, 1 - fy), (1, fy)):
             column = (left.long() + dx).clamp(0, size - 1)
             row = (top.long() + dy).clamp(0, size - 1)
-            total += wx * wy * (depth <= nearest[base + row * size + column] + _BIAS_M)
+            total += wx * wy * (depth <= nearest[base + row * size + column] + bias_m)
     return total
 
 
-def _frames(sky: Tensor) -> tuple[Tensor, Tensor]:
+def frames(sky: Tensor) -> tuple[Tensor, Tensor]:
     """Right and up vectors (K, 3) of cameras that look along -sky."""
     helper = torch.where(
         sky[:, 1:2].abs() < 0.9, torch.tensor([0.0, 1.0, 0.0]), torch.tensor([1.0, 0.0, 0.0])

@@ -187,14 +187,17 @@ class _Maker:
             ),
             (
                 "composite.png",
-                lambda: composite(self._studio(), self.vertices, *self._places()),
+                lambda: composite(self._studio(finer=1), self.vertices, *self._places()),
             ),
         ]
-        studio, frames = self._studio(), self.frames
-        strips = [("filmstrip.png", frames, "From noise to face")]
+        frames = self.frames
+        strips: list[tuple[str, Studio, list[Frame], str]] = [
+            ("filmstrip.png", self._studio(), frames, "From noise to face")
+        ]
         if len(frames) > 1:
-            strips.append(("before-after.png", [frames[0], frames[-1]], "Before and after"))
-        sheets += [(key, partial(self._strip, studio, shown, title)) for key, shown, title in strips]
+            ends = [frames[0], frames[-1]]
+            strips.append(("before-after.png", self._studio(finer=1), ends, "Before and after"))
+        sheets += [(key, partial(self._strip, studio, shown, title)) for key, studio, shown, title in strips]
         for k, (key, make) in enumerate(sheets):
             self.run.put(key, palette.png(make()))
             tell("sheets", k + 1, len(sheets))
