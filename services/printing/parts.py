@@ -24,8 +24,10 @@ ROOT_MM = 4.0  # how far a peg reaches into its own part
 APART_MM = 40.0  # between keys along a cut
 MOST_KEYS = 8
 CRUMB_MM3 = 60.0
-_SPARE_MM = 2 * PEG_LONG_MM  # pegs stand out of a part
-_SHIFTS = np.linspace(-0.4, 0.4, 9)
+_SHIFTS_MM = np.linspace(-3.2, 3.2, 9)  # from where parts are alike
+_SPARE_MM = (
+    PEG_LONG_MM + 7.0
+)  # so much larger than an even one may a part be: its pegs, and both cuts' shifts
 # Where a cut's plane is level: which of x, y and z become the first, second and third axis there.
 _TURNED = {0: (1, 2, 0), 1: (2, 0, 1)}
 # From where nobody may see a boss: the front, and both three-quarter views.
@@ -74,8 +76,7 @@ def apart(body: Manifold, order: Order) -> list[PrintPart]:
     box = body.bounding_box()
     extent = (float(box[3] - box[0]), float(box[4] - box[1]), float(box[5] - box[2]))
     counts = _counts(extent, order)
-    slack = [extent[k] / counts[k] * 0.06 for k in (0, 1)]
-    cuts = [_best_cut(body, k, n, counts[k], slack[k]) for k in (0, 1) for n in range(1, counts[k])]
+    cuts = [_best_cut(body, k, n, counts[k]) for k in (0, 1) for n in range(1, counts[k])]
     keys: list[_Key] = []
     for cut in cuts:
         for center, boss in _bosses(body, cut, cuts, order.wall_mm, keys):
@@ -133,17 +134,14 @@ def _placed(cut: _Cut, flat: Float) -> Float:
     return place
 
 
-def _best_cut(body: Manifold, axis: int, k: int, count: int, slack_mm: float) -> _Cut:
-    """The k-th of the cuts into so many parts: moved to where it crosses the wall least often, then least.
-
-    slack_mm: how much a part may be larger than an even one.
-    """
+def _best_cut(body: Manifold, axis: int, k: int, count: int) -> _Cut:
+    """The k-th of the cuts into so many parts: moved to where it crosses the wall least often, then least."""
     box = body.bounding_box()
     low, long = float(box[axis]), float(box[axis + 3] - box[axis])
     level = _level(body, axis)
     tried = []
-    for shift in _SHIFTS:
-        at = low + long * k / count + shift * slack_mm
+    for shift in _SHIFTS_MM:
+        at = low + long * k / count + shift
         section = level.slice(at)
         tried.append((len(section.to_polygons()), round(section.area(), 1), abs(shift), at))
     return _Cut(axis, min(tried)[-1])
