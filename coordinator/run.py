@@ -10,7 +10,7 @@ import math
 import platform
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -169,6 +169,7 @@ def open_run(spec: Spec, record: Record, *, resume: bool, heritage: Heritage | N
                 f"{record.url}: a run of this name exists; add --resume to go on, or take another --run NAME"
             )
         _same_spec(record, table, spec, photos=heritage is None)
+        record.present(table.get("exhibition"))
         if record.store.exists("manifest.json"):
             _same_models(record, spec)
             targets = [entry["target"] for entry in record.manifest()["objectives"]]
@@ -249,7 +250,7 @@ def photo_path(image: str) -> Path:
 def _same_spec(record: Record, table: dict[str, Any], spec: Spec, *, photos: bool) -> None:
     old = record.spec_table()
     old.pop("versions", None)
-    lines = differences(plain(completed(old, Spec)), table)
+    lines = differences(searched(plain(completed(old, Spec))), searched(table))
     if photos and not lines and record.store.exists("manifest.json"):
         here = [photo_path(i) for o in spec.objective for i in o.images]
         if all(path.is_file() for path in here):
@@ -261,6 +262,11 @@ def _same_spec(record: Record, table: dict[str, Any], spec: Spec, *, photos: boo
         raise BadInput(
             f"{record.url}: cannot resume with another spec: {shown}; take another --run NAME for it"
         )
+
+
+def searched(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A spec's table without what only labels are told."""
+    return {key: value for key, value in table.items() if key != "exhibition"}
 
 
 def _manifest(spec: Spec, objectives: Sequence[Objective], photos: Sequence[str]) -> dict[str, Any]:

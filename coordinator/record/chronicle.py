@@ -225,6 +225,7 @@ class Chronicle:
             "name": spec["name"],
             "run": self.record.url.rstrip("/").rpartition("/")[2],
             "seed": spec["seed"],
+            "exhibition": dict(spec.get("exhibition", {})),
             "state": "done" if head.done or done else "growing",
             "generation": head.generation(spec),
             "generations": search["generations"],

@@ -18,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import tomli_w
+
 from services.errors import BadInput, CorruptData, DatamaskError
 from services.storage.store import ObjectMissing, Store
 
@@ -137,6 +139,15 @@ class Record:
             raise CorruptData(
                 f"{self.url}/run.toml: damaged ({error}); restore it from a copy of the run"
             ) from None
+
+    def present(self, exhibition: Mapping[str, Any] | None) -> None:
+        """Say something else on the labels of a run that is there: all else of ``run.toml`` stays."""
+        table = self.spec_table()
+        if table.get("exhibition") != exhibition:
+            table.pop("exhibition", None)
+            if exhibition is not None:
+                table["exhibition"] = dict(exhibition)
+            self.store.put("run.toml", tomli_w.dumps(table).encode())
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Models with hashes and licences, thresholds, fingerprint, consent."""

@@ -29,6 +29,7 @@ from coordinator.search.niches import Niches, niches_of
 from coordinator.search.optimizers import OPTIMIZERS, Need, known_optimizer
 from coordinator.search.pareto import known_aims
 from coordinator.spec.diversity import ArchiveSpec, BreedSpec, ParetoSpec, archive_as_usual
+from coordinator.spec.exhibiting import ExhibitionSpec
 from coordinator.spec.objectives import (
     ConsentSpec,
     LicenceSpec,
@@ -286,6 +287,7 @@ class Spec(Table):
     store: StoreSpec = StoreSpec()
     record: RecordSpec = RecordSpec()
     run: RunSpec = RunSpec()
+    exhibition: ExhibitionSpec | None = None
 
     @field_validator("name")
     @classmethod
