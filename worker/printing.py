@@ -379,6 +379,7 @@ def _report(
         "process": order.process.name,
         "material": order.process.material,
         "mount": order.mount,
+        "edition": None if order.edition is None else "{}/{}".format(*order.edition),
         "wall_mm": order.wall_mm,
         "width_wanted_mm": order.width_mm,
         "size_mm": [round(float(side), 3) for side in np.ptp(points, axis=0)],

@@ -14,6 +14,9 @@ from coordinator.record.chronicle import Chronicle
 from coordinator.record.evaluations import no_elite
 from coordinator.record.record import Record
 from services.errors import BadInput
+from services.exhibition.credits import NOTHING, given
+from services.exhibition.kiosk import IDLE_S, KIOSK, LEAST_IDLE_S, MOST_IDLE_S
+from services.exhibition.wording import ENGLISH, load_wording
 from services.storage.open import open_store
 from services.storage.place import check_folder
 
@@ -52,9 +55,47 @@ def exhibit(
     pack: Annotated[
         Path | None,
         typer.Option(
-            help="Also write an exhibition pack into this folder: captions, plates, film, press sheet."
+            help="Also write an exhibition pack into this folder: labels, wall text, plates, poster, press "
+            "sheet, film."
         ),
     ] = None,
+    kiosk: Annotated[
+        bool,
+        typer.Option(
+            "--kiosk",
+            help="Also write kiosk.html: the masks full screen, for a touch screen in the room.",
+        ),
+    ] = False,
+    idle_s: Annotated[
+        int,
+        typer.Option(
+            min=LEAST_IDLE_S,
+            max=MOST_IDLE_S,
+            help="After so many seconds without a touch the kiosk goes from mask to mask by itself.",
+        ),
+    ] = IDLE_S,
+    title: Annotated[
+        str | None,
+        typer.Option(help="Title on labels; else the spec's [exhibition] title, else Untitled (machines)."),
+    ] = None,
+    artist: Annotated[str | None, typer.Option(help="Artist on labels, poster and press sheet.")] = None,
+    year: Annotated[
+        str | None, typer.Option(help="2026 or 2025-2026. Default: the year of the run's start.")
+    ] = None,
+    statement: Annotated[
+        str | None, typer.Option(help="The artist's own text, in place of the short one on labels.")
+    ] = None,
+    edition: Annotated[
+        str | None,
+        typer.Option(help="NUMBER/OF, or words; a number that is raised on the solid counts more."),
+    ] = None,
+    venue: Annotated[str | None, typer.Option(help="Where it hangs: poster, wall text, press sheet.")] = None,
+    medium: Annotated[
+        str | None, typer.Option(help="Medium on labels. Default: that of the printed solid.")
+    ] = None,
+    language: Annotated[
+        str, typer.Option(help="en, or a file: assets/words.en.toml of services/exhibition, translated.")
+    ] = ENGLISH,
     lineup_width: Annotated[
         int, typer.Option(min=600, max=8192, help="Width of the line-up in pixels; 8192 is print size.")
     ] = 2600,
@@ -90,10 +131,21 @@ def exhibit(
     Writes lineup.png, composite.png, film.mp4, film.webp, turntable.mp4 and report.html into the run. The
     page is one file: it opens from disk and from a bucket and asks nobody for anything. A run that still
     grows is shown as far as it is committed. With --renderer path masks/<id>/still-<material>.png for every
-    mask shown, and still-room.png of the best one, are written too; each takes minutes.
+    mask shown, and still-room.png of the best one, are written too; each takes minutes. What labels say is
+    given here, or in the spec's [exhibition].
 
-    Example: datamask exhibit runs/archetype-001 --lineup-width 8192 --pack exhibition
+    Example: datamask exhibit runs/archetype-001 --lineup-width 8192 --pack exhibition --kiosk
     """
+    said = given(
+        lambda name: f"--{name}",
+        **{"title": title, "artist": artist, "year": year, "statement": statement},
+        **{"edition": edition, "venue": venue, "medium": medium},
+    )
+    load_wording(language)
+    if pack is None and not kiosk and (said != NOTHING or language != ENGLISH):
+        raise BadInput(
+            "title, artist and the like stand on labels and on the kiosk: add --pack DIR or --kiosk"
+        )
     record = Record(open_store(run))
     if pack is not None:
         check_folder(pack, "--pack")
@@ -127,9 +179,15 @@ def exhibit(
         material=material.value,
         pack=pack,
         stills=stills,
+        kiosk=kiosk,
+        idle_s=idle_s,
+        credits=said,
+        language=language,
     )
     with plain_steps(console) as steps:
         make(record.store, plan, options, steps)
     if pack is not None:
         console.print(f"Exhibition pack: {pack}", highlight=False, markup=False)
+    if kiosk:
+        console.print(f"Kiosk: {record.url}/{KIOSK}", highlight=False, markup=False)
     print(f"{record.url}/report.html")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import io
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ from coordinator.search.seeds import audit_seed
 from coordinator.spec.spec import Spec, parse_spec
 from services.errors import BadInput, DatamaskError
 from services.exhibition.controls import controls_beside, in_words
-from services.printing.catalog import PROCESSES, Order, make_order, voxel_mm_for
+from services.printing.catalog import ELSEWHERE, PROCESSES, Order, make_order, voxel_mm_for
 from services.recognition.catalog import model_info
 from services.recognition.statistics.calibration import file_name
 from services.shape.catalog import basis_info
@@ -370,11 +371,16 @@ def _folder(out: Path) -> Path:
 
 
 def _write(record: Record, folder: Path | None, printed: Printed) -> str:
-    """Write the files; returns where they are."""
+    """Write the files; returns where they are. The run learns of those that lie elsewhere, too."""
+    known = f"masks/{printed.id}/{ELSEWHERE}"
     if folder is None:
         for name, data in printed.files.items():
             record.store.put(f"masks/{printed.id}/{name}", data)
+        record.store.delete_many([known])
         return f"{record.url}/masks/{printed.id}"
+    if "files" in printed.report:
+        with contextlib.suppress(DatamaskError):  # a run that cannot be written to is printed all the same
+            record.store.put(known, printed.files[f"{printed.id}.print.json"])
     place = folder / printed.id
     place.mkdir(exist_ok=True)
     for name, data in printed.files.items():

@@ -10,8 +10,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -26,11 +26,10 @@ _SCRIPTS = (
 )
 
 
-@lru_cache(maxsize=1)
-def _assets() -> dict[str, str]:
-    folder = resources.files("services.exhibition") / "assets"
-    names = ("page.html.j2", "page.css", "uplot.css", *_SCRIPTS)
-    return {name: (folder / name).read_text(encoding="utf-8") for name in names}
+@cache
+def asset(name: str) -> str:
+    """A file of the package's assets."""
+    return (resources.files("services.exhibition") / "assets" / name).read_text(encoding="utf-8")
 
 
 def page(facts: Mapping[str, Any], *, live: bool = False) -> bytes:
@@ -38,29 +37,39 @@ def page(facts: Mapping[str, Any], *, live: bool = False) -> bytes:
 
     :param facts: JSON values, see docs/exhibition.md. live: the page asks its own server for newer facts.
     """
-    assets = _assets()
-    scripts = [assets[name] for name in _SCRIPTS]
-    style = assets["uplot.css"] + assets["page.css"]
+    style = asset("uplot.css") + asset("page.css")
+    return alone("page.html.j2", style, _SCRIPTS, facts, asks="'self'" if live else "'none'", live=live)
+
+
+def alone(
+    template: str, style: str, programs: Sequence[str], facts: Any, *, asks: str = "'none'", **values: Any
+) -> bytes:
+    """A page of one file as UTF-8 HTML, whose policy allows its own programs and no request.
+
+    :param template: name of the asset. programs: names of assets, in their order. facts: JSON values that the
+        programs read. asks: whom they may ask. values: for the template, besides.
+    """
+    scripts = [asset(name) for name in programs]
     policy = {
         "default-src": "'none'",
         "script-src": " ".join(_hash(script) for script in scripts),
         "style-src": _hash(style),
         "img-src": "data:",
         "media-src": "data:",
-        "connect-src": "'self'" if live else "'none'",
+        "connect-src": asks,
         "base-uri": "'none'",
         "form-action": "'none'",
     }
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    text = environment.from_string(assets["page.html.j2"]).render(
+    text = environment.from_string(asset(template)).render(
         facts=facts,
-        live=live,
         policy="; ".join(f"{name} {value}" for name, value in policy.items()),
         style=Markup(style),
         scripts=[Markup(script) for script in scripts],
         data=Markup(json_text(facts)),
+        **values,
     )
     return text.encode()
 

@@ -1,104 +1,47 @@
-"""What a gallery asks for: wall captions, plates with stated DPI, a press sheet. Every number comes from
-the record.
-"""
+"""What a gallery asks for: plates with stated DPI, and a press sheet with pictures."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from importlib import resources
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from services.errors import BadInput
-from services.exhibition.controls import Counts, controls_of_facts, in_words
+from services.exhibition import palette
+from services.exhibition.credits import Credits
 from services.exhibition.hung import hung
+from services.exhibition.labels import Label
 from services.exhibition.lineup import shared_field_mm
 from services.exhibition.palette import Image
-from services.exhibition.questions import answer
 from services.exhibition.studio import LitMask, Pose
+from services.exhibition.telling import Told
+from services.exhibition.typesetting import (
+    A4_MM,
+    BOLD,
+    GRAY,
+    ITALIC,
+    MM,
+    ROMAN,
+    Page,
+    Picture,
+    Piece,
+    Rule,
+    Run,
+    broken,
+    check_letters,
+    width_mm,
+)
+from services.exhibition.wording import Wording
 from services.rendering.rig import NYLON, Material
 
 PLATE_MM = (180.0, 260.0)  # as wide and high as the artist showed his
 PLATE_DPI = 300
 _POSE = Pose(9.0, -3.0)  # turned away from the lamp, so that it grazes the face
-
-
-@dataclass(frozen=True)
-class WallCaption:
-    """What hangs beside a mask. size_mm: width, height, depth. machines: one line each, with its numbers."""
-
-    title: str
-    year: str
-    medium: str
-    size_mm: tuple[float, float, float]
-    machines: tuple[str, ...]
-
-    @property
-    def dimensions(self) -> str:
-        """``14.1 × 19.0 × 9.2 cm``."""
-        return " × ".join(f"{length / 10:.1f}" for length in self.size_mm) + " cm"
-
-    @property
-    def text(self) -> str:
-        """The caption as plain lines."""
-        return "\n".join([f"{self.title}, {self.year}", self.medium, self.dimensions, *self.machines])
-
-
-def wall_caption(
-    facts: Mapping[str, Any], mask: Mapping[str, Any], vertices: NDArray[np.float32]
-) -> WallCaption:
-    """The caption of one mask of a run, vertices float32 (V, 3) in meters."""
-    extent = np.ptp(vertices.astype(np.float64), axis=0) * 1e3
-    started = str(facts["manifest"].get("started") or "")
-    return WallCaption(
-        title=f"{facts['run']}, {mask['id']}",
-        year=started[:4] or "undated",
-        medium=_medium(facts["files"], mask["id"]),
-        size_mm=(float(extent[0]), float(extent[1]), float(extent[2])),
-        machines=tuple(_machines(facts, mask)),
-    )
-
-
-def _medium(files: Sequence[str], mask: str) -> str:
-    own = [key for key in files if key.startswith(f"masks/{mask}/")]
-    if any(key.endswith((".stl", ".3mf")) for key in own):
-        return "Evolved mask; solid for a 3D printer"
-    return "Evolved mask; mesh, not yet printed"
-
-
-def _machines(facts: Mapping[str, Any], mask: Mapping[str, Any]) -> list[str]:
-    lines = []
-    for asked in facts["asked"]["objectives"]:
-        value = mask["values"].get(asked["label"])
-        if value is not None:
-            said = answer(asked["kind"], value > 0)
-            lines.append(f"{asked['model']} {said}: {value:+.2f} from its threshold, on the ranking views")
-    audit = mask.get("audit")
-    if audit:
-        count, told = audit["views"], controls_of_facts(facts)
-        lines.append(
-            f"dlib's own pipeline sees a face in {round(audit['hog_rate'] * count)} of {count} unused views"
-            f"{_beside(told.get('audit'))}"
-        )
-        for name, rate in (audit.get("critics") or {}).items():
-            lines.append(
-                f"{name}, which took no part, in {round(rate * count)} of {count}{_beside(told.get(name))}"
-            )
-        if not told:
-            lines.append("there are no controls in this run, so nothing says what noise would get")
-    return lines
-
-
-def _beside(counts: Counts | None) -> str:
-    return f" ({in_words(counts)})" if counts else ""
+_LEFT, _TOP, _RIGHT, _BOTTOM = 25.0, 24.0, A4_MM[0] - 25.0, A4_MM[1] - 24.0
+_HALF_MM = 62.0  # most that a picture in the text is high
 
 
 def plate(
@@ -107,10 +50,11 @@ def plate(
     size_mm: tuple[float, float] = PLATE_MM,
     dpi: int = PLATE_DPI,
     material: Material = NYLON,
+    at: float = 0.5,
 ) -> Image:
     """A picture uint8 (H, W, 3) of a mask on the wall, large enough to print at ``dpi``; all to one scale.
 
-    :param size_mm: width and height.
+    :param size_mm: width and height. at: where it hangs, from 0 at the top to 1 at the foot.
     :raises BadInput: where a side would have fewer than 64 or more than 8192 pixels.
     """
     width, height = (round(length / 25.4 * dpi) for length in size_mm)
@@ -119,7 +63,7 @@ def plate(
         raise BadInput(
             f"plate: {wanted} mm at {dpi} dpi are {width} x {height} pixels; expected 64 to 8192 a side"
         )
-    return hung(mask, _POSE, (width, height), shared_field_mm([mask], [_POSE]), material)
+    return hung(mask, _POSE, (width, height), shared_field_mm([mask], [_POSE]), material, at)
 
 
 def plate_png(picture: Image, dpi: int = PLATE_DPI) -> bytes:
@@ -129,29 +73,150 @@ def plate_png(picture: Image, dpi: int = PLATE_DPI) -> bytes:
     return buffer.getvalue()
 
 
-def captions_page(captions: Sequence[WallCaption]) -> bytes:
-    """All captions as one HTML page to print and cut."""
-    return _rendered("captions.html.j2", captions=captions)
+@dataclass(frozen=True)
+class PressFacts:
+    """What a press sheet is made from.
+
+    facts: of the run's page. title, year: of all works together. together: uint8 (H, W, 3), all works in one
+    picture, or None. pictures: of each work, by mask.
+    """
+
+    facts: Mapping[str, Any]
+    credits: Credits
+    title: str
+    year: str
+    story: Told
+    labels: Sequence[Label]
+    together: Image | None
+    pictures: Mapping[str, Image]
 
 
-def press_sheet(facts: Mapping[str, Any], captions: Sequence[WallCaption]) -> bytes:
-    """One HTML page for the press: what it is, how it was made, how sure it is, whose work it stands on."""
-    return _rendered(
-        "press.html.j2", facts=facts, captions=captions, models=facts["manifest"].get("models", {})
+def press_sheet(press: PressFacts, words: Wording) -> list[Page]:
+    """A4 pages for the press: what it is, pictures, three lengths of text, works, rights.
+
+    :raises BadInput: where the type has no shape for a letter.
+    """
+    flow = _Flow()
+    said, facts = press.credits, press.facts
+    flow.text([Piece(words.say("press.title"))], 10.0, color=GRAY, after=7.0)
+    if said.artist:
+        flow.text([Piece(said.artist, BOLD)], 24.0, leading=1.2)
+    flow.text([Piece(f"{press.title},", ITALIC), Piece(press.year)], 24.0, leading=1.2, after=1.0)
+    if said.venue:
+        flow.text([Piece(words.say("press.at", venue=said.venue))], 12.0, color=GRAY)
+    flow.space(5.0)
+    first = press.labels[0]
+    if press.together is not None and len(press.labels) > 1:
+        flow.picture(press.together, words.say("press.together"))
+    else:
+        flow.picture(press.pictures[first.mask], _credit(first, words))
+    if said.statement:
+        flow.part(words.say("press.statement"), [said.statement])
+    for texts in (press.story.long, (press.story.medium,), (press.story.short,)):
+        length = sum(len(text.split()) for text in texts)
+        flow.part(words.say("press.length", number=words.number(length)), texts)
+    flow.heading(words.say("press.works"), 46.0)
+    for label in press.labels:
+        flow.work(label, press.pictures[label.mask], _credit(label, words))
+    consent = facts["manifest"].get("consent")
+    if consent:
+        lines = [words.say("press.granted", **{**consent, "covers": words.listed(consent["covers"])})]
+        if "exhibit" not in consent["covers"]:
+            lines.append(words.say("press.not_shown"))
+        flow.part(words.say("press.consent"), lines)
+    models = facts["manifest"].get("models", {})
+    rows = [f"{name}: {model['licence']}; {model['training_data']}" for name, model in sorted(models.items())]
+    flow.part(words.say("press.rights"), rows, size_pt=9.0)
+    flow.text([Piece(words.say("press.source", run=facts["run"], seed=facts["seed"]))], 9.0, color=GRAY)
+    for k, page in enumerate(flow.pages):
+        foot = words.say("press.page", number=k + 1, of=len(flow.pages))
+        page.items.append(Run(foot, ROMAN, 9.0, _RIGHT - width_mm(foot, ROMAN, 9.0), A4_MM[1] - 13.0, GRAY))
+    check_letters(run.text for page in flow.pages for run in page.runs())
+    return flow.pages
+
+
+def _credit(label: Label, words: Wording) -> str:
+    width, height = (f"{side / 10:g}" for side in PLATE_MM)
+    return words.say("press.picture", mask=label.mask, width=width, height=height, dpi=PLATE_DPI)
+
+
+@dataclass
+class _Flow:
+    """Fills pages from top to bottom."""
+
+    pages: list[Page] = field(default_factory=lambda: [Page(A4_MM)])
+    y: float = _TOP
+
+    def space(self, height_mm: float) -> None:
+        self.y += height_mm
+
+    def need(self, height_mm: float) -> None:
+        """A new page where so much does not fit on this one."""
+        if self.y + height_mm > _BOTTOM:
+            self.pages.append(Page(A4_MM))
+            self.y = _TOP
+
+    def text(
+        self,
+        pieces: Sequence[Piece],
+        size_pt: float,
+        *,
+        leading: float = 1.35,
+        color: palette.Color = (22, 22, 22),
+        after: float = 0.0,
+        left: float = _LEFT,
+    ) -> None:
+        """Lines, broken between pages so that none stands alone."""
+        lines = broken([Piece(_divided(p.text), p.face) for p in pieces], size_pt, _RIGHT - left)
+        step = leading * size_pt / MM
+        for k, line in enumerate(lines):
+            self.need(step * (2 if (k == 0 and len(lines) > 1) or k == len(lines) - 2 else 1))
+            self.y += step
+            self.pages[-1].items += [Run(p.text, p.face, size_pt, left + at, self.y, color) for p, at in line]
+        self.y += after
+
+    def heading(self, words: str, with_mm: float = 18.0) -> None:
+        """A heading that stays with what follows."""
+        self.need(12.0 + with_mm)
+        if self.y > _TOP:
+            self.y += 7.0
+        self.text([Piece(words, BOLD)], 12.0, after=1.0)
+
+    def part(self, heading: str, texts: Sequence[str], size_pt: float = 11.0) -> None:
+        """A heading and paragraphs."""
+        self.heading(heading)
+        for text in texts:
+            self.text([Piece(text)], size_pt, after=1.6)
+
+    def picture(self, pixels: Image, caption: str) -> None:
+        """A picture as wide as the text, or as high as a third of the page, with a line below it."""
+        high, wide = pixels.shape[:2]
+        scale = min((_RIGHT - _LEFT) / wide, 1.6 * _HALF_MM / high)
+        self.need(high * scale + 12.0)
+        self.pages[-1].items.append(Picture(pixels, (_LEFT, self.y, wide * scale, high * scale)))
+        self.y += high * scale + 1.0
+        self.text([Piece(caption)], 9.0, color=GRAY)
+
+    def work(self, label: Label, pixels: Image, credit: str) -> None:
+        """A small picture, and beside it what the label says but its text."""
+        high, wide = pixels.shape[:2]
+        scale = 38.0 / high
+        self.need(44.0)
+        top = self.y + 2.0
+        self.pages[-1].items.append(Picture(pixels, (_LEFT, top, wide * scale, 38.0)))
+        left = _LEFT + wide * scale + 6.0
+        self.y = top - 1.0
+        self.text([Piece(f"{label.title},", ITALIC), Piece(label.year)], 11.0, left=left)
+        for line in label.facts:
+            self.text([Piece(line)], 10.0, left=left)
+        self.text([Piece(credit)], 9.0, color=GRAY, left=left)
+        self.y = max(self.y, top + 38.0) + 2.0
+        self.pages[-1].items.append(Rule((_LEFT, self.y), (_RIGHT, self.y), 0.2, (190, 190, 190)))
+
+
+def _divided(text: str) -> str:
+    """Text whose words all fit a line: addresses and file names of licences may be longer than one."""
+    return " ".join(
+        " ".join(word[k : k + 60] for k in range(0, len(word), 60)) if len(word) > 60 else word
+        for word in text.split(" ")
     )
-
-
-def _rendered(name: str, **values: Any) -> bytes:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return (
-        environment.from_string(_template(name))
-        .render(style=Markup(_template("print.css")), **values)
-        .encode()
-    )
-
-
-@lru_cache(maxsize=4)
-def _template(name: str) -> str:
-    return (resources.files("services.exhibition") / "assets" / name).read_text(encoding="utf-8")

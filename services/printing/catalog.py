@@ -65,6 +65,7 @@ VOXEL_MM, LARGE_VOXEL_MM = 0.5, 1.0
 MOUNTS = ("wear", "wall", "stand", "none")
 LEAST_WIDTH_MM, MOST_WIDTH_MM = 40.0, 600.0
 MOST_WALL_MM = 12.0
+ELSEWHERE = "print-elsewhere.json"  # beside a mask in its run: the report of a print that lies elsewhere
 BRIDGE_MM = 4.0  # the least width of material that an opening may leave
 
 

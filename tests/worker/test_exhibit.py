@@ -19,7 +19,7 @@ from coordinator.record.chronicle import Chronicle
 from services.errors import BadInput, CorruptData
 from services.exhibition.controls import controls_of_facts
 from services.exhibition.facts import decoded, with_shapes
-from services.exhibition.press import WallCaption, plate_png, wall_caption
+from services.exhibition.press import plate_png
 from services.recognition.statistics.rates import wilson_rate
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
@@ -78,6 +78,9 @@ def exhibited(tmp_path_factory):
             str(folder / "run"),
             "--pack",
             str(folder / "pack"),
+            "--kiosk",
+            "--artist",
+            "Ada Example",
             "--lineup-width",
             "640",
             "--film",
@@ -126,43 +129,35 @@ def test_the_page_carries_the_records_facts(exhibited):
 def test_the_pack_says_what_the_record_says_and_its_page_has_no_dead_link(exhibited):
     grown, pack, _ = exhibited
     mask = grown.elites[0]
-    text = (pack / "captions.txt").read_text()
-    points = Decoder(BASIS).decode(torch.from_numpy(mask.genome[None]))[0].numpy()
-    size = " × ".join(f"{edge * 100:.1f}" for edge in np.ptp(points, axis=0)) + " cm"
     year = grown.record.manifest()["started"][:4]
-    assert f"{mask.id}, {year}" in text
-    assert size in text
-    assert f"dlib-hog sees a face: {mask.values[0]:+.2f} from its threshold" in text
-    assert "3 of 4 unused views (noise: 2 of 60, first generation's best: 1 of 4)" in text
-    assert "viola-jones, which took no part, in 2 of 4 (noise: 19 of 60, first" in text
-    press = (pack / "press.html").read_text()
-    assert "noise: 19 of 60" in press
-    assert str(len(grown.rows)) in press
-    assert size in press
+    lines = (pack / "labels.txt").read_text().splitlines()
+    assert lines[:4] == [
+        "Ada Example",
+        f"Untitled (HOG, MMOD), {year}",
+        "Digital model",
+        "Dimensions variable",
+    ]
+    texts = (pack / "texts.txt").read_text().replace("\u00a0", " ")
+    assert f"{len(grown.rows)} masks" in texts
+    assert "HOG in 3, and of machines that took no part to Viola–Jones in 2" in texts
+    assert "Noise is a face to HOG in 2 of 60 and Viola–Jones in 19 of 60." in texts
+    for name in ("labels.pdf", "wall-text.pdf", "poster.pdf", "press.pdf"):
+        data = (pack / name).read_bytes()
+        assert data.startswith(b"%PDF-")
+        assert b"/FontFile2" in data  # embedded
     with Pillow.open(pack / "plates" / f"{mask.id}.png") as plate:
         assert plate.info["dpi"] == pytest.approx((300, 300), abs=0.1)
         assert plate.size == (2126, 3071)  # 18 x 26 cm
+    with Pillow.open(pack / "poster.png") as sheet:
+        assert sheet.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+        assert sheet.size == (3508, 4961)  # A3
     facts = facts_in((pack / "index.html").read_bytes())
     assert [name for name in facts["files"] if not (pack / name).is_file()] == []
-    assert {"film.mp4", "captions.txt"} <= {path.name for path in pack.iterdir()}
-
-
-def test_a_name_with_html_is_text_in_captions_and_press_sheet(exhibited):
-    from services.exhibition.press import captions_page, press_sheet
-
-    grown, _, _ = exhibited
-    evil = "<script>alert(1)</script>"
-    caption = WallCaption(evil, "2026", evil, (1.0, 2.0, 3.0), (evil,))
-    facts = dict(Chronicle(grown.record).plan().facts)
-    facts["run"] = evil
-    facts["manifest"] = {
-        **facts["manifest"],
-        "consent": dict.fromkeys(("subject", "granted_by", "purpose"), evil),
-    }
-    facts["manifest"]["consent"]["covers"] = [evil]
-    for data in (captions_page([caption]), press_sheet(facts, [caption])):
-        assert b"<script" not in data
-        assert b"&lt;script&gt;" in data
+    assert {"film.mp4", "labels.pdf"} <= {path.name for path in pack.iterdir()}
+    assert (pack / "kiosk.html").read_bytes() == grown.record.store.get("kiosk.html")
+    stand = facts_in(grown.record.store.get("kiosk.html"))
+    assert [m["id"] for m in stand["masks"]] == [mask.id]
+    assert stand["idle_ms"] == 60_000
 
 
 def test_captions_say_what_the_same_machine_says_of_noise(exhibited):
@@ -173,19 +168,6 @@ def test_captions_say_what_the_same_machine_says_of_noise(exhibited):
     assert rows["critic: viola-jones"] == "2 of 4"
     assert rows["noise"] == "2, 19 of 60"
     assert controls_of_facts(facts)["dlib-hog"] == controls_of_facts(facts)["audit"]
-    bare = {**facts, "audit": None, "controls": None}
-    lines = wall_caption(bare, facts["masks"][0], decoded(BASIS, grown.elites[0].genome)).machines
-    assert any("no controls in this run" in line for line in lines)
-
-
-def test_a_printed_mask_has_another_medium(exhibited):
-    grown, _, _ = exhibited
-    facts = dict(Chronicle(grown.record).plan().facts)
-    mask = facts["masks"][0]
-    points = decoded(BASIS, grown.elites[0].genome)
-    assert "not yet printed" in wall_caption(facts, mask, points).medium
-    facts["files"] = [f"masks/{mask['id']}/print/sls.stl"]
-    assert "3D printer" in wall_caption(facts, mask, points).medium
 
 
 def test_numpy_decodes_as_the_decoder_does():

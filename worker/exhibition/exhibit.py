@@ -21,9 +21,11 @@ from services.exhibition import palette
 from services.exhibition.archive_sheet import Axis, kinds_sheet
 from services.exhibition.composite import composite
 from services.exhibition.controls import Counts, controls_of_facts
+from services.exhibition.credits import NOTHING, Credits
 from services.exhibition.facts import PICTURES_KEY, gaze_colors, with_shapes
 from services.exhibition.film import POSE, Frame, Paint, film_strip
 from services.exhibition.inline import picture_uri, smaller
+from services.exhibition.kiosk import IDLE_S, KIOSK, Stand, kiosk_page
 from services.exhibition.lineup import Caption, lineup, shared_field_mm
 from services.exhibition.movie import Mark, morph, mp4, turntable, webp
 from services.exhibition.own_picture import Shown, own_pictures
@@ -31,6 +33,7 @@ from services.exhibition.page import page
 from services.exhibition.path_tracer import PathShot, photograph
 from services.exhibition.press import PLATE_MM, plate_png
 from services.exhibition.studio import LitMask, Studio, dressed, one_thread
+from services.exhibition.wording import ENGLISH, load_wording
 from services.progress import Progress, silent
 from services.recognition.dlib.alignment import POINT_NAMES
 from services.recognition.dlib.audit import hog_boxes
@@ -41,7 +44,7 @@ from services.storage.store import ObjectMissing, Store
 from services.wire.page_plan import PagePlan
 from worker.examination.sites import find_sites
 from worker.exhibition.machine_views import machine_views
-from worker.exhibition.pack import write_pack
+from worker.exhibition.pack import hung, write_pack
 from worker.exhibition.wall import PICTURE as WALL
 from worker.exhibition.wall import hang
 from worker.eye import Eye
@@ -63,6 +66,9 @@ class Options:
     the best mask. sheets: whether line-up, composite and strips are made anew, or left as they are.
     lineup_px: width of the line-up, None: its natural size. captions, material: of that line-up.
     pack: folder for an exhibition pack. stills: how each mask is photographed on a wall; None: it is not.
+    kiosk: whether a page for a screen in the room is made; idle_s: after how many seconds without a touch it
+    shows mask after mask. credits, language: of labels, pack and kiosk, see services/exhibition/credits.py
+    and wording.py.
     """
 
     film_px: int = 540
@@ -74,6 +80,10 @@ class Options:
     material: str = "nylon"
     pack: Path | None = None
     stills: PathShot | None = None
+    kiosk: bool = False
+    idle_s: int = IDLE_S
+    credits: Credits = NOTHING
+    language: str = ENGLISH
 
 
 SHEETS_TOO = Options(sheets=True)  # what a run ends with
@@ -84,13 +94,16 @@ def exhibit(
 ) -> list[str]:
     """Write ``film.mp4``, ``film.webp`` and ``report.html`` into a run's store; returns the keys.
 
-    :raises BadInput: where the run has no mask yet.
+    :raises BadInput: where the run has no mask yet, or a label does not hold what was given for it.
     """
     options, tell = options or Options(), progress or silent
     if not plan.facts["masks"]:
         raise BadInput(
             f"{run.url}: this run has no elites yet, so there is nothing to show; see datamask show {run.url}"
         )
+    show = None
+    if options.pack is not None or options.kiosk:  # what does not fit is said before anything is drawn
+        show = hung(run, plan.facts, options.credits, load_wording(options.language))
     with one_thread():
         maker = _Maker(run, plan, options)
         keys = [
@@ -107,18 +120,19 @@ def exhibit(
     facts["files"] = sorted({*facts["files"], *keys})
     run.put("report.html", page(facts))
     tell("page", 1, 1)
-    if options.pack is not None:
+    keys.append("report.html")
+    beside = {}
+    if show is not None and options.kiosk:
+        stand = Stand(show.title, show.labels, show.about, options.idle_s)
+        beside[KIOSK] = kiosk_page(facts, stand, show.words)
+        run.put(KIOSK, beside[KIOSK])
+        keys.append(KIOSK)
+    if show is not None and options.pack is not None:
         with one_thread():
-            write_pack(
-                options.pack,
-                run,
-                facts,
-                maker.lit_masks,
-                maker.vertices,
-                material_named(options.material),
-                tell,
-            )
-    return [*keys, "report.html"]
+            material = material_named(options.material)
+            beside["lineup.png"] = palette.png(maker.lineup(None))
+            write_pack(options.pack, run, facts, maker.lit_masks, material, show, beside, tell)
+    return keys
 
 
 class _Maker:
@@ -176,15 +190,8 @@ class _Maker:
         limited = self.plan.work["research_only"]
         beside = controls_of_facts(self.facts)
         captions = [caption(mask, limited, beside) for mask in self.masks] if options.captions else None
-        material = material_named(options.material)
-        level = "the eyes" if self.basis.facts.face else "the center"
         sheets: list[tuple[str, Callable[[], palette.Image]]] = [
-            (
-                "lineup.png",
-                lambda: lineup(
-                    self.lit_masks, captions, level=level, width_px=options.lineup_px, material=material
-                ),
-            ),
+            ("lineup.png", lambda: self.lineup(captions)),
             (
                 "composite.png",
                 lambda: composite(self._studio(finer=1), self.vertices, *self._places()),
@@ -208,6 +215,12 @@ class _Maker:
             self.run.put(key, palette.png(picture))
             keys.append(key)
         return keys
+
+    def lineup(self, captions: Sequence[Caption] | None) -> palette.Image:
+        """All masks under one light, uint8 (H, W, 3)."""
+        options, level = self.options, "the eyes" if self.basis.facts.face else "the center"
+        material = material_named(options.material)
+        return lineup(self.lit_masks, captions, level=level, width_px=options.lineup_px, material=material)
 
     def _places(self) -> tuple[NDArray[np.floating] | None, str]:
         """Places of each mask (n, L, 3) to lay the masks over one another by, and what to say of it."""

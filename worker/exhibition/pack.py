@@ -3,29 +3,87 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from PIL import Image as Pillow
 
 from services.errors import BadInput
+from services.exhibition.credits import NAMES, Credits
+from services.exhibition.inline import smaller
+from services.exhibition.labels import Label, label_sheets, labels_of, title_of, wall_text, year_of
 from services.exhibition.page import page
-from services.exhibition.press import captions_page, plate, plate_png, press_sheet, wall_caption
+from services.exhibition.palette import Image
+from services.exhibition.poster import DPI, HANGS, poster
+from services.exhibition.press import PressFacts, plate, plate_png, press_sheet
 from services.exhibition.studio import LitMask
+from services.exhibition.telling import Told, brief_origin, names_of, told
+from services.exhibition.typesetting import A3_MM, Page, pdf, png
+from services.exhibition.wording import Wording
 from services.rendering.rig import MATERIALS, Material
 from services.storage.store import Store
+from worker.exhibition.prints import prints_of
 
 _WHOLE = (
     "film.mp4",
     "film.webp",
     "turntable.mp4",
-    "lineup.png",
     "composite.png",
     "before-after.png",
     "run.toml",
     "manifest.json",
 )
+_PRESS_PX = (1600, 700)  # the longer side of a press sheet's pictures: of all works, of one
+
+
+@dataclass(frozen=True)
+class Hung:
+    """What a run's labels say, found out and laid out before anything is drawn."""
+
+    words: Wording
+    credits: Credits
+    title: str
+    year: str
+    story: Told
+    labels: Sequence[Label]
+    sheets: Sequence[Page]
+    wall: Page
+    bred: str
+
+    @property
+    def about(self) -> list[str]:
+        """What a kiosk tells of the work: the statement, and the longest of the texts."""
+        return [*([self.credits.statement] if self.credits.statement else []), *self.story.long]
+
+
+def hung(run: Store, facts: Mapping[str, Any], credits: Credits, words: Wording) -> Hung:
+    """The words of a run's exhibition.
+
+    :param credits: what was given; what the spec's [exhibition] says stands below it.
+    :raises BadInput: where a label does not hold its text, or its type has no shape for a letter.
+    """
+    said = facts.get("exhibition", {})
+    credits = credits.over(Credits(**{name: said.get(name) for name in NAMES}))
+    prints = prints_of(run, [mask["id"] for mask in facts["masks"]])
+    first = prints.get(facts["masks"][0]["id"])
+    story = told(facts, words, None if first is None else first.report)
+    labels = labels_of(facts, credits, words, story, prints)
+    title, year = title_of(facts, credits, words), year_of(facts, credits, words)
+    values = {
+        "origin": brief_origin(facts, words),
+        "generations": words.count("generations", facts["generation"]),
+        "machines": words.listed(names_of(facts, words)),
+    }
+    bred = words.say("poster.bred", **values)
+    wall = wall_text(title, credits, story, year)
+    blank = np.zeros((1, 1, 3), np.uint8)  # for pictures that are not drawn yet
+    poster(blank, title, year, credits, bred)
+    pictures = {label.mask: blank for label in labels}
+    press_sheet(PressFacts(facts, credits, title, year, story, labels, None, pictures), words)
+    return Hung(words, credits, title, year, story, labels, label_sheets(labels), wall, bred)
+
 
 _OF_A_MASK = (".glb", ".stl", ".3mf", *(f"/still-{name}.png" for name in (*MATERIALS, "room")))
 
@@ -35,16 +93,18 @@ def write_pack(
     run: Store,
     facts: Mapping[str, Any],
     lit: Sequence[LitMask],
-    vertices: NDArray[np.float32],
     material: Material,
+    show: Hung,
+    beside: Mapping[str, bytes],
     tell: Callable[[str, int, int], None],
 ) -> list[str]:
-    """Write captions, plates, films, press sheet, meshes and the page into a folder; returns the names.
+    """Write labels, texts, plates, poster, press sheet, films, meshes and the page into a folder.
 
+    :param beside: files that were made before, by name: lineup.png without captions, and a kiosk's page.
+    :returns: the names of its files.
     :raises BadInput: where the folder cannot be written to.
     """
     masks = facts["masks"]
-    captions = [wall_caption(facts, mask, points) for mask, points in zip(masks, vertices, strict=True)]
     written: list[str] = []
 
     def write(name: str, data: bytes) -> None:
@@ -56,14 +116,45 @@ def write_pack(
             raise BadInput(f"{path}: cannot be written ({error.strerror}); give another --pack") from None
         written.append(name)
 
-    write("captions.html", captions_page(captions))
-    write("captions.txt", ("\n\n".join(caption.text for caption in captions) + "\n").encode())
-    write("press.html", press_sheet(facts, captions))
+    def write_pdf(name: str, pages: Sequence[Page]) -> None:
+        language = show.words.words["language"]
+        write(name, pdf(pages, show.title, show.credits.artist or "", language))
+
+    write_pdf("labels.pdf", show.sheets)
+    write_pdf("wall-text.pdf", [show.wall])
+    labels = "\n\n".join("\n".join(label.lines) for label in show.labels)
+    write("labels.txt", f"{labels}\n".encode())
+    story = show.story
+    write("texts.txt", "\n\n\n".join([story.short, story.medium, "\n\n".join(story.long), ""]).encode())
+    pictures = {}
     for k, (mask, mask_lit) in enumerate(zip(masks, lit, strict=True)):
-        write(f"plates/{mask['id']}.png", plate_png(plate(mask_lit, material=material)))
+        drawn = plate(mask_lit, material=material)
+        write(f"plates/{mask['id']}.png", plate_png(drawn))
+        pictures[mask["id"]] = _smaller(drawn, _PRESS_PX[1])
         tell("plates", k + 1, len(masks))
+    sheet = poster(
+        plate(lit[0], size_mm=A3_MM, dpi=DPI, material=material, at=HANGS),
+        show.title,
+        show.year,
+        show.credits,
+        show.bred,
+    )
+    write("poster.png", png(sheet, DPI))
+    write_pdf("poster.pdf", [sheet])
+    tell("poster", 1, 1)
+    for name, data in beside.items():
+        write(name, data)
+    all_works = smaller(beside["lineup.png"], _PRESS_PX[0])
+    press = PressFacts(facts, show.credits, show.title, show.year, story, show.labels, all_works, pictures)
+    write_pdf("press.pdf", press_sheet(press, show.words))
     for key in facts["files"]:
         if key in _WHOLE or (key.startswith("masks/") and key.endswith(_OF_A_MASK)):
             write(key, run.get(key))
     write("index.html", page({**facts, "files": sorted(written)}))
     return written
+
+
+def _smaller(picture: Image, size_px: int) -> Image:
+    small = Pillow.fromarray(picture)
+    small.thumbnail((size_px, size_px), Pillow.Resampling.LANCZOS)
+    return np.asarray(small, np.uint8)

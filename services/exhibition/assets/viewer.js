@@ -26,6 +26,18 @@ const Viewer = (() => {
     return out;
   }
 
+  /** Colors as the renderer counts them. */
+  function linear(text) {
+    const raw = bytes(text);
+    const out = new Float32Array(raw.length);
+    const color = new Color();
+    for (let k = 0; k < raw.length; k += 3) {
+      color.setRGB(raw[k] / 255, raw[k + 1] / 255, raw[k + 2] / 255, SRGBColorSpace);
+      out.set([color.r, color.g, color.b], k);
+    }
+    return out;
+  }
+
   class View {
     constructor(canvas, mesh) {
       this.canvas = canvas;
@@ -62,6 +74,7 @@ const Viewer = (() => {
       canvas.addEventListener("touchstart", (event) => { if (event.touches.length > 1) this.controls.enableZoom = true; }, { passive: true });
       this.controls.addEventListener("change", () => this.draw());
       new ResizeObserver(() => this.#resize()).observe(canvas.parentElement);
+      this.reach = 1; // how far away the front is looked at, of what is usual
       this.pending = false;
       this.drawn = 0;
       this.front();
@@ -91,32 +104,26 @@ const Viewer = (() => {
       this.scene.add(rig);
     }
 
-    show(packed, colors) { this.#set(places(packed), colors); }
+    show(packed, colors) { this.#set(places(packed), colors && linear(colors)); }
 
-    /** A shape between frames of the story; `at` counts frames. */
-    between(frames, at) {
+    /** A shape between frames of the story; `at` counts frames. paints: their colors, where they have some. */
+    between(frames, at, paints) {
       const first = Math.min(Math.floor(at), frames.length - 1);
       const second = Math.min(first + 1, frames.length - 1);
       let share = at - first;
       share = share * share * (3 - 2 * share);
-      const a = frames[first], b = frames[second];
-      const out = new Float32Array(a.length);
-      for (let k = 0; k < a.length; k += 1) out[k] = a[k] + (b[k] - a[k]) * share;
-      this.#set(out, null);
+      const mixed = (a, b) => {
+        const out = new Float32Array(a.length);
+        for (let k = 0; k < a.length; k += 1) out[k] = a[k] + (b[k] - a[k]) * share;
+        return out;
+      };
+      this.#set(mixed(frames[first], frames[second]), paints ? mixed(paints[first], paints[second]) : null);
     }
 
     #set(points, colors) {
       this.geometry.setAttribute("position", new BufferAttribute(points, 3));
-      if (colors) {
-        const raw = bytes(colors);
-        const linear = new Float32Array(raw.length);
-        const color = new Color();
-        for (let k = 0; k < raw.length; k += 3) {
-          color.setRGB(raw[k] / 255, raw[k + 1] / 255, raw[k + 2] / 255, SRGBColorSpace);
-          linear.set([color.r, color.g, color.b], k);
-        }
-        this.geometry.setAttribute("color", new BufferAttribute(linear, 3));
-      } else this.geometry.deleteAttribute("color");
+      if (colors) this.geometry.setAttribute("color", new BufferAttribute(colors, 3));
+      else this.geometry.deleteAttribute("color");
       this.geometry.computeVertexNormals();
       this.renderer.shadowMap.needsUpdate = true;
       this.material.vertexColors = Boolean(colors);
@@ -141,9 +148,13 @@ const Viewer = (() => {
       this.draw();
     }
 
-    front() {
-      const wide = this.camera.aspect < 0.8 ? 1.55 : 1.25;
-      this.camera.position.set(-0.28 * wide, 0.03 * wide, 1.02 * wide);
+    front() { this.aside(0); }
+
+    /** As from the front, but so many radians around. */
+    aside(around) {
+      const wide = (this.camera.aspect < 0.8 ? 1.55 : 1.25) * this.reach;
+      const [x, z] = [-0.28 * wide, 1.02 * wide];
+      this.camera.position.set(x * Math.cos(around) + z * Math.sin(around), 0.03 * wide, z * Math.cos(around) - x * Math.sin(around));
       this.controls.target.set(0, 0, 0);
       this.controls.update();
       this.draw();
@@ -211,5 +222,5 @@ const Viewer = (() => {
     }
   }
 
-  return { View, places, bytes };
+  return { View, places, bytes, linear };
 })();
