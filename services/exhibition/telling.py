@@ -48,10 +48,9 @@ def told(facts: Mapping[str, Any], words: Wording, printed: Mapping[str, Any] | 
         " ".join([*result, *beside, *_again(facts, printed, words)]),
         words.say("text.limits", whose=words.say(f"text.{whose}")),
     ]
-    brief = words.say("origin.noise") if asked["start"] == "noise" else _origin(asked, words)
     medium = words.say("text.medium", **values, origin=_origin(asked, words))
     return Told(
-        words.say("text.short", **values, origin=brief),
+        words.say("text.short", **values, origin=brief_origin(facts, words)),
         " ".join([medium, *result]),
         tuple(paragraph for paragraph in long if paragraph),
     )
@@ -84,13 +83,15 @@ def shape_of(asked: Mapping[str, Any], words: Wording) -> str:
 def brief_origin(facts: Mapping[str, Any], words: Wording) -> str:
     """What the search began with, in a word or two."""
     asked = facts["asked"]
-    return words.say("origin.noise") if asked["start"] == "noise" else _origin(asked, words)
+    kind = "noise" if asked["start"] == "noise" else "shape"
+    return words.say(f"origin.{kind}", shape=shape_of(asked, words))
 
 
 def _origin(asked: Mapping[str, Any], words: Wording) -> str:
-    kind = "no_noise"
     if asked["start"] == "noise":
         kind = "noise_on_a_head" if asked["face"] else "noise_on_a_blank"
+    else:
+        kind = "shape" if asked["face"] else "blank"
     return words.say(f"origin.{kind}", shape=shape_of(asked, words))
 
 

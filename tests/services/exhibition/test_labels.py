@@ -169,6 +169,20 @@ def test_texts_have_their_length_and_the_runs_numbers(size):
     )
 
 
+def test_what_it_began_with_is_said_as_it_was():
+    def began(**asked):
+        story = telling.told(facts_of(1, **asked), english())
+        return [re.search(r"began with (.*?)(?:\.| made)", text)[1] for text in (story.short, story.medium)]
+
+    assert began() == ["noise", "noise: random waves on an oval shell, which has no face"]
+    assert began(start="neutral") == ["an oval shell", "an oval shell, which has no face"]
+    head = {"basis": "makehuman-mask-1", "title": "MakeHuman's head", "face": True}
+    assert began(start="neutral", **head) == ["a plain human head", "a plain human head"]
+    assert began(**head)[1].startswith("noise: random weights on a model of a human head")
+    own = {"basis": "mine-1", "title": "a saddle", "start": "neutral"}
+    assert began(**own)[0] == "a saddle"
+
+
 def test_a_run_without_an_audit_claims_nothing():
     facts = facts_of()
     for mask in facts["masks"]:
