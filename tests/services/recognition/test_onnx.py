@@ -32,6 +32,7 @@ if "DATAMASK_TEST_MODELS" in os.environ:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The one folder of models that is searched."""
     monkeypatch.setenv(files.VARIABLE, str(tmp_path))
+    monkeypatch.setattr(files, "_known", {})  # by name, of tests before this one in the same process
     monkeypatch.setattr(files, "insightface_folder", lambda: tmp_path / "none")
     return tmp_path
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
 
-from bench.albedo import rows_of, show, views_of
+from bench.albedo import EXPOSURES, rows_of, show, views_of
 from coordinator.spec.spec import parse_spec
 from services.errors import BadInput
 from services.rendering.materials import MATERIALS, material
@@ -103,7 +105,7 @@ def test_a_spec_names_one_or_several():
     assert material("#FF0000").srgb == (1.0, 0.0, 0.0)
 
 
-def test_the_table_of_albedo_counts_views_of_one_exposure(capsys):
+def test_the_table_of_albedo_has_every_material_at_every_exposure(capsys):
     from rich.console import Console
 
     from services.recognition import catalog
@@ -114,7 +116,7 @@ def test_the_table_of_albedo_counts_views_of_one_exposure(capsys):
     eye = Eye("makehuman-mask-1", ())
     zero = np.zeros(len(eye.basis.gene_names), np.float32)
     rows = rows_of("the head", eye, zero, views, {"yunet": catalog.detector("yunet")})
-    assert [row["material"] for row in rows] == list(MATERIALS)
+    assert [(row["material"], row["exposure"]) for row in rows] == list(product(MATERIALS, EXPOSURES))
     assert all(0 <= row["machines"]["yunet"]["seen"] <= row["views"] == 2 for row in rows)
     assert len({row["machines"]["yunet"]["median"] for row in rows}) > 5
     show(rows, Console(width=100))
