@@ -114,7 +114,7 @@ def exhibit(
         RendererName,
         typer.Option(
             help="path: also photograph each mask on a gallery's wall by Mitsuba 3 (pip install "
-            "'datamask[path]'): light bounces, and a mirror shows a room and a visitor."
+            "mitsuba): light bounces, and a mirror shows a room and a visitor."
         ),
     ] = RendererName.studio,
     still_px: Annotated[

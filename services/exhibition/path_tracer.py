@@ -2,7 +2,7 @@
 
 The studio of :mod:`services.exhibition.studio` is quick and the same everywhere; here light bounces, and a
 mirror shows what stands before it: a room with a window, lamps and a door, and a visitor. Mitsuba is
-optional (``pip install 'datamask[path]'``). One seed gives one picture on one machine, with however many
+optional (``pip install mitsuba``). One seed gives one picture on one machine, with however many
 threads.
 """
 
@@ -32,7 +32,7 @@ _PASS = 1  # samples a pixel that are taken at a time
 _BRIGHTEST = 2.4  # what a pass may add to a pixel: a mirror throws rare and very bright light on its wall
 _BOUNCES = 6
 _GRAIN_PX, _GRAIN_M, _GRAIN_HIGH_M = 512, 0.064, 1e-3  # a patch of grains, and how high they stand at 1
-_HELP = "--renderer path needs Mitsuba 3: pip install 'datamask[path]', or leave --renderer out"
+_HELP = "--renderer path needs Mitsuba 3: pip install mitsuba, or leave --renderer out"
 
 Float = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -32,7 +32,7 @@ def neutral():
 
 @pytest.fixture
 def mitsuba():
-    return pytest.importorskip("mitsuba", reason="pip install 'datamask[path]'")
+    return pytest.importorskip("mitsuba", reason="pip install mitsuba")
 
 
 def test_without_mitsuba_there_is_one_line_that_says_how_to_get_it(tmp_path, monkeypatch):
@@ -44,7 +44,7 @@ def test_without_mitsuba_there_is_one_line_that_says_how_to_get_it(tmp_path, mon
     finally:
         load_mitsuba.cache_clear()
     assert isinstance(told.exception, Unavailable)
-    assert "pip install 'datamask[path]'" in str(told.exception)
+    assert "pip install mitsuba" in str(told.exception)
     assert not [key for key in grown.record.store.list("masks/") if "still" in key]
 
 
