@@ -190,7 +190,7 @@ def _controls(settings: Settings, found: Json) -> list[str]:
     ]
     for row in rows:
         said = "-" if row["stands"] is None else ("yes" if row["stands"] else "no")
-        shares = [_share(row.get(name)) for name in _CONTROLS]
+        shares = [_share_of(row.get(name), row["elites"]["seeds"]) for name in _CONTROLS]
         lines.append(_row(row["critic"], *shares, _p(row["p"]), _p(row["holm"]), said))
     return lines
 
@@ -320,6 +320,13 @@ def _interval(figure: Json) -> str:
 
 def _share(figure: Json | None) -> str:
     return "-" if figure is None else f"{figure['value']:.0%} ({_interval(figure)})"
+
+
+def _share_of(figure: Json | None, seeds: int) -> str:
+    """A share, and of how many seeds where they are fewer."""
+    if figure is None or figure["seeds"] == seeds:
+        return _share(figure)
+    return f"{_share(figure)}, {figure['seeds']} of {seeds} seeds"
 
 
 def _p(value: float | None) -> str:

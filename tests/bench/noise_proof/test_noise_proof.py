@@ -319,3 +319,8 @@ def test_the_whole_of_it_quickly_and_once(tmp_path: Path) -> None:
     lost.unlink()
     assert command.main(words) == 0
     assert json.loads(lost.read_text())["figures"] == before
+    # A control that is there for a part of the seeds is shown as that, and nothing is claimed of it.
+    (tmp_path / "cells" / "best" / "noise-12.json").unlink()
+    assert command.main([*words, "--tables"]) == 0
+    assert ", 1 of 2 seeds" in document.read_text()
+    assert "Controls are not complete yet" in document.read_text()
