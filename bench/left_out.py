@@ -266,7 +266,7 @@ def table(found: Mapping[str, Any]) -> str:
             f"{row['zero']:.0%}",
             others,
         ]
-        lines.append(f"| {' | '.join([*cells, others])} |")
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -42,6 +42,7 @@ def test_the_whole_of_it_quickly(tmp_path, capsys):
     assert done.returncode == 0, done.stderr
     rows = [line for line in done.stdout.splitlines() if line.startswith("| ")][1:]
     assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == list(ALL)
+    assert {row.count(" | ") for row in rows} == {7}  # eight columns, as the head has
     found = findings(QUICK, tmp_path)
     assert found["complete"]
     assert all(len(row["by_seed"]) == 1 for row in found["rows"])
