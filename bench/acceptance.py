@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 
+from bench import marks
 from bench.evidence import HELD_OUT_SEED, QUICK, ROOT, best_elite, evolve, portraits
-from bench.marks import write_between
 from bench.outcome import circumstances, write
 from coordinator.run import photo_path
 from coordinator.spec.spec_file import load_spec
@@ -211,7 +211,7 @@ def _line(row: Mapping[str, Any], columns: Sequence[str]) -> str:
 def page(result: Mapping[str, Any]) -> str:
     """The table in Markdown, and below it what its columns are."""
     columns = list(result["columns"])
-    lines = [f"| detector (threshold) | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    lines = marks.head("detector (threshold)", *columns)
     lines += [_line(row, columns) for row in result["rows"]]
     about = [
         f"{name}: {part['what']}, {part['pictures']} pictures" for name, part in result["columns"].items()
@@ -242,7 +242,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     result = acceptance(studio, arguments.columns, Console())
     write(result, arguments.out)
     if arguments.page is not None:
-        write_between(arguments.page, *MARKS, page(result))
+        marks.write_between(arguments.page, *MARKS, page(result))
     return 0
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from bench import marks
 from coordinator.cli.layout import print_table
 from services.recognition import catalog
 from services.rendering.materials import DEFAULT, MATERIALS, material
@@ -148,15 +149,14 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
         lines += [
             f"A face in so many of {views} views, {subject}:",
             "",
-            f"| machine | {' | '.join(names)} |",
-            "|---|" + "---|" * len(names),
+            *marks.head("machine", *names),
         ]
         for machine in rows[0]["machines"]:
             cells = [
                 " / ".join(str(places[subject, exposure, name][machine]["seen"]) for exposure in EXPOSURES)
                 for name in names
             ]
-            lines.append(f"| `{machine}` | {' | '.join(cells)} |")
+            lines.append(marks.row(f"`{machine}`", *cells))
         lines.append("")
     return "\n".join(lines)
 
@@ -192,9 +192,7 @@ def main() -> int:
     result = {"note": NOTE, "seed": SEED, "gray": GRAY, "materials": colors, "rows": rows}
     asked.out.write_text(json.dumps(result, indent=1) + "\n")
     if asked.page is not None:
-        from bench.marks import write_between
-
-        write_between(asked.page, FIRST_MARK, LAST_MARK, page(rows))
+        marks.write_between(asked.page, FIRST_MARK, LAST_MARK, page(rows))
     console = Console()
     show(rows, console)
     console.print(NOTE, soft_wrap=True)

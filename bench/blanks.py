@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import marks
 from bench.evidence import ROOT
 from bench.outcome import write
 from bench.search.cell import accepted_after
@@ -109,14 +110,7 @@ def run_cell(contender: str, seed: int, budget: int) -> dict[str, Any]:
 def table(cells: list[dict[str, Any]]) -> str:
     """The cells as a Markdown table, a row a contender."""
     machines = (*JUDGES, *CRITICS)
-    lines = [
-        "| modes, relief | views to half | to 90% | "
-        + " | ".join(machines)
-        + " | noise: "
-        + ", ".join(JUDGES)
-        + " |",
-        "|---" * (4 + len(machines)) + "|",
-    ]
+    lines = marks.head("modes, relief", "views to half", "to 90%", *machines, f"noise: {', '.join(JUDGES)}")
     for contender in CONTENDERS:
         own = [cell for cell in cells if cell["contender"] == contender]
         if not own:
@@ -124,7 +118,7 @@ def table(cells: list[dict[str, Any]]) -> str:
         after = [", ".join(str(cell[key] or "-") for cell in own) for key in ("half", "nine_tenths")]
         rates = [f"{100 * np.median([c['elite'][m] for c in own]):.0f}%" for m in machines]
         noise = ", ".join(f"{100 * np.mean([c['noise'][m] for c in own]):.1f}%" for m in JUDGES)
-        lines.append(f"| {contender} | {' | '.join(after)} | {' | '.join(rates)} | {noise} |")
+        lines.append(marks.row(contender, *after, *rates, noise))
     return "\n".join(lines)
 
 

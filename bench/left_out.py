@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from bench import marks
 from bench.evidence import ROOT
-from bench.marks import write_between
 from bench.noise_proof.cells import Cell, Stage, needed, read
 from bench.noise_proof.conditions import NOISE, USUAL
 from bench.noise_proof.looks import Seen, ask, look
@@ -38,6 +38,7 @@ from bench.noise_proof.running import estimate, run, work_of
 from bench.noise_proof.searches import Elite, noise, search, twins
 from bench.noise_proof.settings import SPEC, run_of, within
 from bench.noise_proof.statistics import bootstrap
+from bench.noise_proof.tables import share_words
 from bench.outcome import circumstances, write
 from coordinator.spec.spec import Spec, parse_spec
 from coordinator.spec.spec_file import load_spec
@@ -234,44 +235,30 @@ def table(found: Mapping[str, Any]) -> str:
     if not rows:
         return "Nothing of this has been run yet.\n"
     seeds, so_far = found["seeds"], "" if found["complete"] else "**Not all of it has been run yet.** "
-    head = (
-        "left out",
-        "sees",
-        "median",
-        "by seed",
-        "twins with random signs",
-        "noise",
-        "the blank",
-        "bred for",
-    )
     lines = [
         f"{so_far}Seeds {seeds[0]} to {seeds[-1]}, {found['scored_views']:,} scored views a run.",
         f"**{found['seen']} of {len(rows)} machines that had no say see at least {SEEN_SHARE:.0%} of",
         f"{found['held_out_views']} held-out views in the median of the seeds** (asked for: {GOAL}).",
         "Intervals are bootstraps over seeds (or noise masks), then views.",
         "",
-        f"| {' | '.join(head)} |",
-        "|---" * len(head) + "|",
+        *marks.head(
+            "left out",
+            "sees",
+            "median",
+            "by seed",
+            "twins with random signs",
+            "noise",
+            "the blank",
+            "bred for",
+        ),
     ]
     for row in rows:
         by = ", ".join(f"{rate:.0%}" for rate in row["by_seed"])
         others = ", ".join(f"{name} {rate:.0%}" for name, rate in row["others"].items())
-        shares = [_words(row[name]) for name in ("elites", "twins", "noise")]
-        cells = [
-            row["left_out"],
-            shares[0],
-            f"{row['median']:.0%}",
-            by,
-            *shares[1:],
-            f"{row['zero']:.0%}",
-            others,
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+        shares = [share_words(row[name]) for name in ("elites", "twins", "noise")]
+        cells = (row["left_out"], shares[0], f"{row['median']:.0%}", by, *shares[1:], f"{row['zero']:.0%}")
+        lines.append(marks.row(*cells, others))
     return "\n".join(lines) + "\n"
-
-
-def _words(share: Mapping[str, float]) -> str:
-    return f"{share['value']:.0%} ({share['low']:.0%} to {share['high']:.0%})"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -305,7 +292,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     if not options.quick:
         write({**found, "command": "python -m bench.left_out", "written": circumstances()}, RESULT)
-        write_between(PAGE, FIRST_MARK, LAST_MARK, table(found))
+        marks.write_between(PAGE, FIRST_MARK, LAST_MARK, table(found))
     print(table(found))
     return 0
 

@@ -1,4 +1,4 @@
-"""Tables that a benchmark writes into a page, between two marks that stay."""
+"""Tables that a benchmark writes into a page: their lines, and the two marks between which they stand."""
 
 from __future__ import annotations
 
@@ -12,3 +12,13 @@ def write_between(page: Path, first: str, last: str, text: str) -> None:
     if not after:
         raise SystemExit(f"{page}: the marks {first} and {last} are missing; put them back")
     page.write_text(f"{before}{first}\n\n{text}\n{last}{after}")
+
+
+def head(*names: object) -> list[str]:
+    """The first two lines of a Markdown table."""
+    return [row(*names), "|---" * len(names) + "|"]
+
+
+def row(*cells: object) -> str:
+    """A line of a Markdown table."""
+    return f"| {' | '.join(map(str, cells))} |"

@@ -23,7 +23,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.marks import write_between
+from bench import marks
 from bench.memory import measure
 
 ROOT = Path(__file__).parents[1]
@@ -113,7 +113,7 @@ def main() -> None:
     command = f"python -m bench.print_proof {wanted.whose}"
     result = {"command": command, "masks": rows, "summary": summary(rows)}
     whose.result.write_text(json.dumps(result, indent=1) + "\n")
-    write_between(PAGE, whose.FIRST_MARK, whose.LAST_MARK, table(rows) + "\n")
+    marks.write_between(PAGE, whose.FIRST_MARK, whose.LAST_MARK, table(rows) + "\n")
     console.print(result["summary"])
     if not all(row["passed"] for row in rows):
         raise SystemExit(1)
@@ -262,7 +262,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     machines = list(rows[0].get("seen", ()))
     head = ["run", "mask", "mount", "seconds", "size mm", "faces", "least wall mm", "off surface mm"]
     head += [f"{name}, mask to solid" for name in machines] + ["views kept", "passed"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines = marks.head(*head)
     for r in rows:
         cells = [r["run"], r["mask"], r["mount"], r["seconds"]]
         cells += [" x ".join(f"{side:.1f}" for side in r["size_mm"])]
@@ -270,7 +270,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         cells += ["{} to {}".format(*r["seen"][name]) for name in machines]
         cells += [f"{r['views_still_accepted']} of {r['views_accepted_before']}"]
         cells += ["yes" if r["passed"] else "NO"]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
+        lines.append(marks.row(*cells))
     return "\n".join(lines)
 
 

@@ -26,7 +26,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bench.marks import write_between
+from bench import marks
 from bench.outcome import circumstances, write
 from bench.queue import measured, spec_of
 from bench.support import ROOT
@@ -323,9 +323,8 @@ def page(result: dict[str, Any]) -> str:
         if one.section != section:
             section = one.section
             lines += [f"### {section}", ""]
-        lines += _row(one.head, head=True)
-        for row in one.rows:
-            lines += _row(row)
+        lines += marks.head(*one.head)
+        lines += [marks.row(*row) for row in one.rows]
         lines.append("")
     lines += [fleet_said(result), "", "### Ten million masks", "", *_large(result)]
     return "\n".join(lines) + "\n"
@@ -338,17 +337,14 @@ def _large(result: dict[str, Any]) -> list[str]:
     cores = result["machine"]["cores"]
     batch_ms = result["coordinator"][-1]["cpu_ms_a_batch"]
     kilobytes = result["coordinator"][-1]["record_kb_an_island"] / (POPULATION * EPOCH)
-    lines = _row(
-        ["what scores", "views a second", "scoring", "coordinator"],
-        head=True,
-    )
+    lines = marks.head("what scores", "views a second", "scoring", "coordinator")
     own = _long(LARGE_MASKS / POPULATION * batch_ms / 1000)
     for name, rate in (
         (f"this machine, {cores} cores (measured)", here),
         ("one GPU (assumed rate)", ASSUMED_GPU),
         ("a hundred GPUs (assumed rate)", 100 * ASSUMED_GPU),
     ):
-        lines += _row([name, f"{rate:,.0f}", _long(views / rate), own])
+        lines.append(marks.row(name, f"{rate:,.0f}", _long(views / rate), own))
     lines += ["", f"The record of such a run: {LARGE_MASKS * kilobytes / 1e6:.1f} GB.", ""]
     return lines
 
@@ -358,11 +354,6 @@ def _long(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def _row(cells: Sequence[str], *, head: bool = False) -> list[str]:
-    line = "| " + " | ".join(cells) + " |"
-    return [line, "|" + "---|" * len(cells)] if head else [line]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -381,7 +372,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     write(result, arguments.out)
     show(result, console)
     if arguments.page is not None:
-        write_between(arguments.page, FIRST_MARK, LAST_MARK, page(result))
+        marks.write_between(arguments.page, FIRST_MARK, LAST_MARK, page(result))
     console.print(f"written to {arguments.out}")
     return 0
 

@@ -32,9 +32,9 @@ import numpy as np
 import tomli_w
 from rich.console import Console
 
+from bench import marks
 from bench.critics import Critics
 from bench.evidence import QUICK, ROOT, SEEDS, evolve, portraits, whose
-from bench.marks import write_between
 from bench.outcome import circumstances, write
 from services.recognition.statistics.calibration import file_name
 from services.storage.store import Store
@@ -261,8 +261,7 @@ def page(result: Mapping[str, Any]) -> str:
             f"**{task}**, {starts} starts, {result['settings']['views']} held-out views of each elite. In "
             f"brackets the difference from *{titles[first]}* and its 95% interval:",
             "",
-            "| critic | " + " | ".join(titles.values()) + " |",
-            "|---|" + "---|" * len(titles),
+            *marks.head("critic", *titles.values()),
         ]
         for row in rows:
             cells = [f"{row['means'][first]:.2f}"]
@@ -327,7 +326,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     write(result, options.out)
     text = page(result)
     if options.page is not None:
-        write_between(options.page, FIRST_MARK, LAST_MARK, text)
+        marks.write_between(options.page, FIRST_MARK, LAST_MARK, text)
     print(text)
     console.print(json.dumps(told), highlight=False)
     return 0

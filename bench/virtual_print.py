@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from bench.marks import write_between
+from bench import marks
 from services.printing.catalog import Order, make_order
 from services.printing.layers import grained, stepped
 from services.printing.solid import arrays
@@ -255,12 +255,11 @@ def page(result: Mapping[str, Any]) -> str:
         lines += [
             f"A face in so many of {views} views, {what} ({masks}):",
             "",
-            f"| machine | {' | '.join(finishes)} |",
-            "|---|" + "---|" * len(finishes),
+            *marks.head("machine", *finishes),
         ]
         for machine in own[0]["seen"]:
             cells = [sum(r["seen"][machine] for r in own if r["finish"] == f) for f in finishes]
-            lines.append(f"| `{machine}` | {' | '.join(map(str, cells))} |")
+            lines.append(marks.row(f"`{machine}`", *cells))
         lines.append("")
     return "\n".join(lines)
 
@@ -304,7 +303,7 @@ def main() -> int:
             rows.append(row)
             asked.out.write_text(json.dumps(result, indent=1) + "\n")
     if asked.page is not None:
-        write_between(asked.page, FIRST_MARK, LAST_MARK, page(result))
+        marks.write_between(asked.page, FIRST_MARK, LAST_MARK, page(result))
     print(page(result))
     return 0
 

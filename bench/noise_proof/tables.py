@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench import marks
 from bench.noise_proof.conditions import LIT_FROM_BELOW, UPSIDE_DOWN
 from bench.noise_proof.findings import SURE
 from bench.noise_proof.looks import TOGETHER
@@ -78,7 +79,7 @@ def _reached(settings: Settings, found: Json) -> list[str]:
         f"{' and '.join(first['usual']['renderers'])}; judged by dlib's own code. In brackets Wilson's",
         f"interval, of one mask's views. {beside}",
         "",
-        *_head(
+        *marks.head(
             "search",
             "seed",
             "mask",
@@ -95,7 +96,7 @@ def _reached(settings: Settings, found: Json) -> list[str]:
     for name, row in rows:
         usual, (low, high) = row["usual"], row["wilson"]
         lines.append(
-            _row(
+            marks.row(
                 name,
                 row["seed"],
                 row["mask"],
@@ -113,11 +114,11 @@ def _reached(settings: Settings, found: Json) -> list[str]:
             f"Noise and the zero before the same machines (at most {NOISE_BAR:.0%} was asked for; intervals",
             "over masks, then views; for the zero Wilson's):",
             "",
-            *_head("", "masks", "views", "HOG", "MMOD", "both, one place"),
+            *marks.head("", "masks", "views", "HOG", "MMOD", "both, one place"),
         ]
         for row in found["nothing"]:
-            shares = [_share(row[name]) for name in (*FITTED, TOGETHER)]
-            lines.append(_row(_NOTHING[row["name"]], row["masks"], row["views"], *shares))
+            shares = [share_words(row[name]) for name in (*FITTED, TOGETHER)]
+            lines.append(marks.row(_NOTHING[row["name"]], row["masks"], row["views"], *shares))
     return lines
 
 
@@ -143,7 +144,7 @@ def _critics(settings: Settings, found: Json) -> list[str]:
         "then views; for the zero, one mask, Wilson's. In the median of the seeds YuNet at 0.9 sees "
         f"{yunet:.0%} of views (asked for: {YUNET_GOAL:.0%}, {'met' if yunet >= YUNET_GOAL else 'not met'}).",
         "",
-        *_head(
+        *marks.head(
             "critic (threshold)",
             "learned from",
             "elites",
@@ -157,19 +158,21 @@ def _critics(settings: Settings, found: Json) -> list[str]:
     for row in rows:
         auc = row["auc"]
         lines.append(
-            _row(
+            marks.row(
                 row["critic"],
                 ", ".join(row["learned"]),
-                _share(row["elites"]),
+                share_words(row["elites"]),
                 f"{row['median']:.0%}",
-                _share(row["wide"]),
-                *(_share(row[name]) for name in _NOTHING),
-                f"{_share(row['elites_strict'])} at {row['strict_threshold']:.3g}",
+                share_words(row["wide"]),
+                *(share_words(row[name]) for name in _NOTHING),
+                f"{share_words(row['elites_strict'])} at {row['strict_threshold']:.3g}",
                 f"{auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f})",
             )
         )
-    lines += ["", *_head("seed", "critics that see its elite")]
-    return lines + [_row(each["seed"], ", ".join(each["critics"]) or "none") for each in primary["by_seed"]]
+    lines += ["", *marks.head("seed", "critics that see its elite")]
+    return lines + [
+        marks.row(each["seed"], ", ".join(each["critics"]) or "none") for each in primary["by_seed"]
+    ]
 
 
 def _controls(settings: Settings, found: Json) -> list[str]:
@@ -186,12 +189,12 @@ def _controls(settings: Settings, found: Json) -> list[str]:
         "turned faces, too. p: that elites are seen no more than the worst of a, b and c, by sign flips over",
         "seeds; Holm over the critics. (e), the zero, stands in the table above.",
         "",
-        *_head("critic (threshold)", *_CONTROLS.values(), "p", "Holm", "a, b, c beaten"),
+        *marks.head("critic (threshold)", *_CONTROLS.values(), "p", "Holm", "a, b, c beaten"),
     ]
     for row in rows:
         said = "-" if row["stands"] is None else ("yes" if row["stands"] else "no")
         shares = [_share_of(row.get(name), row["elites"]["seeds"]) for name in _CONTROLS]
-        lines.append(_row(row["critic"], *shares, _p(row["p"]), _p(row["holm"]), said))
+        lines.append(marks.row(row["critic"], *shares, _p(row["p"]), _p(row["holm"]), said))
     return lines
 
 
@@ -232,10 +235,11 @@ def _pattern(settings: Settings, found: Json) -> list[str]:
         "with intervals over seeds, then views. Pictures of 40 and 80 px are enlarged to the usual side.",
         f"**Yaw in degrees from which on less than {SEEN_SHARE:.0%} of views are left: {'; '.join(falls)}.**",
         "",
-        *_head("", *names),
+        *marks.head("", *names),
     ]
     return lines + [
-        _row(row["condition"], *(_share(row[title]) for title in titles)) for row in [*rows, *yaw["rows"]]
+        marks.row(row["condition"], *(share_words(row[title]) for title in titles))
+        for row in [*rows, *yaw["rows"]]
     ]
 
 
@@ -259,7 +263,7 @@ def _witness(settings: Settings, found: Json) -> list[str]:
         "shown; p: that elites are seen no more than the control, at its own threshold, by sign flips over",
         "seeds.",
         "",
-        *_head(
+        *marks.head(
             "machine (threshold)",
             "elites",
             "median of seeds",
@@ -268,13 +272,13 @@ def _witness(settings: Settings, found: Json) -> list[str]:
             f"elites where {NOISE_SHARE:.0%} of noise passes",
             "AUC",
         ),
-        _row(
+        marks.row(
             row["critic"],
-            _share(row["elites"]),
+            share_words(row["elites"]),
             f"{row['median']:.0%}",
-            _share(row["plain"]),
-            *(f"{_share(c)}, {_p(c['p'])}" if (c := row.get(n)) else "-" for n in ("twins", "permuted")),
-            f"{_share(row['elites_strict'])} at {row['strict_threshold']:.3g}",
+            share_words(row["plain"]),
+            *(f"{share_words(c)}, {_p(c['p'])}" if (c := row.get(n)) else "-" for n in ("twins", "permuted")),
+            f"{share_words(row['elites_strict'])} at {row['strict_threshold']:.3g}",
             f"{auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f})",
         ),
     ]
@@ -290,21 +294,15 @@ def _ablation(settings: Settings, found: Json) -> list[str]:
         f"says so, mirror symmetry. {len(settings.ablation_seeds)} seeds a row are asked for. Reached:",
         f"accepted by HOG and MMOD in one place in {BAR_SHARE:.0%} of views; primary: see above.",
         "",
-        *_head("blank", "seeds", "reached", _BOTH, "primary", *(critic.title for critic in CRITICS)),
+        *marks.head("blank", "seeds", "reached", _BOTH, "primary", *(critic.title for critic in CRITICS)),
     ]
     for row in rows:
-        shares = [_share(row[TOGETHER]), _share(row["primary"])]
+        shares = [share_words(row[TOGETHER]), share_words(row["primary"])]
         critics = [f"{row[critic.title]:.0%}" for critic in CRITICS]
-        lines.append(_row(row["kind"].replace("-", ", "), row["seeds"], row["reached"], *shares, *critics))
+        lines.append(
+            marks.row(row["kind"].replace("-", ", "), row["seeds"], row["reached"], *shares, *critics)
+        )
     return lines
-
-
-def _head(*names: str) -> list[str]:
-    return [_row(*names), "|---" * len(names) + "|"]
-
-
-def _row(*cells: object) -> str:
-    return f"| {' | '.join(map(str, cells))} |"
 
 
 def _done(seeds: int, wanted: Sequence[int]) -> str:
@@ -318,15 +316,16 @@ def _interval(figure: Json) -> str:
     return f"{figure['low']:.0%} to {figure['high']:.0%}"
 
 
-def _share(figure: Json | None) -> str:
+def share_words(figure: Json | None) -> str:
+    """A share and its interval."""
     return "-" if figure is None else f"{figure['value']:.0%} ({_interval(figure)})"
 
 
 def _share_of(figure: Json | None, seeds: int) -> str:
     """A share, and of how many seeds where they are fewer."""
     if figure is None or figure["seeds"] == seeds:
-        return _share(figure)
-    return f"{_share(figure)}, {figure['seeds']} of {seeds} seeds"
+        return share_words(figure)
+    return f"{share_words(figure)}, {figure['seeds']} of {seeds} seeds"
 
 
 def _p(value: float | None) -> str:
