@@ -34,7 +34,7 @@ from bench.evidence import ROOT
 from bench.noise_proof.cells import Cell, Stage, needed, read
 from bench.noise_proof.conditions import NOISE, USUAL
 from bench.noise_proof.looks import Seen, ask, look
-from bench.noise_proof.running import estimate, run, work_of
+from bench.noise_proof.running import ended, estimate, run, work_of
 from bench.noise_proof.searches import Elite, noise, search, twins
 from bench.noise_proof.settings import SPEC, run_of, within
 from bench.noise_proof.statistics import bootstrap
@@ -42,7 +42,6 @@ from bench.noise_proof.tables import share_words
 from bench.outcome import circumstances, write
 from coordinator.spec.spec import Spec, parse_spec
 from coordinator.spec.spec_file import load_spec
-from services.errors import DatamaskError
 from services.recognition.catalog import model_info
 from services.shape.catalog import basis_info
 
@@ -280,21 +279,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.estimate:
         print("\n".join(estimate(folder, work, options.jobs)))
         return 0
-    try:
+
+    def run_and_report() -> None:
         if not options.tables:
             run(settings, folder, work, options.jobs, console)
         found = findings(settings, folder)
-    except DatamaskError as error:
-        console.print(f"{error}", style="red", highlight=False)
-        return 1
-    except KeyboardInterrupt:
-        console.print("interrupted; the same command goes on with the cells that are missing")
-        return 130
-    if not options.quick:
-        write({**found, "command": "python -m bench.left_out", "written": circumstances()}, RESULT)
-        marks.write_between(PAGE, FIRST_MARK, LAST_MARK, table(found))
-    print(table(found))
-    return 0
+        if not options.quick:
+            write({**found, "command": "python -m bench.left_out", "written": circumstances()}, RESULT)
+            marks.write_between(PAGE, FIRST_MARK, LAST_MARK, table(found))
+        print(table(found))
+
+    return ended(console, run_and_report)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from rich.console import Console
@@ -26,12 +25,11 @@ from rich.console import Console
 from bench.evidence import ROOT
 from bench.marks import write_between
 from bench.noise_proof.findings import Findings
-from bench.noise_proof.running import estimate, run, work_of
+from bench.noise_proof.running import ended, estimate, run, work_of
 from bench.noise_proof.settings import PROOF, QUICK, SPEC, Settings
 from bench.noise_proof.stages import STAGES
 from bench.noise_proof.tables import page
 from bench.outcome import circumstances
-from services.errors import DatamaskError
 
 PAGE = ROOT / "docs" / "evidence-noise.md"
 DATA = ROOT / "docs" / "evidence-noise"
@@ -117,34 +115,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     document, data = options.page, options.data
     if settings is PROOF:
         document, data = document or PAGE, data or DATA
-    try:
-        if options.estimate:
-            print("\n".join(estimate(folder, work, options.jobs)))
-            return 0
-        if not options.tables:
-            if settings is PROOF and work and changed():
-                console.print(
-                    "bench/noise_proof or examples/noise.toml has changes that are not committed: commit "
-                    "what is asked before a test seed is run (--quick tries it out)",
-                    style="red",
-                )
-                return 1
-            run(settings, folder, work, options.jobs, console)
-        print(report(settings, folder, document, data))
-    except BrokenProcessPool:
+    if settings is PROOF and work and not (options.estimate or options.tables) and changed():
         console.print(
-            "a process was ended from outside (for want of memory?); the same command goes on, with "
-            "--jobs 1 in half the memory",
+            "bench/noise_proof or examples/noise.toml has changes that are not committed: commit "
+            "what is asked before a test seed is run (--quick tries it out)",
             style="red",
         )
         return 1
-    except DatamaskError as error:
-        console.print(f"{error}", style="red", highlight=False)
-        return 1
-    except KeyboardInterrupt:
-        console.print("interrupted; the same command goes on with the cells that are missing")
-        return 130
-    return 0
+
+    def run_and_report() -> None:
+        if options.estimate:
+            print("\n".join(estimate(folder, work, options.jobs)))
+            return
+        if not options.tables:
+            run(settings, folder, work, options.jobs, console)
+        print(report(settings, folder, document, data))
+
+    return ended(console, run_and_report)
 
 
 if __name__ == "__main__":

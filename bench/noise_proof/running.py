@@ -8,14 +8,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from bench.noise_proof.cells import Cell, S, Stage, lasting, left_s, make
+from services.errors import DatamaskError
 
 Work = tuple[Stage[S], Cell]
 
@@ -59,6 +61,28 @@ def _made(settings: S, folder: Path, work: Sequence[Work[S]], jobs: int) -> Iter
                 yield running[ended], ended.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def ended(console: Console, work: Callable[[], object]) -> int:
+    """Do the work of a command of cells; its exit code: 1 with a line where something is wrong, 130 after
+    Ctrl-C.
+    """
+    try:
+        work()
+    except BrokenProcessPool:
+        console.print(
+            "a process was ended from outside (for want of memory?); the same command goes on, with "
+            "--jobs 1 in half the memory",
+            style="red",
+        )
+        return 1
+    except DatamaskError as error:
+        console.print(f"{error}", style="red", highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("interrupted; the same command goes on with the cells that are missing")
+        return 130
+    return 0
 
 
 def _quietly_interrupted() -> None:
