@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
 from bench import marks
+from bench.detectors import installed, scores_of, seen
 from coordinator.cli.layout import print_table
-from services.recognition import catalog
 from services.rendering.materials import DEFAULT, MATERIALS, material
 from services.rendering.views import ViewRanges, Views, sample_views
 from services.shape.catalog import DEFAULT_BASIS
@@ -102,16 +101,12 @@ def rows_of(
     for name in track(materials, subject, console=Console(stderr=True), transient=True):
         for exposure in EXPOSURES:
             exposed = meter.exposed(name, exposure)
-            _, seen = eye.every(genome[None], exposed)
-            told = {}
-            for machine, detector in detectors.items():
-                with torch.inference_mode():
-                    score = detector.score(seen.images[0], seen.box_px[0]).score.numpy()
-                limit = catalog.model_info(machine).threshold
-                told[machine] = {
-                    "seen": int((score > limit).sum()),
-                    "median": round(float(np.median(score)), 3),
-                }
+            _, shown = eye.every(genome[None], exposed)
+            scores = scores_of(detectors, shown.images[0], shown.box_px[0])
+            told = {
+                machine: {"seen": seen(machine, own), "median": round(float(np.median(own)), 3)}
+                for machine, own in scores.items()
+            }
             rows.append(
                 {
                     "subject": subject,
@@ -173,8 +168,7 @@ def main() -> int:
     parser.add_argument("--page", type=Path, help="page to write the table into, such as docs/models.md")
     asked = parser.parse_args()
     materials = tuple(material(name).name for name in asked.material or MATERIALS)
-    names = [i.name for i in catalog.models() if i.kind == "detect" and catalog.installed(i)]
-    detectors = {name: catalog.detector(name) for name in names}
+    detectors = installed()
     views = views_of(asked.views)
     head = Eye(DEFAULT_BASIS, ())
     zero = np.zeros(len(head.basis.gene_names), np.float32)

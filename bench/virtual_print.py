@@ -22,15 +22,17 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from bench import marks
+from bench.detectors import installed, scores_of, seen
 from services.printing.catalog import Order, make_order
 from services.printing.layers import grained, stepped
 from services.printing.solid import arrays
-from services.recognition import catalog
+from services.recognition.detect import Detector
 from services.rendering.camera import cameras, light_directions
 from services.rendering.normals import vertex_normals
 from services.rendering.shading import Surface, lambert_and_highlight, rasterize, surface
 from services.rendering.torch_renderer import TorchRenderer
 from services.rendering.views import Views, sample_views
+from services.shape.symmetry import Symmetry
 from worker.examination.controls import noise_beside, twins_of
 from worker.eye import Eye
 from worker.printing import make_solid
@@ -179,11 +181,10 @@ class _Fine:
         return total
 
 
-def subjects(run: Any) -> Iterator[tuple[str, str, Float]]:
+def subjects(run: Any, symmetry: Symmetry) -> Iterator[tuple[str, str, Float]]:
     """The best elite of a run and its controls: kind, name and genome (d,)."""
     elite, spec = run.elites[0], run.spec
     rng = np.random.default_rng([SEED, spec["seed"]])
-    symmetry = Eye(spec["mask"]["basis"]).basis.facts.symmetry
     yield "elite", elite.id, elite.genome
     yield "twin", f"twin of {elite.id}", twins_of(rng, elite.genome, symmetry, 1)[0]
     limits = spec["mask"]["spread"], spec["mask"]["limit"]
@@ -192,6 +193,7 @@ def subjects(run: Any) -> Iterator[tuple[str, str, Float]]:
 
 def rows_of(
     run: Any,
+    detectors: Mapping[str, Detector],
     count: int,
     order: Order,
     voxel_mm: float,
@@ -205,28 +207,23 @@ def rows_of(
 
     spec = open_verified(run.record).spec
     views = sample_views(spec.views.ranges(), count, audit_seed(spec.seed))
-    names = [i.name for i in catalog.models() if i.kind == "detect" and catalog.installed(i)]
-    detectors = {name: catalog.detector(name) for name in names}
     eye = Eye(spec.mask.basis)
-    for kind, name, genome in subjects(run):
+    for kind, name, genome in subjects(run, eye.basis.facts.symmetry):
         told(f"{run.name}: {name}")
-        vertices, seen = eye.every(genome[None], views)
+        vertices, drawn = eye.every(genome[None], views)
         solid = make_solid(vertices[0].numpy(), eye.basis, order, voxel_mm)
         points, triangles = arrays(solid.body)
         thing = Thing(points / solid.wall.scale, np.asarray(triangles, np.int64), solid.wall.scale)
         shown = {
-            "mask": (seen.images[0], seen.box_px[0]),
+            "mask": (drawn.images[0], drawn.box_px[0]),
             **pictures(thing, views, eye.basis.facts.center_m, FINISHES, samples),
         }
         if look is not None:
             _save(look / f"{run.name}-{kind}.png", shown)
         for finish, (images, boxes) in shown.items():
             told(f"{run.name}: {name}, {finish}")
-            machines = {}
-            for machine, detector in detectors.items():
-                with torch.inference_mode():
-                    score = detector.score(images, boxes).score
-                machines[machine] = int((score > catalog.model_info(machine).threshold).sum())
+            scores = scores_of(detectors, images, boxes)
+            machines = {machine: seen(machine, own) for machine, own in scores.items()}
             row = {"run": run.name, "kind": kind, "subject": name, "finish": finish}
             yield {**row, "views": count, "seen": machines}
 
@@ -285,7 +282,7 @@ def main() -> int:
     asked = parser.parse_args()
     import datamask
 
-    order = make_order(mount="none")
+    order, detectors = make_order(mount="none"), installed()
     console = Console(stderr=True)
     rows: list[dict[str, Any]] = []
     result: dict[str, Any] = {
@@ -298,7 +295,7 @@ def main() -> int:
     }
     for name in asked.runs:
         run = datamask.open(name)
-        wanted = (asked.views, order, asked.voxel_mm, asked.samples, asked.look, console.print)
+        wanted = (detectors, asked.views, order, asked.voxel_mm, asked.samples, asked.look, console.print)
         for row in rows_of(run, *wanted):
             rows.append(row)
             asked.out.write_text(json.dumps(result, indent=1) + "\n")
