@@ -109,6 +109,8 @@ class Hosts:
             yield
         finally:
             _run("ip", "-n", self.name("servers"), "link", "set", device, "up")
+            # Whoever was sought in vain would be sought again after up to a second; so it is at once.
+            _run("ip", "-n", self.name(host), "neigh", "flush", "dev", "up0")
 
 
 class Apart(Place):
