@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,3 +87,13 @@ def requests(driver: Any) -> list[str]:
             if not url.startswith(("data:", "blob:")):
                 sent.append(url)
     return sent
+
+
+def wait(driver: Any, script: str, what: str) -> Any:
+    """What a script of the page returns, once that is anything; what: in words, where it never is."""
+    for _ in range(600):
+        found = driver.execute_script(script)
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{what} did not come about; console: {driver.get_log('browser')}")

@@ -44,7 +44,7 @@ from services.storage.store import ObjectMissing, Store
 from services.wire.page_plan import PagePlan
 from worker.examination.sites import find_sites
 from worker.exhibition.machine_views import machine_views
-from worker.exhibition.pack import hung, write_pack
+from worker.exhibition.pack import show_of, write_pack
 from worker.exhibition.wall import PICTURE as WALL
 from worker.exhibition.wall import hang
 from worker.eye import Eye
@@ -103,7 +103,7 @@ def exhibit(
         )
     show = None
     if options.pack is not None or options.kiosk:  # what does not fit is said before anything is drawn
-        show = hung(run, plan.facts, options.credits, load_wording(options.language))
+        show = show_of(run, plan.facts, options.credits, load_wording(options.language))
     with one_thread():
         maker = _Maker(run, plan, options)
         keys = [

@@ -39,7 +39,7 @@ _PRESS_PX = (1600, 700)  # the longer side of a press sheet's pictures: of all w
 
 
 @dataclass(frozen=True)
-class Hung:
+class Show:
     """What a run's labels say, found out and laid out before anything is drawn."""
 
     words: Wording
@@ -58,7 +58,7 @@ class Hung:
         return [*([self.credits.statement] if self.credits.statement else []), *self.story.long]
 
 
-def hung(run: Store, facts: Mapping[str, Any], credits: Credits, words: Wording) -> Hung:
+def show_of(run: Store, facts: Mapping[str, Any], credits: Credits, words: Wording) -> Show:
     """The words of a run's exhibition.
 
     :param credits: what was given; what the spec's [exhibition] says stands below it.
@@ -82,7 +82,7 @@ def hung(run: Store, facts: Mapping[str, Any], credits: Credits, words: Wording)
     poster(blank, title, year, credits, bred)
     pictures = {label.mask: blank for label in labels}
     press_sheet(PressFacts(facts, credits, title, year, story, labels, None, pictures), words)
-    return Hung(words, credits, title, year, story, labels, label_sheets(labels), wall, bred)
+    return Show(words, credits, title, year, story, labels, label_sheets(labels), wall, bred)
 
 
 _OF_A_MASK = (".glb", ".stl", ".3mf", *(f"/still-{name}.png" for name in (*MATERIALS, "room")))
@@ -94,7 +94,7 @@ def write_pack(
     facts: Mapping[str, Any],
     lit: Sequence[LitMask],
     material: Material,
-    show: Hung,
+    show: Show,
     beside: Mapping[str, bytes],
     tell: Callable[[str, int, int], None],
 ) -> list[str]:

@@ -12,7 +12,7 @@ from services.exhibition.credits import Credits
 from services.exhibition.facts import with_shapes
 from services.exhibition.kiosk import Stand, kiosk_page
 from services.exhibition.wording import english
-from worker.exhibition.pack import hung
+from worker.exhibition.pack import show_of
 
 SCREENS = {"landscape": (1920, 1080), "portrait": (1080, 1920), "old": (1024, 768), "quick": (640, 480)}
 READY = "return document.documentElement.hasAttribute('data-ready') && kiosk.state.view.drawn > 0"
@@ -28,20 +28,11 @@ def grown(runs, tmp_path_factory):
 def stand_at(grown, folder, *, idle_s=3600.0, hold_s=3600.0, change_s=1.0, **said):
     """The kiosk's page as a file; returns its address and the labels' titles."""
     plan = Chronicle(grown.record).plan()
-    show = hung(grown.record.store, plan.facts, Credits(**{"artist": "Ada Example", **said}), english())
+    show = show_of(grown.record.store, plan.facts, Credits(**{"artist": "Ada Example", **said}), english())
     stand = Stand(show.title, show.labels, show.about, idle_s, hold_s, change_s)
     where = folder / "kiosk.html"
     where.write_bytes(kiosk_page(with_shapes(plan, grown.record.store, {}), stand, english()))
     return where.as_uri(), [label.title for label in show.labels]
-
-
-def wait(driver, script, what):
-    for _ in range(600):
-        found = driver.execute_script(script)
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"{what} did not come about; console: {driver.get_log('browser')}")
 
 
 def visit(driver, web, address, screen="quick"):
@@ -50,7 +41,7 @@ def visit(driver, web, address, screen="quick"):
     driver.get("about:blank")
     web.complaints(driver), web.requests(driver)
     driver.get(address)
-    wait(driver, READY, "the kiosk")
+    web.wait(driver, READY, "the kiosk")
 
 
 def finger(driver, way, took_s):
@@ -126,7 +117,7 @@ def test_a_swipe_shows_the_next_mask_and_a_slow_finger_turns_this_one(chromium, 
     assert title(chromium) == titles[0]
     before = chromium.execute_script("return kiosk.state.view.snapshot(120)")
     finger(chromium, across(chromium, -150), 2.0)
-    wait(chromium, f"return kiosk.state.view.snapshot(120) !== {json.dumps(before)}", "a turn")
+    web.wait(chromium, f"return kiosk.state.view.snapshot(120) !== {json.dumps(before)}", "a turn")
     assert title(chromium) == titles[0]
     tap(chromium, "next")
     tap(chromium, "next")
@@ -140,18 +131,18 @@ def test_left_alone_it_goes_from_mask_to_mask_until_somebody_comes(chromium, web
     address, titles = stand_at(grown, tmp_path, idle_s=2.0, hold_s=1.0, change_s=1.0)
     visit(chromium, web, address)
     seen = f"return kiosk.state.shown >= {len(titles) + 2}"
-    wait(chromium, seen, "a round through all masks")
+    web.wait(chromium, seen, "a round through all masks")
     assert chromium.execute_script("return kiosk.state.idle")
     tap(chromium, "label")
-    wait(chromium, "return document.body.classList.contains('idle')", "the loop, once nobody touches it")
+    web.wait(chromium, "return document.body.classList.contains('idle')", "the loop, once nobody touches it")
 
 
 def test_it_tells_how_a_mask_grew_and_what_was_done(chromium, web, grown, tmp_path):
     address, _ = stand_at(grown, tmp_path)
     visit(chromium, web, address)
     tap(chromium, "grow")
-    wait(chromium, "return document.getElementById('moment').textContent === 'generation 0'", "noise")
-    wait(chromium, "return !kiosk.state.growing", "the mask")
+    web.wait(chromium, "return document.getElementById('moment').textContent === 'generation 0'", "noise")
+    web.wait(chromium, "return !kiosk.state.growing", "the mask")
     tap(chromium, "about-open")
     told = "const a = document.getElementById('about'); return a.hidden ? '' : a.textContent"
     assert "What does a machine look for" in chromium.execute_script(told)

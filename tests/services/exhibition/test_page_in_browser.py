@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 import urllib.parse
 from dataclasses import asdict
 from pathlib import Path
@@ -59,22 +58,13 @@ def shown(runs, tmp_path_factory):
     return grown
 
 
-def wait(driver, script, what):
-    for _ in range(600):
-        found = driver.execute_script(script)
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"{what} did not come about; console: {driver.get_log('browser')}")
-
-
 def visit(driver, web, address, size="desktop"):
     width, height, phone = SIZES[size]
     web.resize(driver, width, height, phone=phone)
     driver.get("about:blank")
     web.complaints(driver), web.requests(driver)
     driver.get(address)
-    wait(driver, READY, "the page")
+    web.wait(driver, READY, "the page")
 
 
 def address(grown):
@@ -113,7 +103,7 @@ def test_it_draws_turns_and_asks_nobody(chromium, web, shown, size):
     before = picture(chromium)
     assert len(before) > 2000
     drag(chromium, size)
-    wait(
+    web.wait(
         chromium,
         f"return datamask.state.view.snapshot(160) !== {json.dumps(before)}",
         "another side of the mask",
@@ -206,7 +196,7 @@ def test_it_can_be_used_with_keys_alone(chromium, web, shown):
     chromium.execute_cdp_cmd(
         "Input.dispatchKeyEvent", {"type": "keyDown", "key": "ArrowLeft", "code": "ArrowLeft"}
     )
-    wait(chromium, f"return datamask.state.view.snapshot(160) !== {json.dumps(before)}", "a turn by key")
+    web.wait(chromium, f"return datamask.state.view.snapshot(160) !== {json.dumps(before)}", "a turn by key")
 
 
 def test_another_mask_is_shown_with_its_own_facts(chromium, web, shown):
@@ -225,7 +215,7 @@ def test_another_mask_is_shown_with_its_own_facts(chromium, web, shown):
     moments = "return datamask.state.moments.map((m) => m.id)"
     assert chromium.execute_script(moments) == line[::-1]
     assert chromium.execute_script("return !document.getElementById('time').hidden")
-    wait(chromium, f"return datamask.state.view.snapshot(160) !== {json.dumps(before)}", "the other mask")
+    web.wait(chromium, f"return datamask.state.view.snapshot(160) !== {json.dumps(before)}", "the other mask")
     visit(chromium, web, f"{address(shown)}#{second}")
     assert chromium.execute_script(read)[0] == second
 
@@ -259,7 +249,7 @@ def test_an_ancestor_answers_a_click_and_a_key(chromium, web, shown):
     assert first in chromium.execute_script(read)
     before = picture(chromium)
     chromium.execute_script("document.querySelector('#ancestor button').click()")
-    wait(chromium, f"return datamask.state.view.snapshot(160) !== {json.dumps(before)}", "the ancestor")
+    web.wait(chromium, f"return datamask.state.view.snapshot(160) !== {json.dumps(before)}", "the ancestor")
     chromium.execute_script(f"document.querySelector('[data-ancestor=\"{last}\"]').focus()")
     chromium.switch_to.active_element.send_keys("\n")
     assert "the mask itself" in chromium.execute_script(read)
@@ -353,11 +343,11 @@ def test_the_way_from_noise_is_drawn_and_the_film_plays(chromium, web, shown):
     chromium.execute_script(
         "const m = document.getElementById('moment'); m.value = 0; m.dispatchEvent(new Event('input'))"
     )
-    wait(chromium, f"return datamask.state.view.snapshot(160) !== {json.dumps(after)}", "noise")
+    web.wait(chromium, f"return datamask.state.view.snapshot(160) !== {json.dumps(after)}", "noise")
     assert "generation 0" in chromium.execute_script(
         "return document.getElementById('moment-name').textContent"
     )
-    wait(chromium, "return document.getElementById('film-video').readyState >= 1", "the film's index")
+    web.wait(chromium, "return document.getElementById('film-video').readyState >= 1", "the film's index")
     length, width = chromium.execute_script(
         "const v = document.getElementById('film-video'); return [v.duration, v.videoWidth]"
     )
@@ -453,7 +443,7 @@ def test_a_watched_page_grows_where_the_reader_is(chromium, web, runs, tmp_path)
         grown.record.commit(0, {}, {}, done=True)
         grown.record.close()
         text = "document.getElementById('state').textContent"
-        wait(chromium, f"return datamask.refreshed > 0 && !{text}.includes('Still')", "newer facts")
+        web.wait(chromium, f"return datamask.refreshed > 0 && !{text}.includes('Still')", "newer facts")
         state, name, top = chromium.execute_script(
             "return [document.getElementById('state').textContent,"
             "document.getElementById('mask-name').textContent, window.scrollY]"
