@@ -22,3 +22,8 @@ def decode_text(data: bytes) -> str:
         line = data.count(b"\n", 0, error.start) + 1
         wanted = "UTF-16" if codec.startswith("utf-16") else "UTF-8"
         raise ValueError(f"line {line} is not {wanted} text; save the file as UTF-8") from None
+
+
+def decode_lines(data: bytes) -> str:
+    """The same, each line ending with ``\\n`` alone, whatever ends it in the file."""
+    return decode_text(data).replace("\r\n", "\n").replace("\r", "\n")

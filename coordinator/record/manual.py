@@ -22,7 +22,7 @@ import numpy as np
 from services.errors import BadInput, CorruptData
 from services.recognition.statistics.rates import wilson_rate
 from services.storage.store import ObjectMissing, Store
-from services.text_file import decode_text
+from services.text_file import decode_lines
 
 FORMAT = 1
 COLUMNS = ("test", "picture", "face", "person", "notes", "eyes", "rater")
@@ -126,7 +126,7 @@ def import_answers(
     :raises BadInput: for a file that is no answer to a test of this run, naming the line.
     """
     try:
-        raw = decode_text(path.read_bytes()).replace("\r\n", "\n").replace("\r", "\n")
+        raw = decode_lines(path.read_bytes())
     except (OSError, ValueError) as error:
         raise BadInput(f"{path}: cannot be read ({error}); give the filled-in answers.csv") from None
     for name, value in (("--tester", tester), ("--service", service)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ from services.recognition.statistics.people import (
 )
 from services.storage.open import open_store
 from services.storage.store import Store
-from services.text_file import decode_text
+from services.text_file import decode_lines
 
 FORMAT = 1
 LEAST_SHARE = 0.5  # of a test's pictures, that a rater has to have answered to count
@@ -83,7 +84,7 @@ def read_answers(path: Path) -> Told:
         if path.exists() and path.stat().st_size > MOST_BYTES:
             raise BadInput(f"{path}: {path.stat().st_size / 1e6:,.0f} MB is no file of answers")
         data = path.read_bytes()
-        raw = decode_text(data).replace("\r\n", "\n").replace("\r", "\n")
+        raw = decode_lines(data)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({reason_of(error)}); give a rater's answers") from None
     except ValueError as error:
@@ -112,8 +113,9 @@ def _as_csv(raw: str, path: Path) -> str:
         lines = [[str(row.get(name) or "") for name in COLUMNS] for row in rows]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise BadInput(f"{path}: damaged, or no file of answers; give the file that the form saved") from None
-    quoted = [",".join('"' + cell.replace('"', '""') + '"' for cell in line) for line in lines]
-    return "\n".join([",".join(COLUMNS), *quoted]) + "\n"
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows([COLUMNS, *lines])
+    return text.getvalue()
 
 
 def _eyes(text: str, where: str) -> tuple[Point, ...]:
