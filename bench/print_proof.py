@@ -46,13 +46,15 @@ COMPLAINTS = ("warning", "error", "repair", "open edges", "manifold", "self-inte
 class Proof:
     """Whose elites are printed, and where what came of them is written.
 
-    store, run: where the runs are, and the name of a seed's. seeds: which. best: so many of a run's elites,
-    None for all. result: the file; what stands in the page is between two marks.
+    store, run: where the runs are, and the name of a seed's. seeds: which. spec: what makes those that are
+    not there; None: another command. best: so many of a run's elites, None for all. result: the file; what
+    stands in the page is between two marks.
     """
 
     store: Path
     run: str
     seeds: tuple[int, ...]
+    spec: Path | None
     best: int | None
     result: Path
     FIRST_MARK: str
@@ -64,6 +66,7 @@ PROOFS = {
         ROOT / "runs" / "evidence",
         "archetype",
         tuple(range(1, 6)),
+        ROOT / "examples" / "archetype.toml",
         None,
         ROOT / "docs" / "print-proof.json",
         "<!-- proof -->",
@@ -73,6 +76,7 @@ PROOFS = {
         ROOT / "runs" / "noise-proof" / "runs",
         "noise",
         tuple(range(101, 111)),
+        None,
         1,
         ROOT / "docs" / "print-proof-blanks.json",
         "<!-- proof of blanks -->",
@@ -103,7 +107,7 @@ def main() -> None:
             raise SystemExit(f"{tool} is missing: apt-get install {tool}")
     work = []
     for seed in wanted.seeds or whose.seeds:
-        run = evolved(wanted.store or whose.store, whose.run, seed)
+        run = evolved(whose, wanted.store or whose.store, seed)
         work += [(run, mask, mount) for mask in elites(run)[: whose.best] for mount in wanted.mounts]
     rows = []
     with ThreadPoolExecutor(wanted.jobs) as pool:
@@ -119,19 +123,19 @@ def main() -> None:
         raise SystemExit(1)
 
 
-def evolved(store: Path, name: str, seed: int) -> Path:
-    """The run of one seed; a head's is evolved if it is not there, gone on with if it is not at its end."""
+def evolved(whose: Proof, store: Path, seed: int) -> Path:
+    """The run of one seed; with a spec it is evolved if it is not there, gone on with if not at its end."""
     from coordinator.record.record import Record
     from services.storage.open import open_store
 
-    run = store / f"{name}-{seed}"
-    if name != PROOFS["heads"].run:
+    run = store / f"{whose.run}-{seed}"
+    if whose.spec is None:
         if not (run / "HEAD").exists():
             raise SystemExit(f"{run}: there is no run; `python -m bench.noise_proof search` makes it")
         return run
     if (run / "HEAD").exists() and Record(open_store(run)).head().done:
         return run
-    command = [sys.executable, "-m", "coordinator.cli", "evolve", str(ROOT / "examples" / f"{name}.toml")]
+    command = [sys.executable, "-m", "coordinator.cli", "evolve", str(whose.spec)]
     command += ["--store", str(store), "--run", run.name, "--seed", str(seed), "--resume", "--quiet"]
     subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
     return run
