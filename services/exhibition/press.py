@@ -52,7 +52,8 @@ def plate(
     material: Material = NYLON,
     at: float = 0.5,
 ) -> Image:
-    """A picture uint8 (H, W, 3) of a mask on the wall, large enough to print at ``dpi``; all to one scale.
+    """A picture uint8 (H, W, 3) of a mask on the wall, large enough to print at ``dpi``; all are to one scale
+    but those of masks that are too large for it.
 
     :param size_mm: width and height. at: where it hangs, from 0 at the top to 1 at the foot.
     :raises BadInput: where a side would have fewer than 64 or more than 8192 pixels.
