@@ -30,16 +30,16 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from bench import marks
+from bench.cells import Cell, Stage, needed, read
 from bench.evidence import ROOT
-from bench.noise_proof.cells import Cell, Stage, needed, read
 from bench.noise_proof.conditions import NOISE, USUAL
 from bench.noise_proof.looks import Seen, ask, look
-from bench.noise_proof.running import ended, estimate, run, work_of
 from bench.noise_proof.searches import Elite, noise, search, twins
 from bench.noise_proof.settings import SPEC, run_of, within
-from bench.noise_proof.statistics import bootstrap
 from bench.noise_proof.tables import share_words
 from bench.outcome import circumstances, write
+from bench.running import ended, estimate, run, work_of
+from bench.statistics import bootstrap
 from coordinator.spec.spec import Spec, parse_spec
 from coordinator.spec.spec_file import load_spec
 from services.recognition.catalog import model_info

@@ -25,11 +25,11 @@ from rich.console import Console
 from bench.evidence import ROOT
 from bench.marks import write_between
 from bench.noise_proof.findings import Findings
-from bench.noise_proof.running import ended, estimate, run, work_of
 from bench.noise_proof.settings import PROOF, QUICK, SPEC, Settings
 from bench.noise_proof.stages import STAGES
 from bench.noise_proof.tables import page
 from bench.outcome import circumstances
+from bench.running import ended, estimate, run, work_of
 
 PAGE = ROOT / "docs" / "evidence-noise.md"
 DATA = ROOT / "docs" / "evidence-noise"

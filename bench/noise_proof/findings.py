@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.noise_proof.cells import Cell, read
+from bench.cells import Cell, read
 from bench.noise_proof.conditions import (
     LIT_FROM_BELOW,
     NOISE,
@@ -37,7 +37,7 @@ from bench.noise_proof.settings import (
     Settings,
 )
 from bench.noise_proof.stages import SIDES, own_kind
-from bench.noise_proof.statistics import (
+from bench.statistics import (
     Interval,
     auc,
     bootstrap,

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.cells import Cell, Stage, needed
 from bench.noise_proof import permuted
-from bench.noise_proof.cells import Cell, Stage, needed
 from bench.noise_proof.conditions import (
     FIRST_LOOK,
     LIT_FROM_BELOW,

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 
+from bench.cells import Cell, lasting, left_s, needed, pace, read
 from bench.evidence import best_elite
 from bench.noise_proof import __main__ as command
 from bench.noise_proof import permuted
-from bench.noise_proof.cells import Cell, lasting, left_s, needed, pace, read
 from bench.noise_proof.conditions import PATTERN, USUAL, YAW, Condition
 from bench.noise_proof.findings import is_seen
 from bench.noise_proof.looks import TOGETHER, by_dlib, look, overlap

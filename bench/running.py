@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.noise_proof.cells import Cell, S, Stage, lasting, left_s, make
+from bench.cells import Cell, S, Stage, lasting, left_s, make
 from services.errors import DatamaskError
 
 Work = tuple[Stage[S], Cell]

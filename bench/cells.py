@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from bench.noise_proof.settings import FORMAT
 from bench.outcome import write
 from services.errors import BadInput
+
+FORMAT = 1
 
 
 class Fixed(Protocol):
@@ -61,8 +62,8 @@ def read(settings: Fixed, folder: Path, stage: str, name: str) -> dict[str, Any]
     cell = json.loads(path.read_text())
     if cell.get("format") != FORMAT or cell.get("settings") != settings.digest():
         raise BadInput(
-            f"{path}: it was made with other settings than bench/noise_proof has now; take another --store, "
-            "or the commit that it was made with"
+            f"{path}: it was made with other settings than these; take another --store, or the commit that "
+            "it was made with"
         )
     figures: dict[str, Any] = cell["figures"]
     return figures

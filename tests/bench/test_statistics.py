@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from bench.noise_proof.statistics import auc, bootstrap, crossing, holm, sign_flip, threshold_passing
+from bench.statistics import auc, bootstrap, crossing, holm, sign_flip, threshold_passing
 
 
 def test_auc_counts_wins_and_half_of_the_ties() -> None:
