@@ -82,6 +82,7 @@ format: setup ## Put the code into its one format
 
 bench: setup ## Measure speed against the usual loop; writes bench/results/latest.json
 	$(PY) -m bench.throughput $(ARGS)
+	$(PY) -m bench.drawing
 	$(PY) -m bench.insightface
 	$(PY) -m bench.machines
 	$(PY) -m bench.agreement

@@ -27,6 +27,7 @@ import pytest
 from bench import (
     albedo,
     blanks,
+    drawing,
     evidence,
     first_run,
     left_out,
@@ -187,6 +188,7 @@ TABLES: list[tuple[str, Any, Callable[[], str]]] = [
         left_out,
         lambda: left_out.table(content("bench/results/left-out.json")),
     ),
+    ("docs/blanks.md", drawing, lambda: drawing.table(content("bench/results/drawing.json"))),
     ("docs/models.md", albedo, lambda: albedo.page(content("bench/results/albedo.json")["rows"])),
     ("docs/photograph.md", photographs, lambda: photographs.table(photographs.results())),
     (
