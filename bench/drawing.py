@@ -17,6 +17,7 @@ import torch
 
 from bench import marks
 from bench.outcome import circumstances, write
+from bench.running import at_least_one
 from bench.stopwatch import Spread
 from services.rendering.views import ViewRanges, sample_views
 from services.shape.catalog import BASES, DEFAULT_BASIS, basis_info, facts_of
@@ -77,12 +78,10 @@ def table(result: Mapping[str, Any]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser("python -m bench.drawing", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="default: %(default)s")
+    parser.add_argument("--rounds", type=at_least_one, default=ROUNDS, help="default: %(default)s")
     parser.add_argument("--out", type=Path, default=RESULT, help="where the JSON goes (default: %(default)s)")
     parser.add_argument("--page", type=Path, help="write the table between the marks of this page")
     options = parser.parse_args(argv)
-    if options.rounds < 1:
-        parser.error(f"--rounds {options.rounds}: expected at least 1")
     result = {**measured(options.rounds), "machine": circumstances()}
     write(result, options.out)
     print(table(result))

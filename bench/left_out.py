@@ -38,7 +38,7 @@ from bench.noise_proof.searches import Elite, noise, search, twins
 from bench.noise_proof.settings import SPEC, run_of, within
 from bench.noise_proof.tables import share_words
 from bench.outcome import circumstances, write
-from bench.running import ended, estimate, run, work_of
+from bench.running import add_options, ended, estimate, run, work_of
 from bench.statistics import bootstrap
 from coordinator.spec.spec import Spec, parse_spec
 from coordinator.spec.spec_file import load_spec
@@ -266,13 +266,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "python -m bench.left_out", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="tiny budgets on tuning seeds: does it work?")
-    parser.add_argument("--jobs", type=int, default=2, help="cells at once, one thread each (default 2)")
-    parser.add_argument("--store", type=Path, help="folder of the cells (default: runs/left-out)")
-    parser.add_argument("--estimate", action="store_true", help="say what is missing and how long it takes")
+    add_options(parser, "runs/left-out")
     parser.add_argument("--tables", action="store_true", help="run nothing, write the table of what is there")
     options = parser.parse_args(argv)
-    if options.jobs < 1:
-        parser.error(f"--jobs {options.jobs}: expected at least 1")
     settings = QUICK if options.quick else WHOLE
     folder = options.store or ROOT / "runs" / settings.name
     work = work_of(STAGES, settings, folder, [stage.name for stage in STAGES], settings.seeds)

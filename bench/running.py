@@ -5,6 +5,7 @@ No part of the command itself: a process that is started anew cannot find what `
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import os
 import signal
@@ -20,6 +21,20 @@ from bench.cells import Cell, S, Stage, lasting, left_s, make
 from services.errors import DatamaskError
 
 Work = tuple[Stage[S], Cell]
+
+
+def add_options(parser: argparse.ArgumentParser, store: str) -> None:
+    """What every command of cells can be told. store: what ``--help`` calls the folder that is taken."""
+    parser.add_argument("--jobs", type=at_least_one, default=2, help="cells at once, one thread each (2)")
+    parser.add_argument("--store", type=Path, help=f"folder of the cells (default: {store})")
+    parser.add_argument("--estimate", action="store_true", help="say what is missing and how long it takes")
+
+
+def at_least_one(text: str) -> int:
+    """A count from the command line. :raises argparse.ArgumentTypeError: for none."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number, at least 1")
+    return int(text)
 
 
 def work_of(

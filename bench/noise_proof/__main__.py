@@ -29,7 +29,7 @@ from bench.noise_proof.settings import PROOF, QUICK, SPEC, Settings
 from bench.noise_proof.stages import STAGES
 from bench.noise_proof.tables import page
 from bench.outcome import circumstances
-from bench.running import ended, estimate, run, work_of
+from bench.running import add_options, ended, estimate, run, work_of
 
 PAGE = ROOT / "docs" / "evidence-noise.md"
 DATA = ROOT / "docs" / "evidence-noise"
@@ -82,9 +82,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("stages", nargs="*", help=f"some of {', '.join(STAGES)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="tiny budgets on tuning seeds: does it work?")
     parser.add_argument("--seeds", type=int, nargs="+", help="of the settings' seeds only these")
-    parser.add_argument("--jobs", type=int, default=2, help="cells at once, one thread each (default 2)")
-    parser.add_argument("--store", type=Path, help="folder of the cells (default: runs/noise-proof)")
-    parser.add_argument("--estimate", action="store_true", help="say what is missing and how long it takes")
+    add_options(parser, "runs/noise-proof")
     parser.add_argument("--tables", action="store_true", help="run nothing, write tables of what is there")
     parser.add_argument("--page", type=Path, help="write the tables between the marks of this page")
     parser.add_argument("--data", type=Path, help="write findings and raw scores into this folder")
@@ -95,8 +93,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     if outside := set(options.seeds or ()) - set(settings.seeds):
         known = f"{settings.seeds[0]} to {settings.seeds[-1]}"
         parser.error(f"--seeds {' '.join(map(str, sorted(outside)))}: expected seeds from {known}")
-    if options.jobs < 1:
-        parser.error(f"--jobs {options.jobs}: expected at least 1")
     return options
 
 

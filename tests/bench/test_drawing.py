@@ -20,4 +20,4 @@ def test_every_basis_is_drawn_beside_the_head(tmp_path, capsys):
 def test_no_rounds_is_a_line(capsys):
     with pytest.raises(SystemExit):
         main(["--rounds", "0"])
-    assert "expected at least 1" in capsys.readouterr().err
+    assert "at least 1" in capsys.readouterr().err

@@ -241,7 +241,7 @@ def test_uncommitted_questions_are_asked_of_no_test_seed(
     [
         (["serch"], "expected some of search, verify"),
         (["--seeds", "7"], "--seeds 7: expected seeds from 101 to 120"),
-        (["--jobs", "0"], "--jobs 0: expected at least 1"),
+        (["--jobs", "0"], "--jobs: 0: expected a whole number, at least 1"),
     ],
 )
 def test_wrong_words_are_answered_in_a_line(
