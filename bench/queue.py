@@ -197,15 +197,23 @@ def measured(
         times = stack.enter_context(
             sleeping(redis.url, processes, sleep_s, folder, threads=threads, rate=rate)
         )
-        done = subprocess.run(
-            [sys.executable, "-m", "bench.queue", "--coordinate", store, redis.url, json.dumps(spec)],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-            cwd=ROOT,
-            env=variables,
-        )
-        return json.loads(done.stdout.splitlines()[-1]), busy_share(times, processes)
+        return coordinated(store, redis.url, spec, variables), busy_share(times, processes)
+
+
+def coordinated(
+    store: str, broker: str, spec: Mapping[str, Any], variables: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """:func:`coordinate` in a process of its own, so that its time and memory are its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.queue", "--coordinate", store, broker, json.dumps(spec)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env=variables,
+    )
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def queue_cost(*, quick: bool, console: Console) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from bench import (
     evidence,
     first_run,
     left_out,
+    mixed_fleet,
     photographs,
     print_proof,
     scale,
@@ -189,6 +190,11 @@ TABLES: list[tuple[str, Any, Callable[[], str]]] = [
         lambda: left_out.table(content("bench/results/left-out.json")),
     ),
     ("docs/blanks.md", drawing, lambda: drawing.table(content("bench/results/drawing.json"))),
+    (
+        "docs/large-runs.md",
+        mixed_fleet,
+        lambda: mixed_fleet.table(content("bench/results/mixed-fleet.json")),
+    ),
     ("docs/models.md", albedo, lambda: albedo.page(content("bench/results/albedo.json")["rows"])),
     ("docs/photograph.md", photographs, lambda: photographs.table(photographs.results())),
     (
