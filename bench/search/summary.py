@@ -204,11 +204,17 @@ def _cell(value: float | None, form: str) -> str:
 
 
 def summarize(folder: Path, out: Path, images: Path, document: Path | None) -> list[dict[str, Any]]:
-    """Write JSON and plots, and the page between its marks; return the rows."""
+    """Write JSON and plots, and the page between its marks; return the rows.
+
+    Of tasks that the folder has no cell of, what ``out`` says of them stays.
+    """
     cells = read_cells(folder)
-    rows = rows_of(cells)
-    write({"format": FORMAT, "rows": rows, "cells": [_slim(c) for c in cells]}, out)
-    for task in {c["task"] for c in cells}:
+    tasks = {c["task"] for c in cells}
+    before = json.loads(out.read_text()) if out.exists() else {"rows": [], "cells": []}
+    kept = {key: [entry for entry in before[key] if entry["task"] not in tasks] for key in ("rows", "cells")}
+    rows = [row for task in TASKS for row in (*kept["rows"], *rows_of(cells)) if row["task"] == task]
+    write({"format": FORMAT, "rows": rows, "cells": [*kept["cells"], *(_slim(c) for c in cells)]}, out)
+    for task in tasks:
         plot(cells, task, images / f"search-{task}.png")
     if document is not None:
         write_between(document, FIRST_MARK, LAST_MARK, page(rows))

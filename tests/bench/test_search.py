@@ -191,6 +191,20 @@ def test_the_page_is_written_between_its_marks(tmp_path: Path) -> None:
     assert "| random | 1 of 1 | 600 |" in text[text.index(FIRST_MARK) : text.index(LAST_MARK)]
 
 
+def test_what_was_found_of_other_tasks_stays(tmp_path: Path) -> None:
+    document = tmp_path / "search.md"
+    document.write_text((ROOT / "docs" / "search.md").read_text())
+    for folder, made in (("old", cell("pycma", "1", 300)), ("new", cell("random", "11", None, task="noise"))):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.json").write_text(json.dumps(made))
+        rows = summarize(tmp_path / folder, tmp_path / "search.json", tmp_path, document)
+    assert [(row["task"], row["contender"]) for row in rows] == [("archetype", "pycma"), ("noise", "random")]
+    assert "| pycma | 1 of 1 | 300 |" in document.read_text()
+    assert "| random | 0 of 1 | - |" in document.read_text()
+    again = summarize(tmp_path / "old", tmp_path / "search.json", tmp_path, document)
+    assert again == rows
+
+
 def test_every_contender_has_its_exact_version_and_its_settings() -> None:
     pinned = re.findall(r"^([a-z-]+)==[\d.]+$", (ROOT / "infra" / "contenders.txt").read_text(), re.M)
     locked = re.findall(r"^([a-z-]+)==[\d.]+", (ROOT / "requirements.lock").read_text(), re.M)
