@@ -95,7 +95,7 @@ def main() -> None:
         spec, grid = parse_spec(table, options.what), grid_of(table)
         kept = None if grid is None else read_archive(record, record.head(), grid)
     if isinstance(grid, Niches):
-        raise BadInput(f"{options.what}: its cells are machines; see python -m bench.archive_of_machines")
+        raise BadInput(f"{options.what}: its cells are machines; see python -m bench.quality_diversity")
     if grid is None:
         raise BadInput(f"{options.what}: keeps no archive; add [archive] on = true to its spec")
     noise = sampled(grid, spec, options.genomes)

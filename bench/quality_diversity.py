@@ -1,0 +1,367 @@
+"""How many kinds of masks a search finds, beside pyribs at equal views and beside noise.
+
+A cell of the spec's archive is a kind of shape, or a set of detectors; a mask fills the latter that all of
+the set see a face in, in every view of it, and no other in any (coordinator/search/niches.py). Every
+contender gets the spec's plan, its objectives and its budget; whatever it shows is looked at by one archive,
+whoever ranks it how. At the end each cell's mask is seen under held-out views, which are not charged. "Held"
+are the cells whose mask keeps what its cell says in at least nine tenths of them: a face to every machine of
+the spec's or, where cells are sets of machines, to those of the set and to no other.
+
+    python -m bench.quality_diversity examples/kinds.toml --views 12000 --seeds 1 2 3
+    python -m bench.quality_diversity examples/atlas.toml --views 300000
+
+Each contender and seed is a cell, kept as those of the noise proof are; the same command goes on with what
+is missing. In their own words:
+
+- datamask: the spec as it is, islands, optimizers, migration and ranking.
+- map-elites: one island of it, population 24.
+- cma-me: ribs' as in its tutorial (GridArchive, improvement ranking "2imp", selection "filter", restart
+  "no_improvement"), 5 emitters of 18.
+- cma-mae: ribs' as in its tutorial (GridArchive with learning rate 0.01, improvement ranking, selection by
+  mu, restart "basic"), 5 emitters of 18.
+- random: the spec's noise.
+
+Both of ribs' have the run's cells and measures (of machines the verdicts, 2 cells along each); their
+objective is the run's fitness, sigma0 and the start are the spec's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from bench import marks
+from bench.cells import Cell, Stage, needed
+from bench.evidence import ROOT
+from bench.here import Here
+from bench.outcome import circumstances, write
+from bench.running import add_options, ended, estimate, run, work_of
+from bench.search.datamask import MORE_THAN_ENOUGH, changed
+from bench.search.problem import HELD_OUT_SEED, BudgetSpent
+from coordinator.record.record import Record
+from coordinator.run import open_run
+from coordinator.search.archive import Archive, coverage, placed
+from coordinator.search.evolution import Evolution
+from coordinator.search.grid import FLOOR as QD_FLOOR
+from coordinator.search.grid import Grid
+from coordinator.search.seeds import view_seed
+from coordinator.spec.spec import Spec
+from coordinator.spec.spec_file import load_spec
+from services.errors import BadInput
+from services.recognition.fitness import Fitness, fitness
+from services.shape.catalog import basis_info
+from services.storage import open_store
+from services.wire.plan import OK, Batch, Scores
+from worker.scorer import Scorer
+
+HELD = 0.9  # of the held-out views, for each machine
+POINTS = 40  # of a curve
+FIGURES = ("filled", "held", "qd_score")  # of the table
+FIRST_MARK, LAST_MARK = "<!-- quality diversity -->", "<!-- end of quality diversity -->"
+UNSCORED = -10.0  # what ribs is told of a mask that could not be scored
+
+Floats = NDArray[np.float32]
+
+console = Console(stderr=True)
+
+
+class Shown:
+    """Scores what contenders show, until the budget is spent, and keeps the archive of it."""
+
+    def __init__(self, spec: Spec, budget: int) -> None:
+        cells = spec.cells()
+        if cells is None:
+            raise BadInput(f"{spec.name}: keeps no archive; add [archive] on = true to its spec")
+        with tempfile.TemporaryDirectory(prefix="datamask-kinds-") as folder:
+            opened = open_run(spec, Record(open_store(Path(folder)).sub("run")), resume=False)
+        self.spec, self.cells, self.budget, self.spent = spec, cells, budget, 0
+        self.objectives, self.plan = opened.objectives, opened.plan
+        self.dimension = len(basis_info(spec.mask.basis).gene_names)
+        self.archive = Archive(cells)
+        self.curve: list[dict[str, Any]] = []
+        self._scorer, self._calls = Scorer(opened.plan, {}), 0
+
+    def score(self, batch: Batch) -> Scores:
+        """A batch's scores; :raises BudgetSpent: where less is left than they cost."""
+        cost = len(batch.genomes) * batch.view_count
+        if self.spent + cost > self.budget:
+            raise BudgetSpent
+        scores = self._scorer.score(batch)
+        self.spent += cost
+        said, n = self.said(scores), len(batch.genomes)
+        ids = [f"s{self._calls:06d}-{k:03d}" for k in range(n)]
+        fields = (said.fitness, said.values, scores.flipped, said.margins)
+        self.archive.add(ids, 0, self._calls, batch.genomes, *fields)
+        self._calls += 1
+        if self.spent * POINTS // self.budget > len(self.curve) - 1:
+            self.curve.append({"views": self.spent, **self.full})
+        return scores
+
+    def said(self, scores: Scores) -> Fitness:
+        """What the machines made of a batch."""
+        return fitness(self.objectives, list(scores.raw), scores.between, scores.status == OK)
+
+    def evaluate(self, genomes: NDArray[np.floating[Any]]) -> tuple[Floats, Fitness]:
+        """Genomes (n, d) as they are seen, within the limits, and what machines say under new views."""
+        limit = self.spec.mask.limit
+        held = np.clip(genomes, -limit, limit).astype(np.float32)
+        seed = view_seed(self.spec.seed, self._calls)
+        return held, self.said(self.score(Batch(self.plan, held, seed, self.spec.views.count)))
+
+    @property
+    def full(self) -> dict[str, Any]:
+        """How full the archive is."""
+        told = coverage(self.archive.kept, self.cells)
+        return {key: told[key] for key in ("filled", "accepted", "qd_score")}
+
+    def measures(self, held: Floats, said: Fitness) -> NDArray[np.float64]:
+        """Where masks (n, d) lie along the archive's axes, (n, k), as ribs takes it."""
+        if isinstance(self.cells, Grid):
+            return self.cells.measure(held)
+        verdicts: NDArray[np.float64] = (self.cells.shares(said.margins) == 1.0).astype(np.float64)
+        return verdicts
+
+    @property
+    def ranges(self) -> list[tuple[float, float]]:
+        """The ends of those axes."""
+        if isinstance(self.cells, Grid):
+            return list(self.cells.ranges)
+        return [(0.0, 1.0)] * len(self.cells.machines)
+
+    def held_out(self, views: int) -> list[dict[str, Any]]:
+        """Each cell's mask with the share of held-out views that each machine sees a face in."""
+        rows = []
+        for mask in self.archive.kept:
+            batch = Batch(self.plan, mask.genome[None], HELD_OUT_SEED + self.spec.seed, views)
+            margins = self.said(self._scorer.score(batch)).margins
+            cell = placed(mask)
+            row: dict[str, Any] = {"cell": cell, "quality": round(self.cells.quality(mask), 4)}
+            if isinstance(self.cells, Grid):
+                row["measures"] = [round(value, 3) for value in mask.measures]
+                seen = (margins[0] > 0).mean(axis=1)
+                kept = seen
+            else:
+                row["sees"] = self.cells.members(cell)
+                seen = self.cells.shares(margins)[0]
+                kept = np.where(self.cells.place(cell), seen, 1.0 - seen)
+            held = bool((kept >= HELD).all())
+            rows.append({**row, "shares": seen.round(3).tolist(), "held": held})
+        return rows
+
+
+def datamask(shown: Shown) -> None:
+    """The spec as it is."""
+    _islands(shown, shown.spec)
+
+
+def map_elites(shown: Shown) -> None:
+    """One island that fills cells."""
+    wanted: dict[str, object] = {"islands": 1, "optimizers": ["map-elites"], "population": 24, "patience": 0}
+    _islands(shown, changed(shown.spec, [("search", key, value) for key, value in wanted.items()]))
+
+
+def _islands(shown: Shown, spec: Spec) -> None:
+    spec = changed(spec, [("search", "generations", MORE_THAN_ENOUGH)])
+    with tempfile.TemporaryDirectory(prefix="datamask-kinds-") as folder:
+        opened = open_run(spec, Record(open_store(Path(folder)).sub("run")), resume=False)
+        with closing(opened.record) as record:
+            record.take_over()
+            Evolution(spec, record, opened.plan, opened.objectives, shown.dimension, Here(shown.score)).run()
+
+
+def random(shown: Shown) -> None:
+    """The spec's noise."""
+    rng = np.random.default_rng(shown.spec.seed)
+    while True:
+        shown.evaluate(rng.normal(0, shown.spec.mask.spread, (24, shown.dimension)))
+
+
+def cma_me(shown: Shown) -> None:
+    """pyribs' CMA-ME."""
+    _ribs(shown, {"qd_score_offset": QD_FLOOR}, {"ranker": "2imp"})
+
+
+def cma_mae(shown: Shown) -> None:
+    """pyribs' CMA-MAE."""
+    annealed = {"learning_rate": 0.01, "threshold_min": QD_FLOOR}
+    _ribs(shown, annealed, {"ranker": "imp", "selection_rule": "mu", "restart_rule": "basic"})
+
+
+def _ribs(shown: Shown, archive_options: dict[str, Any], emitter_options: dict[str, Any]) -> None:
+    from ribs.archives import GridArchive
+    from ribs.emitters import EvolutionStrategyEmitter
+    from ribs.schedulers import Scheduler
+
+    spec, seed = shown.spec, shown.spec.seed
+    rng = np.random.default_rng(seed)
+    noise = spec.mask.start == "noise"
+    start = rng.normal(0, spec.mask.spread, shown.dimension) if noise else np.zeros(shown.dimension)
+    archive = GridArchive(
+        solution_dim=shown.dimension,
+        dims=list(shown.cells.cells),
+        ranges=shown.ranges,
+        seed=seed,
+        **archive_options,
+    )
+    emitters = [
+        EvolutionStrategyEmitter(
+            archive,
+            x0=np.clip(start, -spec.mask.limit, spec.mask.limit),
+            sigma0=spec.search.sigma,
+            batch_size=18,
+            seed=seed + k,
+            **emitter_options,
+        )
+        for k in range(5)
+    ]
+    scheduler = Scheduler(archive, emitters)
+    while True:
+        held, said = shown.evaluate(scheduler.ask())
+        values = np.where(np.isfinite(said.fitness), said.fitness, UNSCORED)
+        scheduler.tell(values, shown.measures(held, said))
+
+
+CONTENDERS: dict[str, Callable[[Shown], None]] = {
+    "datamask": datamask,
+    "map-elites": map_elites,
+    "cma-me": cma_me,
+    "cma-mae": cma_mae,
+    "random": random,
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every contender gets: a spec file with changes, scored views, and held-out views at the end."""
+
+    example: str
+    overrides: tuple[str, ...]
+    budget: int
+    held_out_views: int
+
+    def spec(self, seed: int) -> Spec:
+        """The spec of a seed."""
+        return load_spec(Path(self.example), seed=seed, overrides=list(self.overrides))
+
+    def digest(self) -> str:
+        """SHA-256 of all of it: cells of other settings are not these."""
+        fixed = [self.spec(0).table(), self.budget, self.held_out_views]
+        return hashlib.sha256(json.dumps(fixed, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def measured(settings: Settings, folder: Path, name: str) -> dict[str, Any]:
+    """One contender on one seed, as JSON values. name: both."""
+    contender, _, seed = name.rpartition("-")
+    shown = Shown(settings.spec(int(seed)), settings.budget)
+    with suppress(BudgetSpent):
+        CONTENDERS[contender](shown)
+    rows = shown.held_out(settings.held_out_views)
+    return {
+        "contender": contender,
+        "seed": int(seed),
+        "axes": list(shown.cells.measures),
+        "cells": shown.cells.count,
+        "views": shown.spent,
+        **shown.full,
+        "held": sum(row["held"] for row in rows),
+        "masks": rows,
+        "curve": shown.curve,
+    }
+
+
+STAGE = "contenders"
+
+
+def stage_of(contenders: Sequence[str]) -> Stage[Settings]:
+    """Cells of some contenders, all of a seed before the next."""
+
+    def cells(settings: Settings, seeds: Sequence[int]) -> list[Cell]:
+        return [Cell(STAGE, f"{name}-{seed}", settings.budget) for seed in seeds for name in contenders]
+
+    return Stage(STAGE, "one contender on one seed", 0.015, cells, measured)
+
+
+def summary(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What cells found, by contender, a value for each seed; ``total``: how many cells there are."""
+    found: dict[str, Any] = {}
+    for cell in cells:
+        row = found.setdefault(cell["contender"], {"seeds": []})
+        row["seeds"].append(cell["seed"])
+        for key in FIGURES:
+            row.setdefault(key, []).append(cell[key])
+        surest = max((_kept(mask, cell["axes"]) for mask in cell["masks"]), default=None)
+        row.setdefault("surest", []).append(surest)
+    return {"axes": cells[0]["axes"], "total": cells[0]["cells"], "contenders": found}
+
+
+def _kept(mask: Mapping[str, Any], axes: Sequence[str]) -> float:
+    """In which share of the held-out views the least sure machine says of a mask what its cell says."""
+    sees = mask.get("sees")
+    if sees is None:
+        return float(min(mask["shares"]))
+    told = zip(axes, mask["shares"], strict=True)
+    return float(min(share if name in sees else 1.0 - share for name, share in told))
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The summary as Markdown: a contender a line, the seeds' values in their order."""
+    lines = marks.head("contender", "seeds", f"filled, of {result['total']}", "held", "QD score")
+    for name, row in result["contenders"].items():
+        told = [", ".join(f"{value:,.0f}" for value in row[key]) for key in FIGURES]
+        lines.append(marks.row(name, ", ".join(map(str, row["seeds"])), *told))
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure what is missing and print the table. Exit code 1 where something is wrong, 130 after Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.quality_diversity",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("spec", help="with an archive, such as examples/kinds.toml")
+    parser.add_argument("--views", type=int, default=300_000, help="scored views of each contender")
+    parser.add_argument("--held-out", type=int, default=20, help="views of each cell's mask at the end")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--contenders", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS))
+    parser.add_argument("--set", action="append", default=[], help="change the spec: table.key=value")
+    add_options(parser, "under runs/")
+    parser.add_argument("--out", type=Path, help="write the summary as JSON")
+    parser.add_argument("--page", type=Path, help="write the table between the marks of this page")
+    options = parser.parse_args(argv)
+    settings = Settings(options.spec, tuple(options.set), options.views, options.held_out)
+
+    def run_and_report() -> None:
+        name = settings.spec(options.seeds[0]).name
+        folder = options.store or ROOT / "runs" / "quality-diversity" / f"{name}-{options.views}"
+        stage = stage_of(options.contenders)
+        work = work_of([stage], settings, folder, [STAGE], options.seeds)
+        if options.estimate:
+            print("\n".join(estimate(folder, work, options.jobs)))
+            return
+        run(settings, folder, work, options.jobs, console)
+        cells = [needed(settings, folder, STAGE, cell.name) for cell in stage.cells(settings, options.seeds)]
+        found = {"spec": name, **asdict(settings), **summary(cells)}
+        print(table(found))
+        if options.out:
+            write({**found, "written": circumstances()}, options.out)
+        if options.page:
+            marks.write_between(options.page, FIRST_MARK, LAST_MARK, table(found))
+
+    return ended(console, run_and_report)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
