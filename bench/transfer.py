@@ -10,6 +10,9 @@ masks are evolved for two recognizers at once, too, and the partner is no critic
 
     DATAMASK_MODELS=models python -m bench.transfer --recognizer onnx:face.onnx --page docs/color.md
 
+The task `recognizers` leaves one of three out: portraits in color for dlib's network alone, for FaceNet, too,
+for MobileFaceNet, too (`make machines` gets them), each at its own threshold. Whoever took no part is asked.
+
 Runs that are there already are taken as they are, so that the command can be interrupted. What --out holds
 of a task that is not named stays.
 """
@@ -36,7 +39,7 @@ from bench import marks
 from bench.critics import Critics
 from bench.evidence import QUICK, ROOT, SEEDS, evolve, portraits, whose
 from bench.outcome import circumstances, write
-from services.recognition.statistics.calibration import file_name
+from services.recognition.statistics.calibration import file_name, shipped
 from services.storage.store import Store
 
 FORMAT = 3
@@ -88,7 +91,13 @@ ARMS = {
         ),
         Arm("two", "shape and color, for the partner, too", IN_COLOR, {PARTNER: 1.0}),
     ),
+    "recognizers": (
+        Arm("dlib", "for dlib's network", IN_COLOR),
+        Arm("facenet", "for FaceNet, too", IN_COLOR, {"facenet": 1.0}),
+        Arm("mobilefacenet", "for MobileFaceNet, too", IN_COLOR, {"mobilefacenet": 1.0}),
+    ),
 }
+LEFT_OUT = ("facenet", "mobilefacenet")  # critics of the task `recognizers`, of what was not bred for them
 
 
 @dataclass(frozen=True)
@@ -128,7 +137,7 @@ class Settings:
 
 def grown(task: str, names: Sequence[str], jobs: int, settings: Settings) -> list[Start]:
     """Evolve what is missing. names: seeds, or portraits."""
-    photos = portraits() if task == "portrait" else {}
+    photos = portraits() if task != "archetype" else {}
     starts, work = [], []
     for name in names:
         runs = {
@@ -138,14 +147,15 @@ def grown(task: str, names: Sequence[str], jobs: int, settings: Settings) -> lis
         starts.append(Start(f"{task} {name}", runs, photos.get(name)))
         more = ["--seed", name] if task == "archetype" else whose(name, photos[name])
         for arm in settings.arms(task):
-            spec = for_more(arm, settings) if arm.also else f"{task}.toml"
+            several = arm.also or task == "recognizers"
+            spec = for_more(task, arm, settings) if several else f"{task}.toml"
             work.append((spec, runs[arm.name], [*QUICK, *settings.sets, *arm.sets], more))
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(lambda w: evolve(w[0], w[1], STORE, w[2], w[3]), work))
     return starts
 
 
-def for_more(arm: Arm, settings: Settings) -> str:
+def for_more(task: str, arm: Arm, settings: Settings) -> str:
     """A spec like the portrait's for several recognizers, each at its own threshold at FAR."""
     table = tomllib.loads((ROOT / "examples" / "portrait.toml").read_text())
     first = next(o for o in table["objective"] if o["kind"] == "identity")
@@ -158,7 +168,7 @@ def for_more(arm: Arm, settings: Settings) -> str:
             known = {"licence": settings.licence, "training_data": "not known", "research_only": False}
             table["models"] = {settings.partner: known}
         table["objective"].append(objective)
-    path = STORE.parent / "transfer" / f"portrait-{arm.name}.toml"
+    path = STORE.parent / "transfer" / f"{task}-{arm.name}.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(tomli_w.dumps(table))
     return str(path)
@@ -188,7 +198,7 @@ def calibrations(names: Sequence[str]) -> Store:
     from services.storage import open_store
 
     for name in names:
-        if model_info(name).kind == "recognize":
+        if model_info(name).kind == "recognize" and shipped(name) is None:
             calibrated(name)
     return open_store(CALIBRATIONS.parent)
 
@@ -238,6 +248,7 @@ def row_of(figure: str, starts: Mapping[str, Mapping[str, float]], arms: Sequenc
         "figure": figure,
         "starts": starts,
         "means": {name: float(np.mean(of_arm)) for name, of_arm in values.items()},
+        "intervals": {name: difference([0.0] * len(of_arm), of_arm) for name, of_arm in values.items()},
         "differences": {name: difference(values[first], values[name]) for name in later},
     }
 
@@ -259,22 +270,30 @@ def page(result: Mapping[str, Any]) -> str:
         first, *later = titles
         lines += [
             f"**{task}**, {starts} starts, {result['settings']['views']} held-out views of each elite. In "
-            f"brackets the difference from *{titles[first]}* and its 95% interval:",
+            f"brackets the difference from *{titles[first]}* and its 95% interval"
+            + (", in square ones the mean's own:" if any("intervals" in row for row in rows) else ":"),
             "",
             *marks.head("critic", *titles.values()),
         ]
         for row in rows:
-            cells = [f"{row['means'][first]:.2f}"]
+            means = {name: _mean(row, name) for name in row["means"]}
+            cells = [means.get(first, "took part")]
             for name in later:
                 if name not in row["means"]:
                     cells.append("took part")
                     continue
                 d = row["differences"][name]
                 apart = f"{d['mean']:+.2f}, {d['low']:+.2f} to {d['high']:+.2f}"
-                cells.append(f"{row['means'][name]:.2f} ({apart})")
+                cells.append(f"{means[name]} ({apart})")
             lines.append(f"| {row['figure']} | " + " | ".join(cells) + " |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _mean(row: Mapping[str, Any], arm: str) -> str:
+    """A mean over the starts, with its own interval where the row has one."""
+    mean, interval = f"{row['means'][arm]:.2f}", row.get("intervals", {}).get(arm)
+    return mean if interval is None else f"{mean} [{interval['low']:.2f} to {interval['high']:.2f}]"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -282,7 +301,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "python -m bench.transfer", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("tasks", nargs="*", default=["archetype", "portrait"], help="archetype, portrait")
+    parser.add_argument(
+        "tasks",
+        nargs="*",
+        default=["archetype", "portrait"],
+        help="of archetype, portrait, recognizers (default: the first two)",
+    )
     parser.add_argument("--seeds", nargs="+", default=[str(s) for s in SEEDS], help="noise seeds")
     parser.add_argument("--portraits", nargs="+", help="names of bench.evidence (default: all)")
     parser.add_argument("--recognizer", action="append", default=[], help="a critic of the portraits")
@@ -313,6 +337,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for task in options.tasks:
         names = options.seeds if task == "archetype" else options.portraits or list(portraits())
         critics = ["viola-jones", *(options.recognizer if task == "portrait" else [])]
+        critics += LEFT_OUT if task == "recognizers" else ()
         starts = grown(task, names, options.jobs, settings)
         tasks[task] = compared(starts, settings.arms(task), critics, options.views)
     told = {
