@@ -23,7 +23,7 @@ from coordinator.record.evaluations import no_elite
 from coordinator.record.record import Record, checkpoint_key
 from coordinator.search.archive import PART
 from coordinator.search.breeding import KEY, Breeding, read_breeding
-from coordinator.search.evolution import Evolution, Watcher
+from coordinator.search.evolution import Evolution, Shards, Watcher
 from coordinator.search.island import Float
 from coordinator.search.optimizers import GROUP as OPTIMIZERS_GROUP
 from coordinator.search.optimizers import OPTIMIZERS, Need
@@ -332,11 +332,13 @@ def evolve_steps(
     executor: Executor,
     watchers: Sequence[Watcher] = (),
     on_start: Callable[[Evolution], None] = lambda evolution: None,
+    shards: Shards | None = None,
 ) -> Iterator[Evolution]:
     """Take the run over and drive it to its last checkpoint, pausing before the first batch and after each.
 
     It may be left at any pause; what was committed stays.
 
+    :param shards: who drives the islands, see :class:`Evolution`.
     :raises BadInput: if another coordinator is at work on it, this machine would score otherwise, or no mask
         became an elite.
     """
@@ -350,6 +352,7 @@ def evolve_steps(
     evolution = Evolution(
         *(spec, record, opened.plan, opened.objectives, dimension, executor, [files, *watchers]),
         opened.breeding,
+        shards,
     )
     evolution.restore()
     files.begin(evolution.elites())
@@ -363,10 +366,14 @@ def evolve_steps(
 
 
 def evolve_run(
-    opened: Opened, executor: Executor, watchers: Sequence[Watcher], on_start: Callable[[Evolution], None]
+    opened: Opened,
+    executor: Executor,
+    watchers: Sequence[Watcher],
+    on_start: Callable[[Evolution], None],
+    shards: Shards | None = None,
 ) -> Evolution:
     """Drive a run to its last checkpoint: every step of :func:`evolve_steps`, which says what it raises."""
-    (evolution,) = deque(evolve_steps(opened, executor, watchers, on_start), maxlen=1)
+    (evolution,) = deque(evolve_steps(opened, executor, watchers, on_start, shards), maxlen=1)
     return evolution
 
 

@@ -62,7 +62,7 @@ class Progress:
         """The run stands where its record stands; it goes on from here."""
         self._evolution = evolution
         self._started = time.monotonic()
-        done = sum(place.island.generation for place in evolution.places)
+        done = evolution.generations_committed
         self._bars.update(self._task, completed=done)
         if done:
             self._console.print(f"going on after {done} generations of {self._bars.tasks[0].total:.0f}")

@@ -66,8 +66,9 @@ class Executor(Protocol):
         """
         ...
 
-    def wait(self) -> Finished:
-        """Block until one of the submitted batches has its scores, or was given up.
+    def wait(self) -> Finished | None:
+        """Block until one of the submitted batches has its scores, or was given up; None: something else is
+        to be looked at first.
 
         :raises DatamaskError: where the machine or the infrastructure is at fault, which counts against no
             batch.

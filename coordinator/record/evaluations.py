@@ -6,6 +6,7 @@ import io
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -81,33 +82,76 @@ def schema(objectives: Sequence[Objective]) -> pa.Schema:
     return pa.schema(columns)
 
 
-def encode_generations(
+@dataclass(frozen=True)
+class Rows:
+    """Some generations' part of a table. tallies: of these generations, where not every mask has a row.
+
+    unsure: ids of masks whose rows stay only if the run's archive holds them.
+    """
+
+    columns: pa.RecordBatch
+    tallies: tuple[Tally, ...] = ()
+    unsure: frozenset[str] = frozenset()
+
+
+def rows_of(
     generations: Sequence[Generation],
     basis: str,
     objectives: Sequence[Objective],
     which: str = "all",
     told: Set[str] = frozenset(),
-) -> bytes:
-    """Parquet bytes (zstd) of one or more generations' masks, by island, generation and id.
+    perhaps: Set[str] = frozenset(),
+) -> Rows:
+    """One or more generations' masks, by island, generation and id. What was not measured has no number.
 
-    What was not measured has no number there. which, told: see :func:`coordinator.record.thinning.kept`.
+    :param which, told: see :func:`coordinator.record.thinning.kept`. perhaps: ids of masks that must stay if
+        the archive holds them in the end.
+    """
+    in_order = sorted(generations, key=lambda generation: (generation.island, generation.number))
+    parts = [_columns(generation, basis, objectives, which, told, perhaps) for generation in in_order]
+    shape = schema(objectives)
+    arrays = [pa.concat_arrays([part[name] for part, _ in parts]) for name in shape.names]
+    return Rows(
+        pa.RecordBatch.from_arrays(arrays, schema=shape),
+        () if which == "all" else tuple(thinning.tally_of(generation) for generation in in_order),
+        frozenset(name for _, unsure in parts for name in unsure),
+    )
+
+
+def encode_rows(
+    parts: Sequence[Rows], objectives: Sequence[Objective], which: str = "all", held: Set[str] = frozenset()
+) -> bytes:
+    """Parquet bytes (zstd) of the rows of all islands, in their order.
+
+    held: ids of what the archive holds.
     """
     shape = schema(objectives)
-    in_order = sorted(generations, key=lambda generation: (generation.island, generation.number))
-    parts = [_columns(generation, basis, objectives, which, told) for generation in in_order]
-    columns = {name: pa.concat_arrays([part[name] for part in parts]) for name in shape.names}
+    tables = [_decided(part, held) for part in parts]
+    columns = {name: pa.concat_arrays([table.column(name) for table in tables]) for name in shape.names}
     if which != "all":
-        tallies = [thinning.tally_of(generation) for generation in in_order]
-        shape = shape.with_metadata({_TALLIES: thinning.encoded(tallies)})
+        told = [tally for part in parts for tally in part.tallies]
+        shape = shape.with_metadata({_TALLIES: thinning.encoded(told)})
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns, schema=shape), buffer, compression="zstd")
     return buffer.getvalue()
 
 
+def _decided(part: Rows, held: Set[str]) -> pa.RecordBatch:
+    gone = part.unsure.difference(held)
+    if not gone:
+        return part.columns
+    return part.columns.filter(pa.array([name not in gone for name in part.columns.column("id").to_pylist()]))
+
+
 def _columns(
-    generation: Generation, basis: str, objectives: Sequence[Objective], which: str, told: Set[str]
-) -> dict[str, pa.Array]:
-    """One generation's columns by name."""
+    generation: Generation,
+    basis: str,
+    objectives: Sequence[Objective],
+    which: str,
+    told: Set[str],
+    perhaps: Set[str],
+) -> tuple[dict[str, pa.Array], list[str]]:
+    """One generation's columns by name, and which of its rows are there only because of ``perhaps``."""
     ids, scores, result = generation.ids, generation.scores, generation.result
     n = len(ids)
     measured = np.isin(scores.status, MEASURED)
@@ -128,11 +172,12 @@ def _columns(
     if n > 1000:  # numbers beyond 999 have a digit more, and ids are sorted as words
         order = pa.array(sorted(range(n), key=ids.__getitem__))
         columns = {name: column.take(order) for name, column in columns.items()}
-    if which != "all":
-        there = thinning.kept(generation, which, told)
-        rows = pa.array(sorted(np.flatnonzero(there).tolist(), key=ids.__getitem__), pa.int64())
-        columns = {name: column.take(rows) for name, column in columns.items()}
-    return columns
+    if which == "all":
+        return columns, []
+    stays = thinning.kept(generation, which, told)
+    unsure = [k for k, name in enumerate(ids) if name in perhaps and not stays[k]]
+    rows = pa.array(sorted([*np.flatnonzero(stays).tolist(), *unsure], key=ids.__getitem__), pa.int64())
+    return {name: column.take(rows) for name, column in columns.items()}, [ids[k] for k in unsure]
 
 
 def _lists(rows: NDArray[np.float32], there: NDArray[np.bool_]) -> pa.Array:

@@ -70,10 +70,18 @@ class Archive:
                 cell=cell,
                 measures=tuple(found.tolist()),
             )
-            held = self._kept.get(cell)
-            better = held is None or self.grid.rank(mask) > self.grid.rank(held)
-            if better and (mask.accepted or self.admit == "all"):
-                self._kept[cell] = mask
+            self._admit(cell, mask)
+
+    def merge(self, kept: Sequence[Mask]) -> None:
+        """See what another archive over the same cells kept, of masks after all that this one has seen."""
+        for mask in kept:
+            self._admit(placed(mask), mask)
+
+    def _admit(self, cell: int, mask: Mask) -> None:
+        held = self._kept.get(cell)
+        better = held is None or self.grid.rank(mask) > self.grid.rank(held)
+        if better and (mask.accepted or self.admit == "all"):
+            self._kept[cell] = mask
 
     def encoded(self, labels: Sequence[str]) -> bytes:
         """Parquet bytes, one row a filled cell. labels: of the objectives."""

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from coordinator.record import record as records
-from coordinator.record.evaluations import encode_generations
+from coordinator.record.evaluations import encode_rows, rows_of
 from coordinator.record.pull import plan_pull
 from coordinator.record.record import Record, decode_head, evaluations_key
 from coordinator.search.island import Generation
@@ -81,7 +81,7 @@ def test_columns_say_of_each_mask_what_its_generation_does(tmp_path):
 
     made = [generation(1, 0, 3, 2), generation(0, 1, 1002, 4), generation(0, 0, 2, 2)]
     path = tmp_path / "table.parquet"
-    path.write_bytes(encode_generations(made, "head", (objective,)))
+    path.write_bytes(encode_rows([rows_of(made, "head", (objective,))], (objective,)))
     table = pd.read_parquet(path)
     assert table["island"].tolist() == [0] * 1004 + [1] * 3
     keys = list(zip(table["island"], table["generation"], table["id"], strict=True))
