@@ -6,6 +6,7 @@ import heapq
 import logging
 import re
 import secrets
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -55,6 +56,7 @@ class _Out:
     beaten: bool = False  # whoever has it was heard of
     died: bool = False  # and is heard of no more
     stack: Mapping[str, _Ready] = field(default_factory=dict)
+    work: Batch | None = None  # of one batch, if it was written here
     came_in: str = ""  # the stack that it was in before that was taken apart
 
 
@@ -77,6 +79,9 @@ class CeleryExecutor:
     :param resend_s: how long a batch may be silent, before batch times are measured, until it is sent again;
         two answers do no harm.
     :param check_owner: raises where this coordinator is to stop; called every few seconds.
+    :param coordinators: how many processes coordinate the run. line: which of the run's lists of bells is
+        this one's, see :class:`services.wire.messages.Work`.
+    :param before_waiting: called whenever there is nothing to do but to wait for a bell.
     :raises BadInput: if the URLs or the run's name cannot be used; :raises Unavailable: without Redis.
     """
 
@@ -91,15 +96,19 @@ class CeleryExecutor:
         resend_s: float = RESEND_S,
         trouble_s: float = TROUBLE_S,
         check_owner: Callable[[], None] = lambda: None,
+        coordinators: int = 1,
+        line: int = 0,
+        before_waiting: Callable[[], None] = lambda: None,
     ) -> None:
         self._run = run
         self._store_url = open_store(store_url).url
         self._name = run_name
-        self._session = secrets.token_hex(8)
+        self._session, self._list_number = secrets.token_hex(8), line
         self._resend_s, self._trouble_s = resend_s, trouble_s
-        self._check_owner = check_owner
+        self._check_owner, self._before_waiting = check_owner, before_waiting
+        self._woken, self._listens = threading.Event(), False
         self._line = Doorbell(broker_url, self._work("0" * 40), patience_s, self._hurry)
-        self._pace = Pace(resend_s)
+        self._pace = Pace(resend_s, coordinators)
         self._store_pool = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="datamask-store")
         self._ready: deque[_Ready] = deque()  # submitted, in no message yet
         self._out: dict[str, _Out] = {}  # messages by the name of what they are about
@@ -134,16 +143,29 @@ class CeleryExecutor:
             if len(self._ready) >= most_together(work, self._pictures):
                 self._send_ready()
 
-    def wait(self) -> Finished:
-        """Block until a batch has its scores or was given up.
+    def wait(self) -> Finished | None:
+        """Block until a batch has its scores or was given up; None where :meth:`wake` ended that.
 
         :raises Unavailable: if Redis stays out of reach, or every worker is in trouble for too long.
         """
         if not (self._done or self._ready or any(out.task == SCORE for out in self._out.values())):
             raise RuntimeError("wait: no batch was submitted")
         while not self._done:
+            if self._woken.is_set():
+                self._woken.clear()
+                return None
             self._step()
         return self._done.popleft()
+
+    def wake(self) -> None:
+        """Have :meth:`wait` return, now or when it is called next; for another thread."""
+        self._woken.set()
+        if self._listens:
+            self._line.knock()
+
+    def listen(self) -> None:
+        """Hear what has come, and look at the clocks, without waiting: for whoever waits elsewhere."""
+        self._step(wait=False)
 
     def realize(self, job: str, origin: Origin, progress: Progress | None = None) -> None:
         """Send a job's id to the workers; nobody waits for it."""
@@ -179,14 +201,18 @@ class CeleryExecutor:
 
     # -- hearing
 
-    def _step(self) -> None:
+    def _step(self, *, wait: bool = True) -> None:
         """Hear the bells of a moment, and look at the clocks."""
         self._send_ready(wait=True)
-        bells = self._line.bells(BELL_S)
+        if wait:
+            self._before_waiting()
+        self._listens = wait  # first, so that whoever wakes us either sees it or is seen
+        bells = self._line.bells(BELL_S if wait and not self._woken.is_set() else 0)
+        self._listens = False
         for bell, data in zip(bells, self._store_pool.map(self._answer, bells), strict=True):
             self._heard(bell, data)
         now = time.monotonic()
-        if not bells and now - self._listed >= LISTING_S:
+        if self._out and not bells and now - self._listed >= LISTING_S:
             self._list()
         if now - self._looked >= LOOK_S:
             self._look(now)
@@ -213,6 +239,10 @@ class CeleryExecutor:
             self._finish(Finished(bell.batch, failed=True))
         elif self._run.exists(batch_key(bell.batch)):
             self._again(bell.batch, out, "it failed")
+        elif out.work is not None or out.stack:
+            # Another island had the very same one, and was done with it.
+            self._run.create(batch_key(bell.batch), _encoded(out))
+            self._again(bell.batch, out, "it was removed")
         else:
             where = f"{self._run.url}/{batch_key(bell.batch)}"
             raise CorruptData(f"{where}: it was removed while the run waits for it; go on with --resume")
@@ -342,7 +372,7 @@ class CeleryExecutor:
             first = self._ready[0]
             # Whatever islands wait for: what comes of it will be sent in its turn.
             under_way = len(self._ready) + sum(max(1, len(out.stack)) for out in self._out.values())
-            share = fair_share(under_way, self._pace.processes)
+            share = fair_share(under_way, self._pace.share)
             self._write(1 if first.alone else min(share, most_together(first.work, self._pictures)))
         while self._unsent:
             out = self._out.get(self._unsent[0])
@@ -361,13 +391,12 @@ class CeleryExecutor:
         while len(group) < count and self._ready and _goes_with(self._ready[0], first):
             ready = self._ready.popleft()
             group[ready.batch] = ready
-        works = {batch: ready.work for batch, ready in group.items() if ready.work is not None}
         if len(group) > 1:
-            data = encode_stack(works)
-            name, out = stack_id(data), _Out(_said_of(list(group.values())), stack=group)
+            out = _Out(_said_of(list(group.values())), stack=group)
+            name = stack_id(data := _encoded(out))
         else:
-            name, out = first.batch, _Out(first.origin, came_in=first.came_in)
-            data = b"" if first.work is None else first.work.encoded()
+            out = _Out(first.origin, work=first.work, came_in=first.came_in)
+            name, data = first.batch, b"" if first.work is None else _encoded(out)
         if data:
             out.written = self._store_pool.submit(self._run.create, batch_key(name), data)
         self._out[name] = out
@@ -426,7 +455,7 @@ class CeleryExecutor:
     # -- names
 
     def _work(self, batch: str, origin: Origin = NOTHING_SAID) -> Work:
-        return Work(self._store_url, self._name, batch, self._session, origin)
+        return Work(self._store_url, self._name, batch, self._session, origin, self._list_number)
 
     def _stems(self, prefix: str) -> set[str]:
         return {key.removeprefix(prefix) for key in self._run.list(prefix)}
@@ -444,6 +473,13 @@ class CeleryExecutor:
 
 def _goes_with(one: _Ready, first: _Ready) -> bool:
     return first.work is not None and not (first.alone or one.alone) and is_like(one.work, first.work)
+
+
+def _encoded(out: _Out) -> bytes:
+    """The object of a message whose batches are known here."""
+    if out.work is not None:
+        return out.work.encoded()
+    return encode_stack({batch: ready.work for batch, ready in out.stack.items() if ready.work is not None})
 
 
 def _said_of(group: Sequence[_Ready]) -> Origin:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -67,15 +68,20 @@ class Doorbell:
         )
 
     def bells(self, timeout_s: int) -> list[Bell]:
-        """The bells that were rung; waits for the first one."""
+        """The bells that were rung; waits for the first one, unless ``timeout_s`` is 0."""
         began = time.monotonic()
-        first = self._patiently(lambda: self._redis.brpop([self._bells], timeout=timeout_s))
+        first = timeout_s and self._patiently(lambda: self._redis.brpop([self._bells], timeout=timeout_s))
         self.waited_s += time.monotonic() - began
-        if first is None:
+        if timeout_s and not first:
             return []
         more = self._patiently(lambda: self._redis.rpop(self._bells, MOST_BELLS))
-        heard = [decode_bell(data) for data in (first[1], *(more or ()))]
+        heard = [decode_bell(data) for data in (*([first[1]] if first else ()), *(more or ()))]
         return [bell for bell in heard if bell is not None]
+
+    def knock(self) -> None:
+        """End :meth:`bells` soon; for another thread."""
+        with contextlib.suppress(redis.RedisError):  # then it ends when its time is over
+            self._redis.lpush(self._bells, b"")
 
     def crew(self, queue: str) -> Crew:
         """Workers' processes that listen to a queue."""

@@ -19,10 +19,11 @@ class Pace:
 
     :param first_deadline_s: how long a batch may be silent while no time was measured yet; also the most that
         the shortest deadline can be.
+    :param coordinators: how many processes give work to these workers for one run.
     """
 
-    def __init__(self, first_deadline_s: float) -> None:
-        self._first_s = first_deadline_s
+    def __init__(self, first_deadline_s: float, coordinators: int = 1) -> None:
+        self._first_s, self._coordinators = first_deadline_s, coordinators
         self._times: deque[float] = deque(maxlen=KEPT)
         self.processes = 0
 
@@ -35,6 +36,11 @@ class Pace:
         """The usual time of a batch; None while none was measured."""
         return median(self._times) if self._times else None
 
+    @property
+    def share(self) -> int:
+        """Workers' processes that this coordinator process is to keep at work."""
+        return -(-self.processes // self._coordinators)
+
     def most_out(self) -> int:
         """Batches that may be out: one in each process's hands and enough behind it.
 
@@ -45,7 +51,7 @@ class Pace:
             return FIRST_OUT
         usual = self.batch_s
         ahead = 1 if usual is None else math.ceil(REACTION_S / max(usual, 1e-3))
-        return max(FIRST_OUT, self.processes * (1 + min(MOST_AHEAD, max(1, ahead))))
+        return max(FIRST_OUT, self.share * (1 + min(MOST_AHEAD, max(1, ahead))))
 
     def deadline_s(self, before: int) -> float:
         """How long a batch may be silent that has ``before`` others in front of it."""

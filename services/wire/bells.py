@@ -1,7 +1,8 @@
 """Ringing back: how a worker tells a coordinator that a batch wants looking at.
 
-A bell is a hint and nothing more. It sits on a Redis list, one list a run, that expires by itself; whoever
-hears it looks into the store for what is true. A lost bell costs time, never a result.
+A bell is a hint and nothing more. It sits on a Redis list, one list a run (one for each of its coordinator
+processes, where there are several), that expires by itself; whoever hears it looks into the store for what is
+true. A lost bell costs time, never a result.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ def run_digest(work: Work) -> str:
 
 
 def bell_list(work: Work) -> str:
-    """Name of the Redis list of a batch's run."""
-    return f"datamask:bells:{run_digest(work)}"
+    """Name of the Redis list on which whoever asks for this work listens."""
+    return f"datamask:bells:{run_digest(work)}" + (f":{work.line}" if work.line else "")
 
 
 def ring(client: redis.Redis[bytes], name: str, bell: Bell) -> None:

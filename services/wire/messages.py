@@ -13,7 +13,7 @@ from services.errors import BadInput
 from services.names import name_fault
 from services.storage.place import masked, url_fault
 
-VERSION = 3
+VERSION = 4
 # Each kind of work has a queue of its own, of the task's name, so that workers can be set aside for one. Each
 # version has its own, too: where some are upgraded before others, nobody takes messages that he cannot read.
 SCORE = f"masks.score.{VERSION}"
@@ -26,6 +26,7 @@ QUEUES = {"score": SCORE, "realize": REALIZE}
 Outcome = Literal["scored", "known", "gone", "failed", "refused", "trouble", "apart"]
 
 _BATCH = re.compile(r"s?[0-9a-f]{40}")
+MOST_LINES = 1000  # a run's lists of bells: one for each coordinator process
 _SESSION = re.compile(r"[0-9a-f]{0,32}")
 
 
@@ -103,7 +104,8 @@ class Work:
     of a stack (see stack.py), or masks to realize.
 
     session: a coordinator's word for one of its lives, in which what is immutable in a run need not be read
-    again; empty: whoever asks says nothing of the kind. origin: what it is, for people.
+    again; empty: whoever asks says nothing of the kind. origin: what it is, for people. line:
+    on which of the run's lists of bells whoever asks listens.
 
     :raises BadInput: if one of them does not look like what it is to be.
     """
@@ -113,6 +115,7 @@ class Work:
     batch: str
     session: str = ""
     origin: Origin = NOTHING_SAID
+    line: int = 0
 
     def __post_init__(self) -> None:
         for name, fault in (
@@ -123,6 +126,7 @@ class Work:
                 None if _fits(_BATCH, self.batch) else "expected 40 hexadecimal digits",
             ),
             ("session", None if _fits(_SESSION, self.session) else "expected at most 32 hexadecimal digits"),
+            ("line", None if _is_line(self.line) else f"expected a whole number below {MOST_LINES}"),
         ):
             if fault is not None:
                 value = getattr(self, name)
@@ -147,14 +151,19 @@ def decode_work(values: Mapping[str, Any]) -> Work:
             f"message version {version!r:.20}, this worker reads {VERSION}; "
             "run the same datamask version on coordinator and workers"
         )
-    if set(fields) != {"store", "run", "batch", "session", "origin"}:
+    if set(fields) != {"store", "run", "batch", "session", "origin", "line"}:
         raise BadInput(
-            f"message fields {sorted(map(str, fields))!r:.80}: expected store, run, batch, session and origin"
+            f"message fields {sorted(map(str, fields))!r:.80}: "
+            "expected store, run, batch, session, origin and line"
         )
     origin = fields.pop("origin")
     if not isinstance(origin, Mapping) or set(origin) != {f.name for f in dataclass_fields(Origin)}:
         raise BadInput(f"message: origin = {origin!r:.80}: expected a table of facts")
     return Work(**fields, origin=Origin(**origin))
+
+
+def _is_line(value: object) -> bool:
+    return type(value) is int and 0 <= value < MOST_LINES
 
 
 def _fits(pattern: re.Pattern[str], value: object) -> bool:

@@ -117,7 +117,7 @@ def test_a_whole_run_with_no_torch_at_the_coordinator(
         'datamask_best_fitness{island="0",run="run"}',
         'datamask_generation{island="1",run="run"}',
         'datamask_objective_margin{objective="dlib-hog",run="run"}',
-        'datamask_queue_depth{queue="masks.score.3"}',
+        'datamask_queue_depth{queue="masks.score.4"}',
         'datamask_batches_done_total{run="run"}',
         'datamask_epochs_total{run="run"}',
         'datamask_run_done{run="run"} 0.0',

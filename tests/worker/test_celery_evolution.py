@@ -106,7 +106,7 @@ def test_what_workers_refuse_and_what_they_survive(redis_server, start_worker, s
             return None
 
         # What is no message, or makes no sense, is dropped; the worker goes on.
-        noise = [b"noise", b"\xff", b"null", b"[]", b'{"task": "masks.score.3"}', b"[" * 100_000]
+        noise = [b"noise", b"\xff", b"null", b"[]", b'{"task": "masks.score.4"}', b"[" * 100_000]
         client.rpush(SCORE, *noise)
         send(SCORE, kwargs={**work.kwargs(), "run": "../../etc"}, queue=SCORE)
         send(SCORE, kwargs=work.kwargs(), queue=SCORE)

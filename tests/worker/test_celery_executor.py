@@ -73,14 +73,14 @@ def test_a_message_holds_ids_only_and_reads_well(executor, redis_server, place):
     assert message["session"] != other["session"]  # a coordinator's next life may find another run
     message = queued(redis_server)[0]
     assert is_task(message, SCORE)
-    assert message["headers"]["task"] == "masks.score.3"
+    assert message["headers"]["task"] == "masks.score.4"
     assert message["headers"]["argsrepr"] == "run portrait-001, island 3, generation 41, batch 2/4"
     assert message["content-type"] == "application/json"
     args, kwargs, _ = json.loads(base64.b64decode(message["body"]))
     assert args == []
     assert re.fullmatch("[0-9a-f]{16}", kwargs.pop("session"))
     assert kwargs.pop("origin") == asdict(Origin(island=3, generation=41, number=2, of=4))
-    assert kwargs == {"v": 3, "store": place[0].url, "run": "portrait-001", "batch": A}
+    assert kwargs == {"v": 4, "store": place[0].url, "run": "portrait-001", "batch": A, "line": 0}
 
 
 def test_a_bell_with_scores_finishes_the_batch(executor, redis_server, place):
@@ -352,7 +352,7 @@ def test_a_job_is_sent_to_its_own_queue_and_its_progress_comes_back(
     assert scorers.realized(A) is None
     with redis_server.client() as client:
         (message,) = [json.loads(m) for m in client.lrange(REALIZE, 0, -1)]
-        assert message["headers"]["task"] == "masks.realize.3"
+        assert message["headers"]["task"] == "masks.realize.4"
         assert message["headers"]["argsrepr"] == "run portrait-001, pictures and audits"
         client.set(beat_key(Work(store.url, "portrait-001", A)), "masks 1/4", ex=BEAT_TTL_S)
     scorers._step()

@@ -20,12 +20,13 @@ from services.wire.broker_url import redacted
 from services.wire.messages import REALIZE, SCORE, VERSION, Origin, Work, decode_work
 
 GOOD = {
-    "v": 3,
+    "v": 4,
     "store": "file:///runs",
     "run": "portrait-001",
     "batch": "0123456789abcdef" * 2 + "01234567",
     "session": "0a",
     "origin": asdict(Origin(island=3, generation=41, number=2, of=4)),
+    "line": 2,
 }
 URL = "redis://127.0.0.1:6379/0"
 
@@ -57,6 +58,10 @@ def test_a_message_comes_back_as_it_was_sent():
         {"store": None},
         {"session": "../x"},
         {"session": "a" * 33},
+        {"line": -1},
+        {"line": "1"},
+        {"line": True},
+        {"line": 1000},
         {"origin": {}},
         {"origin": None},
         {"origin": {**asdict(Origin()), "island": -1}},
@@ -95,6 +100,7 @@ def test_two_runs_have_two_bells():
     lists = {bell_list(Work("file:///runs", name, GOOD["batch"])) for name in ("a", "b")}
     assert len(lists) == 2
     assert bell_list(Work("file:///runs/", "a", GOOD["batch"])) in lists
+    assert bell_list(Work("file:///runs", "a", GOOD["batch"], line=1)) not in lists
 
 
 def test_broker_urls_are_checked_and_passwords_stay_at_home():

@@ -29,7 +29,7 @@ def test_idle_is_the_time_since_the_last_work():
     idle = Idle(clock)
     clock.now += 5
     assert idle.seconds == 5
-    state.total_count["masks.score.3"] = 1  # received and ended between two looks
+    state.total_count["masks.score.4"] = 1  # received and ended between two looks
     assert idle.seconds == 0
     clock.now += 3
     assert idle.seconds == 3
