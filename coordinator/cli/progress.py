@@ -46,7 +46,8 @@ class Progress:
         self._task = self._bars.add_task(spec.name, total=total, speed=0.0)
         self._latest: dict[int, Generation] = {}
         self._evolution: Evolution | None = None
-        self._live = Live(self.view(), console=console, refresh_per_second=4, transient=True)
+        # Drawn as often as anybody can look, not as often as a generation ends.
+        self._live = Live(console=console, get_renderable=self.view, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -77,8 +78,6 @@ class Progress:
         """One more generation of one island."""
         self._latest[generation.island] = generation
         self._bars.advance(self._task)
-        if self._console.is_terminal:
-            self._live.update(self.view())
 
     def epoch_done(self, epoch: int, elites: Sequence[Mask]) -> None:
         """A plain line for logs, where there is no terminal to draw on."""
