@@ -4,7 +4,9 @@
 - Rate: batches a second that the coordinator itself can handle, on a folder and on moto's S3 server: all that
   came back, over the seconds in which it did not wait for a bell.
 - Fed: workers that score RATE views a second, in messages of as many batches as their pass holds; the share
-  of their time in which they compute, and what a batch costs the coordinator.
+  of their time in which they compute, and what a batch costs the coordinator. With --coordinators N the
+  same run in one process and in N: batches by the processor time of the busiest one, which is what they would
+  do in a second if each had a core.
 - Memory: the coordinator's peak while 100,000 genomes live on 64 islands.
 """
 
@@ -20,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,7 @@ from coordinator.record.record import Record
 from coordinator.run import evolve_run, open_run
 from coordinator.search.evolution import Evolution
 from coordinator.search.island import Generation
+from coordinator.shard_processes import ShardProcesses
 from coordinator.spec.spec import parse_spec
 from services.storage.open import open_store
 from services.wire.mask import Mask
@@ -44,7 +48,7 @@ FORMAT = 1
 OUT = Path(__file__).parent / "results" / "queue.json"
 ISLANDS = 64
 EVERY = 5
-WANTED = {"busy": 0.95, "rate": 200.0, "memory_mb": 1000.0}
+WANTED = {"busy": 0.95, "rate": 200.0, "memory_mb": 1000.0, "ratio": 1.7}
 READY_S = 60.0
 RATE = 10_000.0  # views a second of a simulated GPU
 PICTURES = 3072  # that its pass holds: 64 batches of 16 masks in 3 views
@@ -76,12 +80,15 @@ class _Counter:
     def epoch_done(self, epoch: int, elites: Sequence[Mask]) -> None: ...
 
 
-def coordinate(store: str, broker: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Drive one run to its end in this process; returns its figures."""
+def coordinate(store: str, broker: str, spec: Mapping[str, Any], coordinators: int = 1) -> dict[str, Any]:
+    """Drive one run to its end in this process, or in so many and this one; returns its figures."""
     place = open_store(store, write=True)
     record = Record(place.sub("run"))
     opened = open_run(parse_spec(spec, "bench"), record, resume=False)
     executor = CeleryExecutor(record.store, store, "run", broker)
+    shards = None
+    if coordinators > 1:
+        shards = ShardProcesses(coordinators, executor, record.url, place.url, "run", broker)
     counter = _Counter()
     began = used = waited = 0.0
 
@@ -90,20 +97,26 @@ def coordinate(store: str, broker: str, spec: Mapping[str, Any]) -> dict[str, An
         nonlocal began, used, waited
         began, used, waited = time.monotonic(), time.process_time(), executor.waited_s
 
-    evolve_run(opened, executor, [counter], start)
+    evolve_run(opened, executor, [counter], start, shards)
     seconds, used = time.monotonic() - began, time.process_time() - used
+    driven = [] if shards is None else [shards.ended[k] for k in sorted(shards.ended)]
+    busiest = max([used, *(one.cpu_s for one in driven)])
     Chronicle(record).plan()  # what the end of a run reads
     waited = executor.waited_s - waited
     executor.close()
     record.close()
+    alone = {
+        "waited_seconds": round(waited, 2),
+        "own_batches_per_second": round(counter.batches / (seconds - waited), 1),
+    }
     return {
         "batches": counter.batches,
         "seconds": round(seconds, 2),
-        "waited_seconds": round(waited, 2),
+        **({} if driven else alone),
         "cpu_seconds": round(used, 2),
         "batches_per_second": round(counter.batches / seconds, 1),
-        "own_batches_per_second": round(counter.batches / (seconds - waited), 1),
-        "batches_per_cpu_second": round(counter.batches / used, 1),
+        "batches_per_cpu_second": round(counter.batches / busiest, 1),
+        "shards": [{k: round(v, 2) for k, v in asdict(one).items()} for one in driven],
         "resent": executor.traffic().resent,
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000, 1),
         "torch_loaded": "torch" in sys.modules,
@@ -184,6 +197,7 @@ def measured(
     bucket: bool = False,
     threads: bool = False,
     rate: float | None = None,
+    coordinators: int = 1,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """One run in fresh servers: the coordinator's figures and the workers' busy share."""
     with ExitStack() as stack:
@@ -197,15 +211,22 @@ def measured(
         times = stack.enter_context(
             sleeping(redis.url, processes, sleep_s, folder, threads=threads, rate=rate)
         )
-        return coordinated(store, redis.url, spec, variables), busy_share(times, processes)
+        return coordinated(store, redis.url, spec, variables, coordinators), busy_share(times, processes)
 
 
 def coordinated(
-    store: str, broker: str, spec: Mapping[str, Any], variables: Mapping[str, str] | None = None
+    store: str,
+    broker: str,
+    spec: Mapping[str, Any],
+    variables: Mapping[str, str] | None = None,
+    coordinators: int = 1,
 ) -> dict[str, Any]:
     """:func:`coordinate` in a process of its own, so that its time and memory are its own."""
     done = subprocess.run(
-        [sys.executable, "-m", "bench.queue", "--coordinate", store, broker, json.dumps(spec)],
+        [
+            *(sys.executable, "-m", "bench.queue", "--coordinators", f"{coordinators}"),
+            *("--coordinate", store, broker, json.dumps(spec)),
+        ],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -223,6 +244,8 @@ def queue_cost(*, quick: bool, console: Console) -> dict[str, Any]:
     busy_run, busy = measured(spec_of(8, 5 if quick else 10), 32, 1.0)
     console.print(f"workers of {RATE:,.0f} views a second ...")
     fed = [fed_by_one(workers, 5 if quick else 20) for workers in ((2,) if quick else (1, 2, 4, 8))]
+    console.print("two coordinator processes ...")
+    several = fed_by_several(2 if quick else 8, 5 if quick else 20, 2)
     console.print("100,000 genomes on 64 islands, workers that do not sleep ...")
     generations = 5 if quick else 49
     # One process, slower than the coordinator, which then has a core for itself; its waits do not count.
@@ -235,16 +258,25 @@ def queue_cost(*, quick: bool, console: Console) -> dict[str, Any]:
         "settings": {"islands": ISLANDS, "every": EVERY, "quick": quick},
         "busy": {**busy, "workers": 32, "sleep_s": 1.0, "run": busy_run},
         "fed": fed,
+        "several": several,
         "file_store": {**file_run, "genomes": ISLANDS * 32 * generations},
         "s3_moto": s3_run,
     }
 
 
-def fed_by_one(workers: int, generations: int, islands: int = 1024) -> dict[str, Any]:
+def fed_by_one(workers: int, generations: int, islands: int = 1024, coordinators: int = 1) -> dict[str, Any]:
     """Simulated GPUs before one coordinator: how busy it keeps them, and what it takes for a batch."""
-    run, busy = measured(spec_of(16, generations, islands, views=3), workers, 0.0, rate=RATE)
-    ms = 1000 * run["cpu_seconds"] / run["batches"]
+    spec = spec_of(16, generations, islands, views=3)
+    run, busy = measured(spec, workers, 0.0, rate=RATE, coordinators=coordinators)
+    ms = 1000 * (run["cpu_seconds"] + sum(one["cpu_s"] for one in run["shards"])) / run["batches"]
     return {"workers": workers, "islands": islands, **busy, "cpu_ms_a_batch": round(ms, 3), "run": run}
+
+
+def fed_by_several(workers: int, generations: int, coordinators: int) -> dict[str, Any]:
+    """The same by one process, then by several; how much more those do, by the busiest one's time."""
+    one, several = (fed_by_one(workers, generations, coordinators=n) for n in (1, coordinators))
+    ratio = several["run"]["batches_per_cpu_second"] / one["run"]["batches_per_cpu_second"]
+    return {"coordinators": coordinators, "ratio": round(ratio, 3), "one": one, "several": several}
 
 
 def show(result: Mapping[str, Any], console: Console) -> None:
@@ -257,6 +289,9 @@ def show(result: Mapping[str, Any], console: Console) -> None:
         table.add_row(words, f"{one['share']:.1%}", "")
         rate = f"{one['run']['batches_per_second']:.0f} ({one['cpu_ms_a_batch']:.2f} ms of processor each)"
         table.add_row("  batches a second", rate, "")
+    several = result["several"]
+    words = f"{several['coordinators']} coordinator processes, a core each: batches of one"
+    table.add_row(words, f"x {several['ratio']:.2f}", f">= x {WANTED['ratio']:.1f}")
     table.add_row(
         "coordinator alone, folder: batches a second",
         f"{files['own_batches_per_second']:.0f}",
@@ -285,14 +320,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="short runs: not for figures")
     parser.add_argument("--out", type=Path, default=OUT, help="where the JSON goes (default: %(default)s)")
     parser.add_argument("--fed", type=int, metavar="WORKERS", help="only that, with so many; printed as JSON")
+    parser.add_argument(
+        "--coordinators", type=int, default=1, metavar="N", help="with --fed: by one process and by so many"
+    )
     parser.add_argument("--coordinate", nargs=3, metavar=("STORE", "BROKER", "SPEC"), help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.coordinate:
         store, broker, spec = arguments.coordinate
-        print(json.dumps(coordinate(store, broker, json.loads(spec))))
+        print(json.dumps(coordinate(store, broker, json.loads(spec), arguments.coordinators)))
         return 0
     if arguments.fed:
-        print(json.dumps(fed_by_one(arguments.fed, 5 if arguments.quick else 20), indent=1))
+        generations = 5 if arguments.quick else 20
+        if arguments.coordinators > 1:
+            found = fed_by_several(arguments.fed, generations, arguments.coordinators)
+        else:
+            found = fed_by_one(arguments.fed, generations)
+        print(json.dumps(found, indent=1))
         return 0
     console = Console()
     result = queue_cost(quick=arguments.quick, console=console)

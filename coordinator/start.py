@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from coordinator.queue.executor import Executor, LocalExecutor
 from coordinator.record.record import Record
 from coordinator.run import free_name
@@ -14,6 +16,9 @@ from services.storage.open import open_store
 from services.storage.store import Store
 from services.wire.bells import find_broker
 from services.words import shown
+
+if TYPE_CHECKING:
+    from coordinator.shard_processes import ShardProcesses
 
 EXECUTORS = ("local", "celery")
 
@@ -45,6 +50,35 @@ def make_ready(
     if executor == "local":
         at_hand(spec)
     return open_store(store, write=True), name
+
+
+def check_coordinators(coordinators: int, executor: str, spec: Spec) -> None:
+    """:raises BadInput: where a run has no use for so many coordinator processes."""
+    if coordinators > 1 and executor != "celery":
+        raise BadInput(
+            f"--coordinators {coordinators}: without workers one process feeds all cores of this machine; "
+            "expected 1, or --executor celery"
+        )
+    if coordinators > spec.search.islands:
+        raise BadInput(
+            f"--coordinators {coordinators}: each process drives islands of its own, and the spec has "
+            f"{spec.search.islands}; expected 1 to {spec.search.islands}"
+        )
+
+
+def make_shards(
+    coordinators: int, executor: Executor, record: Record, store_url: str, name: str, broker: str | None
+) -> ShardProcesses | None:
+    """So many processes that drive the run's islands; None for one, which is this one."""
+    if coordinators == 1:
+        return None
+    from coordinator.queue.celery_executor import CeleryExecutor
+    from coordinator.shard_processes import ShardProcesses
+
+    if not isinstance(executor, CeleryExecutor):
+        raise TypeError("executor: expected one that sends to workers")
+    place = open_store(store_url).url
+    return ShardProcesses(coordinators, executor, record.url, place, name, find_broker(broker))
 
 
 def make_executor(kind: str, record: Record, store_url: str, name: str, broker: str | None) -> Executor:

@@ -9,6 +9,7 @@ import typer
 from coordinator.cli.evolve import drive, resume_command
 from coordinator.cli.options import (
     BrokerOption,
+    CoordinatorsOption,
     ExecutorName,
     ExecutorOption,
     QuietOption,
@@ -18,7 +19,7 @@ from coordinator.cli.options import (
 )
 from coordinator.record.record import Record
 from coordinator.search.heritage import MOST_NEAR, bred_spec, heritage_of
-from coordinator.start import make_ready
+from coordinator.start import check_coordinators, make_ready
 from services.storage.open import open_store
 
 
@@ -58,6 +59,7 @@ def breed(
     resume: ResumeOption = False,
     executor: ExecutorOption = ExecutorName.local,
     broker: BrokerOption = None,
+    coordinators: CoordinatorsOption = 1,
     quiet: QuietOption = False,
 ) -> None:
     """Start a new run from masks that you choose in another one.
@@ -72,16 +74,18 @@ def breed(
     chosen, pinned, vetoed = masks, pin or [], veto or []
     heritage = heritage_of(parent, chosen, pinned, vetoed, veto_distance)
     spec = bred_spec(parent, heritage, (chosen, pinned, vetoed), seed=seed, overrides=set_ or ())
+    check_coordinators(coordinators, executor, spec)
     place, name = make_ready(store, name, spec, resume, executor, broker)
     words = ["breed", run, *masks, "--store", place.url, "--run", name]
     words += [w for one in pinned for w in ("--pin", one)] + [w for one in vetoed for w in ("--veto", one)]
     words += ["--veto-distance", f"{veto_distance:g}"]
-    command = resume_command(words, spec.seed, set_, executor)
+    command = resume_command(words, spec.seed, set_, executor, coordinators=coordinators)
     drive(
         *(spec, Record(place.sub(name)), store, name, command),
         resume=resume,
         executor=executor,
         broker=broker,
+        coordinators=coordinators,
         quiet=quiet,
         heritage=heritage,
     )

@@ -15,6 +15,7 @@ from rich.console import Console
 from coordinator.cli.journal import Journal
 from coordinator.cli.options import (
     BrokerOption,
+    CoordinatorsOption,
     ExecutorName,
     ExecutorOption,
     LogFormat,
@@ -33,7 +34,7 @@ from coordinator.run import Heritage, evolve_run, finish_run, open_run
 from coordinator.search.evolution import Watcher
 from coordinator.spec.spec import Spec
 from coordinator.spec.spec_file import load_spec
-from coordinator.start import make_executor, make_ready
+from coordinator.start import check_coordinators, make_executor, make_ready, make_shards
 from services.errors import BadInput, DatamaskError
 from services.faults import as_one_line
 from services.logs import setup as setup_logs
@@ -69,6 +70,7 @@ def evolve(
     ] = True,
     executor: ExecutorOption = ExecutorName.local,
     broker: BrokerOption = None,
+    coordinators: CoordinatorsOption = 1,
     metrics_port: MetricsPort = None,
     log_format: LogFormat = LogFormatName.text,
     quiet: QuietOption = False,
@@ -83,14 +85,18 @@ def evolve(
     if log_format is LogFormatName.json:
         setup_logs("json", logging.INFO)
     wanted = load_spec(spec, seed=seed, targets=target or (), consent=consent, overrides=set_ or ())
+    check_coordinators(coordinators, executor, wanted)
     place, name = make_ready(store, run, wanted, resume, executor, broker)
     words = ["evolve", str(spec), "--store", place.url, "--run", name]
-    command = resume_command(words, seed, set_, executor, targets=target, consent=consent)
+    command = resume_command(
+        words, seed, set_, executor, targets=target, consent=consent, coordinators=coordinators
+    )
     drive(
         *(wanted, Record(place.sub(name)), store, name, command),
         resume=resume,
         executor=executor,
         broker=broker,
+        coordinators=coordinators,
         quiet=quiet or log_format is LogFormatName.json,
         pictures=pictures,
         metrics_port=metrics_port,
@@ -108,6 +114,7 @@ def drive(
     executor: ExecutorName,
     broker: str | None,
     quiet: bool,
+    coordinators: int = 1,
     pictures: bool = True,
     metrics_port: int | None = None,
     heritage: Heritage | None = None,
@@ -128,12 +135,13 @@ def drive(
         else:
             with as_one_line():
                 scorers = stack.enter_context(closing(make_executor(executor, record, store, name, broker)))
-            metrics = Metrics(name, opened.objectives, scorers)
+            shards = make_shards(coordinators, scorers, record, store, name, broker)
+            metrics = Metrics(name, opened.objectives, shards or scorers)
             if metrics_port is not None:
                 serve_metrics(metrics_port, metrics.registry)
             watchers: list[Watcher] = [metrics, Journal(name)]
             with Progress(console, opened.spec, opened.objectives) as progress:
-                evolution = evolve_run(opened, scorers, [progress, *watchers], progress.begin)
+                evolution = evolve_run(opened, scorers, [progress, *watchers], progress.begin, shards)
             if pictures:
                 with plain_steps(console) as steps:
                     reports = finish_run(opened, evolution.elites(), scorers, steps)
@@ -164,6 +172,7 @@ def resume_command(
     *,
     targets: Sequence[str] | None = None,
     consent: str | None = None,
+    coordinators: int = 1,
 ) -> str:
     """What goes on with a run that is interrupted. words: the command, and what names its runs."""
     words = ["datamask", *words, "--resume"]
@@ -172,4 +181,5 @@ def resume_command(
     words += ["--consent", consent] if consent is not None else []
     words += [w for s in sets or () for w in ("--set", s)]
     words += ["--executor", "celery"] if executor is ExecutorName.celery else []
+    words += ["--coordinators", f"{coordinators}"] if coordinators > 1 else []
     return shlex.join(words)

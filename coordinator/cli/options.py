@@ -9,6 +9,8 @@ import typer
 
 from services.wire.bells import BROKER_VARIABLE, DEFAULT_BROKER
 
+MOST_COORDINATORS = 64
+
 
 class LogFormatName(StrEnum):
     """How log lines look."""
@@ -35,6 +37,14 @@ ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Start the run, or go on with it where it stands.")
 ]
 ExecutorOption = Annotated[ExecutorName, typer.Option(help="Score here, or on Celery workers.")]
+CoordinatorsOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=MOST_COORDINATORS,
+        help="Processes that share the islands, for more workers than one can feed; with --executor celery.",
+    ),
+]
 BrokerOption = Annotated[
     str | None,
     typer.Option(

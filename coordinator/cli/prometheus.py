@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from coordinator.queue.executor import Executor, Finished
+from coordinator.queue.executor import Finished, Traffic
 from coordinator.search.island import Generation
 from services.recognition.fitness import Objective
 from services.wire.mask import Mask
@@ -26,11 +27,19 @@ class _Latest:
     median: float
 
 
+class HasTraffic(Protocol):
+    """An executor, or several coordinator processes with one each."""
+
+    def traffic(self) -> Traffic:
+        """Figures of now; may be asked by another thread."""
+        ...
+
+
 class Metrics(Collector):
     """A Watcher that Prometheus can ask. ``registry`` holds this and nothing else."""
 
-    def __init__(self, run: str, objectives: Sequence[Objective], executor: Executor) -> None:
-        self._run, self._labels, self._executor = run, [o.label for o in objectives], executor
+    def __init__(self, run: str, objectives: Sequence[Objective], traffic: HasTraffic) -> None:
+        self._run, self._labels, self._traffic = run, [o.label for o in objectives], traffic
         self._islands: dict[int, _Latest] = {}
         self._margins: dict[str, float] = {}
         self._batches = self._set_aside = self._epochs = 0
@@ -82,7 +91,7 @@ class Metrics(Collector):
         for label, value in list(self._margins.items()):
             margins.add_metric([self._run, label], value)
         yield margins
-        traffic = self._executor.traffic()
+        traffic = self._traffic.traffic()
         depth = GaugeMetricFamily(
             "datamask_queue_depth", "Messages that no worker has taken, of all runs", labels=["queue"]
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -92,6 +92,17 @@ class Rows:
     columns: pa.RecordBatch
     tallies: tuple[Tally, ...] = ()
     unsure: frozenset[str] = frozenset()
+
+    def __reduce__(self) -> tuple[Callable[..., Rows], tuple[object, ...]]:
+        # As Arrow's own messages, a fifth of the time of its pickles.
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.columns.schema) as stream:
+            stream.write_batch(self.columns)
+        return _received, (sink.getvalue().to_pybytes(), self.tallies, self.unsure)
+
+
+def _received(columns: bytes, tallies: tuple[Tally, ...], unsure: frozenset[str]) -> Rows:
+    return Rows(pa.ipc.open_stream(columns).read_next_batch(), tallies, unsure)
 
 
 def rows_of(

@@ -56,9 +56,9 @@ def genomes(seed):
     return Batch(PLAN, np.full((4, 3), seed, np.float32), seed, 2)
 
 
-def rung(server, store, bell):
+def rung(server, store, bell, line=0):
     with server.client() as client:
-        ring(client, bell_list(Work(store.url, "portrait-001", bell.batch)), bell)
+        ring(client, bell_list(Work(store.url, "portrait-001", bell.batch, line=line)), bell)
 
 
 def queued(server):
@@ -81,6 +81,48 @@ def test_a_message_holds_ids_only_and_reads_well(executor, redis_server, place):
     assert re.fullmatch("[0-9a-f]{16}", kwargs.pop("session"))
     assert kwargs.pop("origin") == asdict(Origin(island=3, generation=41, number=2, of=4))
     assert kwargs == {"v": 4, "store": place[0].url, "run": "portrait-001", "batch": A, "line": 0}
+
+
+def test_each_coordinator_process_hears_its_own_bells(executor, redis_server, place):
+    store, run = place
+    first, second = executor(coordinators=2, line=1), executor(coordinators=2, line=2)
+    first.submit(A, Origin("a"))
+    second.submit(B, Origin("b"))
+    for line, batch in ((1, A), (2, B)):
+        run.create(scores_key(batch), b"scores")
+        rung(redis_server, store, Bell(batch, "scored", 7 + line), line)
+    assert second.wait() == Finished(B, 9)
+    assert first.wait() == Finished(A, 8)
+
+
+def test_waiting_can_be_ended_from_elsewhere(executor, redis_server, place):
+    store, run = place
+    told = []
+    scorers = executor(before_waiting=lambda: told.append("nothing to do"))
+    scorers.submit(A, Origin("a"))
+    scorers.wake()
+    assert scorers.wait() is None
+    assert not told  # for there was something
+    threading.Timer(0.2, scorers.wake).start()
+    assert scorers.wait() is None
+    assert told
+    run.create(scores_key(A), b"scores")
+    rung(redis_server, store, Bell(A, "scored", 8))
+    scorers.listen()
+    assert scorers.wait() == Finished(A, 8)
+
+
+def test_a_batch_that_another_island_was_done_with_is_written_again(executor, redis_server, place):
+    store, run = place
+    scorers, work = executor(), genomes(1)
+    batch = batch_id(work.encoded())
+    scorers.submit(batch, Origin("a"), work)
+    scorers.listen()
+    run.delete(batch_key(batch))
+    rung(redis_server, store, Bell(batch, "gone"))
+    scorers.listen()
+    assert run.get(batch_key(batch)) == work.encoded()
+    assert len(queued(redis_server)) == 2
 
 
 def test_a_bell_with_scores_finishes_the_batch(executor, redis_server, place):
