@@ -52,7 +52,11 @@ TRAFFIC_S = 1.0  # how often a shard says what it has out
 END_S = 5.0  # so long a process may take to go, until it is killed
 _NONE = np.zeros((0, 0), np.float32)
 _UNSEEN = Scores(_NONE, _NONE, _NONE.astype(np.uint8), _NONE, _NONE)
-_CODE = "import sys; from coordinator.shard_processes import run_shard; run_shard(int(sys.argv[1]))"
+# With this process's search path, else a folder of the same name where the command is given would be taken.
+_CODE = (
+    "import sys; sys.path[:] = sys.argv[2:]; "
+    "from coordinator.shard_processes import run_shard; run_shard(int(sys.argv[1]))"
+)
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ class ShardProcesses:
                 handle = theirs.fileno()
                 # In a session of its own, so that Ctrl-C reaches this process alone, which ends the others.
                 process = subprocess.Popen(
-                    [sys.executable, "-c", _CODE, str(handle)],
+                    [sys.executable, "-c", _CODE, str(handle), *sys.path],
                     pass_fds=[handle],
                     start_new_session=True,
                     stdin=subprocess.DEVNULL,

@@ -328,7 +328,7 @@ class CeleryExecutor:
         lonely = [task for task in wanted if not self._line.crew(task).processes]
         if not lonely:
             self._lonely_since, self._lonely_told = now, False
-        elif now - self._lonely_since >= LONELY_S and not self._lonely_told:
+        elif now - self._lonely_since >= LONELY_S and not self._lonely_told and self._list_number <= 1:
             self._lonely_told = True
             log.warning(
                 "no worker listens to %s; the run waits. Start one: datamask worker --broker %s",

@@ -75,11 +75,12 @@ def evolve(tmp_path, redis_server):
 
     def start(run, coordinators, spec=SPEC, executor="celery"):
         (tmp_path / "spec.toml").write_text(tomli_w.dumps(spec))
+        (tmp_path / "services.py").write_text("raise RuntimeError('whatever is called so where one stands')")
         words = ["--store", "runs", "--run", run, "--resume", "--no-pictures", "--log-format", "json"]
         words += ["--executor", executor, "--broker", redis_server.url, "--coordinators", f"{coordinators}"]
         with (tmp_path / f"{run}.log").open("ab") as file:
             made = subprocess.Popen(
-                [sys.executable, "-m", "coordinator.cli", "evolve", "spec.toml", *words],
+                [sys.executable, "-P", "-m", "coordinator.cli", "evolve", "spec.toml", *words],
                 cwd=tmp_path,
                 stdout=subprocess.DEVNULL,
                 stderr=file,
