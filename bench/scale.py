@@ -144,7 +144,7 @@ class AtOnce:
         return self._done.pop()
 
     def _answer(self) -> None:
-        from bench.sleeping_tasks import stacked_scores_of
+        from bench.made_up import stacked_scores_of
         from coordinator.queue.executor import Finished
         from services.wire.stack import decode_stacked, encode_stack, stack_id
 

@@ -11,17 +11,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from celery import shared_task
 
+from bench.made_up import scores_of, stacked_scores_of
 from services.storage.store import ObjectMissing, Store
 from services.wire.beats import Heartbeat
 from services.wire.bells import Bell
 from services.wire.jobs import Answer, decode_job
 from services.wire.messages import REALIZE, SCORE
 from services.wire.objects import batch_key, scores_key
-from services.wire.plan import Batch, Scores, decode_batch
-from services.wire.stack import decode_stack, encode_stacked, is_stack
+from services.wire.plan import decode_batch
+from services.wire.stack import decode_stack, is_stack
 from worker.hooks import WorkTask
 from worker.serve import Steps, serve
 
@@ -86,21 +86,3 @@ def _pretended(run: Store, batch: str, heart: Heartbeat) -> Bell:
     decode_job(run.get(batch_key(batch)), batch)
     run.create(scores_key(batch), Answer().encoded())
     return Bell(batch, "scored")
-
-
-def stacked_scores_of(data: bytes) -> bytes:
-    """The scores of a stack, as a worker writes them."""
-    return encode_stacked({name: scores_of(work) for name, work in decode_stack(data, "here").items()}, {})
-
-
-def scores_of(work: Batch) -> Scores:
-    """Scores of the right shapes: the nearer a genome is to the neutral face, the better."""
-    n, v = len(work.genomes), work.view_count
-    raw = -np.square(work.genomes).mean(axis=1, keepdims=True).astype(np.float32)
-    return Scores(
-        raw=np.broadcast_to(raw, (len(work.plan.quantities), n, v)).copy(),
-        between=np.full(n, np.nan, np.float32),
-        status=np.zeros(n, np.uint8),
-        flipped=np.zeros(n, np.float32),
-        coverage=np.ones((n, v), np.float32),
-    )

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from bench.here import Here
-from bench.sleeping_tasks import scores_of
+from bench.made_up import scores_of
 from coordinator.queue.executor import Finished
 from coordinator.record.record import Record
 from coordinator.run import open_run

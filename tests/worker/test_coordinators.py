@@ -15,7 +15,7 @@ import pytest
 import tomli_w
 
 from bench.here import Here
-from bench.sleeping_tasks import scores_of
+from bench.made_up import scores_of
 from coordinator.queue.executor import Finished
 from coordinator.record.record import Record
 from coordinator.run import evolve_run, open_run
