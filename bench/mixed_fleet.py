@@ -110,7 +110,7 @@ QUICK = Settings(
     held_out_views=4,
     draws=50,
     workers=2,
-    minutes=0.5,
+    minutes=0.2,
     sleep_s=0.5,
     overrides=(
         *WHOLE.overrides,

@@ -137,7 +137,7 @@ TINY = {
     "doctor": "",
 }
 # Photographs, servers, answers and money that a test does not have; a second solid that only hangs otherwise;
-# plates at print size, of which tests/worker/test_exhibit.py makes one.
+# packs, of which tests/worker/test_exhibit.py makes one.
 ELSEWHERE = {
     "--target",
     "--photos",

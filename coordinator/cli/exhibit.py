@@ -109,6 +109,9 @@ def exhibit(
     film: Annotated[
         FilmName, typer.Option(help="boxes: draw dlib's box and score on every picture of the film.")
     ] = FilmName.plain,
+    dpi: Annotated[
+        int, typer.Option(min=40, max=400, help="Of the pack's plates and poster; 60 is a draft in seconds.")
+    ] = 300,
     film_px: Annotated[int, typer.Option(min=96, max=2160, help="Side of the film in pixels, even.")] = 720,
     renderer: Annotated[
         RendererName,
@@ -181,6 +184,7 @@ def exhibit(
         stills=stills,
         kiosk=kiosk,
         idle_s=idle_s,
+        dpi=dpi,
         credits=said,
         language=language,
     )

@@ -21,7 +21,6 @@ from services.exhibition.typesetting import (
     width_mm,
 )
 
-DPI = 300
 HANGS = 0.16  # where the mask hangs, from the top: below it stands the title
 _LEFT, _FOOT, _LEADING = 22.0, 22.0, 1.35
 _TITLE_PT = (66.0, 56.0, 48.0, 40.0, 34.0)

@@ -79,7 +79,7 @@ class PressFacts:
     """What a press sheet is made from.
 
     facts: of the run's page. title, year: of all works together. together: uint8 (H, W, 3), all works in one
-    picture, or None. pictures: of each work, by mask.
+    picture, or None. pictures: of each work, by mask. dpi: of the plates.
     """
 
     facts: Mapping[str, Any]
@@ -90,6 +90,7 @@ class PressFacts:
     labels: Sequence[Label]
     together: Image | None
     pictures: Mapping[str, Image]
+    dpi: int = PLATE_DPI
 
 
 def press_sheet(press: PressFacts, words: Wording) -> list[Page]:
@@ -110,7 +111,7 @@ def press_sheet(press: PressFacts, words: Wording) -> list[Page]:
     if press.together is not None and len(press.labels) > 1:
         flow.picture(press.together, words.say("press.together"))
     else:
-        flow.picture(press.pictures[first.mask], _credit(first, words))
+        flow.picture(press.pictures[first.mask], _credit(first, words, press.dpi))
     if said.statement:
         flow.part(words.say("press.statement"), [said.statement])
     for texts in (press.story.long, (press.story.medium,), (press.story.short,)):
@@ -118,7 +119,7 @@ def press_sheet(press: PressFacts, words: Wording) -> list[Page]:
         flow.part(words.say("press.length", number=words.number(length)), texts)
     flow.heading(words.say("press.works"), 46.0)
     for label in press.labels:
-        flow.work(label, press.pictures[label.mask], _credit(label, words))
+        flow.work(label, press.pictures[label.mask], _credit(label, words, press.dpi))
     consent = facts["manifest"].get("consent")
     if consent:
         lines = [words.say("press.granted", **{**consent, "covers": words.listed(consent["covers"])})]
@@ -136,9 +137,9 @@ def press_sheet(press: PressFacts, words: Wording) -> list[Page]:
     return flow.pages
 
 
-def _credit(label: Label, words: Wording) -> str:
+def _credit(label: Label, words: Wording, dpi: int) -> str:
     width, height = (f"{side / 10:g}" for side in PLATE_MM)
-    return words.say("press.picture", mask=label.mask, width=width, height=height, dpi=PLATE_DPI)
+    return words.say("press.picture", mask=label.mask, width=width, height=height, dpi=dpi)
 
 
 @dataclass

@@ -78,7 +78,7 @@ def test_it_leaves_every_picture_and_a_page_that_speaks_of_a_blank(blank):
 
 def test_labels_and_texts_do_not_speak_of_a_head(blank, tmp_path):
     store, _ = blank
-    told("exhibit", store.url, "--pack", str(tmp_path), "--film-px", "96")
+    told("exhibit", store.url, "--pack", str(tmp_path), "--dpi", "40", "--film-px", "96")
     for name in ("labels.txt", "texts.txt"):
         assert not re.search(r"\bhead\b", (tmp_path / name).read_text())
     assert "random waves on an oval shell, which has no face" in (tmp_path / "texts.txt").read_text()

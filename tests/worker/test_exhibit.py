@@ -78,6 +78,7 @@ def exhibited(tmp_path_factory):
             str(folder / "run"),
             "--pack",
             str(folder / "pack"),
+            *("--dpi", "100"),
             "--kiosk",
             "--artist",
             "Ada Example",
@@ -146,11 +147,12 @@ def test_the_pack_says_what_the_record_says_and_its_page_has_no_dead_link(exhibi
         assert data.startswith(b"%PDF-")
         assert b"/FontFile2" in data  # embedded
     with Pillow.open(pack / "plates" / f"{mask.id}.png") as plate:
-        assert plate.info["dpi"] == pytest.approx((300, 300), abs=0.1)
-        assert plate.size == (2126, 3071)  # 18 x 26 cm
+        assert plate.info["dpi"] == pytest.approx((100, 100), abs=0.1)
+        assert plate.size == (709, 1024)  # 18 x 26 cm
     with Pillow.open(pack / "poster.png") as sheet:
-        assert sheet.info["dpi"] == pytest.approx((300, 300), abs=0.1)
-        assert sheet.size == (3508, 4961)  # A3
+        assert sheet.info["dpi"] == pytest.approx((100, 100), abs=0.1)
+        assert sheet.size == (1169, 1654)  # A3
+    assert Options().dpi == 300  # what is not said is for print
     facts = facts_in((pack / "index.html").read_bytes())
     assert [name for name in facts["files"] if not (pack / name).is_file()] == []
     assert {"film.mp4", "labels.pdf"} <= {path.name for path in pack.iterdir()}

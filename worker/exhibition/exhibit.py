@@ -31,7 +31,7 @@ from services.exhibition.movie import Mark, morph, mp4, turntable, webp
 from services.exhibition.own_picture import Shown, own_pictures
 from services.exhibition.page import page
 from services.exhibition.path_tracer import PathShot, photograph
-from services.exhibition.press import PLATE_MM, plate_png
+from services.exhibition.press import PLATE_DPI, PLATE_MM, plate_png
 from services.exhibition.studio import LitMask, Studio, dressed, one_thread
 from services.exhibition.wording import ENGLISH, load_wording
 from services.progress import Progress, silent
@@ -65,7 +65,8 @@ class Options:
     film_px: side of the film. boxes: draw dlib's box and score on the film's pictures. spin: a turntable of
     the best mask. sheets: whether line-up, composite and strips are made anew, or left as they are.
     lineup_px: width of the line-up, None: its natural size. captions, material: of that line-up.
-    pack: folder for an exhibition pack. stills: how each mask is photographed on a wall; None: it is not.
+    pack: folder for an exhibition pack; dpi: of its plates and poster. stills: how each mask is photographed
+    on a wall; None: it is not.
     kiosk: whether a page for a screen in the room is made; idle_s: after how many seconds without a touch it
     shows mask after mask. credits, language: of labels, pack and kiosk, see services/exhibition/credits.py
     and wording.py.
@@ -82,6 +83,7 @@ class Options:
     stills: PathShot | None = None
     kiosk: bool = False
     idle_s: int = IDLE_S
+    dpi: int = PLATE_DPI
     credits: Credits = NOTHING
     language: str = ENGLISH
 
@@ -131,7 +133,7 @@ def exhibit(
         with one_thread():
             material = material_named(options.material)
             beside["lineup.png"] = palette.png(maker.lineup(None))
-            write_pack(options.pack, run, facts, maker.lit_masks, material, show, beside, tell)
+            write_pack(options.pack, run, facts, maker.lit_masks, material, show, beside, tell, options.dpi)
     return keys
 
 

@@ -16,8 +16,8 @@ from services.exhibition.inline import smaller
 from services.exhibition.labels import Label, label_sheets, labels_of, title_of, wall_text, year_of
 from services.exhibition.page import page
 from services.exhibition.palette import Image
-from services.exhibition.poster import DPI, HANGS, poster
-from services.exhibition.press import PressFacts, plate, plate_png, press_sheet
+from services.exhibition.poster import HANGS, poster
+from services.exhibition.press import PLATE_DPI, PressFacts, plate, plate_png, press_sheet
 from services.exhibition.studio import LitMask
 from services.exhibition.telling import Told, brief_origin, names_of, told
 from services.exhibition.typesetting import A3_MM, Page, pdf, png
@@ -97,10 +97,12 @@ def write_pack(
     show: Show,
     beside: Mapping[str, bytes],
     tell: Callable[[str, int, int], None],
+    dpi: int = PLATE_DPI,
 ) -> list[str]:
     """Write labels, texts, plates, poster, press sheet, films, meshes and the page into a folder.
 
     :param beside: files that were made before, by name: lineup.png without captions, and a kiosk's page.
+        dpi: how finely plates and poster are drawn.
     :returns: the names of its files.
     :raises BadInput: where the folder cannot be written to.
     """
@@ -128,24 +130,26 @@ def write_pack(
     write("texts.txt", "\n\n\n".join([story.short, story.medium, "\n\n".join(story.long), ""]).encode())
     pictures = {}
     for k, (mask, mask_lit) in enumerate(zip(masks, lit, strict=True)):
-        drawn = plate(mask_lit, material=material)
-        write(f"plates/{mask['id']}.png", plate_png(drawn))
+        drawn = plate(mask_lit, dpi=dpi, material=material)
+        write(f"plates/{mask['id']}.png", plate_png(drawn, dpi))
         pictures[mask["id"]] = _smaller(drawn, _PRESS_PX[1])
         tell("plates", k + 1, len(masks))
     sheet = poster(
-        plate(lit[0], size_mm=A3_MM, dpi=DPI, material=material, at=HANGS),
+        plate(lit[0], size_mm=A3_MM, dpi=dpi, material=material, at=HANGS),
         show.title,
         show.year,
         show.credits,
         show.bred,
     )
-    write("poster.png", png(sheet, DPI))
+    write("poster.png", png(sheet, dpi))
     write_pdf("poster.pdf", [sheet])
     tell("poster", 1, 1)
     for name, data in beside.items():
         write(name, data)
     all_works = smaller(beside["lineup.png"], _PRESS_PX[0])
-    press = PressFacts(facts, show.credits, show.title, show.year, story, show.labels, all_works, pictures)
+    press = PressFacts(
+        *(facts, show.credits, show.title, show.year, story, show.labels, all_works, pictures, dpi)
+    )
     write_pdf("press.pdf", press_sheet(press, show.words))
     for key in facts["files"]:
         if key in _WHOLE or (key.startswith("masks/") and key.endswith(_OF_A_MASK)):
