@@ -69,14 +69,16 @@ class Doorbell:
 
     def bells(self, timeout_s: int) -> list[Bell]:
         """The bells that were rung; waits for the first one, unless ``timeout_s`` is 0."""
-        began = time.monotonic()
-        first = timeout_s and self._patiently(lambda: self._redis.brpop([self._bells], timeout=timeout_s))
-        self.waited_s += time.monotonic() - began
-        if timeout_s and not first:
-            return []
-        more = self._patiently(lambda: self._redis.rpop(self._bells, MOST_BELLS))
-        heard = [decode_bell(data) for data in (*([first[1]] if first else ()), *(more or ()))]
-        return [bell for bell in heard if bell is not None]
+        rung: list[bytes] = []
+        if timeout_s:
+            began = time.monotonic()
+            first = self._patiently(lambda: self._redis.brpop([self._bells], timeout=timeout_s))
+            self.waited_s += time.monotonic() - began
+            if first is None:
+                return []
+            rung.append(first[1])
+        rung += self._patiently(lambda: self._redis.rpop(self._bells, MOST_BELLS)) or ()
+        return [bell for bell in map(decode_bell, rung) if bell is not None]
 
     def knock(self) -> None:
         """End :meth:`bells` soon; for another thread."""

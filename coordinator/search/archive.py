@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,9 @@ from coordinator.search.grid import Grid
 from coordinator.search.niches import Niches, niches_of
 from services.errors import CorruptData
 from services.wire.mask import Mask
+
+if TYPE_CHECKING:
+    from coordinator.spec.spec import Spec
 
 Float = NDArray[np.float32]
 
@@ -36,6 +39,12 @@ class Archive:
     def __init__(self, grid: Cells, admit: str = "all") -> None:
         self.grid, self.admit = grid, admit
         self._kept: dict[int, Mask] = {}
+
+    @classmethod
+    def of(cls, spec: Spec) -> Archive | None:
+        """An empty one as a spec has it, or None where it asks for none."""
+        said, cells = spec.archive, spec.cells()
+        return None if said is None or cells is None else cls(cells, said.admit)
 
     @property
     def kept(self) -> list[Mask]:

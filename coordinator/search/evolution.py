@@ -117,8 +117,7 @@ class Evolution:
         self._terms = Terms(spec, plan, objectives, dimension, breeding)
         self._shards = _Here(self._terms, record, executor) if shards is None else shards
         self._watchers = watchers
-        said, cells = spec.archive, spec.cells()
-        self.archive = Archive(cells, said.admit) if said is not None and cells is not None else None
+        self.archive = Archive.of(spec)
         self._committed = 0  # epochs
         self._saver = ThreadPoolExecutor(1, thread_name_prefix="datamask-commit")
         self._saving: Future[None] | None = None  # the commit under way

@@ -361,10 +361,9 @@ class Shard:
         )
 
     def _archived(self, generations: Sequence[Generation]) -> list[Mask]:
-        said, cells = self.spec.archive, self.spec.cells()
-        if said is None or cells is None:
+        archive = Archive.of(self.spec)
+        if archive is None:
             return []
-        archive = Archive(cells, said.admit)
         for generation in generations:
             result = generation.result
             archive.add(
