@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,11 @@ class Fixed(Protocol):
     def digest(self) -> str:
         """SHA-256 of all of it: cells of other settings are not these."""
         ...
+
+
+def digest_of(fixed: object) -> str:
+    """SHA-256 of JSON values, and of others by their words."""
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True, default=str).encode()).hexdigest()
 
 
 S = TypeVar("S", bound=Fixed)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 from coordinator.queue.executor import Finished, Traffic
+from coordinator.record.record import Record
+from coordinator.run import open_run
+from coordinator.search.evolution import Evolution
+from coordinator.spec.spec import Spec
 from services.progress import Progress
+from services.shape.catalog import basis_info
+from services.storage import open_store
 from services.wire.messages import Origin
 from services.wire.plan import Batch, Scores
 
@@ -41,3 +50,14 @@ class Here:
 
     def close(self) -> None:
         self._waiting.clear()
+
+
+@contextmanager
+def evolution_here(spec: Spec, score: Callable[[Batch], Scores]) -> Iterator[Evolution]:
+    """The coordinator's own search of a spec, ready to run, in a record that goes with the context."""
+    with tempfile.TemporaryDirectory(prefix="datamask-here-") as folder:
+        opened = open_run(spec, Record(open_store(Path(folder)).sub("run")), resume=False)
+        with closing(opened.record) as record:  # else its beat writes into a folder that is being removed
+            record.take_over()
+            dimension = len(basis_info(spec.mask.basis).gene_names)
+            yield Evolution(spec, record, opened.plan, opened.objectives, dimension, Here(score))

@@ -16,8 +16,6 @@ its own, so that the command can be interrupted and goes on; changed settings ta
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -30,7 +28,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from bench import marks
-from bench.cells import Cell, Stage, needed, read
+from bench.cells import Cell, Stage, digest_of, needed, read
 from bench.evidence import ROOT
 from bench.noise_proof.conditions import NOISE, USUAL
 from bench.noise_proof.looks import Seen, ask, look
@@ -97,7 +95,7 @@ def _digest(settings: Settings) -> str:
     specs = [settings.spec(machine, 0).table() for machine in ALL]
     weights = {machine: model_info(machine).sha256 for machine in ALL}
     fixed = [asdict(settings), specs, weights, asdict(USUAL), asdict(NOISE)]
-    return hashlib.sha256(json.dumps(fixed, sort_keys=True, default=str).encode()).hexdigest()
+    return digest_of(fixed)
 
 
 WHOLE = Settings("left-out", run_of(201, 203))

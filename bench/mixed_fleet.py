@@ -22,42 +22,34 @@ processor.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import os
-import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from rich.console import Console
 
 from bench import marks
-from bench.cells import Cell, Stage, needed, read
+from bench.cells import Cell, Stage, digest_of, needed, read
 from bench.evidence import ROOT
 from bench.gpu import TOLERANCE
-from bench.here import Here
+from bench.here import evolution_here
 from bench.outcome import circumstances, write
-from bench.queue import coordinated, spec_of
+from bench.queue import busy_from, coordinated, spans_in, spec_of
 from bench.running import add_options, ended, estimate, run, work_of
+from bench.search.problem import BudgetSpent
 from bench.sleeping_tasks import SLEEP_VARIABLE, TIMES_VARIABLE
 from bench.statistics import bootstrap
 from bench.support import support
-from coordinator.record.record import Record
-from coordinator.run import open_run
-from coordinator.search.evolution import Evolution
 from coordinator.spec.spec import Spec
 from coordinator.spec.spec_file import load_spec
-from services.shape.catalog import basis_info
-from services.storage import open_store
 from services.wire.plan import Batch, Scores
 from worker.scorer import Scorer
 
@@ -98,8 +90,7 @@ class Settings:
 
     def digest(self) -> str:
         """SHA-256 of all that cells are of: cells of other settings are not these."""
-        fixed = [self.spec(0).table(), self.scored_views, self.held_out_views, KINDS, TOLERANCE]
-        return hashlib.sha256(json.dumps(fixed, sort_keys=True, default=str).encode()).hexdigest()
+        return digest_of([self.spec(0).table(), self.scored_views, self.held_out_views, KINDS, TOLERANCE])
 
 
 WHOLE = Settings("mixed-fleet", tuple(range(301, 321)))
@@ -122,10 +113,6 @@ QUICK = Settings(
 # -- unlike
 
 
-class _Spent(Exception):
-    """The run may score no more."""
-
-
 def _cells(settings: Settings, seeds: Sequence[int]) -> list[Cell]:
     return [Cell("unlike", f"{arm}-{seed}", settings.scored_views) for seed in seeds for arm in ARMS]
 
@@ -135,30 +122,25 @@ def _found(settings: Settings, folder: Path, name: str) -> Json:
     arm, _, number = name.rpartition("-")
     seed = int(number)
     spec = settings.spec(seed)
-    with tempfile.TemporaryDirectory(prefix="datamask-mixed-") as place:
-        opened = open_run(spec, Record(open_store(Path(place)).sub("run")), resume=False)
-        scorer = Scorer(opened.plan, {})
-        errors = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(97,)))
-        spent = 0
+    errors = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(97,)))
+    spent = 0
 
-        def score(batch: Batch) -> Scores:
-            nonlocal spent
-            spent += len(batch.genomes) * batch.view_count
-            if spent > settings.scored_views:
-                raise _Spent
-            scores = scorer.score(batch)
-            same = arm == "alike" or errors.integers(KINDS) == 0
-            return scores if same else _otherwise(scores, batch, errors)
+    def score(batch: Batch) -> Scores:
+        nonlocal spent
+        spent += len(batch.genomes) * batch.view_count
+        if spent > settings.scored_views:
+            raise BudgetSpent
+        scores = scorer.score(batch)
+        same = arm == "alike" or errors.integers(KINDS) == 0
+        return scores if same else _otherwise(scores, batch, errors)
 
-        with closing(opened.record) as record:
-            record.take_over()
-            dimension = len(basis_info(spec.mask.basis).gene_names)
-            evolution = Evolution(spec, record, opened.plan, opened.objectives, dimension, Here(score))
-            with suppress(_Spent):
-                evolution.run()
-        elite = evolution.elites()[0]
-        look = Batch(opened.plan, elite.genome[None], HELD_OUT_SEED + seed, settings.held_out_views)
-        seen = (scorer.score(look).raw[:, 0] > 0).all(axis=0)
+    with evolution_here(spec, score) as evolution:
+        scorer = Scorer(evolution.plan, {})
+        with suppress(BudgetSpent):
+            evolution.run()
+    elite = evolution.elites()[0]
+    look = Batch(evolution.plan, elite.genome[None], HELD_OUT_SEED + seed, settings.held_out_views)
+    seen = (scorer.score(look).raw[:, 0] > 0).all(axis=0)
     return {"mask": elite.id, "fitness": elite.fitness, "seen": seen.astype(int).tolist()}
 
 
@@ -203,71 +185,60 @@ def findings(settings: Settings, folder: Path) -> Json | None:
 # -- slow and mortal
 
 
-@contextmanager
-def mortal(broker: str, settings: Settings, folder: Path) -> Iterator[list[_Worker]]:
-    """Workers, a process tree each, that are killed once and started again."""
-    (folder / "times").mkdir()
-    workers = [_Worker(k, broker, settings, folder) for k in range(settings.workers)]
-    over = threading.Event()
-    try:
-        for worker in workers:
-            worker.start()
-        deadline = time.monotonic() + READY_S
-        while not all(worker.ready for worker in workers):
-            if time.monotonic() > deadline:
-                raise RuntimeError("the workers did not start: " + workers[0].log.read_text()[-2000:])
-            time.sleep(0.2)
-        doomed = threading.Thread(target=_fate, args=(workers, settings, over), daemon=True)
-        doomed.start()
-        yield workers
-    finally:
-        over.set()
-        for worker in workers:
-            worker.kill()
+class Mortal:
+    """Workers, a process tree each, that are killed once and started again; all end with the context."""
 
-
-def _fate(workers: Sequence[_Worker], settings: Settings, over: threading.Event) -> None:
-    """Kill each worker once within the middle of the run, and start it again."""
-    moments = np.random.default_rng(1).uniform(0.05, 0.9, len(workers)) * 60 * settings.minutes
-    began = time.monotonic()
-    for k in np.argsort(moments).tolist():
-        if over.wait(max(0.0, began + moments[k] - time.monotonic())):
-            return
-        workers[k].kill()
-        workers[k].killed += 1
-        workers[k].start()
-
-
-class _Worker:
-    def __init__(self, number: int, broker: str, settings: Settings, folder: Path) -> None:
-        slow = number % SLOW == SLOW - 1
-        self.log = folder / f"worker-{number}.log"
-        self._broker = broker
-        self._sleep_s = settings.sleep_s * (TIMES_SLOWER if slow else 1.0)
-        self._times = folder / "times"
-        self._process: subprocess.Popen[bytes] | None = None
+    def __init__(self, broker: str, settings: Settings, folder: Path) -> None:
+        self.times = folder / "times"
         self.killed = 0
+        self._broker, self._settings, self._folder = broker, settings, folder
+        self._over = threading.Event()
+        self._fate = threading.Thread(target=self._befall, daemon=True)
+        self._workers: list[Any] = []
 
-    @property
-    def ready(self) -> bool:
-        return " ready." in self.log.read_text()
+    def __enter__(self) -> Self:
+        self.times.mkdir()
+        deadline = time.monotonic() + READY_S
+        try:
+            for k in range(self._settings.workers):
+                self._workers.append(self._started(k))
+            for worker in self._workers:
+                worker.wait_ready(deadline - time.monotonic())
+        except BaseException:
+            self._end()
+            raise
+        self._fate.start()
+        return self
 
-    def start(self) -> None:
-        variables = {SLEEP_VARIABLE: str(self._sleep_s), TIMES_VARIABLE: str(self._times)}
-        with self.log.open("ab") as file:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "bench.sleepers", "--broker", self._broker],
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                cwd=ROOT,
-                env={**os.environ, **variables},
-                start_new_session=True,  # a process group of its own, which dies as one
-            )
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._fate.join()
+        self._end()
 
-    def kill(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+    def _started(self, number: int) -> Any:
+        slow = number % SLOW == SLOW - 1
+        sleep_s = self._settings.sleep_s * (TIMES_SLOWER if slow else 1.0)
+        return support("redis_server").Worker(
+            *(self._broker, self._folder / f"worker-{number}.log"),
+            module="bench.sleepers",
+            environment={SLEEP_VARIABLE: str(sleep_s), TIMES_VARIABLE: str(self.times)},
+        )
+
+    def _befall(self) -> None:
+        """Kill each worker once within the middle of the run, and start it again."""
+        count = len(self._workers)
+        moments = np.random.default_rng(1).uniform(0.05, 0.9, count) * 60 * self._settings.minutes
+        began = time.monotonic()
+        for k in np.argsort(moments).tolist():
+            if self._over.wait(max(0.0, began + moments[k] - time.monotonic())):
+                return
+            self._workers[k].kill()
+            self.killed += 1
+            self._workers[k] = self._started(k)
+
+    def _end(self) -> None:
+        for worker in self._workers:
+            worker.kill()
 
 
 def fleet(settings: Settings) -> Json:
@@ -279,15 +250,15 @@ def fleet(settings: Settings) -> Json:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="datamask-mixed-")))
         redis = stack.enter_context(support("redis_server").running_redis(folder))
-        workers = stack.enter_context(mortal(redis.url, settings, folder))
+        workers = stack.enter_context(Mortal(redis.url, settings, folder))
         figures = coordinated(str(folder / "runs"), redis.url, spec_of(16, generations, islands))
         return {
             "workers": settings.workers,
             "slow": slow,
             "sleep_s": settings.sleep_s,
             "islands": islands,
-            "killed": sum(worker.killed for worker in workers),
-            **_busy(folder / "times", settings.workers),
+            "killed": workers.killed,
+            **_busy(workers.times, settings.workers),
             "run": figures,
         }
 
@@ -297,18 +268,9 @@ def _busy(times: Path, workers: int) -> Json:
 
     From when every worker had begun, until no island but the last few has work left.
     """
-    files = [path.read_text().splitlines() for path in sorted(times.glob("*.txt"))]
-    spans = sorted(tuple(map(float, line.split())) for lines in files for line in lines)
-    begins = [a for a, _ in spans]
-    first = begins[workers - 1]
-    last = begins[-2 * workers]
-    at_work = sum(max(0.0, min(b, last) - max(a, first)) for a, b in spans)
-    return {
-        "share": round(at_work / (workers * (last - first)), 4),
-        "window_seconds": round(last - first, 1),
-        "batches": len(spans),
-        "lives": len(files),
-    }
+    spans = spans_in(times)
+    begins = sorted(span[0] for own in spans for span in own)
+    return {**busy_from(begins[workers - 1], spans, workers), "lives": len(spans)}
 
 
 # -- both

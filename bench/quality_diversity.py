@@ -28,12 +28,10 @@ objective is the run's fitness, sigma0 and the start are the spec's.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,9 +41,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from bench import marks
-from bench.cells import Cell, Stage, needed
+from bench.cells import Cell, Stage, digest_of, needed
 from bench.evidence import ROOT
-from bench.here import Here
+from bench.here import evolution_here
 from bench.outcome import circumstances, write
 from bench.running import add_options, ended, estimate, run, work_of
 from bench.search.datamask import MORE_THAN_ENOUGH, changed
@@ -53,7 +51,6 @@ from bench.search.problem import HELD_OUT_SEED, BudgetSpent
 from coordinator.record.record import Record
 from coordinator.run import open_run
 from coordinator.search.archive import Archive, coverage, placed
-from coordinator.search.evolution import Evolution
 from coordinator.search.grid import FLOOR as QD_FLOOR
 from coordinator.search.grid import Grid
 from coordinator.search.seeds import view_seed
@@ -151,12 +148,10 @@ class Shown:
             if isinstance(self.cells, Grid):
                 row["measures"] = [round(value, 3) for value in mask.measures]
                 seen = (margins[0] > 0).mean(axis=1)
-                kept = seen
             else:
                 row["sees"] = self.cells.members(cell)
                 seen = self.cells.shares(margins)[0]
-                kept = np.where(self.cells.place(cell), seen, 1.0 - seen)
-            held = bool((kept >= HELD).all())
+            held = _kept({**row, "shares": seen.tolist()}, self.cells.measures) >= HELD
             rows.append({**row, "shares": seen.round(3).tolist(), "held": held})
         return rows
 
@@ -174,11 +169,8 @@ def map_elites(shown: Shown) -> None:
 
 def _islands(shown: Shown, spec: Spec) -> None:
     spec = changed(spec, [("search", "generations", MORE_THAN_ENOUGH)])
-    with tempfile.TemporaryDirectory(prefix="datamask-kinds-") as folder:
-        opened = open_run(spec, Record(open_store(Path(folder)).sub("run")), resume=False)
-        with closing(opened.record) as record:
-            record.take_over()
-            Evolution(spec, record, opened.plan, opened.objectives, shown.dimension, Here(shown.score)).run()
+    with evolution_here(spec, shown.score) as evolution:
+        evolution.run()
 
 
 def random(shown: Shown) -> None:
@@ -257,8 +249,7 @@ class Settings:
 
     def digest(self) -> str:
         """SHA-256 of all of it: cells of other settings are not these."""
-        fixed = [self.spec(0).table(), self.budget, self.held_out_views]
-        return hashlib.sha256(json.dumps(fixed, sort_keys=True, default=str).encode()).hexdigest()
+        return digest_of([self.spec(0).table(), self.budget, self.held_out_views])
 
 
 def measured(settings: Settings, folder: Path, name: str) -> dict[str, Any]:

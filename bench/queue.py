@@ -172,18 +172,25 @@ def busy_share(times: Path, processes: int) -> dict[str, Any]:
 
     The end is left out: a run that is about to end has not enough batches for everybody.
     """
-    spans = [
-        [tuple(map(float, line.split())) for line in path.read_text().splitlines()]
-        for path in sorted(times.glob("*.txt"))
-    ]
+    spans = spans_in(times)
     if len(spans) != processes:
         raise RuntimeError(f"{len(spans)} of {processes} processes had work")
-    start = max(own[0][0] for own in spans)
+    return busy_from(max(own[0][0] for own in spans), spans, processes)
+
+
+def spans_in(times: Path) -> list[list[tuple[float, float]]]:
+    """When each process was at work, from begin to end, in the order of its batches."""
+    files = [path.read_text().splitlines() for path in sorted(times.glob("*.txt"))]
+    return [[(float(a), float(b)) for a, b in map(str.split, lines)] for lines in files]
+
+
+def busy_from(start: float, spans: Sequence[Sequence[tuple[float, float]]], workers: int) -> dict[str, Any]:
+    """:func:`busy_share` from a moment on, of so many workers at a time."""
     begins = sorted(span[0] for own in spans for span in own)
-    end = begins[-2 * processes]
+    end = begins[-2 * workers]
     at_work = sum(max(0.0, min(b, end) - max(a, start)) for own in spans for a, b in own)
     return {
-        "share": round(at_work / (processes * (end - start)), 4),
+        "share": round(at_work / (workers * (end - start)), 4),
         "window_seconds": round(end - start, 2),
         "batches": len(begins),
     }

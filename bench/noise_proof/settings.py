@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
+from bench.cells import digest_of
 from bench.evidence import ROOT
 from bench.noise_proof import conditions
 from coordinator.spec.spec import Spec
@@ -153,7 +153,7 @@ def _usual(settings: Settings) -> Spec:
 
 @cache
 def _digest(settings: Settings) -> str:
-    return hashlib.sha256(json.dumps(settings.table(), sort_keys=True).encode()).hexdigest()
+    return digest_of(settings.table())
 
 
 def cost(spec: Spec, generations: int) -> int:

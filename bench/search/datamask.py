@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from functools import partial
-from pathlib import Path
 
-from bench.here import Here
+from bench.here import evolution_here
 from bench.search.problem import BudgetSpent, Problem
-from coordinator.record.record import Record
-from coordinator.run import open_run
-from coordinator.search.evolution import Evolution
 from coordinator.search.seeds import ranking_seed
 from coordinator.spec.spec import Spec, parse_spec
-from services.storage import open_store
 from services.wire.plan import Batch, Scores
 
 MORE_THAN_ENOUGH = 100_000  # generations: the budget ends the search
@@ -34,12 +27,8 @@ def islands(overrides: Sequence[tuple[str, str, object]] = ()) -> Callable[[Prob
 
     def run(problem: Problem) -> None:
         spec = changed(problem.opened.spec, [("search", "generations", MORE_THAN_ENOUGH), *overrides])
-        with tempfile.TemporaryDirectory(prefix="datamask-search-") as folder:
-            opened = open_run(spec, Record(open_store(Path(folder)).sub("run")), resume=False)
-            with closing(opened.record) as record:  # else its beat writes into a folder that is being removed
-                record.take_over()
-                here = Here(partial(charged, problem))
-                Evolution(spec, record, opened.plan, opened.objectives, problem.dimension, here).run()
+        with evolution_here(spec, partial(charged, problem)) as evolution:
+            evolution.run()
         raise BudgetSpent
 
     return run
