@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,3 +64,30 @@ def start_worker(redis_server: object, tmp_path: Path) -> Iterator[object]:
     yield start
     for worker in started:
         worker.kill()
+
+
+@pytest.fixture
+def start_python(tmp_path: Path) -> Iterator[object]:
+    """Call it to start Python in the test's folder, with this checkout's code; all end with the test.
+
+    log: the file there that its warnings and errors are added to; what it prints can be read from it.
+    """
+    started = []
+
+    def start(*words: str, log: str) -> object:
+        with (tmp_path / log).open("ab") as file:
+            made = subprocess.Popen(
+                [sys.executable, *words],
+                cwd=tmp_path,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                text=True,
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            )
+        started.append(made)
+        return made
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

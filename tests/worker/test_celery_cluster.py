@@ -6,11 +6,7 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 import urllib.request
-from pathlib import Path
 
 import pytest
 import tomli_w
@@ -21,6 +17,7 @@ from coordinator.run import evolve_run, open_run
 from coordinator.spec.spec import parse_spec
 from services.storage.open import open_store
 from tests.support.ports import free_port
+from tests.support.processes import until
 from worker.evaluate import Evaluator
 
 SPEC = {
@@ -51,29 +48,15 @@ MAIN = "from coordinator.cli import main; main()"
 
 
 @pytest.fixture
-def evolve(tmp_path):
+def evolve(tmp_path, start_python):
     """``datamask evolve`` in a process of its own, after some lines of Python."""
-    started = []
 
     def start(before, store, redis, *words, spec=SPEC, log="coordinator.log"):
         options = ["--store", store, "--run", "run", "--executor", "celery", "--broker", redis, "--resume"]
         (tmp_path / "spec.toml").write_text(tomli_w.dumps(spec))
-        with (tmp_path / log).open("wb") as file:
-            made = subprocess.Popen(
-                [sys.executable, "-c", before + MAIN, "evolve", "spec.toml", *options, *words],
-                cwd=tmp_path,
-                stdout=subprocess.PIPE,
-                stderr=file,
-                text=True,
-                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-            )
-        started.append(made)
-        return made
+        return start_python("-c", before + MAIN, "evolve", "spec.toml", *options, *words, log=log)
 
-    yield start
-    for each in started:
-        each.kill()
-        each.wait()
+    return start
 
 
 def scraped(port):
@@ -84,14 +67,6 @@ def scraped(port):
 def hashes(run):
     keys = run.list("checkpoints/") + run.list("evaluations/")
     return {key: hashlib.sha256(run.get(key)).hexdigest() for key in keys}
-
-
-def until(true, process, timeout_s=60.0):
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert process.poll() is None, f"it ended with {process.returncode}"
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
 
 
 @pytest.mark.slow

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +19,7 @@ from coordinator.record.record import Record
 from coordinator.run import evolve_run, open_run
 from coordinator.spec.spec import parse_spec
 from services.storage.open import open_store
+from tests.support.processes import until
 
 SPEC = {
     "name": "several",
@@ -69,43 +68,22 @@ class Silent(Here):
 
 
 @pytest.fixture
-def evolve(tmp_path, redis_server):
+def evolve(tmp_path, redis_server, start_python):
     """``datamask evolve`` on workers, without pictures, in a process of its own."""
-    started = []
 
     def start(run, coordinators, spec=SPEC, executor="celery"):
         (tmp_path / "spec.toml").write_text(tomli_w.dumps(spec))
         (tmp_path / "services.py").write_text("raise RuntimeError('whatever is called so where one stands')")
         words = ["--store", "runs", "--run", run, "--resume", "--no-pictures", "--log-format", "json"]
         words += ["--executor", executor, "--broker", redis_server.url, "--coordinators", f"{coordinators}"]
-        with (tmp_path / f"{run}.log").open("ab") as file:
-            made = subprocess.Popen(
-                [sys.executable, "-P", "-m", "coordinator.cli", "evolve", "spec.toml", *words],
-                cwd=tmp_path,
-                stdout=subprocess.DEVNULL,
-                stderr=file,
-                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-            )
-        started.append(made)
-        return made
+        return start_python("-P", "-m", "coordinator.cli", "evolve", "spec.toml", *words, log=f"{run}.log")
 
-    yield start
-    for each in started:
-        each.kill()
-        each.wait()
+    return start
 
 
 def children(pid):
     """Living processes that a process has started."""
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def until(true, process, timeout_s=90.0):
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert process.poll() is None, f"it ended with {process.returncode}"
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def test_two_and_three_processes_write_the_bytes_of_one(redis_server, start_worker, evolve, tmp_path):
@@ -142,7 +120,7 @@ def test_whoever_dies_says_so_in_a_line_and_the_bytes_are_the_same(
         (tmp_path / "run.log").write_text("")
         before = Record(run).head()
         process = evolve("run", coordinators, LONG)
-        until(lambda: Record(run).head().epoch > before.epoch, process)
+        until(lambda: Record(run).head().epoch > before.epoch, process, timeout_s=90.0)
         others = children(process.pid)
         assert len(others) == coordinators
         return process, others
