@@ -122,7 +122,8 @@ def options_in(module: str) -> set[str]:
 TINY = {
     "evolve": "--no-pictures --quiet --set search.generations=2 --set search.population=8 "
     "--set search.islands=2 --set views.count=2 --set elites.count=3 --set elites.ranking_views=2",
-    "breed": "--quiet --set search.generations=1 --set search.population=4 --set search.islands=1",
+    "breed": "--no-pictures --quiet --set search.generations=1 --set search.population=4 "
+    "--set search.islands=1",
     "show": "",
     "exhibit": "--film-px 96 --lineup-width 600",
     "verify": "--views 2 --gallery 0",

@@ -93,6 +93,12 @@ def test_the_coordinator_reaches_the_worker_only_where_it_computes() -> None:
             assert not early, f"{module} imports {early} when it is loaded"
 
 
+def test_a_command_starts_without_what_only_some_draw_with() -> None:
+    code = "import coordinator.cli, sys; print({'matplotlib', 'scipy.sparse'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "set()\n"
+
+
 def test_no_module_needs_itself() -> None:
     """Imports within functions and for types count, too; that a package loads before its modules does not."""
     try:

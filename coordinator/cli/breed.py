@@ -12,6 +12,7 @@ from coordinator.cli.options import (
     CoordinatorsOption,
     ExecutorName,
     ExecutorOption,
+    PicturesOption,
     QuietOption,
     ResumeOption,
     SetOption,
@@ -57,6 +58,7 @@ def breed(
     ] = None,
     set_: SetOption = None,
     resume: ResumeOption = False,
+    pictures: PicturesOption = True,
     executor: ExecutorOption = ExecutorName.local,
     broker: BrokerOption = None,
     coordinators: CoordinatorsOption = 1,
@@ -87,5 +89,6 @@ def breed(
         broker=broker,
         coordinators=coordinators,
         quiet=quiet,
+        pictures=pictures,
         heritage=heritage,
     )

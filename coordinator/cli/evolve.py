@@ -21,6 +21,7 @@ from coordinator.cli.options import (
     LogFormat,
     LogFormatName,
     MetricsPort,
+    PicturesOption,
     QuietOption,
     ResumeOption,
     SetOption,
@@ -60,14 +61,7 @@ def evolve(
     ] = None,
     set_: SetOption = None,
     resume: ResumeOption = False,
-    pictures: Annotated[
-        bool,
-        typer.Option(
-            "--pictures/--no-pictures",
-            help="--no-pictures ends with the last checkpoint, for many runs at once; audits, pictures, "
-            "film and page are made when the run is resumed without it.",
-        ),
-    ] = True,
+    pictures: PicturesOption = True,
     executor: ExecutorOption = ExecutorName.local,
     broker: BrokerOption = None,
     coordinators: CoordinatorsOption = 1,

@@ -53,6 +53,14 @@ BrokerOption = Annotated[
         show_default=DEFAULT_BROKER,
     ),
 ]
+PicturesOption = Annotated[
+    bool,
+    typer.Option(
+        "--pictures/--no-pictures",
+        help="--no-pictures ends with the last checkpoint, for many runs at once; audits, pictures, "
+        "film and page are made when the run is resumed without it.",
+    ),
+]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="No progress, only the run's URL at the end.")
 ]

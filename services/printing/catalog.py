@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass
 
 from services.errors import BadInput
-from services.printing.eyes import CLOSED, EYES
 from services.words import nearest
 
 Size = tuple[float, float, float]
@@ -53,6 +52,8 @@ PROCESSES = {
     )
 }  # fmt: skip
 
+CLOSED, HOLLOW, OPEN = "closed", "hollow", "open"
+EYES = (CLOSED, HOLLOW, OPEN)
 # Widths of heads, cheek to cheek; the others are the largest within a frame, "exhibition" as he showed his.
 SIZES_MM = {"S": 130.0, "M": 140.0, "L": 150.0}
 EXHIBITION_MM = (180.0, 260.0)

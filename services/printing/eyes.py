@@ -13,10 +13,9 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from services.errors import BadInput
+from services.printing.catalog import CLOSED, OPEN
 from services.printing.surface import Float, Ints, edges_of
 
-CLOSED, HOLLOW, OPEN = "closed", "hollow", "open"
-EYES = (CLOSED, HOLLOW, OPEN)
 _DEEP = 2.2  # how far a hollow goes in, of what the ball came out: deep enough to lie in its own shadow
 
 

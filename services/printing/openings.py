@@ -15,8 +15,7 @@ import numpy as np
 from manifold3d import CrossSection, Manifold
 from numpy.typing import NDArray
 
-from services.printing.catalog import BRIDGE_MM, Order
-from services.printing.eyes import OPEN
+from services.printing.catalog import BRIDGE_MM, OPEN, Order
 from services.printing.solid import Wall
 from services.printing.surface import Float, Ints, edges_of, sample
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
-from coordinator.cli import main
+from coordinator.cli import app, main
 from datamask import open as open_run
 
 TINY = """
@@ -60,6 +62,17 @@ def datamask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         return Outcome(code if isinstance(code, int) else 0, printed.out, printed.err)
 
     return call
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run with all of its pictures, and what was printed last."""
+    folder = tmp_path_factory.mktemp("whole")
+    words = ["evolve", str(spec(folder)), "--store", str(folder), "--run", "one"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "still to be made" not in done.stderr
+    return folder / "one", done.stdout.strip().splitlines()[-1]
 
 
 def refused(outcome: Outcome, *words: str, code: int = 2) -> None:
@@ -140,7 +153,7 @@ def test_identity_without_consent(datamask, tmp_path: Path) -> None:
     refused(datamask("evolve", spec(tmp_path, FACE), "--target", "face.png"), "[consent]", "--consent")
 
 
-def test_pictures_can_wait(datamask, tmp_path: Path) -> None:
+def test_pictures_can_wait(datamask, whole: tuple[Path, str], tmp_path: Path) -> None:
     evolved = datamask("evolve", spec(tmp_path), "--run", "one", "--no-pictures")
     assert evolved.code == 0, evolved.err
     run = tmp_path / "runs" / "one"
@@ -149,19 +162,16 @@ def test_pictures_can_wait(datamask, tmp_path: Path) -> None:
     assert (run / "checkpoints").is_dir()
     assert not json.loads((run / "HEAD").read_text())["done"]
     assert not (run / "lineup.png").exists()
-    whole = datamask("evolve", spec(tmp_path), "--run", "two")
-    assert "still to be made" not in whole.err
     assert datamask("evolve", spec(tmp_path), "--run", "one", "--resume").code == 0
     for name in ("lineup.png", "report.html"):
         assert (run / name).exists()
     # As if nobody had stopped it.
-    assert (run / "lineup.png").read_bytes() == (tmp_path / "runs" / "two" / "lineup.png").read_bytes()
+    assert (run / "lineup.png").read_bytes() == (whole[0] / "lineup.png").read_bytes()
 
 
-def test_a_run_and_its_name(datamask, tmp_path: Path) -> None:
-    done = datamask("evolve", spec(tmp_path), "--run", "one", "--quiet")
-    assert done.code == 0, done.err
-    assert done.out.strip().splitlines()[-1] == (tmp_path / "runs" / "one").as_uri()
+def test_a_run_and_its_name(datamask, whole: tuple[Path, str], tmp_path: Path) -> None:
+    assert whole[1] == whole[0].as_uri()
+    shutil.copytree(whole[0], tmp_path / "runs" / "one")
     refused(datamask("evolve", spec(tmp_path), "--run", "one"), "exists", "--resume", "--run")
     again = datamask("evolve", spec(tmp_path), "--run", "one", "--resume")
     assert again.code == 0

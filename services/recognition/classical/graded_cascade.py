@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import threading
 import xml.etree.ElementTree as ET
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -53,7 +54,7 @@ class GradedCascade:
     def _machines(self) -> tuple[ViolaJones, dict[int, cv2.CascadeClassifier]]:
         """The calling thread's own: OpenCV's classifiers keep the image that they are working on."""
         if not hasattr(self._own, "machines"):
-            cut = {stages: _shortened(self._text, stages) for stages in _CUTS}
+            cut = {stages: _cascade(text) for stages, text in _shortened(self._text).items()}
             self._own.machines = ViolaJones(), cut
         machines: tuple[ViolaJones, dict[int, cv2.CascadeClassifier]] = self._own.machines
         return machines
@@ -121,19 +122,25 @@ def _centered(boxes: NDArray[np.float32], region: NDArray[np.float32] | None) ->
     return inside
 
 
-def _shortened(text: str, stages: int) -> cv2.CascadeClassifier:
-    """The cascade with its first so many stages only."""
+@lru_cache(maxsize=1)  # of an installed file, for every lane and every machine of this process
+def _shortened(text: str) -> dict[int, str]:
+    """The cascade's file with its first 25, 21, ... stages only, by their number."""
     root = ET.fromstring(text)
     listed, count = root.find("cascade/stages"), root.find("cascade/stageNum")
     if listed is None or count is None or len(listed) != STAGES:
         raise CorruptData("viola-jones: the cascade's file has not 25 stages; install OpenCV 4.14 again")
-    for stage in list(listed)[stages:]:
-        listed.remove(stage)
-    count.text = str(stages)
-    storage = cv2.FileStorage(
-        '<?xml version="1.0"?>\n' + ET.tostring(root, encoding="unicode"),
-        cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY,
-    )
+    texts = {}
+    for stages in _CUTS:
+        for stage in list(listed)[stages:]:
+            listed.remove(stage)
+        count.text = str(stages)
+        texts[stages] = '<?xml version="1.0"?>\n' + ET.tostring(root, encoding="unicode")
+    return texts
+
+
+def _cascade(text: str) -> cv2.CascadeClassifier:
+    """The classifier of a file's text."""
+    storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
     cascade = cv2.CascadeClassifier()
     if not cascade.read(storage.getFirstTopLevelNode()):
         raise CorruptData("viola-jones: OpenCV cannot read the cascade's file; install OpenCV 4.14 again")

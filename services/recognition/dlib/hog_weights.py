@@ -7,6 +7,7 @@ The state is that of dlib's ``serialize(object_detector)``. Sources: dlib
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +32,12 @@ class HogWeights:
     thresholds: NDArray[np.float64]
 
 
+@cache
 def load_frontal_face() -> HogWeights:
     """The five filters (front, turned left and right, rolled left and right) of the installed dlib.
 
-    CorruptData if that dlib has others than the catalog pins.
+    dlib takes 0.4 s to unpack them, so each process asks once. CorruptData if that dlib has others than the
+    catalog pins.
     """
     import dlib
 
