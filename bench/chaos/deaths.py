@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
+import signal
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from bench.chaos.place import (
     Broken,
@@ -17,6 +20,7 @@ from bench.chaos.place import (
     in_bucket,
     in_folder,
     kill,
+    refused,
 )
 
 OUTAGE_S = 20.0
@@ -115,6 +119,21 @@ def coordinator_killed(place: Place) -> str:
     return "killed twice"
 
 
+def shard_killed(place: Place) -> str:
+    """One of two processes that share the islands is killed; the run stops with a line, and three go on."""
+    for _ in range(2):
+        place.worker()
+    coordinator = place.coordinator(processes=2)
+    place.wait_for_epoch(0, coordinator)
+    children = Path(f"/proc/{coordinator.pid}/task/{coordinator.pid}/children").read_text().split()
+    if len(children) != 2:
+        raise Broken(f"expected two processes with islands, found {len(children)}")
+    os.kill(int(children[1]), signal.SIGKILL)
+    refused(place, coordinator, "was killed (SIGKILL)")
+    finished(place, place.coordinator(processes=3))
+    return "one of two killed; three went on"
+
+
 def second_coordinator(place: Place) -> str:
     """A second coordinator is started on the run; it must refuse, and the first go on."""
     first = place.begun()
@@ -136,5 +155,6 @@ SCENARIOS = {
     "redis": Scenario("Redis killed, back empty, S3", redis_lost, in_bucket),
     "s3": Scenario("S3 out of reach for 20 s", store_lost, in_bucket),
     "coordinator": Scenario("coordinator killed and resumed, S3", coordinator_killed, in_bucket),
+    "shards": Scenario("two coordinator processes, one killed, then three, S3", shard_killed, in_bucket),
     "second": Scenario("two coordinators on one run, S3", second_coordinator, in_bucket),
 }

@@ -110,13 +110,20 @@ class Place:
         return made
 
     def coordinator(
-        self, *, executor: str = "celery", log: str = "coordinator.log", run: str = RUN, **how: Any
+        self,
+        *,
+        executor: str = "celery",
+        log: str = "coordinator.log",
+        run: str = RUN,
+        processes: int = 1,
+        **how: Any,
     ) -> subprocess.Popen[bytes]:
         """``datamask evolve --resume``, as a container that is restarted would do it.
 
-        :param how: see :meth:`process`.
+        :param processes: that share the islands. how: see :meth:`process`.
         """
         broker = ["--broker", self.broker] if executor == "celery" else []
+        broker += ["--coordinators", f"{processes}"] if processes > 1 else []
         words = ["--store", self.store, "--run", run, "--resume", "--executor", executor, *broker]
         words += ["--log-format", "json", *(() if self.pictures else ("--no-pictures",))]
         return self.process(log, "evolve", str(self.spec), *words, **how)
