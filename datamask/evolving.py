@@ -10,15 +10,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
 from coordinator.queue.executor import Finished
 from coordinator.record.record import Record
 from coordinator.run import Opened, evolve_steps, finish_run, open_run
 from coordinator.search.island import Generation as OfIsland
+from coordinator.search.island import mask_id
 from coordinator.spec.spec import Spec
 from coordinator.spec.spec_file import filled_spec, load_spec
-from coordinator.start import make_executor, make_ready
+from coordinator.start import check_coordinators, make_executor, make_ready, make_shards
 from datamask.run import Run
 from services.faults import as_one_line
 from services.wire.mask import Mask as Recorded
@@ -54,6 +53,7 @@ def evolve(
     pictures: bool = True,
     executor: str = "local",
     broker: str | None = None,
+    coordinators: int = 1,
 ) -> Evolving:
     """Start a run, or go on with one; it evolves as the result is iterated over.
 
@@ -66,6 +66,7 @@ def evolve(
     :param pictures: whether the last generation is followed by audits, pictures, film and page; without
         them the run stays open, and they are made when it is resumed with them.
     :param executor: `local` scores in this process, `celery` on workers that listen to `broker`.
+    :param coordinators: processes that share the islands, for more workers than one can feed.
     :raises BadInput: for a spec, a name or a place that cannot be used; :raises Unavailable: where weights,
         the place or the broker are missing. Nothing has been written then.
     """
@@ -73,9 +74,10 @@ def evolve(
         asked = filled_spec({"name": "run", **spec}, Path("spec"), seed=seed)
     else:
         asked = load_spec(Path(spec), seed=seed)
+    check_coordinators(coordinators, executor, asked)
     place, name = make_ready(str(store), run, asked, resume, executor, broker)
     opened = open_run(asked, Record(place.sub(name)), resume=resume)
-    return Evolving(opened, str(store), name, pictures, executor, broker)
+    return Evolving(opened, str(store), name, pictures, executor, broker, coordinators)
 
 
 class Evolving(Iterator[Generation]):
@@ -93,9 +95,10 @@ class Evolving(Iterator[Generation]):
         pictures: bool,
         executor: str,
         broker: str | None,
+        coordinators: int,
     ) -> None:
         self._opened, self._pictures = opened, pictures
-        self._steps = self._generations(store, name, executor, broker)
+        self._steps = self._generations(store, name, executor, broker, coordinators)
 
     @property
     def run(self) -> Run:
@@ -129,7 +132,7 @@ class Evolving(Iterator[Generation]):
         self.close()
 
     def _generations(
-        self, store: str, name: str, executor: str, broker: str | None
+        self, store: str, name: str, executor: str, broker: str | None, coordinators: int
     ) -> Generator[Generation, None, None]:
         opened, record = self._opened, self._opened.record
         if record.head().done:
@@ -139,7 +142,8 @@ class Evolving(Iterator[Generation]):
                 scorers = make_executor(executor, record, store, name, broker)
             with closing(scorers):
                 told = _Told(opened)
-                steps = evolve_steps(opened, scorers, [told])
+                shards = make_shards(coordinators, scorers, record, store, name, broker)
+                steps = evolve_steps(opened, scorers, [told], shards=shards)
                 evolution = next(steps)
                 for _ in steps:
                     yield from told.complete()
@@ -178,13 +182,13 @@ class _Told:
         best: tuple[float, str, tuple[float, ...]] = (-math.inf, "", ())
         tops = []
         for _, generation in sorted(islands.items()):
-            fitness = np.where(generation.scored, generation.result.fitness, -np.inf)
+            fitness = generation.result.fitness  # -inf where a mask could not be scored
             row = int(fitness.argmax())
             tops.append(float(fitness[row]))
             if fitness[row] > best[0]:
                 best = (
                     float(fitness[row]),
-                    generation.ids[row],
+                    mask_id(generation.island, generation.number, row),
                     tuple(map(float, generation.result.values[row])),
                 )
         spec, labels = self._opened.spec, [o.label for o in self._opened.objectives]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
+import datamask
 from bench.here import Here
 from bench.made_up import scores_of
 from coordinator.queue.executor import Finished
@@ -96,6 +97,10 @@ def test_two_and_three_processes_write_the_bytes_of_one(redis_server, start_work
         assert process.wait(120) == 0, (tmp_path / f"run-{coordinators}.log").read_text()
         assert record_of(run) == expected
         assert not run.list("batches/") + run.list("scores/")
+    words = {"store": tmp_path / "runs", "run": "python", "executor": "celery", "broker": redis_server.url}
+    with datamask.evolve(SPEC, pictures=False, coordinators=2, **words) as evolving:
+        assert [generation.number for generation in evolving] == list(range(SPEC["search"]["generations"]))
+        assert record_of(open_store(tmp_path / "runs" / "python")) == expected
 
 
 @pytest.mark.slow
