@@ -129,7 +129,7 @@ TINY = {
     "verify": "--views 2 --gallery 0",
     "gaze": "--views 1",
     "compare": "",
-    "figures": "",
+    "figures": "--format svg",
     "cite": "",
     "mesh": "",
     "pull": "",
