@@ -307,6 +307,7 @@ class Findings:
                 continue
             both = self._of(stage, named, seeds, USUAL.name, TOGETHER) > 0
             row: Json = {"kind": kind, "seeds": len(seeds), TOGETHER: self._share(both)}
+            row["by_seed"] = dict(zip(map(str, seeds), both.mean(axis=1).tolist(), strict=True))
             row["reached"] = int((both.mean(axis=1) >= BAR_SHARE).sum())
             row["primary"] = primary["share"]
             for critic in CRITICS:
