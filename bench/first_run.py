@@ -30,10 +30,10 @@ KINDS = ("elite", "noise", "first", "neutral")
 TITLES = {
     "audit": "dlib HOG (bred for; dlib's own code)",
     "dlib-mmod": "dlib MMOD (bred for)",
-    "yunet": "YuNet, threshold 0.9 (took no part)",
-    "centerface": "CenterFace (took no part)",
-    "blazeface-full": "BlazeFace, full range (took no part)",
-    "viola-jones": "Viola-Jones (took no part)",
+    "yunet": "YuNet, threshold 0.9 (not bred for)",
+    "centerface": "CenterFace (not bred for)",
+    "blazeface-full": "BlazeFace, full range (not bred for)",
+    "viola-jones": "Viola-Jones (not bred for)",
 }
 # One that the masks were bred for, one that was not, and one that sees faces in noise as well.
 SHORT = ("audit", "yunet", "viola-jones")

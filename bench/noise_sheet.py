@@ -68,8 +68,8 @@ def lit(searches: Sequence[str], genes: Mapping[str, str]) -> list[LitMask]:
 
 
 SHEETS = {
-    "proof": (proof, "Twenty noises, twenty faces", "noise-proof.jpg"),
-    "ablation": (ablation, "What is given: three blanks, equal sides or free", "noise-ablation.jpg"),
+    "proof": (proof, "Twenty noises, twenty faces", "noise-proof.jpg", 7),
+    "ablation": (ablation, "What is given: three blanks, equal sides or free", "noise-ablation.jpg", 6),
 }
 
 
@@ -84,17 +84,17 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="default: in docs/images")
     parser.add_argument("--width", type=int, default=1800, help="pixels (default 1800)")
     options = parser.parse_args()
-    chosen, title, name = SHEETS[options.sheet]
+    chosen, title, name, columns = SHEETS[options.sheet]
     out = options.out or ROOT / "docs" / "images" / name
     csv.field_size_limit(1 << 20)
     with (DATA / "elites.csv").open(newline="") as file:
         genes = {row["search"]: row["genes"] for row in csv.DictReader(file)}
     shown = [row for row in chosen(json.loads((DATA / "findings.json").read_text())) if row[0] in genes]
     captions = [
-        Caption(words, () if rate is None else (("both see a face in", f"{rate:.0%} of views"),))
-        for _, words, rate in shown
+        Caption(words, () if rate is None else ((f"{rate:.0%}", "of views"),)) for _, words, rate in shown
     ]
-    picture = lineup(lit([name for name, *_ in shown], genes), captions, title, width_px=options.width)
+    masks = lit([name for name, *_ in shown], genes)
+    picture = lineup(masks, captions, title, width_px=options.width, columns=columns)
     Image.fromarray(picture).save(out, quality=88)
     print(out)
     return 0

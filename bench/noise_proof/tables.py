@@ -28,7 +28,7 @@ from bench.noise_proof.settings import (
 Json = Mapping[str, Any]
 COMMAND = "python -m bench.noise_proof"
 
-_NOTHING = {"plain": "noise, plain", "pigment": "noise, in color", "zero": "the zero"}
+_NOTHING = {"plain": "noise, plain", "pigment": "noise, in color", "zero": "the untouched blank"}
 _BOTH = "HOG and MMOD, one place"
 _CONTROLS = {
     "elites": "elites",
@@ -111,8 +111,8 @@ def _reached(settings: Settings, found: Json) -> list[str]:
     if found["nothing"]:
         lines += [
             "",
-            f"Noise and the zero before the same machines (at most {NOISE_BAR:.0%} was asked for; intervals",
-            "over masks, then views; for the zero Wilson's):",
+            f"Noise and the untouched blank before the same machines (at most {NOISE_BAR:.0%} was asked for;",
+            "intervals over masks, then views; for the blank Wilson's):",
             "",
             *marks.head("", "masks", "views", "HOG", "MMOD", "both, one place"),
         ]
@@ -141,7 +141,7 @@ def _critics(settings: Settings, found: Json) -> list[str]:
         "MTCNN are one voice, for all three learned from WIDER FACE; so did, in part, MMOD, which the masks",
         "were bred for. Critics count at their published thresholds, YuNet at 0.9. AUC: how often a view of",
         "an elite scores above a view of plain noise. Intervals are bootstraps over seeds (or noise masks),",
-        "then views; for the zero, one mask, Wilson's. In the median of the seeds YuNet at 0.9 sees "
+        "then views; for the blank, one mask, Wilson's. In the median of the seeds YuNet at 0.9 sees "
         f"{yunet:.0%} of views (asked for: {YUNET_GOAL:.0%}, {'met' if yunet >= YUNET_GOAL else 'not met'}).",
         "",
         *marks.head(
@@ -187,7 +187,7 @@ def _controls(settings: Settings, found: Json) -> list[str]:
         f"likes best among as many as a search looks at. {_reach(found.get('fitness'))}",
         "(d) is reported, not compared: some detectors see",
         "turned faces, too. p: that elites are seen no more than the worst of a, b and c, by sign flips over",
-        "seeds; Holm over the critics. (e), the zero, stands in the table above.",
+        "seeds; Holm over the critics. (e), the untouched blank, stands in the table above.",
         "",
         *marks.head("critic (threshold)", *_CONTROLS.values(), "p", "Holm", "a, b, c beaten"),
     ]

@@ -24,6 +24,7 @@ _LARGEST_PX = 120e6  # pixels of a picture, 360 MB of memory; a grid that would 
 _NAMES = ("three-quarter left", "front", "three-quarter right", "profile")
 _FIELD_MM = 232.0
 _AIR = 1.08  # so much more than the mask alone takes is shown
+_BESIDE = 0.09  # of a cell, between the widest masks of a wall
 
 # All in pixels of a line-up at its natural size.
 _CELL, _GAP, _CAPTION, _RULER, _HEAD, _FOOT = 440, 40, 270, 64, 96, 64
@@ -54,12 +55,14 @@ def lineup(
     level: str = "the eyes",
     width_px: int | None = None,
     material: Material = NYLON,
+    columns: int | None = None,
 ) -> Image:
     """A picture uint8 (H, W, 3) of every mask, all to one scale: from four sides, or many from the front.
 
     :param captions: one a mask, or None for pictures alone. level: what lies at the origin of the masks'
         basis, where the ruler starts. width_px: up to 8192; None: the natural size. Pictures are made in
-        tiles and hung one by one, so that memory holds the sheet and little more.
+        tiles and hung one by one, so that memory holds the sheet and little more. columns: of many masks;
+        None: as fills the sheet.
     :raises BadInput: where there is no mask, not one caption each, or the width cannot be had.
     """
     if not masks:
@@ -69,7 +72,7 @@ def lineup(
     if width_px is not None and not 600 <= width_px <= WIDEST_PX:
         raise BadInput(f"line-up: a width of {width_px} pixels; expected 600 to {WIDEST_PX}")
     if len(masks) > MOST_ROWS:
-        return palette.pixels(_wall(masks, captions, title, width_px, material))
+        return palette.pixels(_wall(masks, captions, title, width_px, material, columns))
     return palette.pixels(_rows(masks, captions, title, level, width_px, material))
 
 
@@ -127,29 +130,31 @@ def _wall(
     title: str,
     width_px: int | None,
     material: Material,
+    columns: int | None,
 ) -> Pillow.Image:
-    """Many masks: a grid of fronts with ids, as wide as it is high or wider."""
+    """Many masks: a grid of fronts with ids, as wide as it is high or wider, close to each other."""
     field = shared_field_mm(masks)
-    wide = max(4, round((1.6 * len(masks)) ** 0.5))
-    columns = min(range(wide, max(4, wide - 1) - 1, -1), key=lambda count: -len(masks) % count)
+    pitch = round(_CELL * min(1.0, max(mask.width_mm() for mask in masks) / field + _BESIDE))
+    if columns is None:
+        wide = max(4, round((1.6 * len(masks) * _CELL / pitch) ** 0.5))
+        columns = min(range(wide, max(4, wide - 1) - 1, -1), key=lambda count: -len(masks) % count)
     rows = -(-len(masks) // columns)
-    margin, foot = palette.MARGIN_PX, 54 if captions is not None else 10
-    width = 2 * margin + columns * _CELL
+    margin, foot = palette.MARGIN_PX, 84 if captions is not None else 10
+    width = 2 * margin + columns * pitch
     height = _HEAD + rows * (_CELL + foot) + _FOOT + margin
     u = _Scale(_factor(width, height, width_px))
     page = palette.backdrop(u(width), u(height))
     palette.spaced(page, (u(margin), u(margin)), title, u(20), palette.TEXT)
     for k, mask in enumerate(masks):
-        x, y = margin + (k % columns) * _CELL, _HEAD + (k // columns) * (_CELL + foot)
-        palette.mount(page, mask.shoot(FRONT, u(_CELL), field, material=material), (u(x), u(y)))
+        middle, y = margin + (k % columns + 0.5) * pitch, _HEAD + (k // columns) * (_CELL + foot)
+        shot = mask.shoot(FRONT, u(_CELL), field, material=material)
+        palette.mount(page, shot, (round(middle * u.factor) - shot.shape[1] // 2, u(y)))
         if captions is not None:
-            middle = u(x + _CELL / 2)
-            palette.write(page, (middle, u(y + _CELL + 14)), captions[k].title, u(18), palette.TEXT, "ms")
-            if captions[k].rows:
-                name, value = captions[k].rows[0]
-                palette.write(
-                    page, (middle, u(y + _CELL + 38)), f"{name} {value}", u(15), palette.QUIET, "ms"
-                )
+            lines = [(captions[k].title, 26, palette.TEXT, 18)]
+            lines += [(f"{name} {value}", 22, palette.QUIET, 50) for name, value in captions[k].rows[:1]]
+            for text, size, color, down in lines:
+                words = palette.fitted(text, u(size), u(pitch))
+                palette.write(page, (u(middle), u(y + _CELL + down)), words, u(size), color, "ms")
     note = "Every mask to one scale, under one light."
     palette.write(page, (u(margin), u(height - margin)), note, u(15), palette.QUIET, "ls")
     return page

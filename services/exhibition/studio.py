@@ -142,6 +142,11 @@ class LitMask:
         turned = np.stack([turn_of(pose).numpy() for pose in poses])
         return least_field_mm(self.centered.numpy(), turned, distance_m)
 
+    def width_mm(self) -> float:
+        """Twice how far the front reaches to a side of the picture's middle, at the mask's center."""
+        x, _, z = self.centered.unbind(1)
+        return float((x / (1.0 - z / DISTANCE_M)).abs().max()) * 2e3
+
     def shoot(
         self,
         pose: Pose,

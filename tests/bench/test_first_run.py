@@ -32,7 +32,7 @@ def test_a_run_is_read_and_its_machines_become_rows(tmp_path: Path) -> None:
     assert found["masks"]["i00-g0001-002"] == {"audit": 1.0, "dlib-mmod": 0.5, "yunet": 0.45}
     lines = table(found, SHORT).splitlines()
     assert len(lines) == 2 + len(SHORT)
-    assert lines[3] == "| YuNet, threshold 0.9 (took no part) | 45% (26 to 66) | 0% (0 to 16) | 0% | 0% |"
+    assert lines[3] == "| YuNet, threshold 0.9 (not bred for) | 45% (26 to 66) | 0% (0 to 16) | 0% | 0% |"
     pages = [tmp_path / page.name for page in (README, EVIDENCE)]
     for page in pages:
         page.write_text("before\n<!-- make evolve -->\nold\n<!-- end of make evolve -->\nafter\n")
