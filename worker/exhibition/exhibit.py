@@ -443,21 +443,20 @@ def caption(
         rows.append(("folded area", f"{mask['flipped']:.0%}"))
     audit = mask["audit"]
     if audit:
-        count = audit["views"]
-        rows.append(("audit: HOG", f"{round(audit['hog_rate'] * count)} of {count}"))
+        critics = audit.get("critics") or {}
+        rates = {"audit": audit["hog_rate"], **critics}
+        noise = {name: seen["noise"] for name, seen in (controls or {}).items() if "noise" in seen}
+        if noise.keys() & rates.keys():
+            rows.append(("a face in", "views, of noise"))
+        faces = {name: f"{round(rate * audit['views'])} of {audit['views']}" for name, rate in rates.items()}
+        for name in noise.keys() & rates.keys():
+            faces[name] += f", {noise[name][0] / noise[name][1]:.0%}"
+        rows.append(("audit: HOG", faces["audit"]))
         if audit.get("distance_median") is not None:
             rows.append(("audit: distance", f"{audit['distance_median']:.2f}"))
-        for name, rate in (audit.get("critics") or {}).items():
-            rows.append((f"critic: {name}", f"{round(rate * count)} of {count}"))
-        rows += _noise(controls or {}, ["audit", *(audit.get("critics") or {})])
+        rows += [(f"critic: {name}", faces[name]) for name in critics]
     rows += [("research only", name) for name in research_only]
     return Caption(mask["id"], tuple(rows))
-
-
-def _noise(controls: Mapping[str, Counts], machines: Sequence[str]) -> list[tuple[str, str]]:
-    """What the machines of the rows above say of noise, in their order: ``0, 3 of 20``."""
-    told = [controls[name]["noise"] for name in machines if "noise" in controls.get(name, {})]
-    return [("noise", f"{', '.join(str(hits) for hits, _ in told)} of {told[0][1]}")] if told else []
 
 
 def _on_wall(mask_lit: LitMask, size_px: int) -> palette.Image:
