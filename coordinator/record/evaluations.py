@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from coordinator.search.island import Generation
 
 _TALLIES = b"datamask.tallies"  # of a file without a row for every mask: what its generations came to
+
+_IS_MEASURED = np.isin(np.arange(len(STATUS_NAMES)), MEASURED)
+_SORTED = 1000  # numbers of masks beyond 999 have a digit more, and ids are sorted as words
 
 _WHY = {
     "failed": "{count} lie in batches that failed",
@@ -119,13 +123,22 @@ def rows_of(
         the archive holds them in the end.
     """
     in_order = sorted(generations, key=lambda generation: (generation.island, generation.number))
-    parts = [_columns(generation, basis, objectives, which, told, perhaps) for generation in in_order]
-    shape = schema(objectives)
-    arrays = [pa.concat_arrays([part[name] for part, _ in parts]) for name in shape.names]
+    shape, unsure = schema(objectives), list[str]()
+    if which == "all" and all(len(generation.ids) <= _SORTED for generation in in_order):
+        alike = itertools.groupby(in_order, lambda generation: generation.scores.raw.shape[2])
+        parts = [_columns(list(some), basis, objectives) for _, some in alike]
+    else:
+        parts = []
+        for generation in in_order:
+            rows, doubtful = _staying(generation, which, told, perhaps)
+            columns = _columns([generation], basis, objectives)
+            parts.append({name: column.take(rows) for name, column in columns.items()})
+            unsure += doubtful
+    arrays = [pa.concat_arrays([part[name] for part in parts]) for name in shape.names]
     return Rows(
         pa.RecordBatch.from_arrays(arrays, schema=shape),
         () if which == "all" else tuple(thinning.tally_of(generation) for generation in in_order),
-        frozenset(name for _, unsure in parts for name in unsure),
+        frozenset(unsure),
     )
 
 
@@ -155,40 +168,46 @@ def _decided(part: Rows, held: Set[str]) -> pa.RecordBatch:
 
 
 def _columns(
-    generation: Generation,
-    basis: str,
-    objectives: Sequence[Objective],
-    which: str,
-    told: Set[str],
-    perhaps: Set[str],
-) -> tuple[dict[str, pa.Array], list[str]]:
-    """One generation's columns by name, and which of its rows are there only because of ``perhaps``."""
-    ids, scores, result = generation.ids, generation.scores, generation.result
-    n = len(ids)
-    measured = np.isin(scores.status, MEASURED)
+    generations: Sequence[Generation], basis: str, objectives: Sequence[Objective]
+) -> dict[str, pa.Array]:
+    """Columns by name of generations of equally many views: for all of them Arrow is asked as often as for
+    one.
+    """
+    ids = [name for generation in generations for name in generation.ids]
+    sizes = [len(generation.ids) for generation in generations]
+    scores, results = [g.scores for g in generations], [g.result for g in generations]
+    status = np.concatenate([each.status for each in scores])
+    measured, values = _IS_MEASURED[status], np.concatenate([each.values for each in results])
+    flipped = np.concatenate([each.flipped for each in scores])
     columns = {
         "id": pa.array(ids, pa.string()),
-        "island": pa.array(np.full(n, generation.island, np.int32)),
-        "generation": pa.array(np.full(n, generation.number, np.int32)),
-        "parents": pa.array(generation.parents, pa.list_(pa.string())),
-        "genome": _lists(generation.genomes, np.ones(n, bool)),
-        "basis": pa.array([basis] * n, pa.string()),
-        "fitness": pa.array(result.fitness.astype(np.float32)),
-        "status": pa.array([STATUS_NAMES[status] for status in scores.status], pa.string()),
-        "flipped": pa.array(np.where(measured, scores.flipped, np.float32(np.nan))),
+        "island": pa.array(np.repeat([np.int32(g.island) for g in generations], sizes)),
+        "generation": pa.array(np.repeat([np.int32(g.number) for g in generations], sizes)),
+        "parents": pa.array([names for g in generations for names in g.parents], pa.list_(pa.string())),
+        "genome": _lists(np.concatenate([g.genomes for g in generations]), np.ones(len(ids), bool)),
+        "basis": pa.repeat(pa.scalar(basis, pa.string()), len(ids)),
+        "fitness": pa.array(np.concatenate([each.fitness for each in results]).astype(np.float32)),
+        "status": pa.array([STATUS_NAMES[each] for each in status.tolist()], pa.string()),
+        "flipped": pa.array(np.where(measured, flipped, np.float32(np.nan))),
     }
     for j, objective in enumerate(objectives):
-        columns[f"value {objective.label}"] = pa.array(result.values[:, j].astype(np.float32))
-        columns[f"scores {objective.label}"] = _lists(scores.raw[j], measured)
-    if n > 1000:  # numbers beyond 999 have a digit more, and ids are sorted as words
-        order = pa.array(sorted(range(n), key=ids.__getitem__))
-        columns = {name: column.take(order) for name, column in columns.items()}
-    if which == "all":
-        return columns, []
-    stays = thinning.kept(generation, which, told)
-    unsure = [k for k, name in enumerate(ids) if name in perhaps and not stays[k]]
-    rows = pa.array(sorted([*np.flatnonzero(stays).tolist(), *unsure], key=ids.__getitem__), pa.int64())
-    return {name: column.take(rows) for name, column in columns.items()}, [ids[k] for k in unsure]
+        raw = np.concatenate([each.raw[j] for each in scores])
+        columns[f"value {objective.label}"] = pa.array(values[:, j].astype(np.float32))
+        columns[f"scores {objective.label}"] = _lists(raw, measured)
+    return columns
+
+
+def _staying(
+    generation: Generation, which: str, told: Set[str], perhaps: Set[str]
+) -> tuple[pa.Array, list[str]]:
+    """Which rows of a generation stay, in the order of ids, and the ids of those that do only because of
+    ``perhaps``.
+    """
+    all_of = np.ones(len(generation.ids), bool)
+    stays = all_of if which == "all" else thinning.kept(generation, which, told)
+    unsure = [k for k, name in enumerate(generation.ids) if name in perhaps and not stays[k]]
+    rows = sorted([*np.flatnonzero(stays).tolist(), *unsure], key=generation.ids.__getitem__)
+    return pa.array(rows, pa.int64()), [generation.ids[k] for k in unsure]
 
 
 def _lists(rows: NDArray[np.float32], there: NDArray[np.bool_]) -> pa.Array:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from coordinator.cli.show import read_run
 from coordinator.queue.executor import LocalExecutor
 from coordinator.record.chronicle import Chronicle
-from coordinator.record.evaluations import read_genomes, read_rows
+from coordinator.record.evaluations import read_genomes, read_rows, rows_of
 from coordinator.record.record import Record
 from coordinator.record.verification import open_verified
 from coordinator.run import evolve_run, open_run
+from coordinator.search.island import Generation
 from coordinator.spec.recording import one_in
 from coordinator.spec.spec import parse_spec
+from services.recognition.fitness import Fitness, Objective
 from services.storage.open import open_store
+from services.wire.plan import Scores
 from worker.evaluate import Evaluator
 
 SPEC = {
@@ -87,3 +91,22 @@ def test_a_whole_record_has_no_tallies(whole: Record) -> None:
 def test_one_in_some() -> None:
     assert one_in("1 in 20") == 20
     assert [one_in(text) for text in ("1 in 0", "1 in", "2 in 3", "1 in 2.5", "all", "1 in -3")] == [None] * 6
+
+
+def test_of_a_large_population_the_rows_stay_that_should() -> None:
+    """Beyond 999 masks ids are longer, and sorted as words stand in another order than their numbers."""
+    count, rng = 1200, np.random.default_rng(0)
+    fitness = rng.normal(size=(count, 1)).astype(np.float32)
+    scores = Scores(
+        rng.normal(size=(1, count, 2)).astype(np.float32),
+        *(np.zeros(count, np.float32), np.zeros(count, np.uint8), np.zeros(count, np.float32)),
+        np.ones((count, 2), np.float32),
+    )
+    genomes = np.zeros((count, 3), np.float32)
+    result = Fitness(fitness[:, 0], fitness, fitness[:, :, None].repeat(2, axis=2))
+    generation = Generation(1, 0, genomes, ((),) * count, scores, result)
+    rows = rows_of([generation], "basis", [Objective("detect", "dlib-hog", 1.0, 0.0)], "1 in 4").columns
+    ids = rows.column("id").to_pylist()
+    assert ids == sorted({*generation.ids[::4], generation.ids[int(fitness.argmax())]})
+    told = dict(zip(generation.ids, fitness[:, 0].tolist(), strict=True))
+    assert rows.column("fitness").to_pylist() == [told[name] for name in ids]
