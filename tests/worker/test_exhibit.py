@@ -168,7 +168,7 @@ def test_captions_say_what_the_same_machine_says_of_noise(exhibited):
     rows = dict(caption(facts["masks"][0], (), controls_of_facts(facts)).rows)
     assert rows["a face in"] == "views, of noise"
     assert rows["audit: HOG"] == "3 of 4, 3%"
-    assert rows["critic: viola-jones"] == "2 of 4, 32%"
+    assert rows["viola-jones"] == "2 of 4, 32%"
     assert controls_of_facts(facts)["dlib-hog"] == controls_of_facts(facts)["audit"]
 
 

@@ -446,15 +446,14 @@ def caption(
         critics = audit.get("critics") or {}
         rates = {"audit": audit["hog_rate"], **critics}
         noise = {name: seen["noise"] for name, seen in (controls or {}).items() if "noise" in seen}
-        if noise.keys() & rates.keys():
-            rows.append(("a face in", "views, of noise"))
+        rows.append(("a face in", "views, of noise" if noise.keys() & rates.keys() else "views"))
         faces = {name: f"{round(rate * audit['views'])} of {audit['views']}" for name, rate in rates.items()}
         for name in noise.keys() & rates.keys():
             faces[name] += f", {noise[name][0] / noise[name][1]:.0%}"
         rows.append(("audit: HOG", faces["audit"]))
         if audit.get("distance_median") is not None:
             rows.append(("audit: distance", f"{audit['distance_median']:.2f}"))
-        rows += [(f"critic: {name}", faces[name]) for name in critics]
+        rows += [(name, faces[name]) for name in critics]
     rows += [("research only", name) for name in research_only]
     return Caption(mask["id"], tuple(rows))
 
