@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,9 +12,8 @@ from coordinator.cli.figures import FormatOption, formats_of
 from coordinator.cli.layout import print_table
 from coordinator.cli.report import shown_rate
 from coordinator.cli.terminal import print_json
-
-if TYPE_CHECKING:
-    from datamask.comparing import Comparison
+from datamask.comparing import MOMENTS, Comparison
+from datamask.comparing import compare as set_side_by_side
 
 LONGEST = 40  # characters of a spec's value in a table
 
@@ -37,8 +36,6 @@ def compare(
 
     Example: datamask compare runs/archetype-001 runs/archetype-002 --out figures
     """
-    from datamask.comparing import compare as set_side_by_side  # it draws, and matplotlib is slow to load
-
     found = set_side_by_side(runs)
     if as_json:
         print_json(found.facts())
@@ -50,8 +47,6 @@ def compare(
 
 
 def _print(console: Console, found: Comparison) -> None:
-    from datamask.comparing import MOMENTS
-
     names = [told.run for told in found.runs]
     rows = [[key, *map(_shown, values)] for key, values in found.differences.items()]
     print_table(

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from datamask.charts import figures as write_figures
+
 
 class FormatName(StrEnum):
     """What figures are written as."""
@@ -40,7 +42,5 @@ def figures(
 
     Example: datamask figures runs/archetype-001 --out figures --format pdf
     """
-    from datamask.charts import figures as write_figures  # matplotlib takes a third of a second
-
     for path in write_figures(run, out, [kind.value for kind in formats_of(format_)]):
         print(path)

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _TALLIES = b"datamask.tallies"  # of a file without a row for every mask: what its generations came to
 
-_IS_MEASURED = np.isin(np.arange(len(STATUS_NAMES)), MEASURED)
 _SORTED = 1000  # numbers of masks beyond 999 have a digit more, and ids are sorted as words
 
 _WHY = {
@@ -177,7 +176,8 @@ def _columns(
     sizes = [len(generation.ids) for generation in generations]
     scores, results = [g.scores for g in generations], [g.result for g in generations]
     status = np.concatenate([each.status for each in scores])
-    measured, values = _IS_MEASURED[status], np.concatenate([each.values for each in results])
+    measured = np.concatenate([each.measured for each in scores])
+    values = np.concatenate([each.values for each in results])
     flipped = np.concatenate([each.flipped for each in scores])
     columns = {
         "id": pa.array(ids, pa.string()),

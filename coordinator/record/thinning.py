@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.spec.recording import one_in
-from services.wire.plan import MEASURED, STATUS_NAMES
+from services.wire.plan import STATUS_NAMES
 
 if TYPE_CHECKING:
     from coordinator.search.island import Generation
@@ -47,7 +47,7 @@ def tally_of(generation: Generation) -> Tally:
     return Tally(
         *(generation.island, generation.number),
         dict(Counter(STATUS_NAMES[status] for status in scores.status.tolist())),
-        int(np.isin(scores.status, MEASURED).sum()) * scores.coverage.shape[1],
+        int(scores.measured.sum()) * scores.coverage.shape[1],
         float(np.median(known)) if len(known) else None,
     )
 

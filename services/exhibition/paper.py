@@ -1,4 +1,7 @@
-"""Figures for a paper: vector drawings, and the numbers in them as CSV. Nothing here knows of runs."""
+"""Figures for a paper: vector drawings, and the numbers in them as CSV. Nothing here knows of runs.
+
+matplotlib, which takes a third of a second to load, is loaded where something is drawn.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,15 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import PolyCollection
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from services.numbers import finite
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Format = Literal["svg", "pdf", "png"]
 Cell = str | int | float | bool | None
@@ -67,6 +69,10 @@ class Chart:
 
     def file(self, kind: Format) -> bytes:
         """The figure."""
+        import matplotlib as mpl
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
         with mpl.rc_context(_STYLE):
             figure = Figure(figsize=(WIDTH_IN, self.height_in), layout="constrained")
             FigureCanvasAgg(figure)
@@ -199,6 +205,9 @@ def gaze_chart(gazes: Sequence[Gazed]) -> Chart:
     )
 
     def draw(figure: Figure) -> None:
+        import matplotlib as mpl
+        from matplotlib.collections import PolyCollection
+
         axes = figure.subplots(lines, columns, squeeze=False).ravel()
         for axis in axes:
             axis.set_axis_off()
@@ -241,6 +250,8 @@ def archive_chart(
     )
 
     def draw(figure: Figure) -> None:
+        from matplotlib.collections import PolyCollection
+
         axis = figure.subplots()
         xs, ys = np.linspace(left, right, columns + 1), np.linspace(bottom, top, lines + 1)
         shown = axis.pcolormesh(xs, ys, np.ma.masked_invalid(table), cmap="cividis")

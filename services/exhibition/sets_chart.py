@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from services.exhibition.paper import Cell, Chart
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def sets_chart(

@@ -144,8 +144,8 @@ class LitMask:
 
     def width_mm(self) -> float:
         """Twice how far the front reaches to a side of the picture's middle, at the mask's center."""
-        x, _, z = self.centered.unbind(1)
-        return float((x / (1.0 - z / DISTANCE_M)).abs().max()) * 2e3
+        across = self.centered.numpy() * np.array([1.0, 0.0, 1.0])
+        return least_field_mm(across, np.eye(3, dtype=np.float32)[None], DISTANCE_M)
 
     def shoot(
         self,

@@ -28,6 +28,7 @@ FORMAT = 1
 OK, NOT_FINITE, INVISIBLE, FAILED = 0, 1, 2, 3
 STATUS_NAMES = ("ok", "not-finite", "invisible", "failed")
 MEASURED = (OK, INVISIBLE)  # the others' rows of scores say nothing: no machine has seen these masks
+_IS_MEASURED = np.isin(np.arange(len(STATUS_NAMES)), MEASURED)
 
 
 @dataclass(frozen=True)
@@ -204,6 +205,11 @@ class Scores:
     flipped: NDArray[np.float32]
     coverage: NDArray[np.float32]
     residuals: Mapping[int, NDArray[np.float32]] = field(default_factory=dict)
+
+    @property
+    def measured(self) -> NDArray[np.bool_]:
+        """Which genomes some machine has seen, (n,): the others' numbers say nothing."""
+        return _IS_MEASURED[self.status]
 
     def rows(self, rows: slice) -> Scores:
         """Those of some of the genomes; shares memory."""

@@ -445,11 +445,13 @@ def caption(
     if audit:
         critics = audit.get("critics") or {}
         rates = {"audit": audit["hog_rate"], **critics}
-        noise = {name: seen["noise"] for name, seen in (controls or {}).items() if "noise" in seen}
-        rows.append(("a face in", "views, of noise" if noise.keys() & rates.keys() else "views"))
-        faces = {name: f"{round(rate * audit['views'])} of {audit['views']}" for name, rate in rates.items()}
-        for name in noise.keys() & rates.keys():
-            faces[name] += f", {noise[name][0] / noise[name][1]:.0%}"
+        seen = {name: (controls or {}).get(name, {}).get("noise") for name in rates}
+        noise = {name: f", {hits[0] / hits[1]:.0%}" for name, hits in seen.items() if hits is not None}
+        rows.append(("a face in", "views, of noise" if noise else "views"))
+        faces = {
+            name: f"{round(rate * audit['views'])} of {audit['views']}{noise.get(name, '')}"
+            for name, rate in rates.items()
+        }
         rows.append(("audit: HOG", faces["audit"]))
         if audit.get("distance_median") is not None:
             rows.append(("audit: distance", f"{audit['distance_median']:.2f}"))
