@@ -361,6 +361,7 @@ def evolve_steps(
     for _ in evolution.steps():
         yield evolution
     files.finish()
+    _sweep(record)
     if not evolution.elites():
         raise BadInput(no_elite(record))
 
