@@ -49,7 +49,8 @@ test: setup ## Run all tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
 fuzz: setup ## Ten thousand damaged inputs for each kind of input: docs/inputs.md (DATAMASK_FUZZ=N for another number)
-	DATAMASK_FUZZ=$${DATAMASK_FUZZ:-10000} OMP_NUM_THREADS=1 $(PY) -m pytest tests -m fuzz -n 2 --dist worksteal $(ARGS)
+	DATAMASK_FUZZ=$${DATAMASK_FUZZ:-10000} OMP_NUM_THREADS=1 $(PY) -m pytest tests -m fuzz -n 2 --dist worksteal \
+	  -o timeout=0 -o faulthandler_timeout=0 $(ARGS)
 
 # Where something is still mounted in the folder, it is not the folder's own, and nothing is removed.
 first-command: ## Run `make evolve` with a small budget in a bare Debian 12 (root, debootstrap)
