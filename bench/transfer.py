@@ -42,7 +42,7 @@ from bench.outcome import circumstances, write
 from services.recognition.statistics.calibration import file_name, shipped
 from services.storage.store import Store
 
-FORMAT = 3
+FORMAT = 4
 OUT = Path(__file__).parent / "results" / "transfer.json"
 STORE = ROOT / "runs" / "evidence"  # shares its runs in shape alone with bench.evidence
 CALIBRATIONS = ROOT / "runs" / "transfer" / "calibration"
@@ -254,22 +254,31 @@ def row_of(figure: str, starts: Mapping[str, Mapping[str, float]], arms: Sequenc
 
 
 def earlier(out: Path) -> dict[str, Any]:
-    """Rows by task of a result that is there."""
+    """What a result that is there says of each task."""
     if not out.is_file():
         return {}
     result = json.loads(out.read_text())
     return dict(result["tasks"]) if result["format"] == FORMAT else {}
 
 
+def told(task: str, options: argparse.Namespace) -> dict[str, Any]:
+    """What a task's rows were made with."""
+    settings = {"views": options.views, "far": FAR, "set": options.set}
+    if task == "portrait":
+        settings |= {"recognizers": options.recognizer, "partner": options.partner}
+    return settings
+
+
 def page(result: Mapping[str, Any]) -> str:
     """The tables as Markdown."""
     lines = []
-    for task, rows in result["tasks"].items():
+    for task, found in result["tasks"].items():
+        rows, views = found["rows"], found["settings"]["views"]
         titles = {arm.name: arm.title for arm in ARMS[task] if any(arm.name in row["means"] for row in rows)}
         starts = len(rows[0]["starts"]) if rows else 0
         first, *later = titles
         lines += [
-            f"**{task}**, {starts} starts, {result['settings']['views']} held-out views of each elite. In "
+            f"**{task}**, {starts} starts, {views} held-out views of each elite. In "
             f"brackets the difference from *{titles[first]}* and its 95% interval"
             + (", in square ones the mean's own:" if any("intervals" in row for row in rows) else ":"),
             "",
@@ -339,21 +348,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         critics = ["viola-jones", *(options.recognizer if task == "portrait" else [])]
         critics += LEFT_OUT if task == "recognizers" else ()
         starts = grown(task, names, options.jobs, settings)
-        tasks[task] = compared(starts, settings.arms(task), critics, options.views)
-    told = {
-        "views": options.views,
-        "far": FAR,
-        "recognizers": options.recognizer,
-        "partner": options.partner,
-        "set": options.set,
-    }
-    result = {"format": FORMAT, "machine": facts, "settings": told, "tasks": tasks}
+        rows = compared(starts, settings.arms(task), critics, options.views)
+        tasks[task] = {"machine": facts, "settings": told(task, options), "rows": rows}
+    result = {"format": FORMAT, "tasks": tasks}
     write(result, options.out)
     text = page(result)
     if options.page is not None:
         marks.write_between(options.page, FIRST_MARK, LAST_MARK, text)
     print(text)
-    console.print(json.dumps(told), highlight=False)
     return 0
 
 

@@ -30,7 +30,7 @@ def test_the_page_shows_every_arm_and_how_it_differs_from_the_first() -> None:
         "portrait b": {"before": 0.7, "shape": 0.8, "color": 0.82},
     }
     row = transfer.row_of("viola-jones: sees a face", starts, arms)
-    text = transfer.page({"tasks": {"portrait": [row]}, "settings": {"views": 60}})
+    text = transfer.page({"tasks": {"portrait": {"settings": {"views": 60}, "rows": [row]}}})
     assert "| critic | before: sep-CMA, all genes of shape | shape | shape and color |" in text
     low, high = stats.t.interval(0.95, 1, loc=0.75, scale=stats.sem([0.8, 0.7]))
     assert f"| viola-jones: sees a face | 0.75 [{low:.2f} to {high:.2f}] | 0.80 [0.80 to 0.80] (+0.05" in text
@@ -47,7 +47,7 @@ def test_a_recognizer_has_no_say_of_masks_that_were_evolved_for_it() -> None:
         transfer.row_of("partner: median similarity", {"a": alone, "b": alone}, arms),
         transfer.row_of("other: median similarity", {"a": both, "b": both}, arms),
     ]
-    text = transfer.page({"tasks": {"portrait": rows}, "settings": {"views": 60}})
+    text = transfer.page({"tasks": {"portrait": {"settings": {"views": 60}, "rows": rows}}})
     first, second = (line for line in text.splitlines() if "median similarity" in line)
     assert first.endswith("| took part |")
     assert second.endswith("| 0.20 [0.20 to 0.20] (+0.00, +0.00 to +0.00) |")
@@ -109,10 +109,11 @@ def test_what_a_large_run_costs_follows_from_the_figures(
     assert "10.0 GB" in text
 
 
-def test_a_task_that_is_not_named_keeps_its_table(tmp_path: Path) -> None:
+def test_a_task_that_is_not_named_keeps_its_table_and_its_settings(tmp_path: Path) -> None:
     out = tmp_path / "transfer.json"
     assert transfer.earlier(out) == {}
-    out.write_text(json.dumps({"format": transfer.FORMAT, "tasks": {"archetype": [{"figure": "x"}]}}))
-    assert transfer.earlier(out) == {"archetype": [{"figure": "x"}]}
+    there = {"archetype": {"settings": {"set": ["search.islands=3"]}, "rows": [{"figure": "x"}]}}
+    out.write_text(json.dumps({"format": transfer.FORMAT, "tasks": there}))
+    assert transfer.earlier(out) == there
     out.write_text(json.dumps({"format": transfer.FORMAT - 1, "tasks": {"archetype": []}}))
     assert transfer.earlier(out) == {}
