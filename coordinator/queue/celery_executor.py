@@ -250,8 +250,12 @@ class CeleryExecutor:
     def _answer(self, bell: Bell) -> bytes | None:
         if bell.batch not in self._out or bell.outcome in ("refused", "trouble"):
             return None
+        return self._scores_of(bell.batch)
+
+    def _scores_of(self, name: str) -> bytes | None:
+        """What lies in the store; read at once, for another process of the run may remove it."""
         try:
-            return self._run.get(scores_key(bell.batch))
+            return self._run.get(scores_key(name))
         except ObjectMissing:
             return None
 
@@ -282,12 +286,14 @@ class CeleryExecutor:
         singles = [replace(ready, alone=True, came_in=name) for ready in out.stack.values()]
         self._ready.extendleft(reversed(singles))
 
-    def _finish_unheard(self, name: str) -> None:
-        """What has an answer that nobody rang for."""
-        if self._out[name].stack:
-            self._finish_stack(name, self._run.get(scores_key(name)), scored=False)
-        else:
-            self._finish(Finished(name))
+    def _finish_unheard(self, name: str) -> bool:
+        """Whether there is an answer that nobody rang for."""
+        data = self._scores_of(name)
+        if data is not None and self._out[name].stack:
+            self._finish_stack(name, data, scored=False)
+        elif data is not None:
+            self._finish(Finished(name, data=data))
+        return data is not None
 
     def _in_trouble(self, bell: Bell, out: _Out) -> None:
         # Not the batch's fault: send it again in a moment, perhaps to another worker.
@@ -354,13 +360,13 @@ class CeleryExecutor:
     def _answered_before(self, name: str, task: str) -> bool:
         """Finish what a resumed run has an answer to."""
         # Attempts at a job are forgotten when its run is resumed, so what was counted is looked up again.
-        scored = name in self._scored and self._run.exists(scores_key(name))
+        data = self._scores_of(name) if name in self._scored else None
         self._scored.discard(name)
-        failed = not scored and name in self._given_up and attempts(self._run, name) >= MAX_ATTEMPTS
-        if scored or failed:
+        failed = data is None and name in self._given_up and attempts(self._run, name) >= MAX_ATTEMPTS
+        if data is not None or failed:
             self._out[name] = _Out(NOTHING_SAID, task)
-            self._finish(Finished(name, failed=failed))
-        return scored or failed
+            self._finish(Finished(name, failed=failed, data=data))
+        return data is not None or failed
 
     def _first_look(self) -> None:
         if not self._looked:
@@ -431,8 +437,8 @@ class CeleryExecutor:
             out = self._out[batch]
             if batch in beating:  # slow, not lost
                 self._expect(batch, out, float(BEAT_TTL_S))
-            elif self._run.exists(scores_key(batch)):
-                self._finish_unheard(batch)
+            elif self._finish_unheard(batch):
+                continue
             elif out.stack and out.died:
                 self._take_apart(batch, "the process that worked on them died")
             else:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
+from services.errors import CorruptData
 from services.faults import as_one_line
 from services.progress import Progress
 from services.storage.store import ObjectMissing, Store
@@ -202,13 +203,16 @@ class LocalExecutor:
         return [self._alone(*one) for one in group.items()]
 
     def _alone(self, batch: str, work: Batch | None) -> Finished:
-        if work is not None:
-            self._run.create(batch_key(batch), work.encoded())
         while attempts(self._run, batch) < MAX_ATTEMPTS:
+            if work is not None:  # again, too: whoever had the very same one may have removed it
+                self._run.create(batch_key(batch), work.encoded())
             with as_one_line():
                 summary = self._evaluator.evaluate(self._run, batch)
             if summary.outcome in ("scored", "known"):
                 return Finished(batch, summary.views)
+            if summary.outcome == "gone" and work is None:
+                where = f"{self._run.url}/{batch_key(batch)}"
+                raise CorruptData(f"{where}: it was removed while the run waits for it; go on with --resume")
         return Finished(batch, failed=True)
 
     def realize(self, job: str, origin: Origin, progress: Progress | None = None) -> None:

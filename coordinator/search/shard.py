@@ -188,6 +188,7 @@ class Shard:
         self._set_aside: set[str] = set()
         self._remover = ThreadPoolExecutor(1, thread_name_prefix="datamask-remove")
         self._removing: Future[None] | None = None
+        self._leaving: frozenset[str] = frozenset()  # batches and stacks that are being removed
 
     @property
     def over(self) -> bool:
@@ -312,6 +313,10 @@ class Shard:
             for genomes in (request.genomes[k : k + size] for k in range(0, len(request.genomes), size))
         ]
         batches = [batch_id(work.encoded()) for work in works]
+        if not self._leaving.isdisjoint(
+            batches
+        ):  # the very same ones again: what is about to go is no answer
+            self._wait_for_removal()
         if self._gave_up.issuperset(batches):  # it may be what stopped the run: that was to be mended
             self.record.remove([key for b in batches for key in self.record.store.list(failure_prefix(b))])
         place.pending = _Pending(request.moment, request.view_count, request.genomes, batches, set(batches))
@@ -432,10 +437,14 @@ class Shard:
         covered = sorted(gone.difference(*self._covered.values()))
         covered += sorted(name for name, latest in self._stacks.items() if latest <= epoch)
         self._stacks = {name: latest for name, latest in self._stacks.items() if latest > epoch}
+        self._wait_for_removal()
+        keys = [scores_key(b) for b in covered] + [batch_key(b) for b in covered]
+        self._removing, self._leaving = self._remover.submit(self.record.remove, keys), frozenset(covered)
+
+    def _wait_for_removal(self) -> None:
         if self._removing is not None:
             self._removing.result()
-        keys = [scores_key(b) for b in covered] + [batch_key(b) for b in covered]
-        self._removing = self._remover.submit(self.record.remove, keys)
+        self._removing, self._leaving = None, frozenset()
 
 
 def epoch_of(moment: Origin, every: int) -> int:

@@ -131,6 +131,37 @@ def test_the_order_of_arrival_changes_no_byte(
     assert checkpoints(run.record.store) == checkpoints(reference[0].record.store)
 
 
+def test_a_batch_that_somebody_removes_is_written_again(
+    reference: tuple[Opened, Evolution], evaluator: Evaluator, tmp_path: Path
+) -> None:
+    class Robbed(LocalExecutor):
+        """Others take the first batches away before they can be read."""
+
+        left = 5
+
+        class Evaluator:
+            def __init__(self, executor: Robbed) -> None:
+                self._executor = executor
+
+            room = 0
+
+            def join(self, run: Store) -> None:
+                evaluator.join(run)
+
+            def evaluate(self, run: Store, name: str) -> Summary:
+                if self._executor.left > 0:
+                    self._executor.left -= 1
+                    run.delete_many([batch_key(name)])
+                return evaluator.evaluate(run, name)
+
+        def __init__(self, run: Store) -> None:
+            super().__init__(run, self.Evaluator(self))  # type: ignore[arg-type]
+
+    run = opened(tmp_path, name="robbed")
+    evolved(run, Robbed(run.record.store))
+    assert checkpoints(run.record.store) == checkpoints(reference[0].record.store)
+
+
 class Pulled(LocalExecutor):
     """The plug is pulled after some batches."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pickle
 import random
 import re
+import threading
+import time
 from contextlib import closing
 from dataclasses import replace
 
@@ -12,7 +14,7 @@ import pytest
 
 from bench.here import Here
 from bench.made_up import scores_of
-from coordinator.queue.executor import Finished
+from coordinator.queue.executor import Finished, LocalExecutor
 from coordinator.record.record import Record
 from coordinator.run import open_run
 from coordinator.search.evolution import Evolution
@@ -20,8 +22,11 @@ from coordinator.search.shard import Shard
 from coordinator.spec.spec import parse_spec
 from services.errors import BadInput, DatamaskError
 from services.shape.catalog import basis_info
+from services.storage.local import LocalStore
 from services.storage.open import open_store
-from services.wire.plan import INVISIBLE
+from services.wire.objects import left_to_do, scores_key
+from services.wire.plan import INVISIBLE, decode_batch
+from worker.evaluate import Summary
 
 SPEC = {
     "name": "shards",
@@ -189,3 +194,77 @@ def test_a_run_in_which_nothing_can_be_scored_stops_and_counts_all_islands(tmp_p
 
     with pytest.raises(BadInput, match=r"no mask of epoch 1 could be scored: 60 are out of the picture"):
         evolved(tmp_path, "run", count, score=unseen)
+
+
+class Written:
+    """An evaluator that makes scores up and writes them, as a real one does, each batch by itself.
+
+    What it has had before is removed meanwhile: before it looks, or between its answer and who reads it.
+    """
+
+    room = 0
+
+    def __init__(self, when):
+        self.names, self._when = [], when
+        self._again, self._removed = threading.Event(), threading.Event()
+
+    def join(self, run):
+        pass
+
+    def evaluate(self, run, name):
+        time.sleep(0.05)  # slower than a commit
+        again = name in self.names
+        self.names.append(name)
+        if again and self._when == "before":
+            self._let_remove()
+        data = left_to_do(run, name)
+        if again and self._when == "after":
+            self._let_remove()
+        if isinstance(data, str):
+            return Summary(name, data)
+        run.create(scores_key(name), scores_of(decode_batch(data, name)).encoded({}))
+        return Summary(name, "scored", 1)
+
+    def _let_remove(self):
+        self._removed.clear()
+        self._again.set()
+        self._removed.wait(0.5)
+        self._again.clear()
+
+    def removing(self, remove):
+        """Remove as soon as something is asked for again; nobody may wait longer than a moment."""
+
+        def late(store, keys):
+            self._again.wait(0.3)
+            remove(store, keys)
+            self._removed.set()
+
+        return late
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_is_asked_for_again_is_scored_again_though_it_is_being_removed(tmp_path, monkeypatch, when):
+    """A mask that goes from island to island, and is the best of each, is ranked under the same views."""
+    evaluator = Written(when)
+    optimizers = ["map-elites", "map-elites", "sep-cma", "genetic"]
+    changes = {
+        "seed": 3,
+        "search": {"islands": 4, "population": 4, "generations": 4, "optimizers": optimizers},
+        "migration": {"every": 1, "count": 1},
+        "elites": {"count": 1, "candidates": 1, "ranking_views": 2},
+    }
+    monkeypatch.setattr(LocalStore, "delete_many", evaluator.removing(LocalStore.delete_many))
+    records = []
+    for name in ("one", "two"):
+        run = open_store(tmp_path, write=True).sub(name)
+        opened = open_run(parse_spec({**SPEC, **changes}, "test"), Record(run), resume=False)
+        executor = Here(scores_of) if name == "one" else LocalExecutor(run, evaluator)
+        with closing(opened.record) as record, closing(executor):
+            record.take_over()
+            dimension = len(basis_info(opened.spec.mask.basis).gene_names)
+            Evolution(opened.spec, record, opened.plan, opened.objectives, dimension, executor).run()
+        kept = ("checkpoints/", "evaluations/", "rankings/", "batches/", "scores/")
+        records.append({key: run.get(key) for key in run.list() if key.startswith(kept)})
+    assert len(set(evaluator.names)) < len(evaluator.names)
+    assert records[0] == records[1]
