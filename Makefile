@@ -7,6 +7,8 @@ READY := $(VENV)/.ready
 DATAMASK := $(VENV)/bin/datamask
 ARGS ?=
 PYTHONS ?= $(shell infra/pythons.sh)
+# Tests at once: one a core, two at least and four at most, for each takes up to 2 GB.
+TESTS_AT_ONCE ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 2 ? 2 : n > 4 ? 4 : n)))
 CALIBRATED := dlib-resnet facenet mobilefacenet lbp eigenfaces
 # Threads that spin while they wait cost many times what they save as soon as another process wants the cores.
 export OMP_WAIT_POLICY ?= passive
@@ -46,10 +48,10 @@ gallery: setup ## Breed one mask for each of five detectors from the same noise:
 	$(DATAMASK) gallery examples/gallery.toml $(ARGS)
 
 test: setup ## Run all tests
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(TESTS_AT_ONCE) --dist worksteal $(ARGS)
 
 fuzz: setup ## Ten thousand damaged inputs for each kind of input: docs/inputs.md (DATAMASK_FUZZ=N for another number)
-	DATAMASK_FUZZ=$${DATAMASK_FUZZ:-10000} OMP_NUM_THREADS=1 $(PY) -m pytest tests -m fuzz -n 2 --dist worksteal \
+	DATAMASK_FUZZ=$${DATAMASK_FUZZ:-10000} OMP_NUM_THREADS=1 $(PY) -m pytest tests -m fuzz -n $(TESTS_AT_ONCE) --dist worksteal \
 	  -o timeout=0 -o faulthandler_timeout=0 $(ARGS)
 
 # Where something is still mounted in the folder, it is not the folder's own, and nothing is removed.
