@@ -107,7 +107,6 @@ class CeleryExecutor:
         self._resend_s, self._trouble_s = resend_s, trouble_s
         self._check_owner, self._before_waiting = check_owner, before_waiting
         self._woken, self._listens = threading.Event(), False
-        self._line = Doorbell(broker_url, self._work("0" * 40), patience_s, self._hurry)
         self._pace = Pace(resend_s, coordinators)
         self._store_pool = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="datamask-store")
         self._ready: deque[_Ready] = deque()  # submitted, in no message yet
@@ -123,6 +122,8 @@ class CeleryExecutor:
         self._pictures = 0  # that a worker has room for
         self._lonely_told = False
         self._trouble_since: float | None = None
+        # After all that is looked at when Redis comes back, which may be now.
+        self._line = Doorbell(broker_url, self._work("0" * 40), patience_s, self._hurry)
         # What a resumed run may know already; looked up once instead of once a batch.
         self._scored = self._stems("scores/")
         self._known = self._read_stacks(filter(is_stack, self._scored))

@@ -11,6 +11,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+import redis
 
 from coordinator.queue import celery_executor, pace
 from coordinator.queue.celery_executor import CeleryExecutor
@@ -64,6 +65,20 @@ def rung(server, store, bell, line=0):
 def queued(server):
     with server.client() as client:
         return [json.loads(m) for m in client.lrange(SCORE, 0, -1)]
+
+
+def test_redis_may_blink_before_anything_was_sent(executor, redis_server, monkeypatch, caplog):
+    ping, blinks = redis.Redis.ping, [redis.ConnectionError("away")]
+
+    def blinking(self, **options):
+        if blinks:
+            raise blinks.pop()
+        return ping(self, **options)
+
+    monkeypatch.setattr(redis.Redis, "ping", blinking)
+    executor().submit(A, Origin("a"))
+    assert len(queued(redis_server)) == 1
+    assert "is back" in caplog.text
 
 
 def test_a_message_holds_ids_only_and_reads_well(executor, redis_server, place):
