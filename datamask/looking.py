@@ -103,7 +103,7 @@ class Sight:
         import torch
 
         info = catalog.model_info(self.machine)
-        machine = _recognizer(info.name, info.sha256)
+        machine = _recognizer(info)
         answer = machine.compare(torch.from_numpy(one.embedding), torch.from_numpy(other.embedding))
         return Likeness(float(answer), info.threshold, info.measure)
 
@@ -184,7 +184,7 @@ def see(
 def _detected(info: ModelInfo, pixels: NDArray[np.uint8], scale: float) -> Sight:
     from services.recognition.looking import look as ask
 
-    answer = ask(_detector(info.name, info.sha256), pixels, info.threshold)
+    answer = ask(_detector(info), pixels, info.threshold)
 
     def own(place: Place) -> Face:
         points = place.points_px
@@ -210,7 +210,7 @@ def _compared(info: ModelInfo, pixels: NDArray[np.uint8], scale: float) -> Sight
     from services.recognition.dlib.audit import hog_boxes, landmarks
     from services.recognition.layout import from_dlib
 
-    machine = _recognizer(info.name, info.sha256)
+    machine = _recognizer(info)
     faces = []
     for score, box in hog_boxes(pixels):
         picture, points = pixels.copy(), torch.zeros(1, 0, 2)
@@ -270,10 +270,10 @@ def _pixels(image: str | Path | Image | NDArray[Any]) -> NDArray[np.uint8]:
 
 
 @lru_cache(maxsize=16)
-def _detector(name: str, sha256: str) -> Any:
-    return catalog.detector(name, sha256=sha256)
+def _detector(info: ModelInfo) -> Any:
+    return catalog.detector(info.name, sha256=info.sha256)
 
 
 @lru_cache(maxsize=8)
-def _recognizer(name: str, sha256: str) -> Any:
-    return catalog.recognizer(name, sha256=sha256)
+def _recognizer(info: ModelInfo) -> Any:
+    return catalog.recognizer(info.name, sha256=info.sha256)

@@ -15,6 +15,9 @@ import numpy as np
 import torch
 
 from services.faults import is_machines, said
+from services.recognition import own
+from services.recognition.catalog import model_info
+from services.recognition.model import ModelInfo
 from services.shape.installed import know
 from services.storage.store import ObjectMissing, Store
 from services.wire.objects import batch_key, left_to_do, read_target, record_failure, scores_key
@@ -57,7 +60,7 @@ class Evaluator:
 
     def __init__(self, device: str | None = None) -> None:
         self.device = pick_device() if device is None else device
-        self._scorers: OrderedDict[str, Scorer] = OrderedDict()
+        self._scorers: OrderedDict[tuple[str, tuple[ModelInfo, ...]], Scorer] = OrderedDict()
         self._joined: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._loading = threading.Lock()
 
@@ -159,7 +162,9 @@ class Evaluator:
                 '[run] precision = "half" is for GPUs, a CPU would take ten times as long; bring a worker '
                 'with a GPU, or start a run with precision = "full"'
             )
-        key = plan.digest()
+        # A callable may have taken another's name, and a plan does not hold how its answers are to be read.
+        called = (name for name in plan.models if name.startswith(f"{own.PREFIX}:"))
+        key = plan.digest(), tuple(model_info(name, plan.models[name]) for name in called)
         with self._loading:
             scorer = self._scorers.get(key)
             if scorer is None:

@@ -17,10 +17,9 @@ Machine = TypeVar("Machine")
 
 
 class Loaded(NamedTuple):
-    """What a loaded machine is: a model, the SHA-256 of its file, where it computes, and in 16 bits or 32."""
+    """What a loaded machine is: a model with all that is said of it, where it computes, and how finely."""
 
-    name: str
-    sha256: str
+    info: ModelInfo
     device: str
     half: bool = False
 
@@ -56,7 +55,7 @@ class Machines:
 
     def predictor(self) -> LandmarkPredictor:
         """dlib's landmark predictor, which some are aligned by."""
-        key = Loaded(LandmarkPredictor.name, catalog.model_info(LandmarkPredictor.name).sha256, self.device)
+        key = Loaded(catalog.model_info(LandmarkPredictor.name), self.device)
         return self._once(key, lambda: LandmarkPredictor(self.device))
 
     def halve(self) -> None:
@@ -78,7 +77,7 @@ class Machines:
         return {n: self._machine(load, n) for n, info in self.infos.items() if info.kind == kind}
 
     def _key(self, name: str, half: bool = False) -> Loaded:
-        return Loaded(name, self.infos[name].sha256, self.device, half)
+        return Loaded(self.infos[name], self.device, half)
 
     def _machine(self, load: Callable[[str, str, str], Machine], name: str, half: bool = False) -> Machine:
         def made() -> Machine:

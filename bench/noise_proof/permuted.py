@@ -67,7 +67,7 @@ def machines(seed: int) -> dict[str, Any]:
 
 def in_place(machines: Mapping[str, Any]) -> dict[Loaded, Any]:
     """The machines as a scorer takes them, in place of those of the same names."""
-    return {Loaded(name, model_info(name).sha256, "cpu"): machine for name, machine in machines.items()}
+    return {Loaded(model_info(name), "cpu"): machine for name, machine in machines.items()}
 
 
 @dataclass(frozen=True)

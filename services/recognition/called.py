@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -31,6 +33,10 @@ def framed(photo: NDArray[np.uint8], box: tuple[float, float, float, float]) -> 
     return np.array(square, np.uint8)
 
 
+def _gray() -> NDArray[np.uint8]:
+    return np.full((1, PROBE_PX, PROBE_PX, 3), 128, np.uint8)
+
+
 class _Called:
     """A machine by name: who hands over another callable under it is heard at the next picture."""
 
@@ -38,11 +44,11 @@ class _Called:
         self.name = info.name
         self._sha256 = info.sha256
 
-    def _ask(self, images: torch.Tensor) -> NDArray[np.float32]:
+    def _machine(self) -> own.Machine:
         machine = own.find(self.name)
         if machine.sha256 != self._sha256:
             raise BadInput(f"{self.name}: another machine has taken its name meanwhile; start a run anew")
-        return machine.ask(self.name, images.cpu().numpy())
+        return machine
 
 
 class CalledDetector(_Called):
@@ -52,7 +58,7 @@ class CalledDetector(_Called):
         """See Detector. Regions are nothing to it, and boxes are zeros."""
         if len(images) == 0:
             return Detections(torch.zeros(0), torch.zeros(0, 4))
-        answers = torch.from_numpy(self._ask(images)).to(images.device)
+        answers = torch.from_numpy(self._machine().ask(self.name, images.cpu().numpy())).to(images.device)
         return Detections(answers, torch.zeros(len(images), 4, device=images.device))
 
 
@@ -64,26 +70,32 @@ class CalledRecognizer(_Called):
     def __init__(self, info: ModelInfo) -> None:
         super().__init__(info)
         self._similarity = info.measure == "similarity"
-        self._size: int | None = None
+        self._known: tuple[weakref.ref[own.Machine], int] | None = None
 
     @property
     def size(self) -> int:
-        """How many numbers an embedding has; the machine is asked once."""
-        if self._size is None:
-            self._size = self._ask(torch.full((1, PROBE_PX, PROBE_PX, 3), 128, dtype=torch.uint8)).shape[1]
-        return self._size
+        """How many numbers an embedding has; each machine of the name is asked once."""
+        machine = self._machine()
+        return self._size_of(machine) or self._answers(machine, _gray()).shape[1]
+
+    def _size_of(self, machine: own.Machine) -> int | None:
+        known = self._known
+        return known[1] if known is not None and known[0]() is machine else None
+
+    def _answers(self, machine: own.Machine, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        answers = machine.ask(self.name, images)
+        size, before = answers.shape[1], self._size_of(machine)
+        if before is None:
+            self._known = weakref.ref(machine), size
+        elif size != before:
+            raise own.MachineFault(f"{self.name}: embeddings of {size} numbers, and of {before} before")
+        return answers
 
     def embed(self, images: torch.Tensor, points_px: torch.Tensor) -> torch.Tensor:
         """See Recognizer. Landmarks are nothing to it."""
         if len(images) == 0:
             return torch.zeros(0, self.size, device=images.device)
-        answers = self._ask(images)
-        if self._size is None:
-            self._size = answers.shape[1]
-        if answers.shape[1] != self._size:
-            raise own.MachineFault(
-                f"{self.name}: embeddings of {answers.shape[1]} numbers, and of {self._size} before"
-            )
+        answers = self._answers(self._machine(), images.cpu().numpy())
         return torch.from_numpy(answers).to(images.device)
 
     def compare(self, embeddings: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:

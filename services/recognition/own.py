@@ -13,6 +13,7 @@ import inspect
 import math
 import re
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,6 +159,7 @@ class _Caller:
     """Calls a callable for whoever asks, in one thread: torch keeps threads for each thread that calls it.
 
     No thread can be ended from outside: one that hangs is left behind, and the next question has another.
+    It ends when it comes to itself, or when nobody can ask any more.
     """
 
     def __init__(self, call: Callable[[Pixels], Any]) -> None:
@@ -170,31 +172,40 @@ class _Caller:
         with self._turn:
             if self._line is None:
                 self._line = SimpleQueue(), SimpleQueue()
-                threading.Thread(target=self._run, args=self._line, name="own machine", daemon=True).start()
+                words = (self._call, *self._line)
+                threading.Thread(target=_answer, args=words, name="own machine", daemon=True).start()
+                self._let_go = weakref.finalize(self, self._line[0].put, None)
             asked, told = self._line
             asked.put(images)
             try:
                 answer, error = told.get(timeout=timeout_s)
             except Empty:
+                self._let_go()
                 self._line = None
                 raise _Late from None
         if error is not None:
             raise error
         return answer
 
-    def _run(self, asked: SimpleQueue[Pixels], told: SimpleQueue[tuple[Any, BaseException | None]]) -> None:
-        while True:
-            try:
-                told.put((self._call(asked.get()), None))
-            except (Exception, SystemExit) as error:  # who asks waits for an answer
-                told.put((None, error))
+
+def _answer(
+    call: Callable[[Pixels], Any],
+    asked: SimpleQueue[Pixels | None],
+    told: SimpleQueue[tuple[Any, BaseException | None]],
+) -> None:
+    """Answer one question after the other, until None is asked."""
+    while (images := asked.get()) is not None:
+        try:
+            told.put((call(images), None))
+        except (Exception, SystemExit) as error:  # who asks waits for an answer
+            told.put((None, error))
 
 
 class _Late(Exception):
     """No answer in time."""
 
 
-_Line = tuple["SimpleQueue[Pixels]", "SimpleQueue[tuple[Any, BaseException | None]]"]
+_Line = tuple["SimpleQueue[Pixels | None]", "SimpleQueue[tuple[Any, BaseException | None]]"]
 _ADDED: dict[str, Machine] = {}
 
 

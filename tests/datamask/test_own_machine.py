@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import importlib.util
 import re
 import subprocess
 import sys
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -111,6 +114,62 @@ def test_one_without_a_source_file_says_so_and_may_be_replaced(tmp_path: Path) -
     exec("def call(images): return -images.mean(axis=(1, 2, 3))", names)
     datamask.machines.add("prompt", names["call"], threshold=100.0)
     np.testing.assert_array_equal(mask.scores(views=2)[name].raw, -before)
+
+
+def test_one_that_is_compared_otherwise_is_another_machine(tmp_path: Path) -> None:
+    spec = spec_of("own:mean-color", "consistent")
+    raw, elites = {}, []
+    for measure, threshold in (("distance", 20.0), ("similarity", 0.5)):
+        name = datamask.machines.add(
+            "mean-color", numbers, gives="embeddings", measure=measure, threshold=threshold, scale=0.5
+        )
+        run = datamask.evolve(spec, store=tmp_path, run=measure, pictures=False).finish()
+        raw[measure] = np.stack(run.evaluations[f"scores consistent:{name}"].to_numpy())
+        elites.append(run.elites[0])
+        answers = elites[0].scores([name], views=2, seed=3)[name]
+        assert answers.measure == measure
+        shown = numbers(elites[0].render(2, seed=3)).detach()
+        apart = (
+            (shown[0] - shown[1]).norm() if measure == "distance" else 1 - torch.cosine_similarity(*shown, 0)
+        )
+        np.testing.assert_allclose(answers.raw, float(apart), atol=1e-4)
+    assert raw["distance"].max() > 1
+    assert raw["similarity"].max() < 1
+    longer = datamask.machines.add(
+        "mean-color",
+        lambda images: torch.cat([numbers(images)] * 2, dim=1),
+        gives="embeddings",
+        threshold=20.0,
+    )
+    assert datamask.look("skimage:astronaut", [longer])[longer].embedding.shape == (6,)
+
+
+def test_nothing_is_left_of_a_machine_that_nobody_can_ask() -> None:
+    class Ones:
+        def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+            time.sleep(0.4 * late.is_set())
+            return np.ones(len(images))
+
+    def threads() -> int:
+        return sum(thread.name == "own machine" for thread in threading.enumerate())
+
+    late, before = threading.Event(), threads()
+    call = Ones()
+    known = weakref.ref(call)
+    machine = Machine(call, threshold=0.5, timeout_s=0.1)
+    np.testing.assert_array_equal(machine.ask("own:x", IMAGES), np.ones(3, np.float32))
+    late.set()
+    with pytest.raises(MachineFault, match="no answer"):
+        machine.ask("own:x", IMAGES)
+    late.clear()
+    machine.ask("own:x", IMAGES)
+    assert threads() == before + 2  # one is late, and has another in its place
+    del machine, call
+    deadline = time.monotonic() + 10
+    while threads() > before or known() is not None:
+        assert time.monotonic() < deadline
+        gc.collect()
+        time.sleep(0.02)
 
 
 def test_an_exact_machine_keeps_the_promise_of_the_run(tmp_path: Path) -> None:
