@@ -13,6 +13,7 @@ import http.cookies
 import ipaddress
 import json
 import logging
+import sys
 import threading
 import time
 import urllib.parse
@@ -26,6 +27,7 @@ from coordinator.record.record import Record
 from services.errors import BadInput, DatamaskError
 from services.exhibition.facts import PICTURES_KEY, with_shapes
 from services.exhibition.page import LIVE_FILE, json_text, page
+from services.faults import said
 from services.storage.store import ObjectMissing
 
 log = logging.getLogger(__name__)
@@ -118,6 +120,12 @@ class Server(ThreadingHTTPServer):
         self.newest = Newest(record, refusal)
         self.token = token
         super().__init__((host, port), _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing where a visitor has left in the middle of an answer; else a line, for it is our fault."""
+        error = sys.exception()
+        if error is not None and not isinstance(error, ConnectionError):
+            log.warning("a page could not be sent (%s)", said(error))
 
     @property
     def url(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -94,6 +95,24 @@ def test_it_only_reads(served, method):
     before = grown.record.store.list("")
     assert ask("/data.json", method=method)[0] == 501
     assert grown.record.store.list("") == before
+
+
+def test_a_visitor_who_leaves_is_no_news_and_a_fault_is_one_line(tmp_path, capsys, caplog):
+    server = serve(runs.grow(tmp_path / "run", until=2).record, "127.0.0.1", 0, None)
+    for error in (BrokenPipeError(32, "Broken pipe"), ConnectionResetError(104, "reset")):
+        try:
+            raise error
+        except OSError:
+            server.handle_error(None, ("127.0.0.1", 1))
+    assert caplog.messages == []
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        server.handle_error(None, ("127.0.0.1", 1))
+    (line,) = caplog.messages
+    assert re.fullmatch(r"a page could not be sent \(ValueError at test_watch\.py:\d+: two lines\)", line)
+    assert capsys.readouterr().err == ""
+    server.server_close()
 
 
 def test_a_name_that_points_to_loopback_is_turned_away(served):
