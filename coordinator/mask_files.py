@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -24,10 +25,10 @@ from services.recognition.catalog import model_info
 from services.recognition.fitness import Objective
 from services.shape.catalog import basis_info
 from services.storage.store import ObjectMissing
-from services.wire.jobs import PAGE_MODELS, AuditReport, Job, decode_answer
+from services.wire.jobs import PAGE_MODELS, AuditReport, Job, decode_answer, decode_job
 from services.wire.mask import Mask
 from services.wire.messages import Origin
-from services.wire.objects import batch_key, failure_prefix, last_words, scores_key
+from services.wire.objects import batch_key, failure_prefix, failures, last_words, scores_key
 from services.wire.plan import batch_id
 
 log = logging.getLogger(__name__)
@@ -61,30 +62,40 @@ class MaskFiles:
         if self._spec.store.masks != "all":
             return
         self._fresh |= {mask.id: mask for mask in generation.scored_masks}
+        if self._wanted:
+            self._go_on()
 
     def epoch_done(self, epoch: int, elites: Sequence[Mask]) -> None:
-        """Ask for what is new, unless much is under way: then it waits for the next epoch."""
+        """Ask for what is new, unless much is under way: then it waits for a generation."""
         self._want(elites)
         last = (epoch + 1) * self._spec.migration.every
         for name in [n for n, m in self._fresh.items() if m.generation < last]:
             self._wanted.append(self._fresh.pop(name))
-        self._collect()
-        self._ask(f"masks of epoch {epoch}")
+        self._go_on()
 
     def finish(self) -> None:
         """Have everything that is still wanted written, and wait for it."""
         if self._spec.store.masks == "all":
             self._want_missing()
         while self._wanted or self._out:
-            self._ask("last masks")
+            self._ask()
             self._collect(wait=True)
 
-    def _ask(self, what: str) -> None:
+    def _go_on(self) -> None:
+        """Have written what may be asked for now: here all of it, on a cluster what may be under way."""
+        waiting = math.inf
+        while len(self._wanted) < waiting:
+            waiting = len(self._wanted)
+            self._collect()
+            self._ask()
+
+    def _ask(self) -> None:
         while self._wanted and len(self._out) < JOBS_OUT:
             some, self._wanted = self._wanted[:MASKS_A_JOB], self._wanted[MASKS_A_JOB:]
             job = put_job(self._record, Job(*_basis(self._spec), self._labels, tuple(some), {}))
             self._out.append(job)
-            self._executor.realize(job, Origin(what))
+            first, last = (f(mask.generation for mask in some) for f in (min, max))
+            self._executor.realize(job, Origin(f"masks of generations {first} to {last}"))
 
     def _want(self, elites: Sequence[Mask]) -> None:
         for mask in elites:
@@ -171,6 +182,15 @@ def exhibit_elites(
             *(answer.left_out, record.url),
         )
     return answer.reports
+
+
+def forget_failures(record: Record) -> None:
+    """Remove what earlier starts failed at where a run's pictures were to be made: they are there now."""
+    store = record.store
+    for name, keys in failures(store).items():
+        with suppress(DatamaskError):  # a batch is no job
+            if decode_job(store.get(batch_key(name)), name).page is not None:
+                record.remove([*keys, scores_key(name), batch_key(name)])
 
 
 def put_job(record: Record, job: Job) -> str:

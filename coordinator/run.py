@@ -10,14 +10,15 @@ import math
 import platform
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from coordinator.mask_files import MaskFiles, exhibit_elites
+from coordinator.mask_files import MaskFiles, exhibit_elites, forget_failures
 from coordinator.queue.executor import Executor
 from coordinator.record.evaluations import no_elite
 from coordinator.record.record import Record, checkpoint_key
@@ -33,7 +34,7 @@ from coordinator.spec.spec import Spec, plain
 from coordinator.spec.spec_file import differences
 from coordinator.spec.tables import completed
 from services import plugins
-from services.errors import BadInput, Unavailable
+from services.errors import BadInput, DatamaskError, Unavailable
 from services.recognition import own
 from services.recognition.catalog import model_info
 from services.recognition.fitness import Objective
@@ -333,7 +334,7 @@ def evolve_steps(
     watchers: Sequence[Watcher] = (),
     on_start: Callable[[Evolution], None] = lambda evolution: None,
     shards: Shards | None = None,
-) -> Iterator[Evolution]:
+) -> Generator[Evolution, None, None]:
     """Take the run over and drive it to its last checkpoint, pausing before the first batch and after each.
 
     It may be left at any pause; what was committed stays.
@@ -358,10 +359,11 @@ def evolve_steps(
     files.begin(evolution.elites())
     on_start(evolution)
     yield evolution
-    for _ in evolution.steps():
-        yield evolution
+    with closing(evolution.steps()) as steps:
+        for _ in steps:
+            yield evolution
     files.finish()
-    _sweep(record)
+    sweep(record)
     if not evolution.elites():
         raise BadInput(no_elite(record))
 
@@ -391,14 +393,23 @@ def finish_run(
     if archive in head.parts:  # a copy that is easy to find, for whoever takes the run along
         record.store.put(PART, record.part(archive, head.parts[archive]))
     reports = exhibit_elites(opened.spec, record, opened.objectives, executor, elites, progress)
+    forget_failures(record)
     record.commit(head.epoch, {}, {}, done=True)
-    _sweep(record)
+    sweep(record)
     return reports
 
 
-def _sweep(record: Record) -> None:
-    """Remove what a killed coordinator had no time to remove; batches that were set aside stay."""
-    store = record.store
+def sweep(record: Record) -> None:
+    """Remove what killed coordinators and workers had no time to remove; batches that were set aside stay.
+
+    What of that cannot be removed is left: nobody needs it, and nobody should miss a run for it.
+    """
+    store, head = record.store, record.head()
     failed = failures(store)
     left = [*store.list("batches/"), *store.list("scores/")]
-    record.remove([key for key in left if key.split("/")[1] not in failed])
+    gone = [key for key in left if key.split("/")[1] not in failed]
+    older = re.compile(r"checkpoints/e(\d+)/")
+    gone += [k for k in store.list("checkpoints/e") if (m := older.match(k)) and int(m[1]) < head.epoch - 1]
+    record.remove(gone)
+    with suppress(DatamaskError):
+        store.sweep()

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from coordinator.queue.executor import Finished
 from coordinator.record.record import Record
-from coordinator.run import Opened, evolve_steps, finish_run, open_run
+from coordinator.run import Opened, evolve_steps, finish_run, open_run, sweep
 from coordinator.search.island import Generation as OfIsland
 from coordinator.search.island import mask_id
 from coordinator.spec.spec import Spec
@@ -136,6 +136,7 @@ class Evolving(Iterator[Generation]):
     ) -> Generator[Generation, None, None]:
         opened, record = self._opened, self._opened.record
         if record.head().done:
+            sweep(record)
             return
         try:
             with as_one_line():
@@ -143,10 +144,11 @@ class Evolving(Iterator[Generation]):
             with closing(scorers):
                 told = _Told(opened)
                 shards = make_shards(coordinators, scorers, record, store, name, broker)
-                steps = evolve_steps(opened, scorers, [told], shards=shards)
-                evolution = next(steps)
-                for _ in steps:
-                    yield from told.complete()
+                # Closed first: it waits for a commit that has begun; only then is the run free for others.
+                with closing(evolve_steps(opened, scorers, [told], shards=shards)) as steps:
+                    evolution = next(steps)
+                    for _ in steps:
+                        yield from told.complete()
                 if self._pictures:
                     finish_run(opened, evolution.elites(), scorers)
         finally:

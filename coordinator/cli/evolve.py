@@ -31,7 +31,7 @@ from coordinator.cli.progress import Progress, plain_steps
 from coordinator.cli.prometheus import Metrics
 from coordinator.cli.report import summary
 from coordinator.record.record import Fenced, Record
-from coordinator.run import Heritage, evolve_run, finish_run, open_run
+from coordinator.run import Heritage, evolve_run, finish_run, open_run, sweep
 from coordinator.search.evolution import Watcher
 from coordinator.spec.spec import Spec
 from coordinator.spec.spec_file import load_spec
@@ -122,6 +122,7 @@ def drive(
     stack = ExitStack()
     try:
         if record.head().done:
+            sweep(record)
             console.print(f"{record.url} is complete already.")
             if not record.store.exists("report.html"):
                 words = f"It has no page yet; make it with: datamask exhibit {record.url}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
@@ -162,7 +162,7 @@ class Evolution:
         for _ in self.steps():
             pass
 
-    def steps(self) -> Iterator[None]:
+    def steps(self) -> Generator[None, None, None]:
         """:meth:`run`, pausing whenever something has happened; it may be left at any pause."""
         try:
             self._shards.begin(self._terms, self._hear)

@@ -173,9 +173,13 @@ def test_a_run_and_its_name(datamask, whole: tuple[Path, str], tmp_path: Path) -
     assert whole[1] == whole[0].as_uri()
     shutil.copytree(whole[0], tmp_path / "runs" / "one")
     refused(datamask("evolve", spec(tmp_path), "--run", "one"), "exists", "--resume", "--run")
+    left = tmp_path / "runs" / "one" / "scores" / "left"  # by a coordinator that was killed as it ended
+    left.parent.mkdir(exist_ok=True)
+    left.write_bytes(b"")
     again = datamask("evolve", spec(tmp_path), "--run", "one", "--resume")
     assert again.code == 0
     assert "complete already" in again.err
+    assert not left.exists()
     refused(
         datamask("evolve", spec(tmp_path), "--run", "one", "--resume", "--seed", 5), "seed: 0 -> 5", "--run"
     )

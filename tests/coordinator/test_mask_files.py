@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from coordinator.mask_files import JOBS_OUT, MASKS_A_JOB, MaskFiles
+from coordinator.mask_files import JOBS_OUT, MASKS_A_JOB, MaskFiles, forget_failures, put_job
 from coordinator.queue.executor import Finished, LocalExecutor
 from coordinator.record.record import Record
 from coordinator.search.island import Generation
@@ -13,9 +13,10 @@ from coordinator.spec.spec import parse_spec
 from services.recognition.fitness import Fitness, Objective
 from services.shape.catalog import basis_info
 from services.storage.open import open_store
-from services.wire.jobs import decode_job
+from services.wire.jobs import Job, decode_job
 from services.wire.mask import Mask
-from services.wire.objects import batch_key
+from services.wire.objects import batch_key, failures, record_failure
+from services.wire.page_plan import PagePlan
 from services.wire.plan import NOT_FINITE, Scores
 
 GENES = len(basis_info("makehuman-mask-1").gene_names)
@@ -101,6 +102,51 @@ def test_workers_that_are_behind_are_not_flooded(record):
     assert len(executor.asked) == JOBS_OUT
     shown.finish()
     assert len(executor.asked) == JOBS_OUT + 2
+
+
+class Quick(Slow):
+    """Workers that are done with a job as soon as somebody asks."""
+
+    def realized(self, job, *, wait=False):
+        return Finished(job)
+
+
+def test_workers_that_keep_up_leave_nothing_waiting(record):
+    executor = Quick()
+    shown = files(record, executor, "all")
+    for number in (0, 1):
+        shown.generation_done(generation(number, MASKS_A_JOB * JOBS_OUT))
+    shown.epoch_done(0, [])
+    assert len(executor.asked) == 2 * JOBS_OUT
+    shown.epoch_done(1, [])
+    shown.finish()
+    assert len(executor.asked) == 2 * JOBS_OUT  # nothing was left for the end
+    assert record.store.list("batches/") == []
+
+
+def test_workers_that_caught_up_are_asked_for_more_before_the_epoch_ends(record):
+    executor = Slow()
+    shown = files(record, executor, "all")
+    shown.generation_done(generation(0, MASKS_A_JOB * (JOBS_OUT + 2)))
+    shown.epoch_done(0, [])
+    assert len(executor.asked) == JOBS_OUT
+    executor.realized = Quick().realized
+    shown.generation_done(generation(2))
+    assert len(executor.asked) == JOBS_OUT + 2
+
+
+def test_what_failed_before_the_pictures_were_made_is_forgotten_and_no_batch_is(record):
+    store = record.store
+    wanted = (ranked("i00-g0000-000"),)
+    basis = "makehuman-mask-1", basis_info("makehuman-mask-1").sha256
+    pictures = put_job(record, Job(*basis, ("dlib-hog",), wanted, {}, PagePlan({}, {}, {})))
+    masks = put_job(record, Job(*basis, ("dlib-hog",), wanted, {}))
+    store.create(batch_key("b" * 40), b"no job")
+    for name in (pictures, masks, "b" * 40, "c" * 40):
+        record_failure(store, name, "Traceback\nOSError: no room")
+    forget_failures(record)
+    assert sorted(failures(store)) == sorted([masks, "b" * 40, "c" * 40])
+    assert store.list("batches/") == sorted([batch_key(masks), batch_key("b" * 40)])
 
 
 def test_a_mask_that_cannot_be_written_does_not_stop_the_search(record, caplog):

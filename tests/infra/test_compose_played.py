@@ -138,7 +138,7 @@ def test_flower_names_the_tasks(played: Played) -> None:
     # room; what a run ranks its elites by comes on top.
     assert sum(int(words["together"] or 1) for words in scored if words) == 8, sorted(found)
     realized = [words for name, words in found if name == REALIZE]
-    for what in ("masks of epoch 0", "pictures and audits"):
+    for what in ("masks of generations 0 to ", "pictures and audits"):
         assert any(f"run {RUN}, {what}" in words for words in realized), sorted(found)
 
 
