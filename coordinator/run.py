@@ -10,7 +10,7 @@ import math
 import platform
 import re
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +32,7 @@ from coordinator.spec.machines import machines
 from coordinator.spec.objectives import ObjectiveSpec
 from coordinator.spec.spec import Spec, plain
 from coordinator.spec.spec_file import differences
-from coordinator.spec.tables import completed
+from coordinator.spec.tables import completed, searched
 from services import plugins
 from services.errors import BadInput, DatamaskError, Unavailable
 from services.recognition import own
@@ -263,11 +263,6 @@ def _same_spec(record: Record, table: dict[str, Any], spec: Spec, *, photos: boo
         raise BadInput(
             f"{record.url}: cannot resume with another spec: {shown}; take another --run NAME for it"
         )
-
-
-def searched(table: Mapping[str, Any]) -> dict[str, Any]:
-    """A spec's table without what only labels are told."""
-    return {key: value for key, value in table.items() if key != "exhibition"}
 
 
 def _manifest(spec: Spec, objectives: Sequence[Objective], photos: Sequence[str]) -> dict[str, Any]:

@@ -34,10 +34,13 @@ from services.printing.catalog import ELSEWHERE, PROCESSES, Order, make_order, v
 from services.recognition.catalog import model_info
 from services.recognition.statistics.calibration import file_name
 from services.shape.catalog import basis_info
+from services.storage.keys import is_key
+from services.storage.local import LocalStore
 from services.storage.open import open_store
 from services.storage.place import check_folder
+from services.storage.store import Store
 from services.wire.mask import decode_masks
-from services.wire.page_plan import controls_of
+from services.wire.page_plan import controls_of, read_json
 from services.words import nearest
 
 if TYPE_CHECKING:
@@ -371,21 +374,38 @@ def _folder(out: Path) -> Path:
 
 
 def _write(record: Record, folder: Path | None, printed: Printed) -> str:
-    """Write the files; returns where they are. The run learns of those that lie elsewhere, too."""
-    known = f"masks/{printed.id}/{ELSEWHERE}"
+    """Write the files; returns where they are. The run learns of those that lie elsewhere, too.
+
+    A print takes the place of an earlier one. One that failed takes nothing's: its report stands beside it.
+    """
+    report, failed = f"{printed.id}.print.json", f"{printed.id}.print-failed.json"
+    made = "files" in printed.report
+    files = printed.files if made else {failed: printed.files[report]}
+    home = record.store.sub(f"masks/{printed.id}")
     if folder is None:
-        for name, data in printed.files.items():
-            record.store.put(f"masks/{printed.id}/{name}", data)
-        record.store.delete_many([known])
+        stale = _earlier(home, report, printed.id) | {failed, ELSEWHERE} if made else set()
+        for name, data in files.items():
+            home.put(name, data)
+        home.delete_many(sorted(stale - files.keys()))
         return f"{record.url}/masks/{printed.id}"
-    if "files" in printed.report:
+    if made:
         with contextlib.suppress(DatamaskError):  # a run that cannot be written to is printed all the same
-            record.store.put(known, printed.files[f"{printed.id}.print.json"])
+            home.put(ELSEWHERE, printed.files[report])
     place = folder / printed.id
     place.mkdir(exist_ok=True)
-    for name, data in printed.files.items():
+    stale = _earlier(LocalStore(place), report, printed.id) | {failed} if made else set()
+    for name, data in files.items():
         _save(place / name, data)
+    for name in stale - files.keys():
+        (place / name).unlink(missing_ok=True)
     return str(place)
+
+
+def _earlier(home: Store, report: str, mask: str) -> set[str]:
+    """Names of an earlier print's files, as its report has them."""
+    found = read_json(home, report)
+    names = found.get("files") if isinstance(found, dict) else None
+    return {str(name) for name in names or () if str(name).startswith(f"{mask}.") and is_key(str(name))}
 
 
 def _pack(record: Record, folder: Path | None, printed: Sequence[Printed]) -> str:

@@ -132,6 +132,8 @@ def import_answers(
     for name, value in (("--tester", tester), ("--service", service)):
         if not value.strip():
             raise BadInput(f"{name}: is empty; answers are kept with who asked what")
+        if not value.isprintable():
+            raise BadInput(f"{name}: expected one line of text in UTF-8")
     try:
         test, answers = _parsed(raw, path)
     except csv.Error as error:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 from coordinator.record.record import Head, Record, decode_head
+from coordinator.spec.tables import searched
 from services.errors import BadInput, CorruptData
 from services.storage.codec import decode
 from services.storage.etag import agrees
@@ -125,6 +126,8 @@ def pull(
     target.sweep(STALE_S)
     for _ in range(5):
         plan = plan_pull(run, only)
+        if plan.head is not None:
+            _refuse_further(run, target, plan.head)
         on_plan(plan)
         try:
             pulled = _copy(run, target, plan, on_bytes, threads)
@@ -145,10 +148,29 @@ def check_target(run: Store, target: LocalStore) -> None:
         if target.root.is_dir() and any(not path.name.startswith(".") for path in target.root.iterdir()):
             raise BadInput(f"{target.root}: not empty and no copy of a run; give a new or empty folder")
         return
-    Record(run).spec_table()
+    theirs = Record(run).spec_table()
     manifests = _content(target, "manifest.json"), _content(run, "manifest.json")
-    if own != run.get(SPEC) or (None not in manifests and manifests[0] != manifests[1]):
+    try:
+        alike = searched(Record(target).spec_table()) == searched(theirs)
+    except CorruptData:
+        alike = False
+    if not alike or (None not in manifests and manifests[0] != manifests[1]):
         raise BadInput(f"{target.root}: holds another run than {run.url}; give a new or empty folder")
+
+
+def _refuse_further(run: Store, target: LocalStore, data: bytes) -> None:
+    """:raises BadInput: where the copy has gone on by itself: what it found would be lost."""
+    Record(target).refuse_living_owner()
+    found = _content(target, "HEAD")
+    if found is None:
+        return
+    there, here = decode_head(data, f"{run.url}/HEAD"), decode_head(found, f"{target.url}/HEAD")
+    apart = there.epoch == here.epoch and there.parts != here.parts and bool(there.parts and here.parts)
+    if (here.epoch, here.done) > (there.epoch, there.done) or apart:
+        raise BadInput(
+            f"{target.root}: this copy has gone on by itself (epoch {here.epoch + 1}, {run.url} is at "
+            f"{there.epoch + 1}); give another folder, or --only what you want"
+        )
 
 
 def _copy(

@@ -179,12 +179,14 @@ class Record:
 
         :raises BadInput: if the run has a living coordinator.
         """
-        self._refuse_living_owner()
+        self.refuse_living_owner()
         found = self.store.read_tagged("HEAD")
         self._head, self._tag = Head(), None
         if found is not None:
             self._head, self._tag = decode_head(found[0], f"{self.url}/HEAD"), found[1]
-        self._swap(Head(**{**_shallow(self._head), "owner": self._head.owner + 1}))
+        # A HEAD that was restored from a copy may be older than the last owner's beat.
+        owner = max(self._head.owner, _owner_of(self.store)) + 1
+        self._swap(Head(**{**_shallow(self._head), "owner": owner}))
         self._beat = _Beat(self.store, self._head.owner)
         self._beat.start()
         return self._head
@@ -294,7 +296,8 @@ class Record:
             raise Fenced(f"{self.url}: another coordinator has taken this run over; this one stops")
         self._head, self._tag = head, found[1]
 
-    def _refuse_living_owner(self) -> None:
+    def refuse_living_owner(self) -> None:
+        """:raises BadInput: while a coordinator is at work on the run."""
         first = self._read_beat()
         if first is None or first.get("ended"):
             return

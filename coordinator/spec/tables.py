@@ -53,3 +53,8 @@ def _tables(annotation: Any) -> Iterator[type[BaseModel]]:
     elif get_origin(annotation) is not dict:  # whose keys are names that users give
         for argument in get_args(annotation):
             yield from _tables(argument)
+
+
+def searched(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A spec's table without what only labels are told."""
+    return {key: value for key, value in table.items() if key != "exhibition"}

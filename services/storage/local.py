@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from services.errors import BadInput, DatamaskError, Unavailable
-from services.storage.keys import check_key, check_prefix
+from services.storage.keys import check_key, check_prefix, is_key
 from services.storage.store import Entry, ObjectMissing
 
 _TEMPORARY = ".tmp-"
@@ -108,7 +108,8 @@ class LocalStore:
         start = self._root / folder if folder else self._root
         with _explained("list", start):
             keys = _walk(start, f"{folder}/" if folder else "")
-            return sorted(key for key in keys if key.startswith(prefix))
+            # What no key can be called is not ours: others put it there.
+            return sorted(key for key in keys if key.startswith(prefix) and is_key(key))
 
     def entries(self, prefix: str = "") -> Sequence[Entry]:
         found = []

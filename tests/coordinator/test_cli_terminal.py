@@ -255,3 +255,19 @@ def test_progress_shows_the_objectives_where_there_is_room(columns: int, objecti
     assert "3 more" in text
     assert "island" in text
     assert max(map(len, text.splitlines())) <= columns
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["breed", "run", "a", "--veto-distance", "nan"],
+        ["worker", "--idle-s", "nan"],
+        ["worker", "--grace-s", "nan"],
+        ["print", "run", "--voxel-mm", "nan"],
+        ["look", "a.png", "--every", "nan"],
+    ],
+)
+def test_nan_lies_in_no_range(words: list[str]) -> None:
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    assert words[-2] in done.output

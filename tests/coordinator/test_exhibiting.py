@@ -114,3 +114,38 @@ def test_a_print_made_elsewhere_is_known_to_the_run(tmp_path):
     refused = Printed(mask, [], False, None, None, None, None, {f"{mask}.print.json": b"{}"}, failed)
     _write(grown.record, tmp_path / "out", refused)
     assert prints_of(store, [mask])[mask].medium == "sls_dyed"
+
+
+def test_a_print_takes_an_earlier_ones_place_and_a_failed_one_takes_none(tmp_path):
+    grown = runs.grow(tmp_path / "run", islands=1, generations=5)
+    mask = grown.elites[0].id
+
+    def printed(*endings):
+        names = [f"{mask}.{ending}" for ending in endings]
+        report = {**REPORT, "files": dict.fromkeys(names, 1)}
+        if not names:
+            del report["files"]
+        files = {name: name.encode() for name in names}
+        files[f"{mask}.print.json"] = json.dumps(report).encode()
+        return Printed(mask, [], bool(names), None, None, None, None, files, report)
+
+    (tmp_path / "out").mkdir()
+    for folder, where in (
+        (None, tmp_path / "run" / "masks" / mask),
+        (tmp_path / "out", tmp_path / "out" / mask),
+    ):
+        where.mkdir(parents=True, exist_ok=True)
+        (where / "mine.stl").write_bytes(b"somebody's own")
+        others = {path.name for path in where.iterdir()}
+
+        def there(where=where, others=others):
+            return {path.name.removeprefix(f"{mask}.") for path in where.iterdir() if path.name not in others}
+
+        _write(grown.record, folder, printed("stl", "part-1.stl", "part-2.stl"))
+        assert there() == {"stl", "part-1.stl", "part-2.stl", "print.json"}
+        _write(grown.record, folder, printed())
+        assert there() == {"stl", "part-1.stl", "part-2.stl", "print.json", "print-failed.json"}
+        assert "files" in json.loads((where / f"{mask}.print.json").read_bytes())
+        _write(grown.record, folder, printed("stl", "3mf"))
+        assert there() == {"stl", "3mf", "print.json"}
+        assert (where / "mine.stl").exists()

@@ -110,3 +110,5 @@ def test_a_test_is_never_written_over_another(made):
         write_test(run, folder, PICTURES, 8, DAY)
     with pytest.raises(BadInput, match="tester"):
         import_answers(run, answer(folder, lambda p: ("yes", "")), " ", DAY, "phone", "0")
+    with pytest.raises(BadInput, match=r"^--tester: expected one line of text in UTF-8$"):
+        import_answers(run, answer(folder, lambda picture: ("face", "")), "M\udcfcller", DAY, "phone", "0")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,10 +19,10 @@ import pytest
 from coordinator.cli import main
 from coordinator.queue.executor import LocalExecutor
 from coordinator.record.pull import pull
-from coordinator.record.record import Record, checkpoint_key, evaluations_key
+from coordinator.record.record import Record, _process_started, checkpoint_key, evaluations_key
 from coordinator.run import evolve_run, open_run
 from coordinator.spec.spec_file import load_spec
-from services.errors import CorruptData
+from services.errors import BadInput, CorruptData
 from services.storage import ObjectMissing, Store, encode, open_store
 from services.storage.local import LocalStore
 from worker.evaluate import shared_evaluator
@@ -105,6 +106,69 @@ def test_a_finished_run_comes_whole_and_only_once(run, tmp_path, datamask):
     assert Record(open_store(tmp_path / "home")).head() == Record(run).head()
     again = pull(run, LocalStore(tmp_path / "home"))
     assert (again.fetched, again.held) == (0, len(everything) - 1)
+
+
+def test_a_copy_that_has_gone_on_by_itself_is_not_set_back(run, tmp_path, datamask):
+    home = tmp_path / "home"
+    pull(run, LocalStore(home))
+    other = os.getppid()
+    beat = {"owner": 2, "count": 1, "host": socket.gethostname(), "pid": other, "ended": False}
+    (home / "beat.json").write_text(json.dumps({**beat, "started": _process_started(other)}))
+    code, _, err = datamask("pull", run.url, home)  # a coordinator is at work on it
+    assert (code, "a coordinator is at work on this run" in err) == (2, True), err
+    (home / "beat.json").unlink()
+    copy = Record(LocalStore(home))
+    copy.take_over()
+    _commit(copy, 1)
+    copy.close()
+    before = _files(home)
+    code, _, err = datamask("pull", run.url, home)
+    assert code == 2
+    assert "this copy has gone on by itself (epoch 2, " in err
+    assert _files(home) == before
+    assert pull(run, LocalStore(home), ["masks"]).held > 0  # which sets nothing back
+    other = Record(run)
+    other.take_over()
+    other.commit(1, {checkpoint_key(1, "i00"): b"otherwise"}, {evaluations_key(1): b"rows"})
+    other.close()
+    with pytest.raises(BadInput, match="this copy has gone on by itself"):
+        pull(run, LocalStore(home))
+
+
+def test_an_owner_is_newer_than_every_beat_though_head_is_an_older_one(tmp_path):
+    run = _run(LocalStore(tmp_path / "small"))
+    older = run.get("HEAD")
+    for _ in range(3):
+        record = Record(run)
+        record.take_over()
+        record.close()
+    run.put("HEAD", older)  # restored from a copy
+    record = Record(run)
+    record.take_over()
+    _commit(record, 1)
+    record.check_owner()
+    record.close()
+    assert json.loads(run.get("beat.json"))["ended"]
+
+
+def test_other_words_on_the_labels_are_the_same_run(run, tmp_path):
+    home = LocalStore(tmp_path / "home")
+    pull(run, home)
+    run.put("run.toml", b'name = "small"\nseed = 3\n[exhibition]\ntitle = "Shadows"\n')
+    pull(run, home)
+    assert home.get("run.toml") == run.get("run.toml")
+    run.put("run.toml", b'name = "small"\nseed = 4\n')
+    with pytest.raises(BadInput, match="holds another run"):
+        pull(run, home)
+
+
+def test_names_that_no_key_can_have_are_left_where_they_are(tmp_path):
+    run = _finished(_run(LocalStore(tmp_path / "small")))
+    for name in ("a\\b.png", "Icon\r"):
+        (tmp_path / "small" / "masks" / name).write_bytes(b"not ours")
+    pull(run, LocalStore(tmp_path / "home"))
+    assert Record(LocalStore(tmp_path / "home")).head().done
+    assert "not ours" not in str(_files(tmp_path / "home"))
 
 
 def test_a_run_at_work_is_copied_as_of_its_newest_checkpoint(run, tmp_path):

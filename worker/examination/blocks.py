@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from services.errors import BadInput, CorruptData
 from services.storage.codec import decode, encode
-from services.storage.store import ObjectMissing, Store
+from services.storage.store import Store
 
 FORMAT = 1
 SAME = 2e-3  # largest difference of two probes, in any of an embedding's numbers, that rounding explains
@@ -28,11 +28,11 @@ def open_population(place: Store, meta: Mapping[str, Any], probe: NDArray[np.flo
     :raises BadInput: where the blocks there are of other people, or were seen by another machine.
     """
     wanted = {"format": FORMAT, **meta, "probe": [round(float(x), 6) for x in probe]}
+    # Who is second, though both found nothing, holds to what the first one wrote.
+    if place.create("population.json", json.dumps(wanted, indent=1).encode()):
+        return set()
     try:
         found = json.loads(place.get("population.json"))
-    except ObjectMissing:
-        place.put("population.json", json.dumps(wanted, indent=1).encode())
-        return set()
     except ValueError:
         raise CorruptData(f"{place.url}/population.json: damaged; remove the folder to begin anew") from None
     other = [k for k in wanted if k != "probe" and found.get(k) != wanted[k]]
@@ -41,7 +41,7 @@ def open_population(place: Store, meta: Mapping[str, Any], probe: NDArray[np.flo
     if other:
         raise BadInput(
             f"{place.url}: holds blocks of another calibration (differs in {', '.join(other)}); "
-            "remove the folder or give another --work"
+            "remove the folder or give another --out"
         )
     return {int(key.removeprefix("blocks/b")) for key in place.list("blocks/b")}
 
