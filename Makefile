@@ -103,7 +103,7 @@ evidence: setup ## Write the tables of docs/evidence.md and the proof of docs/ev
 	$(PY) -m bench.evidence $(ARGS)
 	$(PY) -m bench.noise_proof
 
-calibrate: machines ## Measure anew what the recognizers' thresholds mean on renders (an hour and a half on 2 cores)
+calibrate: machines ## Measure anew what the recognizers' thresholds mean on renders (about two hours on 2 cores)
 	$(DATAMASK) calibrate dlib-resnet --pairs 30000 --spread 0.4 --spread 0.8 --seed 20261125
 	$(DATAMASK) calibrate facenet --pairs 30000 --spread 0.4 --spread 0.8 --seed 20261125
 	$(DATAMASK) calibrate mobilefacenet --pairs 30000 --spread 0.4 --spread 0.8 --seed 20261125
