@@ -296,7 +296,7 @@ def _manifest(spec: Spec, objectives: Sequence[Objective], photos: Sequence[str]
             "measure": info.measure,
             "threshold": None if math.isnan(info.threshold) else info.threshold,
             "threshold_source": info.threshold_source,
-            **(_callable(info) if info.name.startswith(f"{own.PREFIX}:") else {}),
+            **(_callable(info) if own.is_own(info.name) else {}),
         }
     brought = {
         "bases": plugins.origin(BASES_GROUP, spec.mask.basis.partition("+")[0]),

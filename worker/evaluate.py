@@ -163,7 +163,7 @@ class Evaluator:
                 'with a GPU, or start a run with precision = "full"'
             )
         # A callable may have taken another's name, and a plan does not hold how its answers are to be read.
-        called = (name for name in plan.models if name.startswith(f"{own.PREFIX}:"))
+        called = (name for name in plan.models if own.is_own(name))
         key = plan.digest(), tuple(model_info(name, plan.models[name]) for name in called)
         with self._loading:
             scorer = self._scorers.get(key)

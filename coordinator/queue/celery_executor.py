@@ -14,7 +14,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from coordinator.queue.doorbell import Doorbell
-from coordinator.queue.executor import Finished, Traffic, fair_share, is_like, most_together, stacked_scores
+from coordinator.queue.executor import (
+    Finished,
+    Traffic,
+    fair_share,
+    is_like,
+    most_together,
+    removed_meanwhile,
+    stacked_scores,
+)
 from coordinator.queue.pace import Pace
 from services.errors import CorruptData, Unavailable
 from services.progress import Progress
@@ -245,8 +253,7 @@ class CeleryExecutor:
             self._run.create(batch_key(bell.batch), _encoded(out))
             self._again(bell.batch, out, "it was removed")
         else:
-            where = f"{self._run.url}/{batch_key(bell.batch)}"
-            raise CorruptData(f"{where}: it was removed while the run waits for it; go on with --resume")
+            raise removed_meanwhile(self._run, bell.batch)
 
     def _answer(self, bell: Bell) -> bytes | None:
         if bell.batch not in self._out or bell.outcome in ("refused", "trouble"):
@@ -290,11 +297,13 @@ class CeleryExecutor:
     def _finish_unheard(self, name: str) -> bool:
         """Whether there is an answer that nobody rang for."""
         data = self._scores_of(name)
-        if data is not None and self._out[name].stack:
+        if data is None:
+            return False
+        if self._out[name].stack:
             self._finish_stack(name, data, scored=False)
-        elif data is not None:
+        else:
             self._finish(Finished(name, data=data))
-        return data is not None
+        return True
 
     def _in_trouble(self, bell: Bell, out: _Out) -> None:
         # Not the batch's fault: send it again in a moment, perhaps to another worker.

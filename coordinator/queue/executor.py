@@ -111,6 +111,12 @@ def stacked_scores(run: Store, names: Iterable[str]) -> dict[str, Finished]:
     return found
 
 
+def removed_meanwhile(run: Store, batch: str) -> CorruptData:
+    """What to raise where a batch is gone, and nobody here could write it again."""
+    where = f"{run.url}/{batch_key(batch)}"
+    return CorruptData(f"{where}: it was removed while the run waits for it; go on with --resume")
+
+
 def most_together(work: Batch | None, pictures: int) -> int:
     """How many batches like this one a worker has room for at a time, at least 1.
 
@@ -211,8 +217,7 @@ class LocalExecutor:
             if summary.outcome in ("scored", "known"):
                 return Finished(batch, summary.views)
             if summary.outcome == "gone" and work is None:
-                where = f"{self._run.url}/{batch_key(batch)}"
-                raise CorruptData(f"{where}: it was removed while the run waits for it; go on with --resume")
+                raise removed_meanwhile(self._run, batch)
         return Finished(batch, failed=True)
 
     def realize(self, job: str, origin: Origin, progress: Progress | None = None) -> None:

@@ -143,8 +143,7 @@ def check_target(run: Store, target: LocalStore) -> None:
     """:raises BadInput: if the folder is the run itself, holds another run, or something that is no run."""
     if target.url.rstrip("/") == run.url.rstrip("/"):
         raise BadInput(f"{target.root}: this is the run itself; give another folder to copy it to")
-    own = _content(target, SPEC)
-    if own is None:
+    if not target.exists(SPEC):
         if target.root.is_dir() and any(not path.name.startswith(".") for path in target.root.iterdir()):
             raise BadInput(f"{target.root}: not empty and no copy of a run; give a new or empty folder")
         return

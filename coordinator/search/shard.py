@@ -313,9 +313,8 @@ class Shard:
             for genomes in (request.genomes[k : k + size] for k in range(0, len(request.genomes), size))
         ]
         batches = [batch_id(work.encoded()) for work in works]
-        if not self._leaving.isdisjoint(
-            batches
-        ):  # the very same ones again: what is about to go is no answer
+        # The very same ones again: what is about to go is no answer.
+        if not self._leaving.isdisjoint(batches):
             self._wait_for_removal()
         if self._gave_up.issuperset(batches):  # it may be what stopped the run: that was to be mended
             self.record.remove([key for b in batches for key in self.record.store.list(failure_prefix(b))])

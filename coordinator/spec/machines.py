@@ -49,7 +49,7 @@ def machines(spec: Spec) -> dict[str, ModelInfo]:
 
 def _weights(info: ModelInfo) -> str:
     """What two names of one model have in common. Several callables may stand in one source file."""
-    return info.name if info.name.startswith(f"{own.PREFIX}:") else info.sha256
+    return info.name if own.is_own(info.name) else info.sha256
 
 
 def at_hand(spec: Spec) -> None:
@@ -64,14 +64,14 @@ def at_hand(spec: Spec) -> None:
             raise Unavailable(
                 f"model {info.name!r}: its weights are not here; get them with: {info.how_to_get}"
             )
-        if info.name.startswith(f"{own.PREFIX}:"):
+        if own.is_own(info.name):
             own.try_out(info.name, spec.views.size_px)
 
 
 def elsewhere(spec: Spec) -> None:
     """:raises BadInput: where the spec names a machine that only this process has, and workers cannot."""
     for name in spec.model_names:
-        if name.startswith(f"{own.PREFIX}:") and own.only_here(name):
+        if own.is_own(name) and own.only_here(name):
             raise BadInput(
                 f"machine {name!r} is in this process only: for workers install it, as an entry point of "
                 f"{own.GROUP}"

@@ -33,10 +33,6 @@ def framed(photo: NDArray[np.uint8], box: tuple[float, float, float, float]) -> 
     return np.array(square, np.uint8)
 
 
-def _gray() -> NDArray[np.uint8]:
-    return np.full((1, PROBE_PX, PROBE_PX, 3), 128, np.uint8)
-
-
 class _Called:
     """A machine by name: who hands over another callable under it is heard at the next picture."""
 
@@ -76,7 +72,8 @@ class CalledRecognizer(_Called):
     def size(self) -> int:
         """How many numbers an embedding has; each machine of the name is asked once."""
         machine = self._machine()
-        return self._size_of(machine) or self._answers(machine, _gray()).shape[1]
+        gray = np.full((1, PROBE_PX, PROBE_PX, 3), 128, np.uint8)
+        return self._size_of(machine) or self._answers(machine, gray).shape[1]
 
     def _size_of(self, machine: own.Machine) -> int | None:
         known = self._known

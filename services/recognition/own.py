@@ -250,6 +250,11 @@ def names() -> tuple[str, ...]:
     return tuple(f"{PREFIX}:{name}" for name in sorted({*_ADDED, *there}))
 
 
+def is_own(name: str) -> bool:
+    """Whether a model's name is that of a callable of the user's."""
+    return name.startswith(f"{PREFIX}:")
+
+
 def short(name: str) -> str:
     """NAME of ``own:NAME``. :raises BadInput: where it is none."""
     prefix, _, own = name.partition(":")

@@ -94,12 +94,19 @@ def test_all_means_every_mask_that_could_be_scored(record):
     assert len(names) == 6
 
 
-def test_workers_that_are_behind_are_not_flooded(record):
+@pytest.fixture
+def behind(record):
+    """Two jobs more than may be under way, and workers that have got to none: the executor, and the files."""
     executor = Slow()
     shown = files(record, executor, "all")
     shown.generation_done(generation(0, MASKS_A_JOB * (JOBS_OUT + 2)))
     shown.epoch_done(0, [])
     assert len(executor.asked) == JOBS_OUT
+    return executor, shown
+
+
+def test_workers_that_are_behind_are_not_flooded(behind):
+    executor, shown = behind
     shown.finish()
     assert len(executor.asked) == JOBS_OUT + 2
 
@@ -124,12 +131,8 @@ def test_workers_that_keep_up_leave_nothing_waiting(record):
     assert record.store.list("batches/") == []
 
 
-def test_workers_that_caught_up_are_asked_for_more_before_the_epoch_ends(record):
-    executor = Slow()
-    shown = files(record, executor, "all")
-    shown.generation_done(generation(0, MASKS_A_JOB * (JOBS_OUT + 2)))
-    shown.epoch_done(0, [])
-    assert len(executor.asked) == JOBS_OUT
+def test_workers_that_caught_up_are_asked_for_more_before_the_epoch_ends(behind):
+    executor, shown = behind
     executor.realized = Quick().realized
     shown.generation_done(generation(2))
     assert len(executor.asked) == JOBS_OUT + 2

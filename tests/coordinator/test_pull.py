@@ -127,10 +127,10 @@ def test_a_copy_that_has_gone_on_by_itself_is_not_set_back(run, tmp_path, datama
     assert "this copy has gone on by itself (epoch 2, " in err
     assert _files(home) == before
     assert pull(run, LocalStore(home), ["masks"]).held > 0  # which sets nothing back
-    other = Record(run)
-    other.take_over()
-    other.commit(1, {checkpoint_key(1, "i00"): b"otherwise"}, {evaluations_key(1): b"rows"})
-    other.close()
+    rival = Record(run)
+    rival.take_over()
+    rival.commit(1, {checkpoint_key(1, "i00"): b"otherwise"}, {evaluations_key(1): b"rows"})
+    rival.close()
     with pytest.raises(BadInput, match="this copy has gone on by itself"):
         pull(run, LocalStore(home))
 

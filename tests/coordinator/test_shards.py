@@ -120,15 +120,19 @@ class Apart:
             shard.close()
 
 
-def evolved(folder, name, count, changes=None, seed=0, **options):
-    """The committed record, by key, of one run in so many shards, and its Evolution. 0: as ever."""
+def evolved(folder, name, count, changes=None, seed=0, scorers=None, **options):
+    """The committed record, by key, of one run in so many shards, and its Evolution. 0: as ever.
+
+    scorers: of a run's store gives the executor of an undivided run; None: a Choosy one.
+    """
     store = open_store(folder, write=True).sub(name)
     opened = open_run(parse_spec({**SPEC, **(changes or {})}, "test"), Record(store), resume=True)
-    with closing(opened.record) as record:
+    executor = Choosy(seed=seed, **options) if scorers is None else scorers(store)
+    with closing(opened.record) as record, closing(executor):
         record.take_over()
         dimension = len(basis_info(opened.spec.mask.basis).gene_names)
         evolution = Evolution(
-            *(opened.spec, record, opened.plan, opened.objectives, dimension, Choosy(seed=seed, **options)),
+            *(opened.spec, record, opened.plan, opened.objectives, dimension, executor),
             shards=Apart(record, count, lambda: Choosy(seed=seed, **options), seed) if count else None,
         )
         evolution.restore()
@@ -255,16 +259,7 @@ def test_what_is_asked_for_again_is_scored_again_though_it_is_being_removed(tmp_
         "elites": {"count": 1, "candidates": 1, "ranking_views": 2},
     }
     monkeypatch.setattr(LocalStore, "delete_many", evaluator.removing(LocalStore.delete_many))
-    records = []
-    for name in ("one", "two"):
-        run = open_store(tmp_path, write=True).sub(name)
-        opened = open_run(parse_spec({**SPEC, **changes}, "test"), Record(run), resume=False)
-        executor = Here(scores_of) if name == "one" else LocalExecutor(run, evaluator)
-        with closing(opened.record) as record, closing(executor):
-            record.take_over()
-            dimension = len(basis_info(opened.spec.mask.basis).gene_names)
-            Evolution(opened.spec, record, opened.plan, opened.objectives, dimension, executor).run()
-        kept = ("checkpoints/", "evaluations/", "rankings/", "batches/", "scores/")
-        records.append({key: run.get(key) for key in run.list() if key.startswith(kept)})
+    expected, _ = evolved(tmp_path, "one", 0, changes)
+    found, _ = evolved(tmp_path, "two", 0, changes, scorers=lambda run: LocalExecutor(run, evaluator))
     assert len(set(evaluator.names)) < len(evaluator.names)
-    assert records[0] == records[1]
+    assert found == expected
