@@ -141,9 +141,13 @@ class Record:
             ) from None
 
     def present(self, exhibition: Mapping[str, Any] | None) -> None:
-        """Say something else on the labels of a run that is there: all else of ``run.toml`` stays."""
+        """Say something else on the labels of a run that is there: all else of ``run.toml`` stays.
+
+        :raises BadInput: if that changes them while a coordinator is at work on the run.
+        """
         table = self.spec_table()
         if table.get("exhibition") != exhibition:
+            self.refuse_living_owner()
             table.pop("exhibition", None)
             if exhibition is not None:
                 table["exhibition"] = dict(exhibition)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import tomllib
 
 import pytest
@@ -11,6 +13,7 @@ from typer.testing import CliRunner
 from coordinator.cli import app
 from coordinator.cli.print import _write
 from coordinator.record.chronicle import Chronicle
+from coordinator.record.record import _process_started
 from coordinator.run import open_run
 from coordinator.spec.spec import parse_spec
 from services.errors import BadInput
@@ -72,6 +75,21 @@ def test_a_run_goes_on_after_it_was_changed_and_nothing_else_of_it_is(tmp_path):
         open_run(parse_spec({**table, "seed": 9}, "x"), record, resume=True)
     open_run(parse_spec(SPEC, "x"), record, resume=True)
     assert tomllib.loads((tmp_path / "run" / "run.toml").read_text()) == tomllib.loads(before.decode())
+
+
+def test_labels_stay_while_a_coordinator_is_at_work(tmp_path):
+    record = runs.grow(tmp_path / "run", islands=1, generations=5).record
+    before = (tmp_path / "run" / "run.toml").read_bytes()
+    spec = {**SPEC, "search": {**SPEC["search"], "islands": 1}}
+    at_work = {"host": socket.gethostname(), "pid": os.getppid(), "started": _process_started(os.getppid())}
+    record.store.put("beat.json", json.dumps(at_work).encode())
+    with pytest.raises(BadInput, match="a coordinator is at work on this run"):
+        open_run(parse_spec({**spec, "exhibition": {"title": "Greco"}}, "x"), record, resume=True)
+    assert (tmp_path / "run" / "run.toml").read_bytes() == before
+    open_run(parse_spec(spec, "x"), record, resume=True)
+    record.store.put("beat.json", json.dumps({**at_work, "ended": True}).encode())
+    open_run(parse_spec({**spec, "exhibition": {"title": "Greco"}}, "x"), record, resume=True)
+    assert record.spec_table()["exhibition"] == {"title": "Greco"}
 
 
 def test_the_options_are_checked_before_anything_is_drawn(tmp_path):
