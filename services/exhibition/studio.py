@@ -38,7 +38,7 @@ Shading = Callable[[Tensor], Tensor]  # as :func:`shade`
 DISTANCE_M = 1.6  # a portrait lens: far enough that a nose stays in proportion
 FAR_M = 60.0  # from here the sky's depth pictures are as good as orthographic
 _BIAS_M = 0.0035  # a vertex this far behind what the sky sees still counts as seen
-
+_GRAZING = 0.2  # cosine: a surface that is seen more from the side than this is taken for one seen like this
 
 _WRAP = (0.12, 0.09, 0.07)  # light bleeds past the edge of shadow, red the furthest
 _TILE_PX = (
@@ -89,24 +89,27 @@ class Studio:
         coarse = self._centered(vertices)
         with one_thread():
             # What casts the shadows is the mesh as it is: a finer one differs by less than their slack.
-            centered = self._finer.places(coarse)
-            seen = sky_seen(centered, coarse, self._casting, self._sky, self._shadow_px)
-            return self._lit(coarse, centered, seen)
+            centered, normals = self._finer.places(coarse), self._normals(coarse)
+            seen = sky_seen(centered, coarse, self._casting, self._sky, self._shadow_px, normals)
+            return self._lit(centered, normals, seen)
 
     @torch.inference_mode()
     def pass_by(self, vertices: Vertices, before: LitMask, after: LitMask, share: float) -> LitMask:
         """A mask on its way between two others: its shadows are blended from theirs, ten times as quick."""
         with one_thread():
             coarse = self._centered(vertices)
-            return self._lit(coarse, self._finer.places(coarse), torch.lerp(before.seen, after.seen, share))
+            seen = torch.lerp(before.seen, after.seen, share)
+            return self._lit(self._finer.places(coarse), self._normals(coarse), seen)
 
     def _centered(self, vertices: Vertices) -> Tensor:
         return torch.from_numpy(np.asarray(vertices, np.float32) - np.asarray(self._center, np.float32))
 
-    def _lit(self, coarse: Tensor, centered: Tensor, seen: Tensor) -> LitMask:
-        # Normals of the finer mesh itself would show every edge of the coarse one.
+    def _normals(self, coarse: Tensor) -> Tensor:
+        # Those of the finer mesh itself would show every edge of the coarse one.
         position = (coarse[:, :1], coarse[:, 1:2], coarse[:, 2:])
-        normals = self._finer.values(torch.cat(vertex_normals(position, self._casting, self._faces), dim=1))
+        return self._finer.values(torch.cat(vertex_normals(position, self._casting, self._faces), dim=1))
+
+    def _lit(self, centered: Tensor, normals: Tensor, seen: Tensor) -> LitMask:
         return LitMask(centered, normals, self._sky, seen, self._finer, self._center)
 
 
@@ -341,9 +344,17 @@ def _sphere(count: int) -> Tensor:
     )
 
 
-def sky_seen(points: Tensor, casting: Tensor, triangles: Tensor, sky: Tensor, size: int) -> Tensor:
+def sky_seen(
+    points: Tensor,
+    casting: Tensor,
+    triangles: Tensor,
+    sky: Tensor,
+    size: int,
+    normals: Tensor | None = None,
+) -> Tensor:
     """Whether each of the points (V, 3) sees each direction past a mesh: (V, K) from 0 to 1, soft at shadow
-    edges. casting: the mesh's vertices.
+    edges. casting: the mesh's vertices. normals: (V, 3) of the surface that the points lie on, if they do: a
+    depth picture sees it in steps, which are no shadow of it on itself.
     """
     middle = (casting.amax(0) + casting.amin(0)) / 2
     local, points = casting - middle, points - middle
@@ -361,16 +372,30 @@ def sky_seen(points: Tensor, casting: Tensor, triangles: Tensor, sky: Tensor, si
         nearest[visible.pixel] = 1.0 / visible.inverse_depth
         x, y = (points @ right[k].T) * focal, -(points @ up[k].T) * focal
         depth = FAR_M - points @ sky[k].T
-        parts.append(soft_test(nearest, x / depth + size / 2, y / depth + size / 2, depth, size))
+        slope = None
+        if normals is not None:
+            facing = normals @ sky[k].T
+            side = torch.where(facing < 0, -1.0, 1.0)  # a fold is lit from its back, too
+            a_pixel = side * depth / focal / facing.abs().clamp(min=_GRAZING)
+            slope = (normals @ right[k].T) * a_pixel, -(normals @ up[k].T) * a_pixel
+        parts.append(soft_test(nearest, x / depth + size / 2, y / depth + size / 2, depth, size, slope=slope))
     return torch.cat(parts, dim=1)
 
 
 def soft_test(
-    nearest: Tensor, px: Tensor, py: Tensor, depth: Tensor, size: int, bias_m: float = _BIAS_M
+    nearest: Tensor,
+    px: Tensor,
+    py: Tensor,
+    depth: Tensor,
+    size: int,
+    bias_m: float = _BIAS_M,
+    slope: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Percentage-closer filtering (Reeves, Salesin and Cook 1987): four comparisons, blended.
 
     nearest: how far pictures of size squared see, (K * size * size,). px, py, depth: points in them, (n, K).
+    slope: how much deeper a point's surface lies a pixel to the right, and a pixel below, (n, K) each
+    (Isidoro 2006, "Shadow mapping: GPU-based tips and techniques"); level without.
     """
     left, top = (px - 0.5).floor(), (py - 0.5).floor()
     fx, fy = px - 0.5 - left, py - 0.5 - top
@@ -380,7 +405,10 @@ def soft_test(
         for dy, wy in ((0, 1 - fy), (1, fy)):
             column = (left.long() + dx).clamp(0, size - 1)
             row = (top.long() + dy).clamp(0, size - 1)
-            total += wx * wy * (depth <= nearest[base + row * size + column] + bias_m)
+            here = depth
+            if slope is not None:
+                here = depth + (dx - fx) * slope[0] + (dy - fy) * slope[1]
+            total += wx * wy * (here <= nearest[base + row * size + column] + bias_m)
     return total
 
 

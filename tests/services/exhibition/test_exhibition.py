@@ -25,7 +25,7 @@ from services.exhibition.movie import FPS, Mark, morph, mp4, turntable, webp
 from services.exhibition.page import json_text
 from services.exhibition.procrustes import mean_mask, similarity
 from services.exhibition.questions import answer, asks
-from services.exhibition.studio import Pose, Studio
+from services.exhibition.studio import _GRAZING, Pose, Studio
 from services.exhibition.views_sheet import SCALE, Seen, contact_sheet
 from services.recognition.kinds import KINDS
 from services.rendering.rig import MATERIALS, material_named
@@ -93,6 +93,15 @@ def test_a_mask_behind_a_wall_is_in_its_shadow(neutral):
     toward = covered.sky[:, 2] > 0.9
     assert covered.seen[nose][toward].max() == 0.0
     assert neutral.seen[nose][toward].min() == 1.0
+
+
+def test_no_even_surface_is_in_its_own_shadow():
+    plaque = load_basis("blank-plaque-1")
+    lit = Studio(plaque.triangles, plaque.facts.center_m, directions=160, shadow_px=96).light(plaque.neutral)
+    facing = lit.normals @ lit.sky.T
+    inside = (lit.centered[:, :2].abs() < 0.9 * lit.centered[:, :2].abs().amax(0)).all(1)
+    assert inside.sum() > 2000
+    assert (lit.seen[inside][facing[inside] > _GRAZING] < 0.99).float().mean() < 0.02
 
 
 def test_pictures_do_not_depend_on_threads(neutral):
