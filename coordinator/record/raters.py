@@ -22,6 +22,7 @@ from coordinator.record.manual import COLUMNS, answered_rows, read_key
 from services.errors import BadInput, reason_of
 from services.numbers import finite
 from services.recognition.statistics.people import (
+    LEAST_MASKS,
     LEAST_RATERS,
     Counts,
     Interval,
@@ -254,16 +255,21 @@ def counted(key: Mapping[str, Any], told: Sequence[Told]) -> dict[str, Any]:
         "test": key["test"],
         "raters": len(told),
         "least_raters": LEAST_RATERS,
+        "least_masks": LEAST_MASKS,
         "kinds": rows,
         "against": against,
         "eyes": eyes_by,
-        "says": claims(len(told), against),
+        "says": claims(len(told), against, {kind: row["masks"] for kind, row in rows.items()}),
         "note": NOTE,
     }
 
 
-def claims(raters: int, against: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What may be said, in words: of fewer than LEAST_RATERS nothing about people."""
+def claims(raters: int, against: Sequence[Mapping[str, Any]], masks: Mapping[str, int]) -> list[str]:
+    """What may be said, in words: of fewer than LEAST_RATERS nothing about people, of fewer than LEAST_MASKS
+    nothing about others like them.
+
+    :param masks: how many of each kind were shown.
+    """
     if raters < LEAST_RATERS:
         answered = "rater has" if raters == 1 else "raters have"
         return [
@@ -272,15 +278,23 @@ def claims(raters: int, against: Sequence[Mapping[str, Any]]) -> list[str]:
         ]
     lines = []
     for row in against:
-        d, low, high = (row["d_prime"][part] for part in ("value", "low", "high"))
+        shown = [masks[row[side]] for side in ("signal", "control")]
+        few = min(shown) < LEAST_MASKS
+        d, low, high = (row["of_these" if few else "d_prime"][part] for part in ("value", "low", "high"))
         signal, control = KINDS[row["signal"]], KINDS[row["control"]]
         figures = f"d' {d:+.2f} ({low:+.2f} to {high:+.2f}), {raters} raters"
+        if few:
+            figures += f", of these {shown[0]} and {shown[1]} masks alone"
         if low > 0:
             lines.append(f"People see a face in {signal} more often than in {control}: {figures}.")
         elif high < 0:
             lines.append(f"People see a face in {signal} less often than in {control}: {figures}.")
         else:
             lines.append(f"Whether people tell {signal} from {control} is not known: {figures}.")
+    if any(masks[row[side]] < LEAST_MASKS for row in against for side in ("signal", "control")):
+        lines.append(
+            f"Nothing is claimed of other masks like these before {LEAST_MASKS} of a kind are shown."
+        )
     return lines
 
 
@@ -290,6 +304,7 @@ def _apart(kinds: Mapping[str, Counts], signal: str, control: str) -> dict[str, 
         "signal": signal,
         "control": control,
         "d_prime": _told(found.d_prime),
+        "of_these": _told(found.of_these),
         "bias": _told(found.bias),
         "each": [finite(value, 3) for value in found.each],
     }

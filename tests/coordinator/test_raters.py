@@ -13,6 +13,7 @@ import coordinator.cli
 from coordinator.record.raters import LEAST_RATERS, counted, gathered, read_answers
 from services.errors import BadInput
 from services.exhibition.raters_form import raters_form, raters_pages, raters_sheets
+from services.recognition.statistics.people import Counts, sensitivity
 
 TEST = "ab12cd34ef56"
 KINDS = ("elite", "twin", "noise", "head")
@@ -21,6 +22,9 @@ PICTURES = [
     for k, kind in enumerate(KINDS)
     for m in range(3)
     for p in range(4)
+]
+MANY = [
+    p | {"picture": p["picture"] + 48 * n, "mask": f"{p['mask']} {n}"} for n in range(4) for p in PICTURES
 ]
 KEY = {"format": 1, "test": TEST, "pictures": PICTURES}
 
@@ -32,10 +36,10 @@ def key(tmp_path):
     return path
 
 
-def rater(folder, name, rng, says, eyes="H8 M8", until=None):
+def rater(folder, name, rng, says, eyes="H8 M8", until=None, pictures=PICTURES):
     """A made-up rater, who says face with a probability by kind."""
     lines = ["test,picture,face,person,notes,eyes,rater"]
-    for p in PICTURES[:until]:
+    for p in pictures[:until]:
         face = rng.random() < says[p["kind"]]
         lines.append(f"{TEST},{p['picture']},{'yes' if face else 'no'},,,{eyes if face else ''},{name}")
     path = folder / f"{name}.csv"
@@ -54,7 +58,8 @@ def test_of_nineteen_raters_nothing_is_claimed_and_of_twenty_it_is(tmp_path, key
     assert "19 raters have answered. Nothing is claimed" in few["says"][0]
     many = counted(*gathered(paths, str(key))[:2])
     assert "more often than in their twins with scrambled signs: d' +" in many["says"][0]
-    assert "20 raters" in many["says"][0]
+    assert "20 raters, of these 3 and 3 masks alone." in many["says"][0]
+    assert many["says"][-1].startswith("Nothing is claimed of other masks like these before 10 of a kind")
     rates = many["kinds"]
     assert rates["elite"]["face"]["value"] == pytest.approx(0.8, abs=0.06)
     assert rates["twin"]["face"]["low"] < 0.2 < rates["twin"]["face"]["high"]
@@ -62,6 +67,30 @@ def test_of_nineteen_raters_nothing_is_claimed_and_of_twenty_it_is(tmp_path, key
     assert "Hautus 1995" in many["note"]
     assert "Zhou and Firestone 2019" in many["note"]
     assert many["eyes"]["elite"]["same"]["value"] == 0.0
+
+
+def test_of_twelve_masks_of_a_kind_something_is_claimed_of_others_like_them(tmp_path):
+    (tmp_path / "key.json").write_text(json.dumps({"format": 1, "test": TEST, "pictures": MANY}))
+    rng = np.random.default_rng(4)
+    paths = [rater(tmp_path, f"r{k}", rng, SEEING, pictures=MANY) for k in range(LEAST_RATERS)]
+    told = counted(*gathered(paths, str(tmp_path / "key.json"))[:2])
+    assert told["says"][0].endswith("20 raters.")
+    assert not any("Nothing is claimed" in line for line in told["says"])
+
+
+def test_an_interval_over_few_masks_is_said_of_these_alone():
+    """Masks that differ, and no difference between the kinds: two against four look surer than they are."""
+    sure = 0
+    for k in range(60):
+        rng = np.random.default_rng(k)
+        kinds = []
+        for count in (2, 4):
+            seen = 1 / (1 + np.exp(-rng.normal(0, 1.5, count)))
+            kinds.append(Counts(rng.binomial(4, seen, (20, count)).astype(float), np.full((20, count), 4.0)))
+        found = sensitivity(*kinds)
+        sure += found.d_prime.low > 0 or found.d_prime.high < 0
+        assert found.of_these.high - found.of_these.low <= found.d_prime.high - found.d_prime.low
+    assert sure > 3  # a twentieth of them is what 95% would allow
 
 
 def test_raters_who_tell_nothing_apart_make_no_claim(tmp_path, key):

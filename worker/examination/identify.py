@@ -93,7 +93,8 @@ def identify(
     per_mask = {
         name: _searched(embeddings, gallery, target, comparison) for name, embeddings in masks.items()
     }
-    found = np.concatenate([e[np.isfinite(e).all(axis=1)] for e in masks.values()])
+    by_mask = [e[np.isfinite(e).all(axis=1)] for e in masks.values()]
+    found, seen = np.concatenate(by_mask), sum(len(e) > 0 for e in by_mask)
     others = [k for k in range(len(gallery.entries)) if k != target]
     mask_scores = _against(found, gallery.embeddings[others], comparison) if len(found) else None
     rates = []
@@ -106,7 +107,10 @@ def identify(
                 "strangers": [asdict(r) for r in false_positives(stranger_scores, cut, sizes, similarity)],
                 "masks": []
                 if mask_scores is None
-                else [asdict(r) for r in false_positives(mask_scores, cut, sizes[:-1] or sizes, similarity)],
+                else [
+                    asdict(r)
+                    for r in false_positives(mask_scores, cut, sizes[:-1] or sizes, similarity, seen)
+                ],
                 "extrapolated": {
                     "size": LARGE,
                     "fpir": extrapolated(threshold.seen.share, LARGE),

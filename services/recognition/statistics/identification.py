@@ -51,12 +51,18 @@ def rank_of(scores: Float, entry: int, similarity: bool = False) -> int:
 
 
 def false_positives(
-    scores: Float, threshold: float, sizes: Sequence[int], similarity: bool = False
+    scores: Float,
+    threshold: float,
+    sizes: Sequence[int],
+    similarity: bool = False,
+    independent: int | None = None,
 ) -> list[FalsePositives]:
     """FPIR at several gallery sizes, measured.
 
     scores: (probes, n), nobody of whom is in the gallery. A gallery of size s is cut into n // s galleries
-    that share nobody, and each probe is searched in each of them.
+    that share nobody, and each probe is searched in each of them. independent: of how many people or masks
+    the probes are, where several are of one: intervals are over these, for what one of them meets in many
+    galleries is one piece of evidence, not many.
     """
     beyond = matches(np.asarray(scores), threshold, similarity)
     probes, total = beyond.shape
@@ -65,7 +71,8 @@ def false_positives(
         galleries = total // size
         if galleries:
             hits = beyond[:, : galleries * size].reshape(probes, galleries, size).any(axis=2)
-            found.append(FalsePositives(size, exact_rate(int(hits.sum()), hits.size)))
+            rate = exact_rate(int(hits.sum()), hits.size, probes if independent is None else independent)
+            found.append(FalsePositives(size, rate))
     return found
 
 

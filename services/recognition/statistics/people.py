@@ -1,7 +1,9 @@
 """What people's answers say: hits, false alarms and d' with intervals, and whether they point at one place.
 
 Signal detection: an elite is the signal, every other kind of picture a control. Intervals are bootstraps that
-draw raters and masks anew, for both are samples; all pictures of a mask stay together. Numpy and scipy only.
+draw raters and masks anew, for both are samples; all pictures of a mask stay together. Of fewer masks than
+LEAST_MASKS that interval is too narrow (with two, one in five misses a d' of 0), so what is said of them is said
+of these alone. Numpy and scipy only.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from services.errors import BadInput
 Float = NDArray[np.float64]
 
 LEAST_RATERS = 20  # before so many have answered, nothing is claimed
+LEAST_MASKS = 10  # of a kind: a bootstrap over fewer is too sure of others like them
 DRAWS = 4000
 SEED = 19_950_101
 
@@ -50,11 +53,13 @@ class Counts:
 class Sensitivity:
     """How well raters tell a signal from a control.
 
-    d_prime: the raters' mean, 0 where they cannot tell. bias: the criterion c, positive where they rather say
-    no. each: d' of every rater.
+    d_prime: the raters' mean, 0 where they cannot tell. of_these: the same, its interval over raters alone, of
+    the very masks that were shown. bias: the criterion c, positive where they rather say no. each: d' of every
+    rater.
     """
 
     d_prime: Interval
+    of_these: Interval
     bias: Interval
     each: tuple[float, ...]
 
@@ -125,7 +130,8 @@ def sensitivity(signal: Counts, control: Counts, seed: int = SEED) -> Sensitivit
         return _mean(-(hit + alarm) / 2, raters)
 
     hit, alarm = z(draw.whole[1])
-    return Sensitivity(draw.interval(d_prime), draw.interval(bias), tuple((hit - alarm)[0].tolist()))
+    each = tuple((hit - alarm)[0].tolist())
+    return Sensitivity(draw.interval(d_prime), draw.over_raters(d_prime), draw.interval(bias), each)
 
 
 def places(eyes: Float, masks: Sequence[str], seed: int = SEED) -> Places:
@@ -192,7 +198,14 @@ class _Draw:
 
     def interval(self, statistic: Any) -> Interval:
         """The statistic of the sample, and its percentiles."""
-        low, high = _quantiles(statistic(*self.weights))
+        return self._interval(statistic, *self.weights)
+
+    def over_raters(self, statistic: Any) -> Interval:
+        """The same with the masks as they are."""
+        return self._interval(statistic, self.weights[0], self.whole[1])
+
+    def _interval(self, statistic: Any, raters: Float, masks: Sequence[Float]) -> Interval:
+        low, high = _quantiles(statistic(raters, masks))
         return Interval(float(statistic(*self.whole)[0]), low, high)
 
 

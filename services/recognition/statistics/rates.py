@@ -90,16 +90,20 @@ def more(one: Rate, other: Rate) -> tuple[float, float, float]:
     return apart, max(-1.0, apart - below), min(1.0, apart + above)
 
 
-def exact_rate(hits: int, trials: int) -> Rate:
+def exact_rate(hits: int, trials: int, independent: int | None = None) -> Rate:
     """A share with the exact interval (Clopper and Pearson 1934): for error rates, which are small.
 
+    :param independent: how many of the trials know nothing of each other, where not all do: the interval is
+        that of the same share of so many. It is then too wide rather than too narrow.
     :raises BadInput: without trials.
     """
     _check_trials(hits, trials)
-    tail = (1.0 - CONFIDENCE) / 2
-    low = 0.0 if hits == 0 else float(scipy.stats.beta.ppf(tail, hits, trials - hits + 1))
-    high = 1.0 if hits == trials else float(scipy.stats.beta.ppf(1.0 - tail, hits + 1, trials - hits))
-    return Rate(hits, trials, hits / trials, low, high)
+    tail, share = (1.0 - CONFIDENCE) / 2, hits / trials
+    n = trials if independent is None else independent
+    k = hits if independent is None else share * independent
+    low = 0.0 if hits == 0 else float(scipy.stats.beta.ppf(tail, k, n - k + 1))
+    high = 1.0 if hits == trials else float(scipy.stats.beta.ppf(1.0 - tail, k + 1, n - k))
+    return Rate(hits, trials, share, low, high)
 
 
 def needed_pairs(far: float) -> int:

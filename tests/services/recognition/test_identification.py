@@ -46,6 +46,26 @@ def test_independent_comparisons_follow_the_extrapolation():
     assert extrapolated(1e-4, 52_000_000) == 1.0
 
 
+def test_an_interval_is_over_those_who_are_searched_not_over_the_galleries():
+    """Strangers who differ in how easily they are taken for others: 95% intervals hold the rate as often."""
+    rng, held = np.random.default_rng(2), 0
+    for _ in range(200):
+        easily = rng.random((40, 1)) ** 8  # a few of forty meet somebody in most galleries
+        scores = (rng.random((40, 50)) > easily * 0.5).astype(float)
+        (found,) = false_positives(scores, 0.5, [10])
+        truth = float(np.mean(1 - (1 - 0.5 * rng.random(100_000) ** 8) ** 10))
+        held += found.rate.low <= truth <= found.rate.high
+    assert held >= 0.95 * 200
+
+
+def test_views_of_one_mask_are_one_piece_of_evidence():
+    scores = np.tile(np.random.default_rng(3).random((2, 50)), (20, 1))
+    (of_masks,) = false_positives(scores, 0.05, [10], independent=2)
+    (of_two,) = false_positives(scores[:2], 0.05, [10])
+    assert (of_masks.rate.low, of_masks.rate.high) == (of_two.rate.low, of_two.rate.high)
+    assert of_masks.rate.trials == 20 * of_two.rate.trials
+
+
 def test_sizes_run_to_the_whole_gallery():
     assert gallery_sizes(1000) == [10, 20, 50, 100, 200, 500, 1000]
     assert gallery_sizes(37) == [10, 20, 37]
