@@ -14,6 +14,7 @@ from coordinator.record.evaluations import FIRST, best_of_first, no_elite, read_
 from coordinator.record.record import Record, checkpoint_key
 from coordinator.search.elites import choose_elites
 from coordinator.search.seeds import verify_seed
+from coordinator.spec.machines import weights_of
 from coordinator.spec.spec import Spec, parse_spec
 from services.errors import BadInput
 from services.recognition.catalog import installed, model_info
@@ -67,14 +68,18 @@ def claim_of(
 
     spec, record = run.spec, run.record
     fitted = tuple(dict.fromkeys(o.model for o in spec.objective))
-    for critic in critics:
-        if critic in fitted:
-            raise BadInput(
-                f"--critic {critic}: it is an objective of this run; a critic must take no part in the search"
-            )
-    chosen = elites_of(run, masks)
     manifest = record.manifest()
     hashes = {name: entry["sha256"] for name, entry in manifest["models"].items()}
+    used = {hashes[name]: name for name in fitted if hashes.get(name)}
+    for critic in critics:
+        same = critic if critic in fitted else used.get(weights_of(model_info(critic, needed=False)))
+        if same is not None:
+            raise BadInput(
+                f"--critic {critic}: "
+                + ("it is" if same == critic else f"it has the weights of {same},")
+                + " an objective of this run; a critic must take no part in the search"
+            )
+    chosen = elites_of(run, masks)
     infos = [model_info(name, hashes.get(name), needed=False) for name in spec.verify.critics]
     gone = [info for info in infos if info.kind == "unknown" or not installed(info)]
     absent = {info.name: info.how_to_get for info in gone if info.name not in critics}

@@ -36,9 +36,9 @@ def machines(spec: Spec) -> dict[str, ModelInfo]:
                 f"[run] exact = true, but {info.name!r} does not promise the same answers twice: leave exact "
                 "out, or have its author say exact=True"
             )
-    used = {_weights(infos[o.model]): o.model for o in spec.objective}
+    used = {weights_of(infos[o.model]): o.model for o in spec.objective}
     for critic in spec.verify.critics:
-        same = used.get(_weights(infos[critic]))
+        same = used.get(weights_of(infos[critic]))
         if same is not None:
             raise BadInput(
                 f"critic {critic!r} has the weights of objective {same!r}; a critic must take no part in the "
@@ -47,7 +47,7 @@ def machines(spec: Spec) -> dict[str, ModelInfo]:
     return infos
 
 
-def _weights(info: ModelInfo) -> str:
+def weights_of(info: ModelInfo) -> str:
     """What two names of one model have in common. Several callables may stand in one source file."""
     return info.name if own.is_own(info.name) else info.sha256
 

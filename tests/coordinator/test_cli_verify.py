@@ -23,6 +23,7 @@ from coordinator.record.record import Record, checkpoint_key
 from coordinator.record.verification import claim_of, open_verified, printed_photos
 from coordinator.spec.spec import parse_spec
 from services.errors import BadInput
+from services.recognition.catalog import model_info
 from services.recognition.statistics.calibration import shipped
 from services.recognition.statistics.plots import verification_plot
 from services.recognition.statistics.rates import wilson_rate
@@ -98,6 +99,29 @@ def test_critics_whose_weights_are_not_here_are_left_out_and_named(tmp_path, mon
     assert claim.absent["facenet"] == "datamask models --get facenet"
     assert "get a pack yourself" in claim.absent[pack]
     assert claim_of(run, ["facenet"]).critics == ("viola-jones", "facenet")  # who asks for it is told
+
+
+def test_a_critic_may_not_be_an_objective_in_another_file(tmp_path, monkeypatch):
+    make_file = pytest.importorskip("bench.onnx_models", reason='pip install "datamask[insightface]"').arcface
+    monkeypatch.setenv("DATAMASK_MODELS", str(tmp_path))
+    for name, width in (("one", 8), ("two", 8), ("three", 12)):
+        make_file(tmp_path / f"{name}.onnx", width=width)
+    spec = {
+        **SPEC,
+        "objective": [{"kind": "consistent", "model": "onnx:one.onnx", "threshold": 0.4}],
+        "licence": {"acknowledge": ["onnx"]},
+    }
+    record = make(tmp_path / "run", spec)
+    record.write_manifest(
+        {
+            "models": {"onnx:one.onnx": {"sha256": model_info("onnx:one.onnx").sha256}},
+            "objectives": [{"label": "x", "target": None}],
+        }
+    )
+    run = open_verified(record)
+    with pytest.raises(BadInput, match=r"--critic onnx:two\.onnx: it has the weights of onnx:one\.onnx"):
+        claim_of(run, ["onnx:two.onnx"])
+    assert "onnx:three.onnx" in claim_of(run, ["onnx:three.onnx"]).critics
 
 
 def test_verify_refuses_before_it_loads_a_network(tmp_path):
