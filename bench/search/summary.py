@@ -31,6 +31,8 @@ def rows_of(cells: Sequence[Cell]) -> list[dict[str, Any]]:
 
     accepted: cells in which an incumbent was accepted at all. final: median share of the final held-out views
     in which the last incumbent is accepted.
+
+    :raises SystemExit: for a row whose cells had unlike numbers of views.
     """
     rows = []
     for task in TASKS:
@@ -38,6 +40,12 @@ def rows_of(cells: Sequence[Cell]) -> list[dict[str, Any]]:
             mine = [c for c in cells if c["task"] == task and c["contender"] == name]
             if not mine:
                 continue
+            if len(views := sorted({(c["budget"], c["held_out_views"]) for c in mine})) > 1:
+                had = " and ".join(f"{budget:,} scored, {held} held-out" for budget, held in views)
+                raise SystemExit(
+                    f"{task}, {name}: cells of {had} views, which no median may mix; keep them in folders of "
+                    "their own (--cells)"
+                )
             after = [np.inf if c["accepted_after"] is None else float(c["accepted_after"]) for c in mine]
             finals = [c["final"]["accepted"] for c in mine if c["final"]]
             peaks = [c["peak_mb"] for c in mine if c["peak_mb"] is not None]

@@ -153,6 +153,14 @@ def test_medians_count_what_was_never_accepted_as_infinite() -> None:
     assert "| random | 1 of 3 | - | 90% | 0.40 | 3 | 1.0 | 500 |" in page(list(rows.values()))
 
 
+def test_cells_of_unlike_budgets_are_not_one_row() -> None:
+    longer = {**cell("random", "2", 600), "budget": 9_000}
+    with pytest.raises(SystemExit, match=r"archetype, random: cells of .* and 9,000 scored, .*--cells"):
+        rows_of([cell("random", "1", 600), longer])
+    other = {**longer, "contender": "pycma"}
+    assert len(rows_of([cell("random", "1", 600), other])) == 2
+
+
 def test_any_seed_is_a_variant_and_an_unknown_one_is_named(tmp_path: Path) -> None:
     words = ["--tasks", "archetype", "identity", "--contenders", "random", "--cells", str(tmp_path)]
     options = command._arguments([*words, "--variants", "77", "group-1"])
