@@ -50,6 +50,7 @@ from bench.statistics import bootstrap
 from bench.support import support
 from coordinator.spec.spec import Spec
 from coordinator.spec.spec_file import load_spec
+from services.recognition.statistics.rates import exact_rate
 from services.wire.plan import Batch, Scores
 from worker.scorer import Scorer
 
@@ -176,6 +177,8 @@ def findings(settings: Settings, folder: Path) -> Json | None:
         "scored_views": settings.scored_views,
         "held_out_views": settings.held_out_views,
         "found": {arm: int(found[:, k].sum()) for k, arm in enumerate(ARMS)},
+        "found_alone": {arm: int((found[:, k] & ~found[:, 1 - k]).sum()) for k, arm in enumerate(ARMS)},
+        "differ": asdict(exact_rate(int((found[:, 0] != found[:, 1]).sum()), len(there))),
         "seen": {arm: float(seen[:, k].mean()) for k, arm in enumerate(ARMS)},
         "found_difference": asdict(bootstrap([pairs], np.mean, settings.draws, seed=1)),
         "seen_difference": asdict(bootstrap([views], np.mean, settings.draws, seed=2)),
@@ -289,11 +292,14 @@ def table(found: Mapping[str, Any]) -> str:
         ]
         for arm in ARMS:
             lines.append(marks.row(arm, unlike["found"][arm], f"{unlike['seen'][arm]:.0%}"))
-        gap = unlike["found_difference"]
+        gap, alone, differ = unlike["found_difference"], unlike["found_alone"], unlike["differ"]
         lines += [
             "",
             f"Unlike less alike, of the runs: {gap['value']:+.0%} ({gap['low']:+.0%} to {gap['high']:+.0%}, "
-            "a bootstrap over seeds).",
+            f"a bootstrap over seeds). {alone['alike']} seeds found one with machines that are alike alone, "
+            f"{alone['unlike']} with those that are not alone: the two differ in {differ['share']:.0%} of "
+            f"the seeds (exact 95% interval {differ['low']:.0%} to {differ['high']:.0%}, of which a bootstrap "
+            "knows nothing where none does).",
         ]
     if busy is not None:
         minutes = busy["window_seconds"] / 60
