@@ -44,7 +44,7 @@ from worker.lanes import Lanes
 from worker.passes import parts
 
 OUT = ROOT / "docs" / "acceptance.json"
-MARKS = ("<!-- what detectors say -->", "<!-- end of what detectors say -->")
+FIRST_MARK, LAST_MARK = "<!-- what detectors say -->", "<!-- end of what detectors say -->"
 EXAMPLE = "archetype.toml"
 SEEDS = (1, 2, 3)
 VIEWS = 100
@@ -242,7 +242,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     result = acceptance(studio, arguments.columns, Console())
     write(result, arguments.out)
     if arguments.page is not None:
-        marks.write_between(arguments.page, *MARKS, page(result))
+        marks.write_between(arguments.page, FIRST_MARK, LAST_MARK, page(result))
     return 0
 
 

@@ -42,7 +42,7 @@ from worker.passes import parts
 
 BASIS = "makehuman-mask-1"
 OUT = Path(__file__).parent / "results" / "machines.json"
-MARKS = ("<!-- speed of machines -->", "<!-- end of speed of machines -->")
+FIRST_MARK, LAST_MARK = "<!-- speed of machines -->", "<!-- end of speed of machines -->"
 SPREAD = 0.4
 _ASKED = ("detect", "recognize", "correlate")
 
@@ -266,7 +266,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console.print(table)
     console.print(f"written to {arguments.out}")
     if arguments.page is not None:
-        write_between(arguments.page, *MARKS, page(result))
+        write_between(arguments.page, FIRST_MARK, LAST_MARK, page(result))
     return 0
 
 

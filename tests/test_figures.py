@@ -31,6 +31,7 @@ from bench import (
     evidence,
     first_run,
     left_out,
+    machines,
     mixed_fleet,
     photographs,
     print_proof,
@@ -202,6 +203,7 @@ TABLES: list[tuple[str, Any, Callable[[], str]]] = [
         lambda: quality_diversity.table(content("bench/results/quality-diversity.json")),
     ),
     ("docs/models.md", albedo, lambda: albedo.page(content("bench/results/albedo.json")["rows"])),
+    ("docs/models.md", machines, lambda: machines.page(content("bench/results/machines.json"))),
     ("docs/photograph.md", photographs, lambda: photographs.table(photographs.results())),
     (
         "docs/photograph.md",
