@@ -1,7 +1,7 @@
 """``python -m bench.left_out``: do masks that several detectors bred show themselves to one that had no say?
 
 For each detector one search from true noise for all the others: HOG, MMOD, YuNet, CenterFace and BlazeFace's
-full range, one of them left out; for MTCNN, which no mask can be bred for, all five. Then every machine is
+full range, one of them left out; for MTCNN, which none is bred for here, all five. Then every machine is
 asked about the elite, which is fixed by then, about its twins with random signs, about noise and the blank,
 on held-out views. One symmetric search a run on the oval, as in the noise proof, on seeds of its own.
 

@@ -3,7 +3,7 @@
 Every noise seed and every portrait is evolved in several ways, with the same spec, seed and number of views,
 the first of them as masks were evolved before. Critics see the elites of all under the same held-out views.
 What counts is the difference, a later way less the first, of each start's runs: its mean over the starts and
-Student's 95% interval.
+Student's 95% interval. Portraits share one seed and one set of views: that is an interval over people alone.
 
 Recognizers of ONNX files are critics of the portraits, where DATAMASK_MODELS has the files. With --partner
 masks are evolved for two recognizers at once, too, and the partner is no critic of those:
@@ -11,7 +11,8 @@ masks are evolved for two recognizers at once, too, and the partner is no critic
     DATAMASK_MODELS=models python -m bench.transfer --recognizer onnx:face.onnx --page docs/color.md
 
 The task `recognizers` leaves one of three out: portraits in color for dlib's network alone, for FaceNet, too,
-for MobileFaceNet, too (`make machines` gets them), each at its own threshold. Whoever took no part is asked.
+for MobileFaceNet, too (`make machines` gets them), each at its threshold for pairs of rendered heads. Whoever
+took no part is asked.
 
 Runs that are there already are taken as they are, so that the command can be interrupted. What --out holds
 of a task that is not named stays.
@@ -60,12 +61,14 @@ class Arm:
     """One way to evolve. sets: what it changes in the spec.
 
     also: recognizers besides dlib's that masks are evolved for, with their weights (dlib's is 1).
+    beside: the arm that it adds something to, where that is not the first: what it adds is told, too.
     """
 
     name: str
     title: str
     sets: tuple[str, ...] = ()
     also: Mapping[str, float] = field(default_factory=dict)
+    beside: str | None = None
 
 
 SHAPE = "shape"  # the arm whose runs have no arm in their names: bench.evidence has the same ones
@@ -82,14 +85,15 @@ ARMS = {
     "portrait": (
         Arm("before", "before: sep-CMA, all genes of shape", AS_BEFORE),
         Arm(SHAPE, "shape"),
-        Arm("color", "shape and color", IN_COLOR),
+        Arm("color", "shape and color", IN_COLOR, beside=SHAPE),
         Arm(
             "three",
             "shape and color, for eigenfaces and LBP, too",
             IN_COLOR,
             {"eigenfaces": 0.35, "lbp": 0.35},
+            beside="color",
         ),
-        Arm("two", "shape and color, for the partner, too", IN_COLOR, {PARTNER: 1.0}),
+        Arm("two", "shape and color, for the partner, too", IN_COLOR, {PARTNER: 1.0}, beside="color"),
     ),
     "recognizers": (
         Arm("dlib", "for dlib's network", IN_COLOR),
@@ -123,6 +127,11 @@ class Settings:
     licence: str = "not known"
     note: str = ""
 
+    def suffix(self, arm: Arm) -> str:
+        """What an arm's runs have in their names: masks for another partner are other masks."""
+        partner = f"-{file_name(self.partner)}" if self.partner is not None and PARTNER in arm.also else ""
+        return "" if arm.name == SHAPE else f"-{arm.name}{partner}"
+
     def arms(self, task: str) -> tuple[Arm, ...]:
         """The ways to evolve, but for those that want a partner where there is none.
 
@@ -141,8 +150,7 @@ def grown(task: str, names: Sequence[str], jobs: int, settings: Settings) -> lis
     starts, work = [], []
     for name in names:
         runs = {
-            arm.name: f"{task}-{name}" + ("" if arm.name == SHAPE else f"-{arm.name}") + settings.note
-            for arm in settings.arms(task)
+            arm.name: f"{task}-{name}" + settings.suffix(arm) + settings.note for arm in settings.arms(task)
         }
         starts.append(Start(f"{task} {name}", runs, photos.get(name)))
         more = ["--seed", name] if task == "archetype" else whose(name, photos[name])
@@ -156,7 +164,9 @@ def grown(task: str, names: Sequence[str], jobs: int, settings: Settings) -> lis
 
 
 def for_more(task: str, arm: Arm, settings: Settings) -> str:
-    """A spec like the portrait's for several recognizers, each at its own threshold at FAR."""
+    """A spec like the portrait's for several recognizers, each at the threshold and scale that its pairs of
+    rendered heads have at FAR; the portrait's own has dlib's published ones.
+    """
     table = tomllib.loads((ROOT / "examples" / "portrait.toml").read_text())
     first = next(o for o in table["objective"] if o["kind"] == "identity")
     first["far"] = FAR
@@ -295,14 +305,38 @@ def page(result: Mapping[str, Any]) -> str:
                 apart = f"{d['mean']:+.2f}, {d['low']:+.2f} to {d['high']:+.2f}"
                 cells.append(f"{means[name]} ({apart})")
             lines.append(f"| {row['figure']} | " + " | ".join(cells) + " |")
-        lines.append("")
+        lines += ["", *_added(ARMS[task], rows)]
     return "\n".join(lines)
 
 
+def _added(arms: Sequence[Arm], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A table of what each way adds to the one that it builds on, where that is not the first one."""
+    titles = {arm.name: arm.title for arm in arms}
+    steps = [(arm.name, arm.beside) for arm in arms if arm.beside is not None]
+    steps = [step for step in steps if any(set(step) <= set(row["means"]) for row in rows)]
+    if not steps:
+        return []
+    heads = [f"{titles[after]}, beside *{titles[before]}*" for after, before in steps]
+    lines = ["What a step adds to the one before it, likewise:", "", *marks.head("critic", *heads)]
+    for row in rows:
+        cells = []
+        for after, before in steps:
+            if {after, before} <= set(row["means"]):
+                starts = row["starts"].values()
+                d = difference([by_arm[before] for by_arm in starts], [by_arm[after] for by_arm in starts])
+                cells.append(f"{d['mean']:+.2f} ({d['low']:+.2f} to {d['high']:+.2f})")
+            else:
+                cells.append("took part")
+        lines.append(f"| {row['figure']} | " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
 def _mean(row: Mapping[str, Any], arm: str) -> str:
-    """A mean over the starts, with its own interval where the row has one."""
+    """A mean over the starts, with its own interval where the row has one: shares end at 0 and 1."""
     mean, interval = f"{row['means'][arm]:.2f}", row.get("intervals", {}).get(arm)
-    return mean if interval is None else f"{mean} [{interval['low']:.2f} to {interval['high']:.2f}]"
+    if interval is None:
+        return mean
+    return f"{mean} [{max(interval['low'], 0.0):.2f} to {min(interval['high'], 1.0):.2f}]"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

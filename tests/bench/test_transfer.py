@@ -33,10 +33,14 @@ def test_the_page_shows_every_arm_and_how_it_differs_from_the_first() -> None:
     text = transfer.page({"tasks": {"portrait": {"settings": {"views": 60}, "rows": [row]}}})
     assert "| critic | before: sep-CMA, all genes of shape | shape | shape and color |" in text
     low, high = stats.t.interval(0.95, 1, loc=0.75, scale=stats.sem([0.8, 0.7]))
-    assert f"| viola-jones: sees a face | 0.75 [{low:.2f} to {high:.2f}] | 0.80 [0.80 to 0.80] (+0.05" in text
+    cut = f"[{max(low, 0):.2f} to {min(high, 1):.2f}]"  # a share is none below 0 or above 1
+    assert f"| viola-jones: sees a face | 0.75 {cut} | 0.80 [0.80 to 0.80] (+0.05" in text
     assert "(+0.05, -0.59 to +0.69) | 0.86 [" in text
     assert "] (+0.11, -0.02 to" in text
     assert "2 starts, 60 held-out views" in text
+    assert "| critic | shape and color, beside *shape* |" in text
+    added = transfer.difference([0.8, 0.8], [0.9, 0.82])
+    assert f"| +0.06 ({added['low']:+.2f} to {added['high']:+.2f}) |" in text
 
 
 def test_a_recognizer_has_no_say_of_masks_that_were_evolved_for_it() -> None:
@@ -48,15 +52,27 @@ def test_a_recognizer_has_no_say_of_masks_that_were_evolved_for_it() -> None:
         transfer.row_of("other: median similarity", {"a": both, "b": both}, arms),
     ]
     text = transfer.page({"tasks": {"portrait": {"settings": {"views": 60}, "rows": rows}}})
-    first, second = (line for line in text.splitlines() if "median similarity" in line)
+    first, second, *added = (line for line in text.splitlines() if "median similarity" in line)
     assert first.endswith("| took part |")
     assert second.endswith("| 0.20 [0.20 to 0.20] (+0.00, +0.00 to +0.00) |")
+    nothing = "+0.00 (+0.00 to +0.00)"
+    assert added == [
+        f"| partner: median similarity | {nothing} | took part |",
+        f"| other: median similarity | {nothing} | {nothing} |",
+    ]
     assert [arm.name for arm in transfer.Settings().arms("portrait")] == [
         *("before", "shape", "color", "three")
     ]
     assert [a.name for a in transfer.Settings(chosen=("color", "two")).arms("portrait")] == ["color"]
     with pytest.raises(SystemExit, match="--arms: portrait has before, shape, color, three"):
         transfer.Settings(chosen=("two",)).arms("portrait")
+
+
+def test_masks_for_another_partner_are_other_runs() -> None:
+    two = transfer.ARMS["portrait"][-1]
+    names = [transfer.Settings(partner=p).suffix(two) for p in ("onnx:one.onnx", "onnx:other.onnx")]
+    assert len(set(names)) == 2
+    assert all(name.startswith("-two-") and ":" not in name for name in names)
 
 
 def test_the_spec_for_several_asks_all_at_the_same_rate(
