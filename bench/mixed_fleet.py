@@ -298,8 +298,8 @@ def table(found: Mapping[str, Any]) -> str:
             f"Unlike less alike, of the runs: {gap['value']:+.0%} ({gap['low']:+.0%} to {gap['high']:+.0%}, "
             f"a bootstrap over seeds). {alone['alike']} seeds found one with machines that are alike alone, "
             f"{alone['unlike']} with those that are not alone: the two differ in {differ['share']:.0%} of "
-            f"the seeds (exact 95% interval {differ['low']:.0%} to {differ['high']:.0%}, of which a bootstrap "
-            "knows nothing where none does).",
+            f"the seeds (exact 95% interval {differ['low']:.0%} to {differ['high']:.0%}; a bootstrap knows "
+            "nothing of it where none does).",
         ]
     if busy is not None:
         minutes = busy["window_seconds"] / 60

@@ -2,8 +2,8 @@
 
 Signal detection: an elite is the signal, every other kind of picture a control. Intervals are bootstraps that
 draw raters and masks anew, for both are samples; all pictures of a mask stay together. Of fewer masks than
-LEAST_MASKS that interval is too narrow (with two, one in five misses a d' of 0), so what is said of them is said
-of these alone. Numpy and scipy only.
+LEAST_MASKS that interval is too narrow (with two, one in five misses a d' of 0), so what is said of them is
+said of these alone. Numpy and scipy only.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ class Counts:
 class Sensitivity:
     """How well raters tell a signal from a control.
 
-    d_prime: the raters' mean, 0 where they cannot tell. of_these: the same, its interval over raters alone, of
-    the very masks that were shown. bias: the criterion c, positive where they rather say no. each: d' of every
-    rater.
+    d_prime: the raters' mean, 0 where they cannot tell. of_these: the same, its interval over raters alone,
+    of the very masks that were shown. bias: the criterion c, positive where they rather say no. each: d' of
+    every rater.
     """
 
     d_prime: Interval
