@@ -13,6 +13,7 @@ A word before it says what is made of several (min, max, mean, median, sum, coun
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import statistics
@@ -41,7 +42,8 @@ from bench import (
     virtual_print,
 )
 from bench.noise_proof import __main__ as noise_proof
-from bench.noise_proof.settings import PROOF
+from bench.noise_proof.findings import is_seen
+from bench.noise_proof.settings import CRITICS, PROOF
 from bench.noise_proof.tables import page as noise_page
 from bench.search import summary
 from tests.support.documents import PAGES, ROOT, name_of
@@ -226,6 +228,27 @@ def test_a_table_is_what_its_file_gives(page: str, module: Any, table: Callable[
 
 def test_what_was_found_is_of_the_settings_that_were_fixed() -> None:
     assert content("docs/evidence-noise/findings.json")["settings"] == PROOF.digest()
+
+
+def test_how_many_of_nothing_meet_the_primary_figure() -> None:
+    asked = [critic for critic in CRITICS if critic.primary]
+    by_mask: dict[tuple[str, str], list[list[bool]]] = {}
+    with (ROOT / "docs" / "evidence-noise" / "scores.csv").open() as file:
+        for row in csv.DictReader(file):
+            seen = [float(row[critic.machine]) > critic.threshold for critic in asked]
+            by_mask.setdefault((row["subject"], row["mask"]), []).append(seen)
+    found: dict[str, list[bool]] = {}
+    for (subject, _), views in by_mask.items():
+        shares = [statistics.mean(of_critic) for of_critic in zip(*views, strict=True)]
+        found.setdefault(subject.partition("-")[0], []).append(is_seen(shares, asked))
+    assert {name: (sum(seen), len(seen)) for name, seen in found.items()} == {
+        "noise": (20, 20),
+        "plain": (1, 200),
+        "pigment": (0, 200),
+        "zero": (0, 1),
+    }
+    page = (ROOT / "docs" / "evidence-noise.md").read_text()
+    assert "1 of 200 masks of plain noise is seen by two such critics, 0 of 200 in color" in page
 
 
 def test_the_table_of_blanks_is_what_its_file_gives() -> None:
