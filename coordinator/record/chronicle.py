@@ -80,7 +80,7 @@ class Chronicle:
     def masks(self, ids: Sequence[str]) -> list[Mask]:
         """Any masks that were ever scored. :raises BadInput: for an id that is none of them."""
         rows, _ = self._rows()
-        return [_as_ranked(rows, name) for name in ids]
+        return [_as_scored(rows, name) for name in ids]
 
     def elites(self) -> list[Mask]:
         """The run's elites, best first; none before its first checkpoint."""
@@ -106,8 +106,8 @@ class Chronicle:
     def plan(self, *, ids: Sequence[str] = (), done: bool = False) -> PagePlan:
         """The facts of the run as it is committed now, and the genomes that its pictures need.
 
-        :param ids: masks to show in place of the elites: any that were ever scored. done: tell of the run as
-            of one that is done, for it is about to be.
+        :param ids: masks to show in place of the elites: any that were ever scored, each once. done: tell of
+            the run as of one that is done, for it is about to be.
         :raises BadInput: where there is no run, or no such mask; :raises CorruptData: if a committed object
             is gone or was changed. A run without a checkpoint has no masks yet.
         """
@@ -121,7 +121,9 @@ class Chronicle:
             ]
             rows = _Rows(table, labels, detect)
             elites = self._elites(head, spec["elites"]["count"])
-            chosen = [_as_ranked(rows, name) for name in ids] if ids else elites[:MOST_MASKS]
+            known = {mask.id: mask for mask in elites}
+            asked = [known.get(name) or _as_scored(rows, name) for name in dict.fromkeys(ids)]
+            chosen = asked or elites[:MOST_MASKS]
             facts = self._facts(spec, head, rows, labels, done)
             grid = grid_of(spec)
             kept = None if grid is None else read_archive(self.record, head, grid)
@@ -132,7 +134,11 @@ class Chronicle:
         births = rows.births()
         trees = {mask.id: family_tree(births, mask.id) for mask in chosen}
         story = _story(births, rows, chosen, spec["mask"]["basis"])
-        facts["masks"] = [_mask(mask, labels, trees[mask.id], self.record.store) for mask in chosen]
+        facts["masks"] = [
+            {**_mask(mask, labels, trees[mask.id], self.record.store), "ranked": mask.id in known}
+            for mask in chosen
+        ]
+        facts["chosen"] = bool(ids)
         facts["story"] = [
             {"id": b.id, "generation": b.generation, "fitness": _number(b.fitness), "seen": list(seen)}
             for b, seen in story
@@ -411,7 +417,8 @@ def _ranked(
     return {"generations": at, "best": best, "values": values}
 
 
-def _as_ranked(rows: _Rows, name: str) -> Mask:
+def _as_scored(rows: _Rows, name: str) -> Mask:
+    """A mask with its fitness and values on its own generation's views."""
     row = rows.row(name)
     if row is None:
         from services.words import nearest

@@ -13,14 +13,14 @@ import pytest
 from coordinator.record.chronicle import FRAMES, Chronicle
 from coordinator.record.lineage import LONGEST_LINE, Birth, Births, family_tree, moves, origin
 from coordinator.record.rankings import encode_ranking
-from coordinator.record.record import Record, ranking_key
+from coordinator.record.record import Record, checkpoint_key, ranking_key
 from services.errors import BadInput, CorruptData
 from services.exhibition.facts import decoded
 from services.rendering.views import ranges_of
 from services.shape.basis import load_basis
 from services.shape.character import apart_mm
 from services.storage.open import open_store
-from services.wire.mask import Mask
+from services.wire.mask import Mask, encode_masks
 from services.wire.page_plan import PagePlan
 from tests.support import runs
 
@@ -168,8 +168,26 @@ def test_other_masks_can_be_asked_for(grown):
     plan = Chronicle(grown.record).plan(ids=["i01-g0003-002"])
     (mask,) = plan.facts["masks"]
     assert (mask["id"], mask["island"], mask["generation"]) == ("i01-g0003-002", 1, 3)
+    assert (mask["ranked"], plan.facts["chosen"]) == (False, True)
+    (row,) = [r for r in grown.rows if r["id"] == mask["id"]]
+    assert mask["fitness"] == pytest.approx(row["fitness"], abs=1e-4)
     with pytest.raises(BadInput, match="i09-g0003-002"):
         Chronicle(grown.record).plan(ids=["i09-g0003-002"])
+
+
+def test_an_elite_that_is_asked_for_keeps_its_rank_and_is_shown_once(tmp_path):
+    run = runs.grow(tmp_path, islands=1, generations=5)
+    elite = run.elites[0]
+    ranked = Mask(elite.id, 0, elite.generation, elite.genome, 9.5, np.float32([9, 10]), 0.1)
+    run.record.take_over()
+    run.record.commit(0, {checkpoint_key(0, "elites"): encode_masks([ranked])}, {}, done=True)
+    run.record.close()
+    other = next(row["id"] for row in run.rows if row["id"] != elite.id)
+    facts = Chronicle(run.record).plan(ids=[elite.id, other, elite.id]).facts
+    assert [(m["id"], m["ranked"]) for m in facts["masks"]] == [(elite.id, True), (other, False)]
+    assert facts["masks"][0]["fitness"] == 9.5
+    facts = Chronicle(run.record).plan().facts
+    assert (facts["chosen"], [m["ranked"] for m in facts["masks"]]) == (False, [True])
 
 
 def test_every_migration_of_the_table_is_drawn(grown):

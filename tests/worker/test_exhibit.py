@@ -172,6 +172,13 @@ def test_captions_say_what_the_same_machine_says_of_noise(exhibited):
     assert controls_of_facts(facts)["dlib-hog"] == controls_of_facts(facts)["audit"]
 
 
+def test_a_caption_says_on_which_views_a_mask_has_its_fitness(exhibited):
+    grown, _, _ = exhibited
+    (elite,) = Chronicle(grown.record).plan().facts["masks"]
+    (other,) = Chronicle(grown.record).plan(ids=["i00-g0000-000"]).facts["masks"]
+    assert [caption(mask).rows[0][0] for mask in (elite, other)] == ["fitness", "fitness on its own views"]
+
+
 def test_numpy_decodes_as_the_decoder_does():
     genome = np.random.default_rng(1).normal(0, 1.0, len(BASIS.gene_names)).astype(np.float32)
     exact = Decoder(BASIS).decode(torch.from_numpy(genome[None]))[0].numpy()

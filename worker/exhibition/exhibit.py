@@ -438,7 +438,8 @@ def caption(
 ) -> Caption:
     """What stands beside a mask in the line-up: its margins, and what the audit said of it and of noise."""
     rows = [(label, palette.signed(v)) for label, v in mask["values"].items() if v is not None]
-    rows.insert(0, ("fitness", "-" if mask["fitness"] is None else palette.signed(mask["fitness"])))
+    fitness = "fitness" if mask.get("ranked", True) else "fitness on its own views"
+    rows.insert(0, (fitness, "-" if mask["fitness"] is None else palette.signed(mask["fitness"])))
     if mask["flipped"] is not None:
         rows.append(("folded area", f"{mask['flipped']:.0%}"))
     audit = mask["audit"]

@@ -1,7 +1,7 @@
 "use strict";
 // A mask's line back to noise, as pictures that answer a click.
 const Lineage = (() => {
-  const { signed, many, walk } = Text;
+  const { signed, fitness, many, walk } = Text;
   const { svg, color } = Charts;
   const SIDE = 96, GAP = 38, TOP = 22;
 
@@ -40,7 +40,7 @@ const Lineage = (() => {
 
   function card(mask, n, [x, y], thumb, choose) {
     const title = n.noise ? "noise" : `generation ${n.generation}`;
-    const below = n.id === mask.id ? `fitness ${signed(mask.fitness)}` : n.edge === "migrated" ? `from island ${n.island}` : `${signed(n.fitness)}, own views`;
+    const below = n.id === mask.id && mask.ranked !== false ? fitness(mask) : n.edge === "migrated" ? `from island ${n.island}` : `${signed(n.fitness)}, own views`;
     const button = svg("g", { role: "button", class: "ancestor", "data-ancestor": n.id, "aria-pressed": "false", "aria-label": `${n.id}: ${title} ${below}` });
     if (thumb) {
       const image = svg("image", { x, y, width: SIDE, height: SIDE });

@@ -6,7 +6,7 @@
   let facts = JSON.parse($("facts").textContent);
   const state = { mask: null, view: null, frames: [], plots: [], playing: 0, failed: null };
 
-  const { el, fill, p, quiet, strong, named, whole, finite, signed, many, percent, listed, unique, share, rated } = Text;
+  const { el, fill, p, quiet, strong, named, whole, finite, signed, fitness, many, percent, listed, unique, share, rated } = Text;
 
   // -- the stage
 
@@ -68,7 +68,7 @@
       const picture = el("img", { alt: "", loading: "lazy", width: 160, height: 160 });
       if (mask.front) picture.src = mask.front;
       else picture.hidden = true;
-      const button = el("button", { type: "button", "data-mask": mask.id }, picture, named(mask.id), el("span", {}, `fitness ${signed(mask.fitness)}`));
+      const button = el("button", { type: "button", "data-mask": mask.id }, picture, named(mask.id), el("span", {}, fitness(mask)));
       button.addEventListener("click", () => choose(mask, true));
       return button;
     }));
@@ -79,7 +79,7 @@
     for (const button of $("gallery").children) button.setAttribute("aria-pressed", String(button.dataset.mask === mask.id));
     $("mask-name").textContent = mask.id;
     const values = facts.objectives.map((label) => `${label} ${signed(mask.values[label])}`);
-    $("mask-facts").textContent = `fitness ${signed(mask.fitness)} · ${values.join(" · ")}${finite(mask.flipped) ? ` · ${percent(mask.flipped)} of its surface folded over` : ""}`;
+    $("mask-facts").textContent = `${fitness(mask)} · ${values.join(" · ")}${finite(mask.flipped) ? ` · ${percent(mask.flipped)} of its surface folded over` : ""}`;
     $("viewer").setAttribute("aria-label", `Mask ${mask.id}, island ${mask.island}, generation ${mask.generation}`);
     if (state.failed && mask.front) { $("still").src = mask.front; $("still").alt = `Mask ${mask.id} from the front`; }
     surfaces(mask);
@@ -159,7 +159,7 @@
   function told(at) {
     const nearest = state.moments[Math.round(at)];
     const exact = Math.abs(at - Math.round(at)) < 0.02;
-    const number = nearest.id === state.mask.id ? `fitness ${signed(state.mask.fitness)}` : `${signed(nearest.fitness)} on its own views`;
+    const number = nearest.id === state.mask.id ? fitness(state.mask) : `${signed(nearest.fitness)} on its own views`;
     $("moment-name").textContent = `generation ${nearest.generation}, ${exact ? number : "on the way"}${exact && (nearest.seen || []).length ? `, first face for ${listed(nearest.seen)}` : ""}`;
   }
 
@@ -247,12 +247,13 @@
 
   function came() {
     if (!facts.masks.length) return fill("came", p("Nothing yet."));
-    const best = facts.masks[0], ranking = `${many(facts.asked.ranking_views, "view")}, the same for every mask`;
-    const words = [p("After ", strong(many(facts.generation, "generation")), ", the best mask is ", strong(best.id), ". Masks are ranked on ", ranking, ", and there its fitness is ", strong(signed(best.fitness)), ": ",
-      ...facts.objectives.flatMap((label, k) => [k ? (k === facts.objectives.length - 1 ? " and " : ", ") : "", `${label} `, strong(signed(best.values[label]))]), ". Wherever this page says fitness and no more, it is that number; a generation’s own views differ from one generation to the next, and what masks got on them is called so.")];
+    const best = facts.masks[0], unranked = best.ranked === false, ranking = `${many(facts.asked.ranking_views, "view")}, the same for every mask`;
+    const which = facts.chosen ? (facts.masks.length > 1 ? "first mask shown" : "mask shown") : "best mask";
+    const words = [p("After ", strong(many(facts.generation, "generation")), `, the ${which} is `, strong(best.id), ". Masks are ranked on ", ranking, unranked ? "; this one never was, and its fitness on its own views is " : ", and there its fitness is ", strong(signed(best.fitness)), ": ",
+      ...facts.objectives.flatMap((label, k) => [k ? (k === facts.objectives.length - 1 ? " and " : ", ") : "", `${label} `, strong(signed(best.values[label]))]), ". Wherever this page says fitness and no more, it is on the ranking views; a generation’s own views differ from one generation to the next, and what masks got on them is called so.")];
     const scored = facts.views_scored - (facts.views_ranked || 0);
     words.push(p(strong(many(facts.views_scored, "rendered view")), facts.views_ranked === null ? " were scored in the generations; those that ranked masks were not counted by the version that made this run." : ` were scored: ${scored.toLocaleString("en")} in the generations and ${facts.views_ranked.toLocaleString("en")} to rank masks.`));
-    if (facts.controls) words.push(p("What machines say of it on views that the search never used, and of noise on the same ones, stands above."));
+    if (facts.controls && (!facts.chosen || best.id === facts.controls.elite)) words.push(p("What machines say of it on views that the search never used, and of noise on the same ones, stands above."));
     else if (best.audit) {
       const yes = (rate) => strong(Math.round(rate * best.audit.views));
       const critics = Object.entries(best.audit.critics || {});
@@ -340,7 +341,7 @@
 
   function ancestor(mask, node) {
     press("tree", "ancestor", node.id);
-    const words = [node.id === mask.id ? `fitness ${signed(mask.fitness)}` : `${signed(node.fitness)} on its own generation’s views`, `island ${node.island}, generation ${node.generation}`, node.noise ? "noise" : Lineage.words(mask, node)];
+    const words = [node.id === mask.id ? fitness(mask) : `${signed(node.fitness)} on its own generation’s views`, `island ${node.island}, generation ${node.generation}`, node.noise ? "noise" : Lineage.words(mask, node)];
     fill("ancestor", ...portrait(node.id, words), onStage(node.id));
   }
 

@@ -21,6 +21,8 @@ const Text = (() => {
   const whole = (words) => words.split(/(i\d+-g\d+-\d+)/).map((part, k) => (k % 2 ? named(part) : part));
   const finite = (value) => typeof value === "number" && isFinite(value);
   const signed = (value, digits = 2) => (finite(value) ? `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}` : "–");
+  /** A mask’s fitness: on the ranking views, unless it was never ranked. */
+  const fitness = (mask) => `fitness ${signed(mask.fitness)}${mask.ranked === false ? " on its own views" : ""}`;
   const many = (count, one, more) => `${count.toLocaleString("en")} ${count === 1 ? one : more || `${one}s`}`;
   const percent = (share) => `${Math.round(share * 100)}%`;
   const listed = (words) => (words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words[words.length - 1]}`);
@@ -64,5 +66,5 @@ const Text = (() => {
     };
   }
 
-  return { el, fill, p, quiet, strong, named, whole, finite, signed, many, percent, listed, unique, wilson, share, rated, walk };
+  return { el, fill, p, quiet, strong, named, whole, finite, signed, fitness, many, percent, listed, unique, wilson, share, rated, walk };
 })();

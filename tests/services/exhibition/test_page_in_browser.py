@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import urllib.parse
 from dataclasses import asdict
@@ -218,6 +219,32 @@ def test_another_mask_is_shown_with_its_own_facts(chromium, web, shown):
     web.wait(chromium, f"return datamask.state.view.snapshot(160) !== {json.dumps(before)}", "the other mask")
     visit(chromium, web, f"{address(shown)}#{second}")
     assert chromium.execute_script(read)[0] == second
+
+
+def test_a_mask_that_was_never_ranked_has_its_fitness_on_its_own_views(chromium, web, shown, tmp_path):
+    elite, other = shown.elites[1].id, "i00-g0003-001"
+    where = tmp_path / "chosen.html"
+    read = (
+        "return ['came', 'gallery', 'mask-facts', 'moment-name', 'tree']"
+        ".map((i) => document.getElementById(i).textContent)"
+    )
+    told = {}
+    for ids in ([other], [elite], []):
+        plan = Chronicle(shown.record).plan(ids=ids)
+        where.write_bytes(page(with_shapes(plan, shown.record.store, {})))
+        visit(chromium, web, where.as_uri())
+        told[tuple(ids)] = chromium.execute_script(read)
+    came, *rest = told[other,]
+    assert f"the mask shown is {other}. Masks are ranked on 10 views, the same for every mask; this" in came
+    assert "stands above" not in came  # there it is the best elite's
+    for text in rest:
+        assert "own views" in text
+        assert not re.search(r"fitness [+−]\d\.\d\d(?! on its own views)", text), text
+    for ids, words in (((elite,), f"the mask shown is {elite}."), ((), "the best mask is")):
+        came, gallery, facts, _, _ = told[ids]
+        assert words in came
+        assert "and there its fitness is" in came
+        assert "own views" not in gallery + facts
 
 
 @pytest.mark.parametrize("size", SIZES)
