@@ -22,7 +22,7 @@ from services.storage.place import check_folder
 
 
 class MaterialName(StrEnum):
-    """What the masks of the line-up are made of."""
+    """What masks are shown in."""
 
     nylon = "nylon"
     plaster = "plaster"
@@ -104,8 +104,12 @@ def exhibit(
         typer.Option("--captions/--no-captions", help="Name and scores beside each mask of the line-up."),
     ] = True,
     material: Annotated[
-        MaterialName, typer.Option(help="What the masks of the line-up are made of.")
-    ] = MaterialName.nylon,
+        MaterialName | None,
+        typer.Option(
+            help="What line-up, plates and photographs show masks in; color: by color genes or gaze map.",
+            show_default="color with color genes, else nylon",
+        ),
+    ] = None,
     film: Annotated[
         FilmName, typer.Option(help="boxes: draw dlib's box and score on every picture of the film.")
     ] = FilmName.plain,
@@ -155,10 +159,9 @@ def exhibit(
     stills = None
     if renderer is RendererName.path:
         from services.exhibition.path_tracer import PathShot, load_mitsuba
-        from services.rendering.rig import material_named
 
         load_mitsuba()  # before anything slow begins
-        stills = PathShot(still_px, samples, still_seed, material_named(material.value))
+        stills = PathShot(still_px, samples, still_seed)
     plan = Chronicle(record).plan(ids=mask or ())
     if not plan.facts["masks"]:
         raise BadInput(no_elite(record))
@@ -179,7 +182,7 @@ def exhibit(
         sheets=True,
         lineup_px=lineup_width,
         captions=captions,
-        material=material.value,
+        material=material,
         pack=pack,
         stills=stills,
         kiosk=kiosk,

@@ -26,7 +26,7 @@ from services.shape.decode import Decoder
 from services.shape.export import write_glb
 from services.wire.page_plan import PagePlan
 from tests.support import runs
-from worker.exhibition.exhibit import Options, caption, exhibit, hog_mark
+from worker.exhibition.exhibit import Options, _Maker, caption, exhibit, hog_mark
 
 BASIS = load_basis("makehuman-mask-1")
 
@@ -177,6 +177,18 @@ def test_a_caption_says_on_which_views_a_mask_has_its_fitness(exhibited):
     (elite,) = Chronicle(grown.record).plan().facts["masks"]
     (other,) = Chronicle(grown.record).plan(ids=["i00-g0000-000"]).facts["masks"]
     assert [caption(mask).rows[0][0] for mask in (elite, other)] == ["fitness", "fitness on its own views"]
+
+
+def test_a_painted_mask_can_be_had_in_a_material_without_its_paint(tmp_path):
+    run = runs.grow(tmp_path, generations=1, elites=1, islands=1, mask={"color": True})
+    store, plan = run.record.store, Chronicle(run.record).plan()
+    shown = {name: _Maker(store, plan, Options(material=name)) for name in (None, "color", "nylon", "mirror")}
+    assert [maker.material.name for maker in shown.values()] == ["color", "color", "nylon", "mirror"]
+    painted = {name: maker.lit_masks[0].colors is not None for name, maker in shown.items()}
+    assert painted == {None: True, "color": True, "nylon": False, "mirror": False}
+    plain = runs.grow(tmp_path / "plain", generations=1, elites=1, islands=1)
+    maker = _Maker(plain.record.store, Chronicle(plain.record).plan(), Options())
+    assert (maker.material.name, maker.lit_masks[0].colors) == ("nylon", None)
 
 
 def test_numpy_decodes_as_the_decoder_does():

@@ -38,7 +38,7 @@ from services.progress import Progress, silent
 from services.recognition.dlib.alignment import POINT_NAMES
 from services.recognition.dlib.audit import hog_boxes
 from services.recognition.template import POINT_NAMES as SITES
-from services.rendering.rig import COLOR, material_named
+from services.rendering.rig import COLOR, NYLON, Material, material_named
 from services.shape.basis import load_basis
 from services.storage.store import ObjectMissing, Store
 from services.wire.page_plan import PagePlan
@@ -64,9 +64,10 @@ class Options:
 
     film_px: side of the film. boxes: draw dlib's box and score on the film's pictures. spin: a turntable of
     the best mask. sheets: whether line-up, composite and strips are made anew, or left as they are.
-    lineup_px: width of the line-up, None: its natural size. captions, material: of that line-up.
+    lineup_px: width of the line-up, None: its natural size. captions: whether it has any. material: of that
+    line-up, plates and stills; None: the masks' own colors where they have color genes, else nylon.
     pack: folder for an exhibition pack; dpi: of its plates and poster. stills: how each mask is photographed
-    on a wall; None: it is not.
+    on a wall, in ``material``; None: it is not.
     kiosk: whether a page for a screen in the room is made; idle_s: after how many seconds without a touch it
     shows mask after mask. credits, language: of labels, pack and kiosk, see services/exhibition/credits.py
     and wording.py.
@@ -78,7 +79,7 @@ class Options:
     sheets: bool = False
     lineup_px: int | None = None
     captions: bool = True
-    material: str = "nylon"
+    material: str | None = None
     pack: Path | None = None
     stills: PathShot | None = None
     kiosk: bool = False
@@ -131,9 +132,9 @@ def exhibit(
         keys.append(KIOSK)
     if show is not None and options.pack is not None:
         with one_thread():
-            material = material_named(options.material)
             beside["lineup.png"] = palette.png(maker.lineup(None))
-            write_pack(options.pack, run, facts, maker.lit_masks, material, show, beside, tell, options.dpi)
+            lit, material = maker.lit_masks, maker.material
+            write_pack(options.pack, run, facts, lit, material, show, beside, tell, options.dpi)
     return keys
 
 
@@ -159,16 +160,24 @@ class _Maker:
         """Their genomes, float32 (n, d)."""
         return np.stack([self.genome(mask["id"]) for mask in self.masks])
 
+    @property
+    def material(self) -> Material:
+        """What line-up, plates and stills show the masks in."""
+        usual = COLOR if len(self.basis.colors) else NYLON
+        return usual if self.options.material is None else material_named(self.options.material)
+
     @cached_property
     def lit_masks(self) -> list[LitMask]:
-        """The masks in the studio, in the colors that the record has for them where that was asked for."""
+        """The masks in the studio: in ``color`` in their own, or in those of the record's gaze maps."""
         options = self.options
         near = options.pack is not None or options.stills is not None
         printed = near or (options.lineup_px or 0) > _SCREEN_PX
         studio = self._studio(finer=2, shadow_px=128) if printed else self._studio(finer=1)
-        lit = dressed([studio.light(points) for points in self.vertices], self.paint(self.genomes))
-        if self.options.material != COLOR.name or len(self.basis.colors):
+        lit = [studio.light(points) for points in self.vertices]
+        if self.material != COLOR:
             return lit
+        if len(self.basis.colors):
+            return dressed(lit, self.paint(self.genomes))
         return [s.painted(self._colors(mask["id"])) for s, mask in zip(lit, self.masks, strict=True)]
 
     def _studio(self, **finer: int) -> Studio:
@@ -220,9 +229,8 @@ class _Maker:
 
     def lineup(self, captions: Sequence[Caption] | None) -> palette.Image:
         """All masks under one light, uint8 (H, W, 3)."""
-        options, level = self.options, "the eyes" if self.basis.facts.face else "the center"
-        material = material_named(options.material)
-        return lineup(self.lit_masks, captions, level=level, width_px=options.lineup_px, material=material)
+        level, width_px = "the eyes" if self.basis.facts.face else "the center", self.options.lineup_px
+        return lineup(self.lit_masks, captions, level=level, width_px=width_px, material=self.material)
 
     def _places(self) -> tuple[NDArray[np.floating] | None, str]:
         """Places of each mask (n, L, 3) to lay the masks over one another by, and what to say of it."""
@@ -330,9 +338,9 @@ class _Maker:
 
     def stills(self, tell: Progress) -> list[str]:
         """Each mask on a gallery's wall, and the best one from behind a visitor."""
-        shot = self.options.stills
-        if shot is None:
+        if self.options.stills is None:
             return []
+        shot = replace(self.options.stills, material=self.material)
         keys = []
         named = [
             (m["id"], lit, shot.material.name) for m, lit in zip(self.masks, self.lit_masks, strict=True)
