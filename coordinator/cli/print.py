@@ -31,7 +31,7 @@ from coordinator.spec.spec import Spec, parse_spec
 from services.errors import BadInput, DatamaskError
 from services.exhibition.controls import controls_beside, in_words
 from services.printing.catalog import ELSEWHERE, PROCESSES, Order, make_order, voxel_mm_for
-from services.recognition.catalog import model_info
+from services.recognition.fitness import Objective
 from services.recognition.statistics.calibration import file_name
 from services.shape.catalog import basis_info
 from services.storage.keys import is_key
@@ -349,15 +349,20 @@ def _job(
         color=wish.color,
         voxel_mm=wish.voxel_mm,
         force=wish.force,
-        models=[_model(o.model, o.threshold) for o in objectives],
+        models=_models(objectives, manifest),
         hashes={name: str(entry["sha256"]) for name, entry in manifest["models"].items()},
         combine=tuple(o.combine for o in spec.objective),
         controls={name: in_words(c) for name, c in controls_beside(controls_of(record.store)).items()},
     )
 
 
-def _model(name: str, threshold: float) -> Mapping[str, Any]:
-    return {"name": name, "threshold": threshold, "licence": model_info(name).licence}
+def _models(objectives: Sequence[Objective], manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each machine once, at its first objective's threshold, and its licence as the run has it."""
+    first = {o.model: o.threshold for o in reversed(objectives)}
+    return [
+        {"name": name, "threshold": first[name], "licence": manifest["models"][name]["licence"]}
+        for name in dict.fromkeys(o.model for o in objectives)
+    ]
 
 
 def _folder(out: Path) -> Path:

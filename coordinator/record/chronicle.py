@@ -41,7 +41,7 @@ from services.errors import BadInput, CorruptData
 from services.exhibition.questions import asks
 from services.numbers import finite
 from services.recognition.catalog import model_info
-from services.recognition.kinds import IDENTITY, KINDS
+from services.recognition.kinds import CONSISTENT, IDENTITY, KINDS
 from services.rendering.materials import DEFAULT
 from services.rendering.views import ViewRanges
 from services.shape.catalog import every_measure, facts_of
@@ -184,6 +184,12 @@ class Chronicle:
             if said["kind"] == IDENTITY.name and said["model"] == "dlib-resnet"
         ]
         models = manifest.get("models", {})
+        thresholds = {name: m["threshold"] for name, m in models.items() if m.get("threshold") is not None}
+        # Of several objectives of one machine the first one's; a consistent one asks about no person.
+        stated = zip(spec["objective"], manifest.get("objectives", ()), strict=False)
+        for said, entry in reversed(list(stated)):
+            if KINDS[said["kind"]] != CONSISTENT and "threshold" in entry:
+                thresholds[said["model"]] = entry["threshold"]
         # Of HOG the audit asks dlib's own: its answers once more would be no news.
         judges = [o["model"] for o in spec["objective"] if KINDS[o["kind"]].machine == "detect"]
         judges = [name for name in judges if name != "dlib-hog"]
@@ -192,7 +198,7 @@ class Chronicle:
             "held_out_views": spec["verify"]["views"],
             "audit_seed": audit_seed(spec["seed"]),
             "target": next((target for target in targets if target), None),
-            "thresholds": {name: m.get("threshold") for name, m in models.items()},
+            "thresholds": thresholds,
             # Recognizers and filters are asked by datamask verify; the audit at a run's end asks detectors.
             "judges": _detectors(judges),
             "critics": _detectors(spec["verify"].get("critics", ())),

@@ -14,8 +14,11 @@ from coordinator.record.chronicle import FRAMES, Chronicle
 from coordinator.record.lineage import LONGEST_LINE, Birth, Births, family_tree, moves, origin
 from coordinator.record.rankings import encode_ranking
 from coordinator.record.record import Record, checkpoint_key, ranking_key
+from coordinator.run import open_run
+from coordinator.spec.spec import parse_spec
 from services.errors import BadInput, CorruptData
 from services.exhibition.facts import decoded
+from services.recognition.catalog import model_info
 from services.rendering.views import ranges_of
 from services.shape.basis import load_basis
 from services.shape.character import apart_mm
@@ -144,6 +147,20 @@ def test_only_dlibs_own_network_gives_the_audit_its_target(tmp_path):
     for count, target in ((3, "of dlib"), (2, None), (1, None)):
         told = {**spec, "objective": [detect, *faces][:count]}
         assert chronicle._work(told, {"objectives": entries[:count]})["target"] == target
+
+
+def test_machines_are_asked_at_the_thresholds_that_the_spec_states(tmp_path):
+    detect = {"kind": "detect", "model": "dlib-mmod"}
+    hog = {"kind": "detect", "model": "dlib-hog"}
+    consistent = {"kind": "consistent", "model": "dlib-resnet", "threshold": 0.3}
+    more = {"verify": {"views": 4, "critics": ["viola-jones"]}}
+    record = Record(open_store(tmp_path, write=True))
+    objectives = [consistent, {**detect, "threshold": 0.7}, detect, hog]
+    open_run(parse_spec({**more, "objective": objectives}, "x"), record, resume=False)
+    thresholds = Chronicle(record).plan().work["thresholds"]
+    assert thresholds["dlib-mmod"] == 0.7  # the first objective's
+    assert (thresholds["dlib-hog"], thresholds["dlib-resnet"]) == (0.0, 0.6)
+    assert thresholds["viola-jones"] == model_info("viola-jones").threshold
 
 
 def test_no_address_of_this_machine_is_told(grown):

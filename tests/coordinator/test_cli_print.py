@@ -8,10 +8,11 @@ import os
 import numpy as np
 import pytest
 
-from coordinator.cli.print import check_consent, control_of, most_different, print_
+from coordinator.cli.print import _models, check_consent, control_of, most_different, print_
 from coordinator.record.record import Record, checkpoint_key
 from coordinator.spec.spec import parse_spec
 from services.errors import BadInput, CorruptData
+from services.recognition.fitness import Objective
 from services.shape.catalog import facts_of
 from services.storage.open import open_store
 from services.wire.mask import Mask, encode_masks
@@ -144,3 +145,13 @@ def test_a_twin_has_the_masks_genes_with_other_signs_and_its_symmetry(even):
         assert np.allclose(symmetry.mirrored(genes), genes, atol=1e-6) == even
         again = control_of("twin" if genes is twin else "noise", spec, "i00-g0001-000", genome)[1]
         np.testing.assert_array_equal(genes, again)
+
+
+def test_a_card_names_each_machine_once_with_the_licence_that_the_run_has():
+    together = Objective("together", "mine", 1.0, 0.9)
+    objectives = [Objective("detect", "mine", 1.0, 0.7), together, Objective("detect", "other", 1.0, 0.0)]
+    manifest = {"models": {"mine": {"licence": "as its owner said"}, "other": {"licence": "MIT"}}}
+    assert _models(objectives, manifest) == [
+        {"name": "mine", "threshold": 0.7, "licence": "as its owner said"},
+        {"name": "other", "threshold": 0.0, "licence": "MIT"},
+    ]

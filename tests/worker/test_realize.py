@@ -123,6 +123,16 @@ def test_the_audit_adds_up(realized):
     assert "per_view" not in table["masks"][0]
 
 
+def test_judges_and_critics_are_asked_at_the_runs_thresholds(tmp_path):
+    run, said = open_store(tmp_path), {}
+    for threshold in (-9.0, 1e9):
+        more = {"judges": ["dlib-hog"], "thresholds": {"dlib-hog": threshold, "viola-jones": threshold}}
+        (report,) = make(run, [elite()], **more)
+        said[threshold] = {**report.judges, **report.critics}
+    assert said[-9.0]["dlib-hog"] == 1.0
+    assert said[1e9] == {"dlib-hog": 0.0, "viola-jones": 0.0}
+
+
 def test_controls_are_what_machines_say_one_by_one(tmp_path):
     """Each picture drawn alone by the other way to the renderer, and asked about by itself."""
     run = open_store(tmp_path)

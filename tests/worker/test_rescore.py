@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -35,3 +37,13 @@ def test_several_references_are_combined_as_in_the_search():
     wanted = -(distances.mean(axis=1) + distances.max(axis=1)) / 2
     assert list(said.values.values()) == pytest.approx(wanted.tolist(), rel=1e-3)
     assert wanted[1] > wanted[2]
+
+
+def test_a_detector_accepts_at_the_threshold_that_its_objective_states():
+    usual = Objective("detect", "dlib-hog", 1.0, 0.0)
+    vertices, triangles = np.asarray(BASIS.neutral, np.float32), np.asarray(BASIS.triangles, np.int64)
+    views = sample_views(ViewRanges(), 3, 5)
+    for objective, accepted in ((usual, True), (replace(usual, threshold=9.0), False)):
+        said = Rescorer(BASIS, (objective,), {}, views, {}).score(vertices, triangles, vertices)
+        assert (said.values["dlib-hog"] > 0) == accepted
+        assert said.accepted == {"dlib-hog": float(accepted)}

@@ -29,7 +29,9 @@ Float = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Scored:
-    """A mesh under held-out views. accepted: share of views, by detector; views: each detector's answers."""
+    """A mesh under held-out views. accepted: share of views, by detector, at its objective's threshold;
+    views: each detector's answers.
+    """
 
     fitness: float
     values: dict[str, float]
@@ -58,6 +60,9 @@ class Rescorer:
         said = tuple(combine) or ("centroid",) * len(self._objectives)
         self._combine = dict(zip(self._objectives, said, strict=True))
         self._targets = {key: torch.from_numpy(np.array(target)) for key, target in targets.items()}
+        # Of several objectives of one detector the first one's.
+        detectors = [o for o in self._objectives if o.known.machine == "detect"]
+        self._thresholds = {o.model: o.threshold for o in reversed(detectors)}
         names = list(dict.fromkeys(o.model for o in self._objectives))
         self._machines = Machines(names, hashes)
         self._eye = Eye(basis, self._machines.aligned)
@@ -113,9 +118,7 @@ class Rescorer:
             raw.append(answers.numpy()[None].astype(np.float32))
         made = fitness(self._objectives, raw, np.full(1, np.nan, np.float32), np.ones(1, bool))
         labels = [o.label for o in self._objectives]
-        verdicts = {
-            n: [bool(s > machines.infos[n].threshold) for s in own.tolist()] for n, own in scores.items()
-        }
+        verdicts = {n: [bool(s > self._thresholds[n]) for s in own.tolist()] for n, own in scores.items()}
         return Scored(
             float(made.fitness[0]),
             dict(zip(labels, map(float, made.values[0]), strict=True)),

@@ -62,8 +62,11 @@ def audit_masks(run: Store, job: Job, progress: Progress | None = None) -> list[
         raise ValueError("job: it asks for no audits; write_masks is what it wants")
     check_masks(job.masks)
     tell, work, eye = progress or silent, page.work, Eye(job.basis)
-    asked = {("fitted", name): _detector(name, job.models.get(name)) for name in work.get("judges", ())}
-    asked |= {("critic", name): _critic(name, job.models.get(name)) for name in work["critics"]}
+    said = work.get("thresholds", {})
+    asked = {
+        **{("fitted", n): _detector(n, job.models.get(n), said.get(n)) for n in work.get("judges", ())},
+        **{("critic", n): _critic(n, job.models.get(n), said.get(n)) for n in work["critics"]},
+    }
     target = None if work["target"] is None else read_target(run, work["target"])
     witnesses = Witnesses(asked, target)
     views = sample_views(ranges_of(work["ranges"]), work["held_out_views"], work["audit_seed"])
@@ -257,22 +260,24 @@ def _report(
     )
 
 
-def _critic(name: str, sha256: str | None = None) -> Said:
-    """A yes or no per image from a detector of the catalog. :raises BadInput: if it cannot be a critic."""
+def _critic(name: str, sha256: str | None, threshold: float | None) -> Said:
+    """A yes or no per image from a critic. :raises BadInput: if it cannot be one."""
     info = catalog.model_info(name, sha256)
     if "critic" not in info.roles or info.kind != "detect":
         raise BadInput(
             f"[verify] critics: model {name!r} cannot be a critic here; use a detector: viola-jones"
         )
-    return _detector(name, sha256)
+    return _detector(name, sha256, threshold)
 
 
-def _detector(name: str, sha256: str | None = None) -> Said:
-    info, detector = catalog.model_info(name, sha256), catalog.detector(name, "cpu", sha256)
+def _detector(name: str, sha256: str | None, threshold: float | None) -> Said:
+    """A yes or no per image at a threshold; None: the catalog's."""
+    detector = catalog.detector(name, "cpu", sha256)
+    least = catalog.model_info(name, sha256).threshold if threshold is None else threshold
 
     def ask(images: NDArray[np.uint8], regions: Float) -> list[bool]:
         score = detector.score(torch.from_numpy(images), torch.from_numpy(regions)).score
-        return [bool(s > info.threshold) for s in score.tolist()]
+        return [bool(s > least) for s in score.tolist()]
 
     return ask
 

@@ -458,9 +458,13 @@
   // -- how sure
 
   function sure() {
-    const models = facts.manifest.models || {};
-    const words = [p("A detector ", strong("accepts"), " a view if its score is above its own published threshold and the detection lies over the mask. A recognizer accepts if the distance is below its threshold. ",
-      ...facts.asked.objectives.map((o) => o.model).filter((m, k, all) => all.indexOf(m) === k && models[m]).map((m) => `${m}: ${models[m].threshold} (${models[m].threshold_source}). `))];
+    const models = facts.manifest.models || {}, stated = facts.manifest.objectives || [];
+    const words = [p("A detector ", strong("accepts"), " a view if its score is above its threshold and the detection lies over the mask. A recognizer accepts if the distance is below its threshold. ",
+      ...facts.asked.objectives.map((o, k) => {
+        if (!models[o.model]) return null;
+        const { threshold, threshold_source: source } = models[o.model], own = (stated[k] || { threshold }).threshold;
+        return `${o.label}: ${own} (${own === threshold ? source : `stated for this run; published: ${threshold}, ${source}`}). `;
+      }))];
     const audited = facts.masks.filter((mask) => mask.audit);
     if (audited.length) words.push(p("The table asks on views that the search never used. Judges are what the masks were bred for. dlib’s own pipeline has the weights of judges of its name, so it checks our code: an audit. A critic took no part at all, so it checks the claim. The intervals are 95% (Wilson): with so few views, that is how sure we can be."));
     else words.push(p("These masks have not been checked on held-out views yet."));

@@ -318,6 +318,17 @@ def test_rates_stand_in_a_matrix_and_a_cell_tells_its_interval(chromium, web, sh
     assert "95% (76% to 99%)" in chromium.execute_script(told)
 
 
+def test_how_sure_goes_by_the_thresholds_that_the_run_states(chromium, web, shown, tmp_path):
+    facts = with_shapes(Chronicle(shown.record).plan(), shown.record.store, {})
+    facts["manifest"]["objectives"][1]["threshold"] = 0.75
+    where = tmp_path / "stated.html"
+    where.write_bytes(page(facts))
+    visit(chromium, web, where.as_uri())
+    told = chromium.execute_script("return document.getElementById('sure-words').textContent")
+    assert "dlib-mmod: 0.75 (stated for this run; published: 0, " in told
+    assert "dlib-hog: 0 (" in told
+
+
 def test_every_file_has_a_word_of_what_it_is(chromium, web, shown):
     visit(chromium, web, address(shown))
     silent = chromium.execute_script(
