@@ -30,6 +30,7 @@ from coordinator.search.seeds import audit_seed
 from coordinator.spec.spec import Spec, parse_spec
 from services.errors import BadInput, DatamaskError
 from services.exhibition.controls import controls_beside, in_words
+from services.exhibition.wording import english
 from services.printing.catalog import ELSEWHERE, PROCESSES, Order, make_order, voxel_mm_for
 from services.recognition.fitness import Objective
 from services.recognition.statistics.calibration import file_name
@@ -331,7 +332,8 @@ def _job(
         "source": basis.get("source", ""),
     }
     if spec.consent is not None:
-        notes["consent"] = f"granted by {spec.consent.granted_by}, for {spec.consent.purpose}"
+        granted_by = english().listed(spec.consent.granted_by)
+        notes["consent"] = f"granted by {granted_by}, for {spec.consent.purpose}"
     return PrintJob(
         id=mask,
         basis=spec.mask.basis,

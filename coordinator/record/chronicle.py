@@ -41,7 +41,7 @@ from services.errors import BadInput, CorruptData
 from services.exhibition.questions import asks
 from services.numbers import finite
 from services.recognition.catalog import model_info
-from services.recognition.kinds import CONSISTENT, IDENTITY, KINDS
+from services.recognition.kinds import COMPOSITE, CONSISTENT, IDENTITY, KINDS
 from services.rendering.materials import DEFAULT
 from services.rendering.views import ViewRanges
 from services.shape.catalog import every_measure, facts_of
@@ -245,9 +245,7 @@ class Chronicle:
             "views_scored": rows.views + sum(ranking.views for ranking in rankings.values()),
             "views_ranked": sum(ranking.views for ranking in rankings.values()) if rankings else None,
             "asked": {
-                "aim": "identity"
-                if any(o["kind"] == IDENTITY.name for o in spec["objective"])
-                else "archetype",
+                "aim": _aim(spec),
                 "start": spec["mask"]["start"],
                 "basis": spec["mask"]["basis"],
                 "title": basis.title,
@@ -287,6 +285,16 @@ class Chronicle:
             "audit": read_json(self.record.store, "audit.json"),
             "controls": controls_of(self.record.store),
         }
+
+
+def _aim(spec: Mapping[str, Any]) -> str:
+    """Whose face the search was for: ``identity``, one person's; ``several`` people's; ``archetype``, any."""
+    portraits = [KINDS[o["kind"]] for o in spec["objective"] if KINDS[o["kind"]].portrays]
+    if not portraits:
+        return "archetype"
+    subject = (spec.get("consent") or {}).get("subject", "")
+    listed = isinstance(subject, list) and len(subject) > 1
+    return "several" if listed or COMPOSITE in portraits else "identity"
 
 
 def _detectors(names: Iterable[str]) -> list[str]:

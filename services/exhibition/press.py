@@ -122,7 +122,9 @@ def press_sheet(press: PressFacts, words: Wording) -> list[Page]:
         flow.work(label, press.pictures[label.mask], _credit(label, words, press.dpi))
     consent = facts["manifest"].get("consent")
     if consent:
-        lines = [words.say("press.granted", **{**consent, "covers": words.listed(consent["covers"])})]
+        named = {key: words.listed(consent[key]) for key in ("subject", "granted_by", "covers")}
+        until = words.say("press.until", expires=consent["expires"]) if consent.get("expires") else ""
+        lines = [words.say("press.granted", **named, purpose=consent["purpose"], until=until)]
         if "exhibit" not in consent["covers"]:
             lines.append(words.say("press.not_shown"))
         flow.part(words.say("press.consent"), lines)

@@ -40,7 +40,8 @@ def told(facts: Mapping[str, Any], words: Wording, printed: Mapping[str, Any] | 
     views = words.count("views", masks[0]["audit"]["views"]) if seen else ""
     result = [words.form("result", len(masks), views=views, rates=seen)] if seen else []
     beside = _beside(facts, words)
-    whose = "somebody" if facts["manifest"].get("consent") else "nobody"
+    whose = "somebodies" if asked.get("aim") == "several" else "somebody"
+    whose = whose if facts["manifest"].get("consent") else "nobody"
     long = [
         words.say("text.question", **values),
         words.say("text.search", **values, origin=_origin(asked, words)),

@@ -44,9 +44,9 @@ class Wording:
         """With one decimal."""
         return f"{centimeters:.1f}".replace(".", self.words["decimal"])
 
-    def listed(self, words: Sequence[str]) -> str:
-        """``HOG, MMOD and YuNet``."""
-        if len(words) < 2:
+    def listed(self, words: str | Sequence[str]) -> str:
+        """``HOG, MMOD and YuNet``; one alone may stand without a list."""
+        if isinstance(words, str) or len(words) < 2:
             return "".join(words)
         return self.words["separator"].join(words[:-1]) + self.words["last_separator"] + words[-1]
 

@@ -10,7 +10,7 @@ import json
 import numpy as np
 import pytest
 
-from coordinator.record.chronicle import FRAMES, Chronicle
+from coordinator.record.chronicle import FRAMES, Chronicle, _aim
 from coordinator.record.lineage import LONGEST_LINE, Birth, Births, family_tree, moves, origin
 from coordinator.record.rankings import encode_ranking
 from coordinator.record.record import Record, checkpoint_key, ranking_key
@@ -147,6 +147,13 @@ def test_only_dlibs_own_network_gives_the_audit_its_target(tmp_path):
     for count, target in ((3, "of dlib"), (2, None), (1, None)):
         told = {**spec, "objective": [detect, *faces][:count]}
         assert chronicle._work(told, {"objectives": entries[:count]})["target"] == target
+
+
+def test_a_run_toward_several_people_is_not_toward_any_face():
+    asked = {kind: {"objective": [{"kind": kind}]} for kind in ("detect", "identity", "composite")}
+    assert [_aim(spec) for spec in asked.values()] == ["archetype", "identity", "several"]
+    assert _aim({**asked["identity"], "consent": {"subject": ["A", "B"]}}) == "several"
+    assert _aim({**asked["identity"], "consent": {"subject": "A"}}) == "identity"
 
 
 def test_machines_are_asked_at_the_thresholds_that_the_spec_states(tmp_path):

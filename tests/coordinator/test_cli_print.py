@@ -8,14 +8,16 @@ import os
 import numpy as np
 import pytest
 
-from coordinator.cli.print import _models, check_consent, control_of, most_different, print_
+from coordinator.cli.print import _job, _models, _Wish, check_consent, control_of, most_different, print_
 from coordinator.record.record import Record, checkpoint_key
 from coordinator.spec.spec import parse_spec
 from services.errors import BadInput, CorruptData
+from services.printing.catalog import make_order
 from services.recognition.fitness import Objective
 from services.shape.catalog import facts_of
 from services.storage.open import open_store
 from services.wire.mask import Mask, encode_masks
+from tests.support import runs
 
 SPEC = {"objective": [{"kind": "detect", "model": "dlib-hog"}]}
 PERSON = {"subject": "A", "granted_by": "A", "purpose": "a mask", "covers": ["evolve"]}
@@ -155,3 +157,14 @@ def test_a_card_names_each_machine_once_with_the_licence_that_the_run_has():
         {"name": "mine", "threshold": 0.7, "licence": "as its owner said"},
         {"name": "other", "threshold": 0.0, "licence": "MIT"},
     ]
+
+
+def job_of(tmp_path, **more):
+    grown = runs.grow(tmp_path, islands=1, generations=1, elites=1, **more)
+    elite, wish = grown.elites[0], _Wish(make_order("sls"), None, 1.0, False)
+    return _job(grown.record, grown.opened.spec, [(elite.id, elite.genome)], 0, wish)
+
+
+def test_notes_name_all_who_consented_in_words(tmp_path):
+    people = {**PERSON, "subject": ["A", "B"], "granted_by": ["A", "C"]}
+    assert job_of(tmp_path, consent=people).notes["consent"] == "granted by A and C, for a mask"

@@ -12,7 +12,7 @@
 
   function stage() {
     const asked = facts.asked;
-    $("aim").textContent = asked.aim === "identity" ? "Evolved toward one face" : "Evolved toward any face at all";
+    $("aim").textContent = { identity: "Evolved toward one face", several: "Evolved toward several faces at once" }[asked.aim] || "Evolved toward any face at all";
     const grown = `on ${many(asked.islands, "island")}, ${many(facts.masks_scored, "mask")} seen`;
     $("state").textContent = facts.state === "done"
       ? `${many(facts.generations, "generation")} ${grown}.`
@@ -504,7 +504,7 @@
     const m = facts.manifest, consent = m.consent;
     const words = [];
     if (consent) {
-      words.push(p(strong("Whose face: "), consent.subject || "", ". ", strong("Granted by: "), consent.granted_by || "", ". ", strong("For: "), consent.purpose || "", "."));
+      words.push(p(strong("Whose face: "), listed(consent.subject || ""), ". ", strong("Granted by: "), listed(consent.granted_by || ""), ". ", strong("For: "), consent.purpose || "", "."));
       words.push(p("Consent covers ", listed(consent.covers || []), consent.expires ? `, until ${consent.expires}.` : "."));
       if (!(consent.covers || []).includes("exhibit")) words.push(p(strong("It does not cover showing."), " Ask before this page leaves the studio."));
       words.push(p(`The ${many((m.photos_sha256 || []).length, "photograph")} stayed where ${(m.photos_sha256 || []).length === 1 ? "it was" : "they were"}; the run keeps embeddings only.`));

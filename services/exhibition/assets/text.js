@@ -25,7 +25,8 @@ const Text = (() => {
   const fitness = (mask) => `fitness ${signed(mask.fitness)}${mask.ranked === false ? " on its own views" : ""}`;
   const many = (count, one, more) => `${count.toLocaleString("en")} ${count === 1 ? one : more || `${one}s`}`;
   const percent = (share) => `${Math.round(share * 100)}%`;
-  const listed = (words) => (words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words[words.length - 1]}`);
+  /** One alone may stand without a list. */
+  const listed = (words) => (typeof words === "string" ? words : words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words[words.length - 1]}`);
   const unique = (values) => [...new Set(values)];
 
   /** Wilson's 95% interval of a share. */

@@ -249,10 +249,29 @@ def test_the_press_sheet_holds_texts_pictures_and_terms():
     for wanted in ("Ada Example", "Greco", "at Kunsthalle", "In 1", "plates/i01-g0167-000.png", "BSL-1.0"):
         assert wanted in text, wanted
     assert "ask before" in text
+    assert "Face of A; consent granted by A for a mask; it covers evolve." in text
     assert sum(hasattr(item, "pixels") for page in pages for item in page.items) == 3
     for page in pages:
         assert max(run.right_mm for run in page.runs()) <= A4_MM[0] - 20
         assert max(run.y_mm for run in page.runs()) <= A4_MM[1] - 10
+
+
+def test_several_people_are_named_in_words_and_their_consent_ends_when_it_ends():
+    facts, words = facts_of(1, aim="several"), english()
+    facts["manifest"]["consent"] = {
+        **{"subject": ["Ada", "Bo", "Cy"], "granted_by": ["Ada", "Bo", "Di"], "purpose": "a mask"},
+        **{"covers": ["evolve", "exhibit"], "expires": "2027-03-01"},
+    }
+    story = telling.told(facts, words)
+    assert "The faces of people who consented were the goal" in story.long[-1]
+    shown = labels_of(facts, NOTHING, words, story, {})
+    grey = np.full((60, 40, 3), 90, np.uint8)
+    pages = press_sheet(
+        PressFacts(facts, NOTHING, "Greco", "2026", story, shown, None, {shown[0].mask: grey}), words
+    )
+    text = " ".join(run.text for page in pages for run in page.runs())
+    assert "Face of Ada, Bo and Cy; consent granted by Ada, Bo and Di for a mask;" in text
+    assert "it covers evolve and exhibit, until 2027-03-01." in text
 
 
 # -- words

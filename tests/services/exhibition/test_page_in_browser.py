@@ -318,6 +318,20 @@ def test_rates_stand_in_a_matrix_and_a_cell_tells_its_interval(chromium, web, sh
     assert "95% (76% to 99%)" in chromium.execute_script(told)
 
 
+def test_several_people_are_named_in_words(chromium, web, shown, tmp_path):
+    facts = with_shapes(Chronicle(shown.record).plan(), shown.record.store, {})
+    facts["asked"]["aim"] = "several"
+    people = {"subject": ["Ada", "Bo"], "granted_by": "Di", "purpose": "a mask", "covers": ["evolve"]}
+    facts["manifest"]["consent"] = people
+    where = tmp_path / "several.html"
+    where.write_bytes(page(facts))
+    visit(chromium, web, where.as_uri())
+    read = "return ['aim', 'consent'].map((i) => document.getElementById(i).textContent)"
+    aim, consent = chromium.execute_script(read)
+    assert aim == "Evolved toward several faces at once"
+    assert "Whose face: Ada and Bo. Granted by: Di. For: a mask." in consent
+
+
 def test_how_sure_goes_by_the_thresholds_that_the_run_states(chromium, web, shown, tmp_path):
     facts = with_shapes(Chronicle(shown.record).plan(), shown.record.store, {})
     facts["manifest"]["objectives"][1]["threshold"] = 0.75
