@@ -51,6 +51,7 @@ Float = NDArray[np.float32]
 # Mask and solid are held beside each other on so many views, even where a run verified on fewer.
 LEAST_VIEWS = 20
 CONTROLS = ("twin", "noise")
+WORDS = "A mask from a search for what machines take for a face."
 CONTROL_WORDS = "A control: no search has made it, and it stands beside a mask that one has."
 
 
@@ -320,9 +321,7 @@ def _job(
     notes = {
         "Title": f"datamask {spec.name}, {mask}",
         "Designer": f"{made} by datamask, run {spec.name}, seed {spec.seed}",
-        "Description": "A face mask that was evolved until face detectors accepted it."
-        if wish.control is None
-        else CONTROL_WORDS,
+        "Description": WORDS if wish.control is None else CONTROL_WORDS,
         "LicenseTerms": licence,
         "CreationDate": started[:10],
         "Application": "datamask",

@@ -168,3 +168,8 @@ def job_of(tmp_path, **more):
 def test_notes_name_all_who_consented_in_words(tmp_path):
     people = {**PERSON, "subject": ["A", "B"], "granted_by": ["A", "C"]}
     assert job_of(tmp_path, consent=people).notes["consent"] == "granted by A and C, for a mask"
+
+
+def test_a_mask_that_no_machine_accepts_is_not_said_to_be_accepted(tmp_path):
+    job = job_of(tmp_path)  # its one generation is noise
+    assert job.notes["Description"] == "A mask from a search for what machines take for a face."
