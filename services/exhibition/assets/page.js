@@ -77,10 +77,7 @@
   function choose(mask, byHand) {
     state.mask = mask;
     for (const button of $("gallery").children) button.setAttribute("aria-pressed", String(button.dataset.mask === mask.id));
-    $("mask-name").textContent = mask.id;
-    const values = facts.objectives.map((label) => `${label} ${signed(mask.values[label])}`);
-    $("mask-facts").textContent = `${fitness(mask)} · ${values.join(" · ")}${finite(mask.flipped) ? ` · ${percent(mask.flipped)} of its surface folded over` : ""}`;
-    $("viewer").setAttribute("aria-label", `Mask ${mask.id}, island ${mask.island}, generation ${mask.generation}`);
+    itself(mask);
     if (state.failed && mask.front) { $("still").src = mask.front; $("still").alt = `Mask ${mask.id} from the front`; }
     surfaces(mask);
     story(mask);
@@ -88,6 +85,19 @@
     received(mask);
     lineage(mask);
     if (byHand) history.replaceState(null, "", `#${encodeURIComponent(mask.id)}`);
+  }
+
+  /** What stands beside the mask in the view. */
+  function caption(id, words, spoken) {
+    $("mask-name").textContent = id;
+    $("mask-facts").textContent = words.join(" · ");
+    $("viewer").setAttribute("aria-label", `Mask ${id}, ${spoken}`);
+  }
+
+  function itself(mask) {
+    const values = facts.objectives.map((label) => `${label} ${signed(mask.values[label])}`);
+    const folded = finite(mask.flipped) ? [`${percent(mask.flipped)} of its surface folded over`] : [];
+    caption(mask.id, [fitness(mask), ...values, ...folded], `island ${mask.island}, generation ${mask.generation}`);
   }
 
   function surfaces(mask) {
@@ -103,6 +113,7 @@
     const mask = state.mask, kind = $("surface").value;
     const gazed = kind.startsWith("gaze:") ? kind.slice(5) : null;
     halt();
+    itself(mask);
     state.view.show(mask.mesh, gazed !== null ? mask.gaze[gazed] : kind === "color" ? mask.colors : null);
     state.view.surface(kind);
     legend(mask, gazed);
@@ -152,6 +163,7 @@
   function moment(at) {
     if (at >= state.moments.length - 1) return dress();
     $("legend").hidden = true;
+    itself(state.mask);
     state.view.between(state.frames, at);
     told(at);
   }
@@ -342,11 +354,11 @@
   function ancestor(mask, node) {
     press("tree", "ancestor", node.id);
     const words = [node.id === mask.id ? fitness(mask) : `${signed(node.fitness)} on its own generation’s views`, `island ${node.island}, generation ${node.generation}`, node.noise ? "noise" : Lineage.words(mask, node)];
-    fill("ancestor", ...portrait(node.id, words), onStage(node.id));
+    fill("ancestor", ...portrait(node.id, words), onStage(node.id, words));
   }
 
-  /** A button that shows a mask in the 3D view, where its shape is at hand. */
-  function onStage(id) {
+  /** A button that shows a mask and its words in the 3D view, where its shape is at hand. */
+  function onStage(id, words) {
     const other = facts.masks.find((m) => m.id === id);
     if (!state.view || !shape(id)) return null;
     const button = el("button", { type: "button" }, "Show it in 3D above");
@@ -356,6 +368,7 @@
         halt();
         $("legend").hidden = true;
         state.view.show(shape(id), null);
+        caption(id, words, words.join(", "));
         const at = state.moments.findIndex((moment) => moment.id === id);
         if (!$("time").hidden && at >= 0) { $("moment").value = String(at); told(at); }
       }
@@ -435,7 +448,8 @@
   /** Press a mask’s button in a plot, and show at `place` who it is. */
   function introduce(mask, plot, place, words) {
     press(plot, plot === "kinds" ? "kind" : "mask", mask.id);
-    fill(place, ...portrait(mask.id, [mask.accepted ? "accepted by every machine of the search" : "not accepted by every machine of the search", ...words]), onStage(mask.id));
+    const told = [mask.accepted ? "accepted by every machine of the search" : "not accepted by every machine of the search", ...words];
+    fill(place, ...portrait(mask.id, told), onStage(mask.id, told));
   }
 
   // -- masks that nobody beats in everything

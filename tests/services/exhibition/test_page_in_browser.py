@@ -277,6 +277,22 @@ def test_an_ancestor_answers_a_click_and_a_key(chromium, web, shown):
     before = picture(chromium)
     chromium.execute_script("document.querySelector('#ancestor button').click()")
     web.wait(chromium, f"return datamask.state.view.snapshot(160) !== {json.dumps(before)}", "the ancestor")
+    # Who stands in the view is who is named beside it.
+    beside = (
+        "return [document.getElementById('mask-name').textContent, document.getElementById('mask-facts')"
+        ".textContent, document.getElementById('viewer').getAttribute('aria-label')]"
+    )
+    name, words, spoken = chromium.execute_script(beside)
+    assert name == first
+    assert f"{trunk[-1]['fitness']:+.2f}".replace("-", "−") + " on its own generation’s views" in words
+    assert "noise" in words
+    assert spoken.startswith(f"Mask {first}, ")
+    assert "noise" in spoken
+    chromium.execute_script("document.getElementById('surface').dispatchEvent(new Event('change'))")
+    name, words, spoken = chromium.execute_script(beside)
+    assert name == last
+    assert words.startswith("fitness ")
+    assert spoken.startswith(f"Mask {last}, island ")
     chromium.execute_script(f"document.querySelector('[data-ancestor=\"{last}\"]').focus()")
     chromium.switch_to.active_element.send_keys("\n")
     assert "the mask itself" in chromium.execute_script(read)
