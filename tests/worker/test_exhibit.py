@@ -19,14 +19,17 @@ from coordinator.record.chronicle import Chronicle
 from services.errors import BadInput, CorruptData
 from services.exhibition.controls import controls_of_facts
 from services.exhibition.facts import decoded, with_shapes
+from services.exhibition.lineup import Caption, lineup
+from services.exhibition.palette import png
 from services.exhibition.press import plate_png
+from services.progress import silent
 from services.recognition.statistics.rates import wilson_rate
 from services.shape.basis import load_basis
 from services.shape.decode import Decoder
 from services.shape.export import write_glb
 from services.wire.page_plan import PagePlan
 from tests.support import runs
-from worker.exhibition.exhibit import Options, _Maker, caption, exhibit, hog_mark
+from worker.exhibition.exhibit import Options, _Maker, caption, exhibit, front_captions, hog_mark
 
 BASIS = load_basis("makehuman-mask-1")
 
@@ -189,6 +192,28 @@ def test_a_painted_mask_can_be_had_in_a_material_without_its_paint(tmp_path):
     plain = runs.grow(tmp_path / "plain", generations=1, elites=1, islands=1)
     maker = _Maker(plain.record.store, Chronicle(plain.record).plan(), Options())
     assert (maker.material.name, maker.lit_masks[0].colors) == ("nylon", None)
+
+
+def test_a_front_has_a_row_for_each_aim_and_counts_from_what_lies_at_the_origin(tmp_path):
+    aims = {"pareto": {"aims": ["fitness", "asymmetry"]}, "mask": {"basis": "blank-oval-1"}}
+    run = runs.grow(tmp_path, generations=1, elites=1, islands=1, **aims)
+    store, plan = run.record.store, Chronicle(run.record).plan()
+    front = plan.facts["front"]
+    captions = front_captions(front)
+    for mask, told in zip(front["masks"], captions, strict=True):
+        fitness, away = mask["aims"]
+        rows = (
+            ("fitness", f"{fitness:.2f}"),
+            ("asymmetry", f"{away:.2f} {front['aims'][1]['unit']}".strip()),
+        )
+        assert told == Caption(mask["id"], rows)
+    (first, *_) = front_captions({**front, "masks": front["masks"][:1] * 7})  # they hang as a wall
+    assert first.rows == (("fitness", f"{captions[0].rows[0][1]} · asymmetry {captions[0].rows[1][1]}"),)
+    maker = _Maker(store, plan, Options(sheets=True))
+    assert maker.front(silent) == ["front.png"]
+    lit = maker._lit_plainly("front", front["masks"], silent)
+    title = "What fitness and asymmetry cost each other"
+    assert store.get("front.png") == png(lineup(lit, captions, title, level="the center"))
 
 
 def test_numpy_decodes_as_the_decoder_does():

@@ -26,7 +26,7 @@ from services.exhibition.facts import PICTURES_KEY, gaze_colors, with_shapes
 from services.exhibition.film import POSE, Frame, Paint, film_strip
 from services.exhibition.inline import picture_uri, smaller
 from services.exhibition.kiosk import IDLE_S, KIOSK, Stand, kiosk_page
-from services.exhibition.lineup import Caption, lineup, shared_field_mm
+from services.exhibition.lineup import MOST_ROWS, Caption, lineup, shared_field_mm
 from services.exhibition.movie import Mark, morph, mp4, turntable, webp
 from services.exhibition.own_picture import Shown, own_pictures
 from services.exhibition.page import page
@@ -229,8 +229,13 @@ class _Maker:
 
     def lineup(self, captions: Sequence[Caption] | None) -> palette.Image:
         """All masks under one light, uint8 (H, W, 3)."""
-        level, width_px = "the eyes" if self.basis.facts.face else "the center", self.options.lineup_px
+        level, width_px = self.level, self.options.lineup_px
         return lineup(self.lit_masks, captions, level=level, width_px=width_px, material=self.material)
+
+    @property
+    def level(self) -> str:
+        """What lies at the origin of the basis."""
+        return "the eyes" if self.basis.facts.face else "the center"
 
     def _places(self) -> tuple[NDArray[np.floating] | None, str]:
         """Places of each mask (n, L, 3) to lay the masks over one another by, and what to say of it."""
@@ -286,17 +291,9 @@ class _Maker:
         front = self.facts.get("front")
         if not front or not front["masks"] or not self.options.sheets:
             return []
-        captions = []
-        for mask in front["masks"]:
-            told = [
-                (a["name"], f"{v:.2f} {a['unit']}".strip())
-                for a, v in zip(front["aims"], mask["aims"], strict=True)
-            ]
-            rest = " · ".join([told[0][1], *(f"{name} {value}" for name, value in told[1:])])
-            captions.append(Caption(mask["id"], ((told[0][0], rest),)))
         title = f"What {' and '.join(a['name'] for a in front['aims'])} cost each other"
         lit = self._lit_plainly("front", front["masks"], tell)
-        self.run.put("front.png", palette.png(lineup(lit, captions, title)))
+        self.run.put("front.png", palette.png(lineup(lit, front_captions(front), title, level=self.level)))
         return ["front.png"]
 
     def _lit_plainly(self, what: str, masks: Sequence[Mapping[str, Any]], tell: Progress) -> list[LitMask]:
@@ -467,6 +464,21 @@ def caption(
         rows += [(name, faces[name]) for name in critics]
     rows += [("research only", name) for name in research_only]
     return Caption(mask["id"], tuple(rows))
+
+
+def front_captions(front: Mapping[str, Any]) -> list[Caption]:
+    """What each mask of a front has of each aim: a row an aim, or one row where many masks hang as a wall."""
+    captions = []
+    for mask in front["masks"]:
+        rows = [
+            (a["name"], f"{v:.2f} {a['unit']}".strip())
+            for a, v in zip(front["aims"], mask["aims"], strict=True)
+        ]
+        if len(front["masks"]) > MOST_ROWS:
+            rest = " · ".join([rows[0][1], *(f"{name} {value}" for name, value in rows[1:])])
+            rows = [(rows[0][0], rest)]
+        captions.append(Caption(mask["id"], tuple(rows)))
+    return captions
 
 
 def _on_wall(mask_lit: LitMask, size_px: int) -> palette.Image:
