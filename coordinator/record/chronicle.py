@@ -151,9 +151,9 @@ class Chronicle:
             facts["wall"] = _wall(kept[:MOST_KINDS], grid)
             genomes |= {mask.id: mask.genome for mask in kept[:MOST_KINDS]}
         elif isinstance(grid, Grid) and kept:
-            shown = _in_sight(kept, grid)
-            facts["archive"] = _kinds(kept, shown, grid, labels)
-            genomes |= {mask.id: mask.genome for mask in shown}
+            in_sight = _in_sight(kept, grid)
+            facts["archive"] = _kinds(kept, in_sight, grid, labels)
+            genomes |= {mask.id: mask.genome for mask in in_sight[:MOST_KINDS]}
         aims = aims_of(spec)
         facts["front"] = None
         if aims is not None and table is not None:
@@ -487,19 +487,24 @@ def _story(
 
 
 def _in_sight(kept: Sequence[Mask], grid: Grid) -> list[Mask]:
-    """The best mask of each cell of the first two measures, whatever it is in the third."""
+    """The best mask of each cell of the first two measures, whatever it is in the third; best first."""
     best: dict[tuple[int, ...], Mask] = {}
     for mask in kept:
         place = tuple(grid.place(placed(mask))[:2])
         if place not in best or mask.rank > best[place].rank:
             best[place] = mask
-    return sorted(best.values(), key=lambda mask: mask.rank, reverse=True)[:MOST_KINDS]
+    return sorted(best.values(), key=lambda mask: mask.rank, reverse=True)
 
 
-def _kinds(kept: Sequence[Mask], shown: Sequence[Mask], grid: Grid, labels: Sequence[str]) -> dict[str, Any]:
-    """The archive as the page and its picture take it: how full it is, and the masks in sight."""
+def _kinds(
+    kept: Sequence[Mask], in_sight: Sequence[Mask], grid: Grid, labels: Sequence[str]
+) -> dict[str, Any]:
+    """The archive as the page and its picture take it: how full it is, and the masks in sight, or the best
+    of them.
+    """
     return {
         **coverage(kept, grid),
+        "filled_in_sight": len(in_sight),
         "measures": [
             {"name": name, "unit": every_measure()[name].unit, "cells": cells, "low": low, "high": high}
             for name, cells, (low, high) in zip(grid.measures, grid.cells, grid.ranges, strict=True)
@@ -513,7 +518,7 @@ def _kinds(kept: Sequence[Mask], shown: Sequence[Mask], grid: Grid, labels: Sequ
                 "measures": [_number(value) for value in mask.measures],
                 "values": {x: _number(float(v)) for x, v in zip(labels, mask.values, strict=True)},
             }
-            for mask in shown
+            for mask in in_sight[:MOST_KINDS]
         ],
     }
 

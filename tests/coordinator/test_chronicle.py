@@ -10,6 +10,7 @@ import json
 import numpy as np
 import pytest
 
+from coordinator.record import chronicle
 from coordinator.record.chronicle import FRAMES, Chronicle, _aim
 from coordinator.record.lineage import LONGEST_LINE, Birth, Births, family_tree, moves, origin
 from coordinator.record.rankings import encode_ranking
@@ -147,6 +148,17 @@ def test_only_dlibs_own_network_gives_the_audit_its_target(tmp_path):
     for count, target in ((3, "of dlib"), (2, None), (1, None)):
         told = {**spec, "objective": [detect, *faces][:count]}
         assert chronicle._work(told, {"objectives": entries[:count]})["target"] == target
+
+
+def test_an_archive_says_what_of_it_is_shown(tmp_path, monkeypatch):
+    measures = {"measures": ["asymmetry", "relief", "roughness"], "cells": [3, 3, 2]}
+    run = runs.grow(tmp_path, population=8, mask={"basis": "blank-oval-1"}, archive=measures)
+    whole = Chronicle(run.record).plan()
+    told = whole.facts["archive"]
+    assert told["filled_in_sight"] == len(told["masks"]) <= told["filled"] == len(run.archive.kept)
+    monkeypatch.setattr(chronicle, "MOST_KINDS", 2)
+    few = Chronicle(run.record).plan().facts["archive"]
+    assert (few["filled_in_sight"], few["masks"]) == (told["filled_in_sight"], told["masks"][:2])
 
 
 def test_a_run_toward_several_people_is_not_toward_any_face():

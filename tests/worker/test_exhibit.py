@@ -29,7 +29,7 @@ from services.shape.decode import Decoder
 from services.shape.export import write_glb
 from services.wire.page_plan import PagePlan
 from tests.support import runs
-from worker.exhibition.exhibit import Options, _Maker, caption, exhibit, front_captions, hog_mark
+from worker.exhibition.exhibit import Options, _Maker, caption, exhibit, front_captions, hog_mark, not_shown
 
 BASIS = load_basis("makehuman-mask-1")
 
@@ -192,6 +192,14 @@ def test_a_painted_mask_can_be_had_in_a_material_without_its_paint(tmp_path):
     plain = runs.grow(tmp_path / "plain", generations=1, elites=1, islands=1)
     maker = _Maker(plain.record.store, Chronicle(plain.record).plan(), Options())
     assert (maker.material.name, maker.lit_masks[0].colors) == ("nylon", None)
+
+
+def test_an_archives_sheet_says_what_it_leaves_out():
+    measures = [{"name": name} for name in ("relief", "asymmetry", "roughness")]
+    assert not_shown({"measures": measures[:2], "masks": [{}] * 3, "filled_in_sight": 3}) == ""
+    assert not_shown({"measures": measures, "masks": [{}] * 3, "filled_in_sight": 5}) == (
+        "Of cells that differ in roughness only, the best is shown. Shown are the 3 best of 5."
+    )
 
 
 def test_a_front_has_a_row_for_each_aim_and_counts_from_what_lies_at_the_origin(tmp_path):

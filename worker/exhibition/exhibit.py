@@ -270,12 +270,12 @@ class _Maker:
         if not archive:
             return []
         axes = [Axis(*(m[k] for k in ("name", "unit", "cells", "low", "high"))) for m in archive["measures"]]
-        up = axes[1] if len(axes) > 1 else Axis("", "", 1, 0.0, 1.0)
         shown = archive["masks"]
         lit = self._lit_plainly("archive", shown, tell)
         places = [(int(mask["place"][0]), int(mask["place"][1])) for mask in shown]
         accepted = [bool(mask["accepted"]) for mask in shown]
-        self.run.put("archive.png", palette.png(kinds_sheet(lit, places, accepted, axes[0], up)))
+        sheet = kinds_sheet(lit, places, accepted, axes[0], *axes[1:2], note=not_shown(archive))
+        self.run.put("archive.png", palette.png(sheet))
         return ["archive.png"]
 
     def wall(self, tell: Progress) -> list[str]:
@@ -464,6 +464,14 @@ def caption(
         rows += [(name, faces[name]) for name in critics]
     rows += [("research only", name) for name in research_only]
     return Caption(mask["id"], tuple(rows))
+
+
+def not_shown(archive: Mapping[str, Any]) -> str:
+    """What of an archive its sheet leaves out, in words."""
+    others = " and ".join(measure["name"] for measure in archive["measures"][2:])
+    words = [f"Of cells that differ in {others} only, the best is shown."] if others else []
+    shown, all_ = len(archive["masks"]), archive.get("filled_in_sight", 0)
+    return " ".join([*words, f"Shown are the {shown} best of {all_}." if all_ > shown else ""]).strip()
 
 
 def front_captions(front: Mapping[str, Any]) -> list[Caption]:

@@ -422,7 +422,7 @@
     if (!a) return;
     const [x, y] = a.measures;
     const others = a.measures.slice(2).map((m) => m.name);
-    $("archive-lead").textContent = `One mask for each kind: ${a.filled} of ${many(a.cells, "cell")} ${a.filled === 1 ? "is" : "are"} filled, ${a.accepted} of them with ${a.accepted === 1 ? "a mask" : "masks"} that every machine of the search accepts (gold frame). Across: ${x.name}${y ? `; up: ${y.name}` : ""}${others.length ? `; of cells that differ in ${listed(others)} only, the best is shown` : ""}. QD score ${a.qd_score.toFixed(1)}. Choose a cell to see its mask.`;
+    $("archive-lead").textContent = `One mask for each kind: ${a.filled} of ${many(a.cells, "cell")} ${a.filled === 1 ? "is" : "are"} filled, ${a.accepted} of them with ${a.accepted === 1 ? "a mask" : "masks"} that every machine of the search accepts (gold frame). Across: ${x.name}${y ? `; up: ${y.name}` : ""}${others.length ? `; of cells that differ in ${listed(others)} only, the best is shown` : ""}${a.filled_in_sight > a.masks.length ? `; shown are the ${a.masks.length} best of ${a.filled_in_sight}` : ""}. QD score ${a.qd_score.toFixed(1)}. Choose a cell to see its mask.`;
     fill("kinds", Kinds.table(a, facts.thumbs || {}, kind));
     if (a.masks.length) kind(a.masks.find((m) => m.id === state.kind) || a.masks[0]);
   }

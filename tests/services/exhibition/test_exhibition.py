@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 
 from services.errors import BadInput
 from services.exhibition import palette
+from services.exhibition.archive_sheet import Axis, kinds_sheet, legend
 from services.exhibition.composite import composite, overlay
 from services.exhibition.film import Frame, film_strip
 from services.exhibition.front import portrait
@@ -322,6 +323,19 @@ def test_a_lineup_has_the_width_that_was_asked_for_and_many_masks_make_a_wall(ne
     for width in (599, 8193):
         with pytest.raises(BadInput, match="8192"):
             lineup([neutral], width_px=width)
+
+
+def test_an_archive_of_one_measure_has_one_row_and_nothing_up(neutral):
+    across, up = Axis("width", "mm", 2, 100.0, 200.0), Axis("asymmetry", "", 3, 0.0, 1.0)
+    row, table = (kinds_sheet([neutral], [(1, 0)], [True], across, *more) for more in ((), (up,)))
+    assert table.shape[0] - row.shape[0] == 2 * 200
+    assert legend(across, None).startswith("Across: width, 100 mm to 200 mm and beyond. Gold frame")
+    assert "beyond. Up: asymmetry, 0.00 to 1.00 and beyond. Gold" in legend(across, up)
+    noted = kinds_sheet([neutral], [(1, 0)], [True], across, note="The 400 best of 512 masks are shown.")
+    changed = np.flatnonzero((noted != row).any(axis=(1, 2)))
+    assert 0 < len(changed) < 30  # a line
+    with pytest.raises(BadInput, match="no cell 1, 1 among 2 x 1"):
+        kinds_sheet([neutral], [(1, 1)], [True], across)
 
 
 def test_hog_glyphs_run_along_edges():

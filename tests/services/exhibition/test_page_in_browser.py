@@ -529,9 +529,13 @@ def test_a_watched_page_grows_where_the_reader_is(chromium, web, runs, tmp_path)
 def test_the_archive_is_a_heat_map_that_keys_reach(chromium, web, runs, tmp_path):
     grown = runs.grow(tmp_path / "kinds", population=8, archive={"on": True})
     plan = Chronicle(grown.record).plan()
-    grown.record.store.put("report.html", page(with_shapes(plan, grown.record.store, {})))
+    facts, archive = with_shapes(plan, grown.record.store, {}), plan.facts["archive"]
+    shown = len(archive["masks"])
+    facts["archive"]["filled_in_sight"] = shown + 7
+    grown.record.store.put("report.html", page(facts))
     visit(chromium, web, address(grown), "phone")
-    archive = plan.facts["archive"]
+    lead = chromium.execute_script("return document.getElementById('archive-lead').textContent")
+    assert f"; shown are the {shown} best of {shown + 7}. QD score" in lead
     cells = chromium.execute_script(
         "return [...document.querySelectorAll('#kinds button')]"
         ".map((b) => [b.dataset.kind, b.classList.contains('accepted')])"
