@@ -29,6 +29,8 @@ _FAR_M = 30.0  # from here perspective is half a percent
 _TOP_MM = 186.0
 GAP_MM = 16.0  # between parts that are pulled apart: their pegs are seen
 _ROW_MM, _ROW_LETTERS = 4.0, 88  # of the table
+_FACE, _LEAST_TYPE_MM = "Helvetica", 2.0
+_CARD_TOP_MM, _CARD_FOOT_MM, _CARD_EDGE_MM = 90.0, 8.0, 10.0  # of a card: its first and last line, its margin
 
 
 @dataclass(frozen=True)
@@ -171,13 +173,13 @@ def _dimension(page: Canvas, start: tuple[float, float], end: tuple[float, float
         page.line(*((x, y - 1.5, x, y + 1.5) if level else (x - 1.5, y, x + 1.5, y)))
     middle = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
     if level:
-        page.setFont("Helvetica", 3)
+        page.setFont(_FACE, 3)
         page.drawCentredString(middle[0], middle[1] - 4, words)
         return
     page.saveState()
     page.translate(middle[0] - 1.5, middle[1])
     page.rotate(90)
-    page.setFont("Helvetica", 3)
+    page.setFont(_FACE, 3)
     page.drawCentredString(0, 0, words)
     page.restoreState()
 
@@ -203,63 +205,87 @@ def _table(page: Canvas, report: Mapping[str, Any], x: float, y: float) -> None:
 
 
 def caption_card(caption: Caption) -> bytes:
-    """A6, landscape: title, date, which machines it satisfies by what threshold, licences."""
+    """A6, landscape: title, date, which machines it satisfies by what threshold, licences. What one card does
+    not hold stands on another.
+    """
     buffer = io.BytesIO()
     page = Canvas(buffer, pagesize=landscape(A6), invariant=1)
     page.setTitle(caption.title)
     page.scale(_MM, _MM)
-    report = caption.report
-    _text(page, 10, 90, caption.title, 5.5)
-    _text(page, 10, 84, f"{caption.date[:10]}   {report['material']}   mask {caption.mask}", 3.2)
-    y = 75.0
+    report, card = caption.report, _Card(page, f"mask {caption.mask}, continued")
+    card.line(caption.title, 5.5, 6.0)
+    card.line(f"{caption.date[:10]}   {report['material']}   mask {caption.mask}", 3.2, 9.0)
     for model in caption.models:
         share = report["after"]["accepted"].get(model["name"])
-        if share is not None:
-            _text(
-                page,
-                10,
-                y,
-                f"{model['name']} (threshold {model['threshold']:g}) sees a face in {share:.0%} of "
-                f"{report['views']['count']} held-out views of this solid",
-                2.9,
-            )
-            beside = report.get("controls", {}).get(model["name"])
-            if beside:
-                y -= 4.0
-                _text(page, 14, y, f"of the run's controls, as meshes: {beside}", 2.4)
-        else:
-            _text(page, 10, y, f"{model['name']} (threshold {model['threshold']:g}) took part", 2.9)
-        y -= 4.6
+        if share is None:
+            card.line(f"{model['name']} (threshold {model['threshold']:g}) took part", 2.9)
+            continue
+        beside = report.get("controls", {}).get(model["name"])
+        card.line(
+            f"{model['name']} (threshold {model['threshold']:g}) sees a face in {share:.0%} of "
+            f"{report['views']['count']} held-out views of this solid",
+            2.9,
+            4.0 if beside else 4.6,
+        )
+        if beside:
+            card.line(f"of the run's controls, as meshes: {beside}", 2.4, left=14.0)
     if report.get("gaze") is not None:
-        y = _gaze(page, report["gaze"], y)
+        _gaze(card, report["gaze"])
     if report["sites"] is not None:
-        _text(page, 10, y, f"Eyes: {report['sites']['words']}"[:95], 2.4)
-        y -= 4.6
-    y -= 2
-    _text(page, 10, y, f"Shape: {report['licence']}", 2.9)
+        card.line(f"Eyes: {report['sites']['words']}", 2.4)
+    card.y -= 2
+    card.line(f"Shape: {report['licence']}", 2.9)
     for model in caption.models:
-        y -= 4.6
-        _text(page, 10, y, f"{model['name']}: {model['licence']}"[:95], 2.4)
+        card.line(f"{model['name']}: {model['licence']}", 2.4)
     page.showPage()
     page.save()
     return buffer.getvalue()
 
 
-def _gaze(page: Canvas, gaze: Mapping[str, Any], y: float) -> float:
-    """What the solid's colors mean; returns where the next line stands."""
-    _text(page, 10, y, f"Colors: where {gaze['machine']} looks, {gaze['views']} held-out views", 2.9)
-    y -= 5.2
-    ramp, ends = gaze["ramp"], gaze["ends"]
-    start = 11 + page.stringWidth(ends[0], "Helvetica", 2.4)
+@dataclass
+class _Card:
+    """Lines on a card, from its top down. y: where the next one stands, in mm. head: of further cards."""
+
+    page: Canvas
+    head: str
+    y: float = _CARD_TOP_MM
+
+    def need(self, height_mm: float = 0.0) -> None:
+        """Another card where lines so far below the next one do not fit on this one."""
+        if self.y - height_mm < _CARD_FOOT_MM:
+            self.page.showPage()
+            self.page.scale(_MM, _MM)
+            self.y = _CARD_TOP_MM
+            self.line(self.head, 3.2, 6.0)
+
+    def line(self, words: str, size: float, after: float = 4.6, left: float = _CARD_EDGE_MM) -> None:
+        """One line as wide as the card: smaller where it is too long, then cut with an ellipsis."""
+        self.need()
+        room = landscape(A6)[0] / _MM - _CARD_EDGE_MM - left
+        least = max(0.7 * size, _LEAST_TYPE_MM)
+        size = max(least, min(size, size * room / max(self.page.stringWidth(words, _FACE, size), 1e-6)))
+        if self.page.stringWidth(words, _FACE, size) > room + 1e-6:
+            while self.page.stringWidth(words + "...", _FACE, size) > room:
+                words = words[:-1]
+            words += "..."
+        _text(self.page, left, self.y, words, size)
+        self.y -= after
+
+
+def _gaze(card: _Card, gaze: Mapping[str, Any]) -> None:
+    """What the solid's colors mean."""
+    card.need(5.2)
+    card.line(f"Colors: where {gaze['machine']} looks, {gaze['views']} held-out views", 2.9, 5.2)
+    page, y, ramp, ends = card.page, card.y, gaze["ramp"], gaze["ends"]
+    start = 11 + page.stringWidth(ends[0], _FACE, 2.4)
     _text(page, 10, y, ends[0], 2.4)
     for k, (red, green, blue) in enumerate(ramp):
         page.setFillColorRGB(red / 255, green / 255, blue / 255)
         page.rect(start + k * 30 / len(ramp), y - 0.4, 30 / len(ramp) + 0.05, 2.6, stroke=0, fill=1)
     page.setFillGray(0)
-    _text(page, start + 31, y, f"{ends[1]} of the score, if this place is not seen", 2.4)
-    return y - 4.6
+    card.line(f"{ends[1]} of the score, if this place is not seen", 2.4, left=start + 31)
 
 
 def _text(page: Canvas, x: float, y: float, words: str, size: float) -> None:
-    page.setFont("Helvetica", size)
+    page.setFont(_FACE, size)
     page.drawString(x, y, words)

@@ -32,6 +32,41 @@ def test_a_rate_stands_beside_its_controls(controls, monkeypatch):
     )
 
 
+def test_every_line_stands_on_its_card(monkeypatch):
+    written, real = [], drawing_sheet._text
+
+    def text(page, x, y, words, size):
+        written.append((page.getPageNumber(), x, y, words, size, page.stringWidth(words, "Helvetica", size)))
+        real(page, x, y, words, size)
+
+    monkeypatch.setattr(drawing_sheet, "_text", text)
+    machines = [f"a detector with a long name, number {k}" for k in range(6)]
+    others = [f"recognizer-{k}" for k in range(3)]
+    noise = ", ".join(f"best of generation {k}: 3 of 20" for k in range(9))
+    report = {
+        "material": "PA 12",
+        "after": {"accepted": dict.fromkeys(machines, 0.95)},
+        "views": {"count": 20},
+        "licence": "CC0-1.0",
+        "controls": dict.fromkeys(machines, noise),
+        "sites": {"words": "seen"},
+    }
+    models = [{"name": name, "threshold": 0.5, "licence": "MIT, " * 40} for name in [*machines, *others]]
+    title = f"datamask: {'a-run-with-a-long-name-' * 2}"
+    data = caption_card(Caption(title, "2026-11-28", "i00-g0001-002", report, models))
+    pages = {page for page, *_ in written}
+    assert len(pages) > 1
+    assert data.count(b"/Type /Page\n") == len(pages)
+    for _, x, y, words, size, width in written:
+        assert 8 <= y <= 90, words
+        assert x + width <= 138.01, words
+        assert size >= 2.0
+    assert written[0][3] == title  # smaller, but whole
+    assert sum(words.startswith(("recognizer-", "a detector")) for *_, words, _, _ in written) == 2 * 9
+    assert any(words.endswith("...") for *_, words, _, _ in written)
+    assert [words for *_, words, _, _ in written if "continued" in words]
+
+
 def test_colors_of_a_gaze_map_have_a_legend(monkeypatch):
     written, painted = [], []
     monkeypatch.setattr(drawing_sheet, "_text", lambda page, x, y, words, size: written.append(words))
