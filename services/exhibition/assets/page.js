@@ -13,11 +13,7 @@
   function stage() {
     const asked = facts.asked;
     $("aim").textContent = { identity: "Evolved toward one face", several: "Evolved toward several faces at once" }[asked.aim] || "Evolved toward any face at all";
-    const grown = `on ${many(asked.islands, "island")}, ${many(facts.masks_scored, "mask")} seen`;
-    $("state").textContent = facts.state === "done"
-      ? `${many(facts.generations, "generation")} ${grown}.`
-      : `Still growing: generation ${facts.generation} of ${facts.generations} ${grown} so far.`;
-    if (facts.refusal) $("state").textContent += ` The coordinator has refused to go on: ${facts.refusal}`;
+    stands();
     for (const id of ["received", "lineage", "sure"]) $(id).hidden = !facts.masks.length;
     fit($("title"));
     if (!facts.masks.length) {
@@ -30,6 +26,16 @@
     const wanted = decodeURIComponent(location.hash.slice(1));
     const kept = facts.masks.find((m) => m.id === (state.mask ? state.mask.id : wanted));
     choose(kept || facts.masks[0], false);
+  }
+
+  /** How far the run is; the same words are not said again. */
+  function stands() {
+    const grown = `on ${many(facts.asked.islands, "island")}, ${many(facts.masks_scored, "mask")} seen`;
+    const words = facts.state === "done"
+      ? `${many(facts.generations, "generation")} ${grown}.`
+      : `Still growing: generation ${facts.generation} of ${facts.generations} ${grown} so far.`;
+    const refused = facts.refusal ? ` The coordinator has refused to go on: ${facts.refusal}` : "";
+    if ($("state").textContent !== words + refused) $("state").textContent = words + refused;
   }
 
   /** A title in one line, smaller where it is long; only one that is far too long is broken. */
@@ -560,6 +566,7 @@
       await new Promise((resolve) => setTimeout(resolve, 3000));
       try {
         const answer = await fetch("data.json", { headers: tag ? { "If-None-Match": tag } : {}, cache: "no-store" });
+        stands(); // what a silence before said is over
         if (answer.status !== 200) continue;
         tag = answer.headers.get("ETag");
         facts = await answer.json();

@@ -526,6 +526,25 @@ def test_a_watched_page_grows_where_the_reader_is(chromium, web, runs, tmp_path)
         server.server_close()
 
 
+def test_a_watched_page_goes_on_when_its_server_answers_again(chromium, web, runs, tmp_path):
+    grown = runs.grow(tmp_path / "run", generations=10, until=5)
+    text, port = "document.getElementById('state').textContent", 0
+    for _ in range(2):  # the same record: the second server has nothing new to tell
+        server = serve(grown.record, "127.0.0.1", port, None)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            if not port:
+                port = server.server_address[1]
+                visit(chromium, web, server.url)
+                web.wait(chromium, "return datamask.refreshed > 0", "the first answer")
+            web.wait(chromium, f"return {text}.startsWith('Still growing: generation 5')", "the state")
+        finally:
+            server.shutdown()
+            server.server_close()
+        web.wait(chromium, f"return {text}.includes('does not answer')", "silence")
+    assert chromium.execute_script("return datamask.refreshed") == 1
+
+
 def test_the_archive_is_a_heat_map_that_keys_reach(chromium, web, runs, tmp_path):
     grown = runs.grow(tmp_path / "kinds", population=8, archive={"on": True})
     plan = Chronicle(grown.record).plan()
