@@ -149,6 +149,8 @@ def exhibit(
         **{"edition": edition, "venue": venue, "medium": medium},
     )
     load_wording(language)
+    if film_px % 2:
+        raise BadInput(f"--film-px {film_px}: expected an even number")
     if pack is None and not kiosk and (said != NOTHING or language != ENGLISH):
         raise BadInput(
             "title, artist and the like stand on labels and on the kiosk: add --pack DIR or --kiosk"

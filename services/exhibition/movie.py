@@ -43,6 +43,12 @@ class Mark:
 Marker = Callable[[Image], Mark]
 
 
+def check_side(what: str, size_px: int) -> None:
+    """:raises BadInput: for a side that no film can have."""
+    if size_px < 96 or size_px % 2:
+        raise BadInput(f"{what}: a side of {size_px} pixels; expected an even number of at least 96")
+
+
 def morph(
     studio: Studio,
     decode: Decode,
@@ -61,8 +67,7 @@ def morph(
     :raises BadInput: where there is no frame, or the size is odd or below 96.
     """
     check_frames(frames)
-    if size_px < 96 or size_px % 2:
-        raise BadInput(f"film: a side of {size_px} pixels; expected an even number of at least 96")
+    check_side("film", size_px)
     genomes = np.stack([f.genome for f in frames]).astype(np.float32)
     lit = one_by_one(studio.light, decode(genomes))
     field = shared_field_mm(lit, [POSE])
@@ -96,8 +101,7 @@ def turntable(
 
     A mask is a shell: from behind there is nothing to see, so that it swings and does not spin.
     """
-    if size_px < 96 or size_px % 2:
-        raise BadInput(f"turntable: a side of {size_px} pixels; expected an even number of at least 96")
+    check_side("turntable", size_px)
     count = round(seconds * FPS)
     # There and back it comes through the same angles: each is drawn once.
     angles = np.round(82.0 * np.sin(2.0 * np.pi * np.arange(count) / count), 3)

@@ -239,13 +239,15 @@ def test_bad_input_is_one_line(tmp_path):
     with pytest.raises(BadInput, match="no colors"):
         exhibit(grown.record.store, plan, Options(film_px=96, sheets=True, lineup_px=640, material="color"))
     with pytest.raises(BadInput, match="even"):
-        exhibit(grown.record.store, plan, Options(film_px=97))
+        exhibit(grown.record.store, plan, Options(film_px=97, sheets=True, lineup_px=640))
+    assert not grown.record.store.exists("lineup.png")
     with pytest.raises(CorruptData, match="no usable genome"):
         exhibit(grown.record.store, PagePlan(plan.facts, {}, plan.work), Options(film_px=96))
     assert not grown.record.store.exists("report.html")
     for arguments, word in (
         (["exhibit", str(tmp_path / "nowhere")], "run.toml"),
         (["exhibit", str(tmp_path / "run"), "--mask", "i00-g0000-99"], "no mask"),
+        (["exhibit", str(tmp_path / "nowhere"), "--film-px", "721"], "--film-px 721: expected an even"),
         (["watch", str(tmp_path / "run"), "--host", "0.0.0.0"], "--token"),
     ):
         told = CliRunner().invoke(app, arguments)

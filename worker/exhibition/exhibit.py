@@ -27,7 +27,7 @@ from services.exhibition.film import POSE, Frame, Paint, film_strip
 from services.exhibition.inline import picture_uri, smaller
 from services.exhibition.kiosk import IDLE_S, KIOSK, Stand, kiosk_page
 from services.exhibition.lineup import MOST_ROWS, Caption, lineup, shared_field_mm
-from services.exhibition.movie import Mark, morph, mp4, turntable, webp
+from services.exhibition.movie import Mark, check_side, morph, mp4, turntable, webp
 from services.exhibition.own_picture import Shown, own_pictures
 from services.exhibition.page import page
 from services.exhibition.path_tracer import PathShot, photograph
@@ -97,13 +97,15 @@ def exhibit(
 ) -> list[str]:
     """Write ``film.mp4``, ``film.webp`` and ``report.html`` into a run's store; returns the keys.
 
-    :raises BadInput: where the run has no mask yet, or a label does not hold what was given for it.
+    :raises BadInput: where the run has no mask yet, the film's side is odd, or a label does not hold what was
+        given for it.
     """
     options, tell = options or Options(), progress or silent
     if not plan.facts["masks"]:
         raise BadInput(
             f"{run.url}: this run has no elites yet, so there is nothing to show; see datamask show {run.url}"
         )
+    check_side("film", options.film_px)
     show = None
     if options.pack is not None or options.kiosk:  # what does not fit is said before anything is drawn
         show = show_of(run, plan.facts, options.credits, load_wording(options.language))
