@@ -42,7 +42,7 @@ def machine_views(run: Store, eye: Eye, genome: Float, plan: PagePlan) -> list[d
     images, regions = rendered.images[0], rendered.box_px[0]
     graded = {"dlib-hog": _graded("dlib-hog", images, regions)}
     order = np.argsort(-graded["dlib-hog"], kind="stable")
-    picked = dict(zip(_pick(len(order)), _WHY, strict=False))
+    picked = _pick(len(order))
     rows = [int(order[k]) for k in picked]
     for label in plan.facts["asked"]["objectives"]:
         if label["model"] in GRADED and label["model"] not in graded:
@@ -72,9 +72,14 @@ def machine_views(run: Store, eye: Eye, genome: Float, plan: PagePlan) -> list[d
     return shown
 
 
-def _pick(count: int) -> list[int]:
-    """The first, the middle and the last of a ranking, each once."""
-    return list(dict.fromkeys([0, (count - 1) // 2, count - 1]))
+def _pick(count: int) -> dict[int, str]:
+    """The first, the middle and the last place of a ranking, each once, and why it is shown."""
+    places = {0: _WHY[0]}
+    if count > 2:
+        places[(count - 1) // 2] = _WHY[1]
+    if count > 1:
+        places[count - 1] = _WHY[2]
+    return places
 
 
 def _graded(model: str, images: torch.Tensor, regions: torch.Tensor) -> Float:

@@ -285,7 +285,7 @@
   function received(mask) {
     const views = mask.received || [];
     $("received-lead").textContent = views.length
-      ? `Mask ${mask.id}, in the very pixels that were scored, from views that the search never used: the one that HOG likes most, one in the middle, the one it likes least.`
+      ? `Mask ${mask.id}, in the very pixels that were scored, from views that the search never used${views.length > 2 ? ": the one that HOG likes most, one in the middle, the one it likes least" : ""}.`
       : `No machine’s picture of mask ${mask.id} is kept in this record.`;
     fill("views", views.map(seen));
     scores(mask);
