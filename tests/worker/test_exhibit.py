@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import av
 import numpy as np
@@ -253,6 +253,27 @@ def test_bad_input_is_one_line(tmp_path):
         told = CliRunner().invoke(app, arguments)
         assert isinstance(told.exception, BadInput)
         assert word in str(told.exception)
+
+
+def test_pictures_and_packs_of_other_masks_do_not_stay(tmp_path):
+    run = runs.grow(tmp_path / "run", generations=2, elites=1, islands=1)
+    store, pack = run.record.store, tmp_path / "pack"
+    store.put("before-after.png", b"of another mask")
+    options, packed = Options(film_px=96, pack=pack, dpi=60), []
+    for name, sheets in (("i00-g0001-000", False), ("i00-g0000-000", True)):
+        given = replace(options, sheets=sheets, lineup_px=640)
+        keys = exhibit(store, Chronicle(run.record).plan(ids=[name]), given)
+        packed.append({p.relative_to(pack).as_posix() for p in pack.rglob("*") if p.is_file()})
+        (pack / "mine.txt").write_text("somebody's own")
+    assert {"plates/i00-g0001-000.png", "before-after.png"} <= packed[0]
+    assert "before-after.png" not in keys
+    assert not store.exists("before-after.png")  # a mask of generation 0 has no before
+    assert "before-after.png" not in facts_in(store.get("report.html"))["files"]
+    assert {"plates/i00-g0000-000.png", "mine.txt", "pack.json"} <= packed[1]
+    assert not {"plates/i00-g0001-000.png", "before-after.png"} & packed[1]
+    listed = json.loads((pack / "pack.json").read_bytes())["files"]
+    assert set(listed) == packed[1] - {"mine.txt", "pack.json"}
+    assert not [name for name in facts_in((pack / "index.html").read_bytes())["files"] if "before" in name]
 
 
 def test_missing_pictures_are_left_out_and_the_page_still_stands(tmp_path):

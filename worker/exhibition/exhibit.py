@@ -41,7 +41,7 @@ from services.recognition.template import POINT_NAMES as SITES
 from services.rendering.rig import COLOR, NYLON, Material, material_named
 from services.shape.basis import load_basis
 from services.storage.store import ObjectMissing, Store
-from services.wire.page_plan import PagePlan
+from services.wire.page_plan import PagePlan, visitors_files
 from worker.examination.sites import find_sites
 from worker.exhibition.machine_views import machine_views
 from worker.exhibition.pack import show_of, write_pack
@@ -53,6 +53,7 @@ Float = NDArray[np.float32]
 
 MOST_MACHINE_VIEWS = 12  # masks whose machine pictures a page carries
 MOST_THUMBS = 320
+BEFORE_AFTER = "before-after.png"
 _THUMB_PX, _FRONT_PX, _WALL_PX = 96, 360, 1600
 _SCREEN_PX = 3000  # a line-up that is wider is looked at from near: outlines without corners
 _SMOOTH_FILM_PX = 720
@@ -122,7 +123,7 @@ def exhibit(
         pictures = maker.pictures(tell)
     run.put(PICTURES_KEY, json.dumps(pictures, allow_nan=False).encode())
     facts = with_shapes(plan, run, pictures)
-    facts["files"] = sorted({*facts["files"], *keys})
+    facts["files"] = sorted(visitors_files(run, {mask["id"] for mask in maker.masks}))
     run.put("report.html", page(facts))
     tell("page", 1, 1)
     keys.append("report.html")
@@ -216,7 +217,9 @@ class _Maker:
         ]
         if len(frames) > 1:
             ends = [frames[0], frames[-1]]
-            strips.append(("before-after.png", self._studio(finer=1), ends, "Before and after"))
+            strips.append((BEFORE_AFTER, self._studio(finer=1), ends, "Before and after"))
+        else:
+            self.run.delete(BEFORE_AFTER)  # of other masks
         sheets += [(key, partial(self._strip, studio, shown, title)) for key, studio, shown, title in strips]
         for k, (key, make) in enumerate(sheets):
             self.run.put(key, palette.png(make()))

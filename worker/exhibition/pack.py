@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,10 @@ from services.exhibition.telling import Told, brief_origin, names_of, told
 from services.exhibition.typesetting import A3_MM, Page, pdf, png
 from services.exhibition.wording import Wording
 from services.rendering.rig import MATERIALS, Material
+from services.storage.keys import is_key
+from services.storage.local import LocalStore
 from services.storage.store import Store
+from services.wire.page_plan import read_json
 from worker.exhibition.prints import prints_of
 
 _WHOLE = (
@@ -35,6 +39,7 @@ _WHOLE = (
     "run.toml",
     "manifest.json",
 )
+LIST = "pack.json"  # the names of a pack's files
 _PRESS_PX = (1600, 700)  # the longer side of a press sheet's pictures: of all works, of one
 
 
@@ -99,7 +104,8 @@ def write_pack(
     tell: Callable[[str, int, int], None],
     dpi: int = PLATE_DPI,
 ) -> list[str]:
-    """Write labels, texts, plates, poster, press sheet, films, meshes and the page into a folder.
+    """Write labels, texts, plates, poster, press sheet, films, meshes and the page into a folder; what an
+    earlier pack left there and this one does not have goes.
 
     :param beside: files that were made before, by name: lineup.png without captions, and a kiosk's page.
         dpi: how finely plates and poster are drawn.
@@ -155,7 +161,17 @@ def write_pack(
         if key in _WHOLE or (key.startswith("masks/") and key.endswith(_OF_A_MASK)):
             write(key, run.get(key))
     write("index.html", page({**facts, "files": sorted(written)}))
+    earlier = _earlier(folder)
+    write(LIST, (json.dumps({"format": 1, "files": sorted(written)}, indent=1) + "\n").encode())
+    LocalStore(folder).delete_many(sorted(earlier - set(written)))
     return written
+
+
+def _earlier(folder: Path) -> set[str]:
+    """Names of the files of an earlier pack in a folder, as its list has them."""
+    found = read_json(LocalStore(folder), LIST)
+    names = found.get("files") if isinstance(found, dict) else None
+    return {str(name) for name in names or () if is_key(str(name))}
 
 
 def _smaller(picture: Image, size_px: int) -> Image:
