@@ -116,5 +116,9 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 
 
 def _braces(words: str) -> frozenset[str]:
-    """What stands in braces. :raises ValueError: where a brace is not closed."""
-    return frozenset(name for _, name, _, _ in string.Formatter().parse(words) if name is not None)
+    """What stands in braces. :raises ValueError: where a brace is not closed, or holds more than a name."""
+    found = [part for part in string.Formatter().parse(words) if part[1] is not None]
+    for _, name, layout, conversion in found:
+        if layout or conversion:
+            raise ValueError(f"{{{name}}} stands in braces with more than its name: {words[:60]!r}")
+    return frozenset(str(name) for _, name, _, _ in found)

@@ -323,6 +323,10 @@ def test_a_translation_with_a_fault_is_refused_in_a_line(tmp_path):
     path = written(tmp_path, lambda key, text: text + "{who}" if key == "label.untitled" else text)
     with pytest.raises(BadInput, match=r"'label.untitled' has \{who\} in braces; it may have: machines"):
         load_wording(str(path))
+    for more in (":d", "!r"):
+        faulty = written(tmp_path, lambda key, text, more=more: text.replace("{number}", f"{{number{more}}}"))
+        with pytest.raises(BadInput, match=r"\{number\} stands in braces with more than its name"):
+            load_wording(str(faulty))
     path.write_text('language = "{"')
     with pytest.raises(BadInput, match="cannot be read"):
         load_wording(str(path))
