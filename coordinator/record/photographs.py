@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,7 +177,7 @@ def _prints(mask: str, run: str) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["print", "what", "command"])
-    usual = f"datamask print {run} --mask {mask} --mount wall --out prints"
+    usual = f"datamask print {shlex.quote(run)} --mask {mask} --mount wall --out prints"
     controls = {"elite": "", "twin": " --control twin", "noise": " --control noise"}
     writer.writerows([name, PRINTS[name], usual + more] for name, more in controls.items())
     return text.getvalue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from coordinator.cli import app
-from coordinator.record.photographs import NOT_YET, Shot, read_folder, results_of, shots, table
+from coordinator.record.photographs import NOT_YET, Shot, begun, read_folder, results_of, shots, table
 from services.errors import BadInput
 from tests.support.runs import grow
 
@@ -95,3 +96,9 @@ def test_without_a_photograph_the_table_says_so(tmp_path):
     assert (nothing, left_out) == ({}, [])
     for results in (None, results_of([], [], [])):
         assert table(results).endswith(f"| every machine | {' | '.join([NOT_YET] * 4)} |")
+
+
+def test_a_command_that_is_to_be_copied_names_the_run_whole():
+    run = "runs of May/it's mine"
+    rows = csv.DictReader(io.StringIO(begun("i00-g0000-000", run)["prints.csv"]))
+    assert [shlex.split(row["command"])[2] for row in rows] == [run] * 3
