@@ -394,16 +394,19 @@ def _write(record: Record, folder: Path | None, printed: Printed) -> str:
             home.put(name, data)
         home.delete_many(sorted(stale - files.keys()))
         return f"{record.url}/masks/{printed.id}"
-    if made:
-        with contextlib.suppress(DatamaskError):  # a run that cannot be written to is printed all the same
-            home.put(ELSEWHERE, printed.files[report])
     place = folder / printed.id
-    place.mkdir(exist_ok=True)
+    try:
+        place.mkdir(exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{place}: cannot be made ({error.strerror}); give another --out") from None
     stale = _earlier(LocalStore(place), report, printed.id) | {failed} if made else set()
     for name, data in files.items():
         _save(place / name, data)
     for name in stale - files.keys():
         (place / name).unlink(missing_ok=True)
+    if made:
+        with contextlib.suppress(DatamaskError):  # a run that cannot be written to is printed all the same
+            home.put(ELSEWHERE, printed.files[report])
     return str(place)
 
 

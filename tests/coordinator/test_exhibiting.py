@@ -129,6 +129,10 @@ def test_a_print_made_elsewhere_is_known_to_the_run(tmp_path):
     _write(grown.record, tmp_path / "out", printed(made_of={"color": "#102030"}))
     assert prints_of(store, [mask])[mask].medium == "sls_dyed"
     failed = {key: value for key, value in REPORT.items() if key != "files"}
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / mask).write_text("a file where the mask's folder is to be")
+    with pytest.raises(BadInput, match=f"{mask}: cannot be made"):
+        _write(grown.record, tmp_path / "taken", printed())
     refused = Printed(mask, [], False, None, None, None, None, {f"{mask}.print.json": b"{}"}, failed)
     _write(grown.record, tmp_path / "out", refused)
     assert prints_of(store, [mask])[mask].medium == "sls_dyed"
