@@ -279,7 +279,8 @@ class _Maker:
         lit = self._lit_plainly("archive", shown, tell)
         places = [(int(mask["place"][0]), int(mask["place"][1])) for mask in shown]
         accepted = [bool(mask["accepted"]) for mask in shown]
-        sheet = kinds_sheet(lit, places, accepted, axes[0], *axes[1:2], note=not_shown(archive))
+        up = axes[1] if len(axes) > 1 else None
+        sheet = kinds_sheet(lit, places, accepted, axes[0], up, not_shown(archive))
         self.run.put("archive.png", palette.png(sheet))
         return ["archive.png"]
 
