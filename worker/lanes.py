@@ -7,6 +7,7 @@ many there are, so that a run's bits do not depend on a machine's cores.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -16,6 +17,8 @@ import torch
 Item = TypeVar("Item")
 Done = TypeVar("Done")
 
+_setting = threading.Lock()
+
 
 class Lanes:
     """Runs tasks on ``count`` threads; on a GPU, whose work is parallel within, ``device`` makes it one.
@@ -24,8 +27,9 @@ class Lanes:
     """
 
     def __init__(self, device: str = "cpu", count: int | None = None) -> None:
-        lanes = 1 if device != "cpu" else torch.get_num_threads() if count is None else count
-        # An OpenMP thread count is its calling thread's own, so that nobody else's changes.
+        with _setting:
+            threads = torch.get_num_threads()
+        lanes = 1 if device != "cpu" else threads if count is None else count
         self._pool = ThreadPoolExecutor(lanes, thread_name_prefix="lane", initializer=_single)
 
     def map(self, task: Callable[[Item], Done], items: Iterable[Item]) -> list[Done]:
@@ -34,4 +38,14 @@ class Lanes:
 
 
 def _single() -> None:
-    torch.set_num_threads(1)
+    """Compute on one thread in the calling thread, for good.
+
+    Torch makes the number that of every thread that uses it for the first time from then on. So another
+    thread, which ends at once, sets it back.
+    """
+    with _setting:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        back = threading.Thread(target=torch.set_num_threads, args=(before,))
+        back.start()
+        back.join()
