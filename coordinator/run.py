@@ -34,7 +34,7 @@ from coordinator.spec.spec import Spec, plain
 from coordinator.spec.spec_file import differences
 from coordinator.spec.tables import completed, searched
 from services import plugins
-from services.errors import BadInput, DatamaskError, Unavailable
+from services.errors import BadInput, DatamaskError
 from services.recognition import own
 from services.recognition.catalog import model_info
 from services.recognition.fitness import Objective
@@ -206,22 +206,20 @@ def _references(spec: Spec, objective: ObjectiveSpec, paths: Sequence[Path], url
     if not objective.known.reference:
         return None
     try:
-        from worker.examination.targets import (  # networks: only where there is a target
-            build_filter,
-            embed_photos,
-        )
+        if objective.model == "dlib-resnet":  # dlib measures photos itself, with no torch
+            from services.recognition.dlib.audit import embed_photos as by_dlib
+
+            return by_dlib(paths)
+        from worker.examination.targets import build_filter, embed_photos
     except ImportError as error:
-        raise Unavailable(
-            f"{url}: an identity run begins where its photo is, for photos never leave their machine, and "
-            f"this one cannot read faces ({error}). Start the run on a machine with all of datamask "
-            "(interrupt it there if you like) and go on here with --resume"
+        raise BadInput(
+            f"{url}: {objective.model} measures what a run is to resemble where the run begins, for photos "
+            f"never leave their machine, and this one cannot ({error}). Start the run on a machine with all "
+            "of datamask (interrupt it there if you like) and go on here with --resume"
         ) from None
-    made: Float = (
-        build_filter(paths, objective.model, spec.mask.basis)
-        if objective.known.machine == "correlate"
-        else embed_photos(paths, objective.model)
-    )
-    return made
+    if objective.known.machine == "correlate":
+        return build_filter(paths, objective.model, spec.mask.basis)
+    return embed_photos(paths, objective.model)
 
 
 def _same_models(record: Record, spec: Spec) -> None:

@@ -10,7 +10,8 @@ import sys
 import tomllib
 from pathlib import Path
 
-# Only whoever makes pixels needs these. dlib stays: the coordinator embeds the reference photos.
+# Only whoever makes pixels needs these. dlib stays: with it the coordinator measures the photos of a run
+# toward a person.
 PIXELS = ("torch", "opencv-python-headless", "pyrender")
 
 

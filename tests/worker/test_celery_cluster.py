@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import urllib.request
+from pathlib import Path
 
 import pytest
 import tomli_w
@@ -16,6 +17,7 @@ from coordinator.record.record import Record
 from coordinator.run import evolve_run, open_run
 from coordinator.spec.spec import parse_spec
 from services.storage.open import open_store
+from services.wire.objects import read_target
 from tests.support.ports import free_port
 from tests.support.processes import until
 from worker.evaluate import Evaluator
@@ -33,15 +35,21 @@ SPEC = {
 }
 FACE = {**SPEC, "objective": [{"kind": "identity", "model": "dlib-resnet", "images": ["face.png"]}]}
 
-# A machine on which nothing that computes is installed.
-BARE = """
+
+def without(*packages):
+    """Lines of Python after which these are not installed."""
+    return f"""
 import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"torch", "dlib", "cv2", "pyrender", "OpenGL", "skimage"}:
-            raise ModuleNotFoundError(f"No module named {name!r}")
+        if name.split(".")[0] in {packages!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}")
 sys.meta_path.insert(0, Absent())
 """
+
+
+IMAGE = without("torch", "cv2", "pyrender", "OpenGL")  # the coordinator's image
+BARE = without("torch", "dlib", "cv2", "pyrender", "OpenGL", "skimage")  # nothing that computes
 ELSEWHERE = "import socket; socket.gethostname = lambda: 'elsewhere'\n"
 IMPATIENT = "import coordinator.record.record as r; r.BEAT_EVERY_S, r.BEAT_FRESH_S = 0.3, 2.0\n"
 MAIN = "from coordinator.cli import main; main()"
@@ -142,10 +150,29 @@ def test_a_photo_stays_where_it_is(redis_server, evolve, tmp_path):
     process = evolve(BARE, str(tmp_path / "runs"), redis_server.url, *words, spec=FACE)
     process.communicate(timeout=30)
     said = (tmp_path / "coordinator.log").read_text()
-    assert process.returncode == 1
+    assert process.returncode == 2
     assert "photos never leave their machine" in said
     assert "--resume" in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("model", ["dlib-resnet", "lbp"])
+def test_the_coordinator_s_image_begins_a_run_toward_what_dlib_itself_measures(
+    model, redis_server, evolve, tmp_path
+):
+    objective = {"kind": "identity", "model": model, "images": ["skimage:astronaut"]}
+    words = ["--consent", "a test"]
+    store = str(tmp_path / "runs")
+    process = evolve(IMAGE, store, redis_server.url, *words, spec={**SPEC, "objective": [objective]})
+    run = open_store(store).sub("run")
+    if model == "dlib-resnet":
+        until(lambda: run.list("batches/"), process)  # for a worker
+        (target,) = (Path(key).stem for key in run.list("targets/"))
+        assert read_target(run, target).shape == (1, 128)
+    else:
+        assert process.wait(60) == 2
+        assert f"{model} measures what a run is to resemble" in (tmp_path / "coordinator.log").read_text()
+        assert not Record(run).exists()
 
 
 def test_a_coordinator_that_was_given_up_stops(redis_server, start_worker, s3_server, evolve, tmp_path):

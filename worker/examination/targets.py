@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from services.recognition import catalog
 from services.recognition.called import framed
 from services.recognition.correlate import Correlator
-from services.recognition.dlib.audit import embed_photo, find_face
+from services.recognition.dlib import audit
+from services.recognition.dlib.audit import find_face
 from services.recognition.layout import from_dlib
 from services.recognition.recognize import Recognizer
 from services.rendering.views import ViewRanges, sample_views
@@ -41,7 +42,7 @@ def embed_photos(paths: Sequence[Path], model: str = DLIB) -> NDArray[np.float32
     :raises BadInput: for a photo that cannot be read, or shows no face or several.
     """
     if model == DLIB:
-        return np.stack([np.asarray(embed_photo(path)[0], np.float32) for path in paths])
+        return audit.embed_photos(paths)
     machine = catalog.recognizer(model)
     return np.stack([machine.embed(*_aligned(path, machine))[0].numpy() for path in paths])
 
