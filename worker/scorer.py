@@ -139,9 +139,9 @@ class Scorer:
         genes = len(self.eye.basis.gene_names)
         heads = PROBE_SPREAD * rng.standard_normal((PROBE_HEADS, genes), dtype=np.float32)
         views = sample_views(self.plan.ranges, PROBE_VIEWS, seed=0)
-        full = self._pass(heads, views)
+        full = self._pass(heads, views, probe=True)
         self.machines.halve()
-        half = self._pass(heads, views)
+        half = self._pass(heads, views, probe=True)
         for name in self.machines.halved:
             if name in self.machines.detectors:
                 apart = (full.detections[name] - half.detections[name]).abs().max()
@@ -188,7 +188,7 @@ class Scorer:
         heads = PROBE_SPREAD * rng.standard_normal((sizes[-1], genes), dtype=np.float32)
         views = sample_views(self.plan.ranges, 1, seed=0)
         tried = [some for n in sizes for some in (heads[:n], heads[:n][::-1], heads[:1].repeat(n, axis=0))]
-        passes = self._lanes.map(lambda some: self._pass(some, views), tried)
+        passes = self._lanes.map(lambda some: self._pass(some, views, probe=True), tried)
         first = passes[0].rows(slice(1))
         for n, there, back, alike in zip(sizes, passes[::3], passes[1::3], passes[2::3], strict=True):
             turned = torch.arange(n - 1, -1, -1, device=self.device)
@@ -231,8 +231,12 @@ class Scorer:
         return latest[1]
 
     @torch.inference_mode()
-    def _pass(self, genomes: NDArray[np.float32], views: Views, count: int | None = None) -> _Pass:
-        """count: of the views that each mask is seen under, where not all of them have the same."""
+    def _pass(
+        self, genomes: NDArray[np.float32], views: Views, count: int | None = None, *, probe: bool = False
+    ) -> _Pass:
+        """count: of the views that each mask is seen under, where not all of them have the same. probe: have
+        all machines that align faces answer about every picture, also where nobody says where a face is.
+        """
         if count is None or count == len(views):
             vertices, rendered = self.eye.every(genomes, views)
         else:
@@ -244,6 +248,8 @@ class Scorer:
         detections = {name: detection.score.view(m, v) for name, detection in found.best.items()}
         together = {name: scores.view(m, v) for name, scores in found.together.items()}
         where = self._face_points(images, found.best, rendered.points_px.flatten(0, 1))
+        if probe:
+            where = {names: _somewhere(points, images.shape[1]) for names, points in where.items()}
         embeddings = {}
         for name, recognizer in self.machines.recognizers.items():
             points = where[recognizer.points]
@@ -336,6 +342,12 @@ def _rows(found: Any, rows: slice | torch.Tensor) -> Any:
     if isinstance(found, torch.Tensor):
         return found[rows].clone()
     return {name: tensor[rows].clone() for name, tensor in found.items()}
+
+
+def _somewhere(points_px: torch.Tensor, size_px: int) -> torch.Tensor:
+    """Points (n, k, 2) with the same ones, anywhere in pictures of that side, where they are nan."""
+    some = np.random.default_rng(0).uniform(0.0, size_px, points_px.shape[1:]).astype(np.float32)
+    return torch.where(points_px.isnan(), torch.from_numpy(some).to(points_px.device), points_px)
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.pretend_cuda import pretend_cuda
-from services.rendering.views import ViewRanges
+from services.rendering.views import ViewRanges, sample_views
 from services.shape.catalog import basis_info
 from services.wire.plan import Batch, Plan, Quantity, make_plan
 from worker import passes
@@ -74,9 +74,9 @@ def test_a_device_whose_rows_differ_stacks_nothing(
     honest = doubtful._pass
     calls = []
 
-    def by_row(genomes: np.ndarray, *others: object) -> object:
+    def by_row(genomes: np.ndarray, *others: object, **more: object) -> object:
         calls.append(len(genomes))
-        seen = honest(genomes, *others)  # type: ignore[arg-type]
+        seen = honest(genomes, *others, **more)  # type: ignore[arg-type]
         return replace(seen, coverage=seen.coverage + torch.arange(len(genomes))[:, None] * 1e-7)
 
     monkeypatch.setattr(doubtful, "_pass", by_row)
@@ -85,6 +85,19 @@ def test_a_device_whose_rows_differ_stacks_nothing(
     together = doubtful.score_together([batch for batch, _ in alone[:2]])
     assert len(calls) == 2  # a pass of its own for each
     assert [len(scores.status) for scores in together] == list(ROWS[:2])
+
+
+def test_machines_that_see_no_face_in_noise_are_tried_all_the_same() -> None:
+    quantities = Quantity("detect", "dlib-hog"), Quantity("consistent", "dlib-resnet")
+    blank = make_plan("blank-oval-1", quantities, ViewRanges())
+    scorer = Scorer(blank)
+    assert scorer.stacks
+    Scorer(replace(blank, half=True), loaded=scorer.machines.held)  # is not refused
+    noise = np.random.default_rng(0).normal(0, 0.4, (4, len(scorer.eye.basis.gene_names))).astype(np.float32)
+    views = sample_views(blank.ranges, 1, 0)
+    assert scorer._pass(noise, views).embeddings["dlib-resnet"].isnan().all()
+    tried = scorer._pass(noise, views, probe=True).embeddings["dlib-resnet"]
+    assert torch.pdist(tried[:, 0]).min() > 0.1  # no black chips
 
 
 def test_a_gpu_tries_every_shape_before_it_relies_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
