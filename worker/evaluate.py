@@ -6,7 +6,7 @@ import logging
 import threading
 import traceback
 from collections import ChainMap, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Literal, TypeVar
@@ -25,7 +25,7 @@ from services.wire.pin import Refused, join
 from services.wire.plan import Batch, Plan, check_id, decode_batch
 from services.wire.stack import decode_stack, encode_stacked, is_stack
 from worker.fingerprint import fingerprint, pick_device
-from worker.passes import pass_images, room
+from worker.passes import LEAST, pass_images, room, shapes_within
 from worker.scorer import Scorer
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,9 @@ class Evaluator:
 
     @cached_property
     def images(self) -> int:
-        """Pictures that a pass has room for, as long as nothing is loaded yet: asked for once."""
+        """Pictures that a pass has room for: asked for once, as long as nothing is loaded yet, and fewer from
+        each time on that memory was too small.
+        """
         return pass_images(self.device)
 
     @cached_property
@@ -97,13 +99,16 @@ class Evaluator:
         machine or the infrastructure: it is raised, and counts against no batch. A stack that fails is to be
         taken apart, and nothing is written.
         """
+        return self._with_room(lambda: self._evaluate(run, batch))
+
+    def _evaluate(self, run: Store, batch: str) -> Summary:
         data = left_to_do(run, batch)
         if isinstance(data, str):
             return Summary(batch, data)
         where = f"{run.url}/{batch_key(batch)}"
         check_id(batch, data, where)
         if is_stack(batch):
-            made = self.score_stack(run, decode_stack(data, where))
+            made = self._score_stack(run, decode_stack(data, where))
             if made is None:
                 return Summary(batch, "apart")
             run.create(scores_key(batch), made[0])
@@ -113,8 +118,6 @@ class Evaluator:
         try:
             scores = scorer.score(work)
         except Exception as error:
-            if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-                self._forget()  # other plans' networks may take the room
             if is_machines(error) or not _scores_plain_masks(scorer, work):
                 raise
             record_failure(run, batch, traceback.format_exc())
@@ -141,13 +144,14 @@ class Evaluator:
 
         What is the machine's or the infrastructure's fault is raised.
         """
+        return self._with_room(lambda: self._score_stack(run, batches))
+
+    def _score_stack(self, run: Store, batches: Mapping[str, Batch]) -> tuple[bytes, int] | None:
         works = list(batches.values())
         scorer = self._scorer_for(works[0].plan, run)
         try:
             scores = dict(zip(batches, scorer.score_together(works), strict=True))
         except Exception as error:
-            if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-                self._forget()
             if is_machines(error):
                 raise
             words = "%d batches in one stack cannot be scored (%s); each is tried alone"
@@ -177,9 +181,27 @@ class Evaluator:
             _keep(self._scorers, key, scorer, SCORERS_KEPT)
             return scorer
 
-    def _forget(self) -> None:
+    def _with_room(self, do: Callable[[], Value]) -> Value:
+        """What ``do`` returns. Where memory does not hold it all networks are let go of, passes are made
+        smaller from then on, and it is done once more.
+        """
+        try:
+            return do()
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            self._make_room()
+            log.warning("%s; once more, in passes of %d pictures", said(error), self.images)
+        # Outside, for an error that is handled still holds what was computed.
+        torch.cuda.empty_cache()
+        try:
+            return do()
+        except (MemoryError, torch.OutOfMemoryError):
+            self._make_room()
+            raise
+
+    def _make_room(self) -> None:
         with self._loading:
             self._scorers.clear()
+        self.images = min(self.images, shapes_within(max(LEAST, self.images - 1))[-1])
 
 
 def _keep(kept: OrderedDict[Key, Value], key: Key, value: Value, most: int) -> None:

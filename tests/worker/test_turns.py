@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from services.recognition import catalog
 from services.rendering.views import ViewRanges
@@ -21,6 +22,7 @@ from services.wire.plan import Batch, Plan, Quantity, batch_id, make_plan
 from worker import evaluate, machines
 from worker.evaluate import Evaluator
 from worker.machines import LandmarkPredictor
+from worker.passes import CPU_IMAGES
 from worker.scorer import Scorer
 
 BASIS = "makehuman-mask-1"
@@ -132,7 +134,49 @@ def test_who_is_out_of_memory_lets_go_of_what_it_kept(
         with pytest.raises(MemoryError):
             evaluator.evaluate(run, put(run, plan, 1))
     assert not evaluator._scorers
+    assert evaluator.images == CPU_IMAGES
     assert evaluator.evaluate(run, put(run, plan, 1)).outcome == "scored"
+
+
+def test_what_another_plan_s_networks_take_is_given_to_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one, plan), (other, its_plan) = runs_of(tmp_path, (1, 2))
+    evaluator = Evaluator("cpu")
+    assert evaluator.evaluate(one, put(one, plan, 0)).outcome == "scored"
+    build = Scorer.__init__
+
+    def tight(self: Scorer, *given: Any) -> None:
+        if evaluator._scorers:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        build(self, *given)
+
+    monkeypatch.setattr(Scorer, "__init__", tight)
+    assert evaluator.evaluate(other, put(other, its_plan, 0)).outcome == "scored"
+    assert len(evaluator._scorers) == 1
+
+
+def test_passes_are_smaller_once_memory_was_too_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ((run, plan),) = runs_of(tmp_path, (1,))
+    evaluator = Evaluator("cpu")
+    evaluator.images = 512
+    asked = []
+    score = Scorer.score
+
+    def tight(self: Scorer, batch: Batch) -> Any:
+        asked.append(self.images)
+        if self.images > 128:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return score(self, batch)
+
+    monkeypatch.setattr(Scorer, "score", tight)
+    batch = put(run, plan, 0)
+    with pytest.raises(torch.OutOfMemoryError):
+        evaluator.evaluate(run, batch)
+    assert evaluator.evaluate(run, batch).outcome == "scored"
+    assert asked == [512, 256, 128]
 
 
 def test_a_pin_is_read_once_in_a_coordinator_s_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
