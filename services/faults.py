@@ -23,15 +23,25 @@ _MEMORY = ("allocate memory", "out of memory", "bad_alloc")
 
 def is_machines(error: BaseException) -> bool:
     """Whether an error, or one that led to it, is surely the machine's."""
+    return any(
+        isinstance(seen, (Unavailable, CorruptData, MemoryError, OSError, ImportError))
+        or any(sign in f"{seen}".lower() for sign in SIGNS)
+        for seen in _led_to(error)
+    )
+
+
+def sticks(error: BaseException) -> bool:
+    """Whether a GPU's driver raised it, so that this process meets it from now on in all that it does."""
+    words = [f"{seen}".lower() for seen in _led_to(error)]
+    return any("cuda error" in said and not any(sign in said for sign in _MEMORY) for said in words)
+
+
+def _led_to(error: BaseException) -> Iterator[BaseException]:
+    """An error, and those that led to it."""
     seen: BaseException | None = error
     while seen is not None:
-        words = f"{seen}".lower()
-        if isinstance(seen, (Unavailable, CorruptData, MemoryError, OSError, ImportError)) or any(
-            sign in words for sign in SIGNS
-        ):
-            return True
+        yield seen
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
-    return False
 
 
 def said(error: BaseException) -> str:

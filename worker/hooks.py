@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 MAX_DEATHS = 5  # processes that a batch may take with it before it is set aside
 DEATHS_TTL_S = 86_400
+STUCK = os.EX_TEMPFAIL  # exit code of a process that cannot use its device any more: no batch is to blame
 
 
 @signals.setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]
@@ -75,9 +77,10 @@ class WorkRequest(Request):  # type: ignore[misc]
             metrics.count("died", 0, 0.0)
             with contextlib.suppress(DatamaskError, redis.RedisError):
                 work = decode_work(self.kwargs)
-                client = client_of(self.task.app.conf.broker_url)
-                client.incr(deaths_key(work))
-                client.expire(deaths_key(work), DEATHS_TTL_S)
+                if f"exitcode {STUCK} " not in f"{exc_info.exception}":
+                    client = client_of(self.task.app.conf.broker_url)
+                    client.incr(deaths_key(work))
+                    client.expire(deaths_key(work), DEATHS_TTL_S)
                 log.warning(
                     "batch %s: the process that worked on it died; it goes back into the queue",
                     work.batch,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from typing import Any
 import redis
 
 from services.errors import BadInput, DatamaskError
-from services.faults import said
+from services.faults import said, sticks
 from services.storage.open import open_store
 from services.storage.place import masked
 from services.storage.store import Store
@@ -25,7 +26,7 @@ from services.wire.messages import Done, Work, decode_work
 from services.wire.objects import MAX_ATTEMPTS, attempts, batch_key, record_failure, scores_key
 from services.wire.stack import is_stack
 from worker.ahead import ahead
-from worker.hooks import MAX_DEATHS, client_of, deaths, deaths_key
+from worker.hooks import MAX_DEATHS, STUCK, client_of, deaths, deaths_key
 
 log = logging.getLogger(__name__)
 
@@ -149,6 +150,9 @@ def _guarded(work: Work, do: Callable[[Store], Any]) -> Any:
         # What is a batch's own fault, whoever attends to it has written down already.
         if not isinstance(error, DatamaskError):
             log.error("batch %s: trouble", work.batch, exc_info=error)
+        if sticks(error):
+            log.error("this process can use its GPU no more: it ends, and a new one takes its place")
+            threading.Timer(TROUBLE_PAUSE_S / 2, os._exit, (STUCK,)).start()  # when its bell has rung
         return Bell(work.batch, "trouble", detail=said(error))
 
 

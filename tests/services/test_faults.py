@@ -8,7 +8,7 @@ import os
 import pytest
 
 from services.errors import BadInput, CorruptData, Unavailable
-from services.faults import as_one_line, is_machines, said
+from services.faults import as_one_line, is_machines, said, sticks
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere")
 
@@ -59,6 +59,14 @@ def test_what_a_machine_lacks_is_its_own_fault(error: Exception) -> None:
 )
 def test_what_may_be_a_batchs_fault_is_not(error: Exception) -> None:
     assert not is_machines(error)
+
+
+def test_a_gpu_s_error_sticks_but_for_want_of_memory() -> None:
+    assert sticks(RuntimeError("CUDA error: an illegal memory access was encountered"))
+    assert sticks(chained(RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `sgemm`")))
+    assert not sticks(RuntimeError("CUDA error: out of memory"))
+    assert not sticks(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"))
+    assert not sticks(FULL)
 
 
 def test_an_error_is_one_line_with_its_kind_and_place() -> None:

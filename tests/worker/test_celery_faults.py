@@ -15,7 +15,7 @@ from coordinator.run import objectives_of, plan_of
 from coordinator.spec.spec import parse_spec
 from services.errors import Unavailable
 from services.storage.open import open_store
-from services.wire.bells import connect
+from services.wire.bells import bell_list, connect, decode_bell
 from services.wire.messages import REALIZE, SCORE, Origin, Work
 from services.wire.objects import scores_key
 from services.wire.plan import Batch, batch_id
@@ -114,6 +114,25 @@ def test_a_batch_whose_process_dies_goes_round_and_is_counted(redis_server, star
         eventually(lambda: deaths(client, work) == 1)
         assert "it goes back into the queue" in worker.text()
         eventually(lambda: in_hand(client) == 1)  # the next process has it
+    assert store.sub("run").list("failures/") == []
+
+
+def test_a_process_that_cannot_use_its_gpu_any_more_makes_room_for_another(
+    redis_server, start_worker, store, submitted
+):
+    _, work = submitted
+    # What sleeps for no number of seconds fails with these words.
+    worker = sleepers(start_worker, "CUDA error: an illegal memory access was encountered")
+    with redis_server.client() as client:
+        for _ in range(2):
+            before = set(worker.children())
+            eventually(lambda before=before: set(worker.children()) - before)
+        eventually(lambda: "goes back into the queue" in worker.text())
+        assert deaths(client, work) == 0  # no fault of the batch's
+        heard = [decode_bell(data) for data in client.lrange(bell_list(work), 0, -1)]
+        assert heard[0].outcome == "trouble"
+        assert "CUDA error" in heard[0].detail
+        worker.kill()
     assert store.sub("run").list("failures/") == []
 
 
