@@ -7,6 +7,7 @@ compares them with those of full precision (worker/scorer.py does, before it sco
 
 from __future__ import annotations
 
+import threading
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, runtime_checkable
 
@@ -22,15 +23,39 @@ class Halves(Protocol):
         ...
 
 
+class _Exactly:
+    """cudnn's settings are the whole process's: of several threads the first one in makes them, and the last
+    one out sets them back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._within = 0
+        self._flags: AbstractContextManager[None] = nullcontext()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._within:
+                self._flags = torch.backends.cudnn.flags(
+                    enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+                )
+                self._flags.__enter__()
+            self._within += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._within -= 1
+            if not self._within:
+                self._flags.__exit__(None, None, None)
+
+
+_exactly = _Exactly()
+
+
 def exact(device: torch.device) -> AbstractContextManager[None]:
     """Convolutions inside are full float32, deterministic and chosen without timing trials.
 
     cudnn rounds convolutions' inputs to TF32 (10 bits) unless told otherwise, which moves dlib's scores and
     distances by more than our tolerances. On the CPU nothing needs to be done.
     """
-    if device.type != "cuda":
-        return nullcontext()
-    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-    )
-    return flags
+    return _exactly if device.type == "cuda" else nullcontext()
