@@ -155,6 +155,7 @@ class Mask:
         :raises BadInput, Unavailable: for an unknown machine, or one whose weights are not here.
         """
         from worker.fingerprint import pick_device
+        from worker.passes import LEAST
         from worker.scorer import Scorer
 
         spec = self._spec()
@@ -167,7 +168,9 @@ class Mask:
         if views < 2 and any(q.kind == CONSISTENT.name for q in quantities):
             raise BadInput("scores: a recognizer without a target compares views: ask for 2 or more")
         plan = make_plan(spec.mask.basis, quantities + _finders(spec, names), spec.views.ranges())
-        scorer = Scorer(plan, targets, pick_device(), loaded=_LOADED)
+        device = pick_device()
+        images = LEAST if device == "cuda" else None  # one shape of passes: nothing to try out
+        scorer = Scorer(plan, targets, device, images, _LOADED)
         _LOADED.update(scorer.machines.held)
         raw = scorer.score(Batch(plan, self.genome[None], seed, views)).raw[: len(quantities), 0]
         said = {o.model: o.threshold for o in reversed(spec.objective) if o.threshold is not None}

@@ -16,6 +16,7 @@ from services.recognition.model import ModelInfo
 from services.recognition.recognize import cosine, cosine_pairs, euclidean, euclidean_pairs, on_sphere
 
 PROBE_PX = 160
+GPU_SLICE = 24  # pictures of one question: a GPU's pass has up to 2,048, a CPU's this many
 FRAME, FRAME_PX = 2.0, 160  # in boxes of dlib's: about as large is a mask in a view
 
 
@@ -46,6 +47,17 @@ class _Called:
             raise BadInput(f"{self.name}: another machine has taken its name meanwhile; start a run anew")
         return machine
 
+    def _answers(self, machine: own.Machine, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return machine.ask(self.name, images)
+
+    def _ask(self, images: torch.Tensor) -> torch.Tensor:
+        """Answers to pictures uint8 (n, H, W, 3), n at least 1; to a GPU's in slices, for each question has
+        the machine's time for itself.
+        """
+        machine, size = self._machine(), GPU_SLICE if images.is_cuda else len(images)
+        parts = [self._answers(machine, part.cpu().numpy()) for part in images.split(size)]
+        return torch.from_numpy(np.concatenate(parts)).to(images.device)
+
 
 class CalledDetector(_Called):
     """Scores of whole pictures; it does not say where."""
@@ -54,8 +66,7 @@ class CalledDetector(_Called):
         """See Detector. Regions are nothing to it, and boxes are zeros."""
         if len(images) == 0:
             return Detections(torch.zeros(0), torch.zeros(0, 4))
-        answers = torch.from_numpy(self._machine().ask(self.name, images.cpu().numpy())).to(images.device)
-        return Detections(answers, torch.zeros(len(images), 4, device=images.device))
+        return Detections(self._ask(images), torch.zeros(len(images), 4, device=images.device))
 
 
 class CalledRecognizer(_Called):
@@ -80,7 +91,7 @@ class CalledRecognizer(_Called):
         return known[1] if known is not None and known[0]() is machine else None
 
     def _answers(self, machine: own.Machine, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        answers = machine.ask(self.name, images)
+        answers = super()._answers(machine, images)
         size, before = answers.shape[1], self._size_of(machine)
         if before is None:
             self._known = weakref.ref(machine), size
@@ -92,8 +103,7 @@ class CalledRecognizer(_Called):
         """See Recognizer. Landmarks are nothing to it."""
         if len(images) == 0:
             return torch.zeros(0, self.size, device=images.device)
-        answers = self._answers(self._machine(), images.cpu().numpy())
-        return torch.from_numpy(answers).to(images.device)
+        return self._ask(images)
 
     def compare(self, embeddings: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
         """Cosine similarities, or Euclidean distances."""

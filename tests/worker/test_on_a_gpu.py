@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import datamask
 from bench.pretend_cuda import DEVICE, Traffic, pretend_cuda
-from services.recognition.catalog import detector
+from services.recognition import own
+from services.recognition.catalog import detector, recognizer
 from services.rendering.views import ViewRanges
 from services.shape.catalog import basis_info
 from services.wire.plan import Batch, Plan, Quantity, make_plan
+from tests.support.runs import grow
 from worker.passes import FIXED_BYTES, IMAGE_BYTES
 from worker.scorer import Scorer
 
@@ -122,3 +127,43 @@ def test_the_cascade_of_networks_says_on_a_gpu_what_it_says_on_a_cpu(gpu: Traffi
     found = detector("mtcnn", "cuda").score(images.to("cuda"))
     assert found.score.is_cuda
     torch.testing.assert_close(found.score.cpu(), detector("mtcnn").score(images).score, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("gives", ["scores", "embeddings"])
+def test_a_machine_of_one_s_own_is_asked_about_as_many_pictures_as_on_a_cpu(
+    gpu: Traffic, gives: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own, "_ADDED", {})
+    asked: list[int] = []
+
+    def brightness(images: np.ndarray) -> np.ndarray:
+        asked.append(len(images))
+        return images.mean(axis=(1, 2)) if gives == "embeddings" else images.mean(axis=(1, 2, 3))
+
+    name = own.add("brightness", own.Machine(brightness, gives=gives, threshold=100.0))
+    images = torch.randint(0, 256, (60, 8, 8, 3), dtype=torch.uint8)
+    found = []
+    for device in ("cpu", "cuda"):
+        if gives == "scores":
+            found.append(detector(name, device).score(images.to(device)).score.cpu())
+        else:
+            found.append(recognizer(name, device).embed(images.to(device), torch.zeros(60, 0, 2)).cpu())
+    torch.testing.assert_close(*found, atol=0, rtol=0)
+    assert asked == [60, 24, 24, 12]
+
+
+def test_one_mask_is_looked_at_in_one_pass(
+    gpu: Traffic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = datamask.open(grow(tmp_path).record.url).elites[0]
+    passes: list[int] = []
+    honest = Scorer._pass
+
+    def counting(self: Scorer, genomes: np.ndarray, *others: Any, **more: Any) -> Any:
+        passes.append(len(genomes))
+        return honest(self, genomes, *others, **more)
+
+    monkeypatch.setattr(Scorer, "_pass", counting)
+    monkeypatch.setattr("worker.fingerprint.pick_device", lambda: "cuda")
+    assert mask.scores(["yunet"], views=8)["yunet"].raw.shape == (8,)
+    assert passes == [8]  # 64 pictures, and no probe
