@@ -74,7 +74,7 @@ def launch(
 
     :param broker_url: None: the one that the environment names.
     :param concurrency: scoring processes; each holds its own copy of the networks.
-    :param threads: of torch, per process. They are part of a run's fingerprint. None: torch's own choice.
+    :param threads: of torch, per process; scores do not depend on them. None: torch's own choice.
     :param queues: kinds of work to take, ``score``, ``realize`` or both.
     :param metrics_port: where Prometheus may ask; None: nowhere.
     :param idle_s: leave after so many seconds without work; None: never.

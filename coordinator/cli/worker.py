@@ -44,7 +44,9 @@ def worker(
     device: Annotated[DeviceName, typer.Option(help="Device to score on.")] = DeviceName.auto,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Threads of torch; all workers of an exact run need the same number."),
+        typer.Option(
+            min=1, help="Cores that each process scores on; scores do not depend on it.", show_default="all"
+        ),
     ] = None,
     queues: Annotated[
         str, typer.Option(help="Kinds of work to take: score, realize, or both with a comma between.")
