@@ -10,7 +10,7 @@
 #                  as the main host made it (infra/secrets/worker/). Default: where sbatch was called.
 # DATAMASK_ADDRESS the main host. Without it DATAMASK_BROKER and the AWS_ variables are taken as they are.
 # IDLE_S           seconds without work after which a worker leaves and frees its GPU. Default 600.
-# Words after the script's name go to `datamask worker`.
+# Words after the script's name go to `datamask worker`: --device cpu for nodes without a GPU.
 #SBATCH --job-name=datamask-worker
 #SBATCH --gpus=1
 #SBATCH --cpus-per-task=4
@@ -32,5 +32,6 @@ if [ -n "${DATAMASK_ADDRESS:-}" ]; then
     export AWS_ENDPOINT_URL_S3="https://$DATAMASK_ADDRESS:8334" AWS_DEFAULT_REGION="${AWS_DEFAULT_REGION:-us-east-1}"
 fi
 export OMP_WAIT_POLICY=passive
+# A node whose GPU torch cannot use has to say so: a CPU that came first would keep all GPUs from an exact run.
 # exec: the signal reaches the worker itself.
-exec "$home/.venv/bin/datamask" worker --idle-s "${IDLE_S:-600}" "$@"
+exec "$home/.venv/bin/datamask" worker --device cuda --idle-s "${IDLE_S:-600}" "$@"

@@ -42,3 +42,9 @@ def test_a_node_finds_the_main_hosts_certificate_where_it_lies(home):
     assert here.read_text() == url.replace("/run/secrets/ca", str(secrets / "ca"))
     assert here.stat().st_mode & 0o077 == 0
     assert sorted(path.name for path in secrets.iterdir()) == ["broker_url", "broker_url.slurm"]
+
+
+def test_a_node_whose_gpu_cannot_be_used_says_so(home, redis_server):
+    done = run(home, DATAMASK_BROKER=redis_server.url, CUDA_VISIBLE_DEVICES="")
+    assert done.returncode == 1
+    assert "no CUDA device: check nvidia-smi" in done.stderr
