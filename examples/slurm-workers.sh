@@ -9,6 +9,7 @@
 # DATAMASK_HOME    a folder that every node sees, with datamask in a virtual environment (.venv) and infra/secrets
 #                  as the main host made it (infra/secrets/worker/). Default: where sbatch was called.
 # DATAMASK_ADDRESS the main host. Without it DATAMASK_BROKER and the AWS_ variables are taken as they are.
+# DATAMASK_S3_ENDPOINT, DATAMASK_CA: of a bucket elsewhere (docs/large-runs.md, "More hosts").
 # IDLE_S           seconds without work after which a worker leaves and frees its GPU. Default 600.
 # Words after the script's name go to `datamask worker`: --device cpu for nodes without a GPU.
 #SBATCH --job-name=datamask-worker
@@ -28,8 +29,9 @@ if [ -n "${DATAMASK_ADDRESS:-}" ]; then
     (umask 077 && sed "s|/run/secrets/ca|$secrets/ca|" "$secrets/broker_url" > "$secrets/broker_url.$$")
     mv "$secrets/broker_url.$$" "$secrets/broker_url.slurm"
     export DATAMASK_BROKER_FILE="$secrets/broker_url.slurm"
-    export AWS_SHARED_CREDENTIALS_FILE="$secrets/s3_credentials" AWS_CA_BUNDLE="$secrets/ca"
-    export AWS_ENDPOINT_URL_S3="https://$DATAMASK_ADDRESS:8334" AWS_DEFAULT_REGION="${AWS_DEFAULT_REGION:-us-east-1}"
+    export AWS_SHARED_CREDENTIALS_FILE="$secrets/s3_credentials" AWS_CA_BUNDLE="${DATAMASK_CA:-$secrets/ca}"
+    export AWS_ENDPOINT_URL_S3="${DATAMASK_S3_ENDPOINT:-https://$DATAMASK_ADDRESS:8334}"
+    export AWS_DEFAULT_REGION="${AWS_DEFAULT_REGION:-us-east-1}"
 fi
 export OMP_WAIT_POLICY=passive
 # A node whose GPU torch cannot use has to say so: a CPU that came first would keep all GPUs from an exact run.

@@ -75,6 +75,21 @@ def test_a_second_stack_has_ports_and_passwords_of_its_own() -> None:
     assert found == ports
 
 
+def test_workers_of_other_hosts_reach_the_main_host_s_bucket_or_one_elsewhere() -> None:
+    need("docker-compose")
+    elsewhere = {
+        "DATAMASK_S3_ENDPOINT": "https://s3.example.org",
+        "DATAMASK_CA": "/etc/ssl/certs/ca-certificates.crt",
+    }
+    found = set()
+    for more in ({}, elsewhere):
+        model = resolved(WORKER, profiles=PROFILES, environment={**ADDRESS, **more})
+        for _, service in services(model):
+            told = service["environment"]
+            found.add((told["AWS_ENDPOINT_URL_S3"], told["AWS_CA_BUNDLE"]))
+    assert found == {("https://192.0.2.10:8334", "/run/secrets/ca"), tuple(elsewhere.values())}
+
+
 def test_no_password_is_in_a_command_or_an_environment(model: dict[str, Any]) -> None:
     for name, service in services(model):
         for key, value in (service.get("environment") or {}).items():

@@ -48,3 +48,15 @@ def test_a_node_whose_gpu_cannot_be_used_says_so(home, redis_server):
     done = run(home, DATAMASK_BROKER=redis_server.url, CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 1
     assert "no CUDA device: check nvidia-smi" in done.stderr
+
+
+def test_a_bucket_may_be_elsewhere(home):
+    (home / "infra" / "secrets" / "broker_url").write_text("rediss://192.0.2.1")
+    (home / ".venv" / "bin" / "datamask").write_text("#!/bin/sh\nenv\n")
+    there = {"DATAMASK_S3_ENDPOINT": "https://s3.example.org", "DATAMASK_CA": "/authorities"}
+    for more, place, authority in (
+        ({}, "https://192.0.2.1:8334", f"{home}/infra/secrets/ca"),
+        (there, "https://s3.example.org", "/authorities"),
+    ):
+        lines = run(home, DATAMASK_ADDRESS="192.0.2.1", **more).stdout.splitlines()
+        assert {f"AWS_ENDPOINT_URL_S3={place}", f"AWS_CA_BUNDLE={authority}"} < set(lines)
