@@ -82,6 +82,8 @@ if [ $# -gt 0 ]; then
     names=""
     for name in "$@"; do
         case "$name" in
+        \[*\]) names="$names,IP:$(echo "$name" | tr -d '[]')" ;;
+        *:*) names="$names,IP:$name" ;;
         *[!0-9.]*) names="$names,DNS:$name" ;;
         *) names="$names,IP:$name" ;;
         esac
@@ -104,7 +106,11 @@ if [ $# -gt 0 ]; then
     echo "made $folder/tls_certificate for $*"
     cp "$folder/ca.pem" "$worker/ca"
     cp "$folder/s3_credentials" "$worker/s3_credentials"
-    echo "rediss://datamask:$redis_password@$1:6380/0?ssl_cert_reqs=required&ssl_ca_certs=/run/secrets/ca" \
+    case "$1" in
+    [!\[]*:*) host="[$1]" ;;
+    *) host="$1" ;;
+    esac
+    echo "rediss://datamask:$redis_password@$host:6380/0?ssl_cert_reqs=required&ssl_ca_certs=/run/secrets/ca" \
         >"$worker/broker_url"
     echo "made $worker: copy it to infra/secrets/ of each other host, by a way that you trust"
 fi

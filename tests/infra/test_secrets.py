@@ -101,24 +101,37 @@ def test_folders_in_place_of_certificates_make_way(tmp_path: Path) -> None:
     assert set(read(tmp_path / "secrets" / "worker")) == {"broker_url", "s3_credentials", "ca"}
 
 
+def names_in(certificate: Path) -> str:
+    return subprocess.run(
+        ["openssl", "x509", "-in", str(certificate), "-noout", "-ext", "subjectAltName"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
 def test_a_certificate_for_other_hosts(tmp_path: Path) -> None:
     need("openssl")
     folder = make_secrets(tmp_path / "secrets", "main.example.org", "192.0.2.10")
     authority = (folder / "ca.pem").read_bytes()
     make_secrets(folder, "main.example.org", "192.0.2.11")
     assert (folder / "ca.pem").read_bytes() == authority, "the workers know the old one"
-    shown = subprocess.run(
-        ["openssl", "x509", "-in", str(folder / "tls_certificate"), "-noout", "-ext", "subjectAltName"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    shown = names_in(folder / "tls_certificate")
     assert "DNS:main.example.org" in shown
     assert "IP Address:192.0.2.11" in shown
     # What travels to other hosts holds neither the authority's key nor any other service's password.
     assert set(read(folder / "worker")) == {"broker_url", "s3_credentials", "ca"}
     assert "PRIVATE" not in "".join(read(folder / "worker").values())
     assert stat.S_IMODE((folder / "ca.key").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("address", ["2001:db8::1", "[2001:db8::1]"])
+def test_an_ipv6_address_is_one(tmp_path: Path, address: str) -> None:
+    need("openssl")
+    folder = make_secrets(tmp_path / "secrets", address)
+    assert "IP Address:2001:DB8:0:0:0:0:0:1" in names_in(folder / "tls_certificate")
+    url = urlsplit((folder / "worker" / "broker_url").read_text().strip())
+    assert (url.hostname, url.port) == ("2001:db8::1", 6380)
 
 
 @pytest.mark.parametrize("name", ["secrets.sh", "guard.sh"])
