@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from services.shape.decode import block_rows
+from services.wire.pin import OF_CUDA
 from worker.passes import SHAPES
 
 # Raised with every change of the bytes that decoding, rendering or alignment give: runs begun before it stop.
@@ -15,7 +16,7 @@ ARITHMETIC = "2"
 def fingerprint(device: str) -> dict[str, str]:
     """The parts of a scorer's environment that its results may depend on, as text by name."""
     cuda = device.startswith("cuda")
-    return {
+    found = {
         "torch": torch.__version__.split("+")[0],
         "numpy": np.__version__,
         "device": "cuda" if cuda else device,
@@ -23,6 +24,10 @@ def fingerprint(device: str) -> dict[str, str]:
         "arithmetic": ARITHMETIC,
         "passes": passes(cuda, block_rows(device)),
     }
+    if cuda:
+        libraries = torch.version.cuda, torch.backends.cudnn.version(), torch.get_float32_matmul_precision()
+        found |= dict(zip(OF_CUDA, map(str, libraries), strict=True))
+    return found
 
 
 def passes(cuda: bool, rows: int) -> str:

@@ -13,6 +13,7 @@ from services.storage.store import ObjectMissing, Store
 
 KEY = "fingerprint.json"
 PASSES = "passes"
+OF_CUDA = ("cuda", "cudnn", "matmul")  # what a GPU's scorer says besides; earlier versions pinned none of it
 # Pinned by earlier versions in its place: how many pictures a pass took, which was never more than a batch.
 _IMAGES = "micro_images"
 ANY: Mapping[str, str] = {}  # what a run with [run] exact = false pins: every scorer may join
@@ -66,6 +67,7 @@ def join(run: Store, fingerprint: Mapping[str, str]) -> None:
         # On a CPU the blocks of today give the bits of those passes, on a GPU nobody knows.
         same = held.get("device") == "cpu"
         held[PASSES] = fingerprint[PASSES] if same else f"whole batches of up to {images} pictures"
+    held = {**{name: fingerprint[name] for name in OF_CUDA if name in fingerprint}, **held}
     lines = fingerprint_differences(held, fingerprint)
     if lines:
         raise Refused(

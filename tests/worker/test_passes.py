@@ -106,6 +106,23 @@ def test_a_run_of_before_goes_on_where_its_bits_are_known(tmp_path: Path) -> Non
         pin.join(on_a_gpu, {**here, "device": "cuda", "passes": passes(True, 64)})
 
 
+def test_a_gpu_s_libraries_are_pinned_and_a_run_of_before_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91301)
+    here = fingerprint("cuda")
+    assert set(here) - set(fingerprint("cpu")) == {"cuda", "cudnn", "matmul"}
+    new, old = (open_store(tmp_path / name, write=True) for name in ("new", "old"))
+    pin.join(new, here)
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    with pytest.raises(pin.Refused, match=r"first: cuda: the run has 13\.0, this scorer has 12\.8; use"):
+        pin.join(new, fingerprint("cuda"))
+    pin.pin(old, {name: here[name] for name in fingerprint("cpu")})
+    pin.join(old, fingerprint("cuda"))
+
+
 def test_scores_say_who_gave_them(plan: Plan, tmp_path: Path) -> None:
     run = open_store(tmp_path, write=True)
     data = Batch(plan, heads(2), 3, 1).encoded()
