@@ -107,7 +107,7 @@ class WorkTask(Task):  # type: ignore[misc]
             if timed_out and is_stack(work.batch):
                 bell = Bell(work.batch, "apart")
             elif timed_out:
-                reason = f"not done after {self.app.conf.task_time_limit} s; its process was killed"
+                reason = f"not done after {self.time_limit} s; its process was killed"
                 record_failure(open_store(work.store).sub(work.run), work.batch, reason)
                 bell = Bell(work.batch, "failed")
             ring(client_of(self.app.conf.broker_url), bell_list(work), bell)

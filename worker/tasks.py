@@ -8,6 +8,7 @@ from typing import Any
 from celery import shared_task
 
 from services.storage.store import Store
+from services.wire.app import REALIZE_LIMIT_S
 from services.wire.beats import Heartbeat
 from services.wire.bells import Bell
 from services.wire.messages import REALIZE, SCORE
@@ -22,7 +23,7 @@ def score(self: Any, **message: Any) -> str:
     return serve(self, message, partial(_scored, session), Steps(partial(_read, session), _computed))
 
 
-@shared_task(name=REALIZE, base=WorkTask, bind=True)  # type: ignore[untyped-decorator]
+@shared_task(name=REALIZE, base=WorkTask, bind=True, time_limit=REALIZE_LIMIT_S)  # type: ignore[untyped-decorator]
 def realize(self: Any, **message: Any) -> str:
     """Write meshes, pictures and audits of masks."""
     return serve(self, message, _realized)

@@ -17,8 +17,10 @@ from services.wire.broker_url import check_broker
 from services.wire.messages import QUEUES, SCORE
 
 HARD_LIMIT_S = 3600  # a batch that takes longer hangs; its process is killed
+# A job of masks' files, or of the last elites' audits and pictures, has as many views as the spec asks for.
+REALIZE_LIMIT_S = 86_400
 # Redis hands out again what was not acknowledged for this long. Shorter than a task, it would loop for ever.
-VISIBILITY_S = HARD_LIMIT_S + 600
+VISIBILITY_S = REALIZE_LIMIT_S + 600
 SOFT_SHUTDOWN_S = 20
 
 StartMethod = Literal["fork", "spawn"]

@@ -14,7 +14,7 @@ from services.errors import BadInput
 from services.storage.open import open_store
 from services.wire import app as application
 from services.wire import pin
-from services.wire.app import HARD_LIMIT_S, make_app
+from services.wire.app import HARD_LIMIT_S, REALIZE_LIMIT_S, make_app
 from services.wire.bells import Bell, bell_list, connect, decode_bell
 from services.wire.broker_url import redacted
 from services.wire.messages import REALIZE, SCORE, VERSION, Origin, Work, decode_work
@@ -126,7 +126,6 @@ def test_the_application_keeps_its_promises():
     assert conf.worker_pool == "prefork"
     assert conf.worker_pool_start_method == "spawn"
     assert conf.task_time_limit == HARD_LIMIT_S
-    assert conf.broker_transport_options["visibility_timeout"] > conf.task_time_limit
     assert [queue.name for queue in conf.task_queues] == [SCORE, REALIZE]
 
 
@@ -144,7 +143,9 @@ def test_celery_finds_the_application_and_its_tasks(monkeypatch):
     app = find_app("services.wire.app")
     assert app.conf.broker_url == "redis://127.0.0.1:7/3"
     app.loader.import_default_modules()
-    assert sorted(name for name in app.tasks if not name.startswith("celery.")) == [REALIZE, SCORE]
+    limits = {name: task.time_limit for name, task in app.tasks.items() if not name.startswith("celery.")}
+    assert limits == {REALIZE: REALIZE_LIMIT_S, SCORE: HARD_LIMIT_S}
+    assert app.conf.broker_transport_options["visibility_timeout"] > REALIZE_LIMIT_S > HARD_LIMIT_S
 
 
 def test_celery_without_a_usable_broker_ends_in_one_line(monkeypatch):
