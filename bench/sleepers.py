@@ -6,8 +6,10 @@ import argparse
 import sys
 
 from services import logs
+from services.metrics_server import serve_metrics
 from services.wire.app import HARD_LIMIT_S, make_app
 from services.wire.messages import QUEUES
+from worker import metrics
 from worker.launch import run_worker
 
 
@@ -18,6 +20,8 @@ def main() -> int:
     parser.add_argument("--concurrency", type=int, default=1)
     parser.add_argument("--pictures", type=int, default=0, help="that a process says it has room for")
     parser.add_argument("--grace-s", type=float, default=20.0)
+    parser.add_argument("--idle-s", type=float, help="leave after so many seconds without work")
+    parser.add_argument("--metrics-port", type=int, help="where Prometheus may ask")
     parser.add_argument("--limit-s", type=float, default=HARD_LIMIT_S, help="hard time limit of a batch")
     parser.add_argument(
         "--threads", action="store_true", help="threads, not processes: sleep by the thousand"
@@ -31,7 +35,10 @@ def main() -> int:
     app.conf.task_time_limit = arguments.limit_s
     if arguments.threads:
         app.conf.worker_pool = "threads"
-    return run_worker(app, arguments.concurrency, list(QUEUES.values()), pictures=arguments.pictures)
+    if arguments.metrics_port is not None:
+        serve_metrics(arguments.metrics_port, metrics.registry)
+    queues, pictures, idle_s = list(QUEUES.values()), arguments.pictures, arguments.idle_s
+    return run_worker(app, arguments.concurrency, queues, pictures=pictures, idle_s=idle_s)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,11 @@ from services.errors import DatamaskError
 from services.faults import said
 from services.storage.open import open_store
 from services.wire.bells import Bell, bell_list, connect, ring, run_digest
-from services.wire.messages import Work, decode_done, decode_work
+from services.wire.messages import Work, decode_work
 from services.wire.objects import record_failure
 from services.wire.stack import is_stack
 from worker import metrics
+from worker.reports import tell
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +61,6 @@ def deaths(client: redis.Redis[bytes], work: Work) -> int:
 class WorkRequest(Request):  # type: ignore[misc]
     """A task as the parent process sees it."""
 
-    def send_event(self, type: str, **fields: Any) -> None:
-        """Count what a child did: its answer passes here, whichever child it was."""
-        if type == "task-succeeded":
-            _count(fields.get("result"))
-        super().send_event(type, **fields)
-
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         """Note a batch whose process died while this parent lives: perhaps the batch killed it.
 
@@ -100,7 +95,7 @@ class WorkTask(Task):  # type: ignore[misc]
     ) -> None:
         """Say so and ring; celery calls this where the time limit is over and where a body raised."""
         timed_out = isinstance(exc, TimeLimitExceeded)
-        metrics.count("failed" if timed_out else "trouble", 0, 0.0)
+        tell("", "failed" if timed_out else "trouble")
         try:
             work = decode_work(kwargs)
             bell = Bell(work.batch, "trouble", detail=said(exc))
@@ -113,10 +108,3 @@ class WorkTask(Task):  # type: ignore[misc]
             ring(client_of(self.app.conf.broker_url), bell_list(work), bell)
         except (DatamaskError, redis.RedisError, OSError) as error:
             log.error("a failed task cannot be recorded (%s); it will be sent again", error)
-
-
-def _count(shown: Any) -> None:
-    """Read a task's answer back from the text that celery makes of it."""
-    done = decode_done(str(shown))
-    if done is not None:
-        metrics.count(done.outcome, done.views, done.seconds)

@@ -17,10 +17,13 @@ LOOK_EVERY_S = 1.0
 
 
 class Idle:
-    """For how many seconds a worker's parent process has had no work, by a clock of seconds."""
+    """For how many seconds a worker's parent process has had no work, by a clock of seconds.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    :param under_way: whether its processes are at something whose message is done with.
+    """
+
+    def __init__(self, under_way: Callable[[], bool], clock: Callable[[], float] = time.monotonic) -> None:
+        self._under_way, self._clock = under_way, clock
         self._since = clock()
         self._received = self._count()
 
@@ -28,7 +31,8 @@ class Idle:
     def seconds(self) -> float:
         """Since the last message was received or ended, as far as looks tell; 0 while one is under work."""
         received = self._count()
-        if state.reserved_requests or state.active_requests or received != self._received:
+        at_work = state.reserved_requests or state.active_requests or self._under_way()
+        if at_work or received != self._received:
             self._since, self._received = self._clock(), received
         return self._clock() - self._since
 
@@ -37,9 +41,9 @@ class Idle:
         return sum(state.total_count.values())
 
 
-def leave_after(idle_s: float) -> None:
-    """From now on, end this worker as SIGTERM does once it has had no work for so many seconds."""
-    threading.Thread(target=_wait, args=(Idle(), idle_s), name="datamask-idle", daemon=True).start()
+def leave_after(idle_s: float, under_way: Callable[[], bool]) -> None:
+    """From now on, end this worker as SIGTERM does once it has had no work for so many seconds; see Idle."""
+    threading.Thread(target=_wait, args=(Idle(under_way), idle_s), name="datamask-idle", daemon=True).start()
 
 
 def _wait(idle: Idle, idle_s: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import tempfile
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from services.wire.messages import QUEUES
 from worker import metrics
 from worker.idle import leave_after
 from worker.probe import probe
+from worker.reports import Reports
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -112,16 +114,18 @@ def run_worker(
     """
     name = f"datamask-{os.getpid()}@{socket.gethostname()}"
     presence = Presence(connect(str(app.conf.broker_url)), name, concurrency, queues, pictures)
+    with tempfile.TemporaryDirectory(prefix="datamask-") as folder:
+        reports = Reports(folder)
 
-    def announce(**_: Any) -> None:
-        presence.start()
-        if idle_s is not None:
-            leave_after(idle_s)
+        def announce(**_: Any) -> None:
+            presence.start()
+            if idle_s is not None:
+                leave_after(idle_s, reports.under_way)
 
-    signals.worker_ready.connect(announce, weak=False)
-    worker = app.Worker(
-        hostname=name, concurrency=concurrency, loglevel=loglevel, queues=",".join(queues), quiet=True
-    )
-    worker.start()
-    presence.stop()
-    return int(worker.exitcode or 0)
+        signals.worker_ready.connect(announce, weak=False)
+        worker = app.Worker(
+            hostname=name, concurrency=concurrency, loglevel=loglevel, queues=",".join(queues), quiet=True
+        )
+        worker.start()
+        presence.stop()
+        return int(worker.exitcode or 0)

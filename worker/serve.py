@@ -6,7 +6,6 @@ import logging
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +26,7 @@ from services.wire.objects import MAX_ATTEMPTS, attempts, batch_key, record_fail
 from services.wire.stack import is_stack
 from worker.ahead import ahead
 from worker.hooks import MAX_DEATHS, STUCK, client_of, deaths, deaths_key
+from worker.reports import tell
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +54,7 @@ def serve(task: Any, message: Mapping[str, Any], attend: Attend, steps: Steps | 
     A message that makes no sense is dropped with a line in the log: nobody could be rung up.
 
     :param steps: for stacks: the next one is read while this one is computed, and this one written meanwhile.
-    :returns: a small summary as JSON text, for Flower and for the parent's figures. Where a stack is still
-        under work it tells of those that have ended since the last one.
+    :returns: a small summary as JSON text, for Flower; of a stack that it is taken.
     """
     began = time.monotonic()
     try:
@@ -63,6 +62,7 @@ def serve(task: Any, message: Mapping[str, Any], attend: Attend, steps: Steps | 
         allowed(work.store)
     except BadInput as error:
         log.error("message dropped: %s", error)
+        tell("", "dropped")
         return Done("dropped").encoded()
     client = client_of(task.app.conf.broker_url)
     if steps is not None and is_stack(work.batch):
@@ -76,6 +76,7 @@ def serve(task: Any, message: Mapping[str, Any], attend: Attend, steps: Steps | 
 
 def _ring_back(client: redis.Redis[bytes], work: Work, bell: Bell) -> None:
     facts = {**work.facts(), "outcome": bell.outcome, "views": bell.views, "seconds": bell.seconds}
+    tell(work.batch, bell.outcome, bell.views, bell.seconds)
     try:
         client.delete(deaths_key(work))
         ring(client, bell_list(work), bell)
@@ -95,9 +96,6 @@ def _ring_back(client: redis.Redis[bytes], work: Work, bell: Bell) -> None:
         time.sleep(TROUBLE_PAUSE_S)
 
 
-_ended: deque[Done] = deque()  # stacks that this process has ended since it last told its parent
-
-
 def _served_ahead(client: redis.Redis[bytes], work: Work, steps: Steps) -> str:
     heart = Heartbeat(client, work, HARD_LIMIT_S)
     heart.start()
@@ -105,9 +103,7 @@ def _served_ahead(client: redis.Redis[bytes], work: Work, steps: Steps) -> str:
 
     def end(bell: Bell) -> None:
         heart.stop()
-        bell = replace(bell, seconds=round(seconds, 3))
-        _ring_back(client, work, bell)
-        _ended.append(Done(bell.outcome, bell.views, bell.seconds))
+        _ring_back(client, work, replace(bell, seconds=round(seconds, 3)))
 
     def compute() -> Any:
         nonlocal seconds
@@ -127,11 +123,9 @@ def _served_ahead(client: redis.Redis[bytes], work: Work, steps: Steps) -> str:
     if isinstance(read, Bell):
         end(read)
     else:
+        tell(work.batch)
         ahead().put(compute, write)
-    told = [_ended.popleft() for _ in range(len(_ended))]
-    if not told:
-        return Done("taken").encoded()
-    return Done(told[-1].outcome, sum(d.views for d in told), sum(d.seconds for d in told)).encoded()
+    return Done("taken").encoded()
 
 
 def attended(work: Work, attend: Attend, heart: Heartbeat) -> Bell:

@@ -78,7 +78,7 @@ NOTHING_SAID = Origin()
 
 @dataclass(frozen=True)
 class Done:
-    """What a task's end says to its worker's parent process. views: images scored. seconds: for how long."""
+    """What a task's end says, for Flower to show. views: images scored. seconds: for how long."""
 
     outcome: str
     views: int = 0
@@ -87,15 +87,6 @@ class Done:
     def encoded(self) -> str:
         """JSON text."""
         return json.dumps(asdict(self), sort_keys=True)
-
-
-def decode_done(shown: str) -> Done | None:
-    """From the text as celery shows it, in quotes; None where it is not of :meth:`Done.encoded`."""
-    try:
-        values = json.loads(shown.strip("'"))
-        return Done(str(values["outcome"]), int(values["views"]), float(values["seconds"]))
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from services.errors import BadInput, Unavailable
 from services.logs import JsonFormatter
 from services.metrics_server import serve_metrics
 from services.recognition.fitness import Fitness, Objective
-from services.wire.messages import Done, Origin, Work, decode_done, decode_work
+from services.wire.messages import Origin, Work, decode_work
 
 SPEC = {"search": {"generations": 10}, "objective": [{"kind": "detect", "model": "dlib-hog"}]}
 
@@ -116,9 +116,3 @@ def test_what_a_batch_is_travels_as_fields_and_words_are_made_of_them():
     for strange in ({"island": -1}, {"island": "3"}, {"what": "a\nb"}, {"else": 1}, {"generation": True}):
         with pytest.raises(BadInput, match="message: "):
             decode_work({**work.kwargs(), "origin": {**asdict(origin), **strange}})
-
-
-def test_a_task_tells_its_parent_what_became_of_it():
-    done = Done("scored", 48, 1.25)
-    assert decode_done(repr(done.encoded())) == done  # as celery shows an answer
-    assert decode_done("[]") is decode_done("{'outcome': 'scored'}") is decode_done("") is None

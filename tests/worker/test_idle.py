@@ -26,7 +26,8 @@ def counted(monkeypatch):
 @pytest.mark.usefixtures("counted")
 def test_idle_is_the_time_since_the_last_work():
     clock = Clock()
-    idle = Idle(clock)
+    stacks = []
+    idle = Idle(lambda: bool(stacks), clock)
     clock.now += 5
     assert idle.seconds == 5
     state.total_count["masks.score.4"] = 1  # received and ended between two looks
@@ -39,6 +40,12 @@ def test_idle_is_the_time_since_the_last_work():
     state.active_requests.clear()
     clock.now += 2
     assert idle.seconds == 2
+    stacks.append("whose message is done with")
+    clock.now += 50
+    assert idle.seconds == 0
+    stacks.clear()
+    clock.now += 4
+    assert idle.seconds == 4
 
 
 def test_a_worker_without_work_leaves_by_itself(start_worker):

@@ -17,7 +17,7 @@ from services.wire import jobs, plan, stack
 from services.wire.beats import beats, present
 from services.wire.bells import Bell, decode_bell
 from services.wire.mask import decode_masks
-from services.wire.messages import REALIZE, SCORE, Work, decode_done, decode_work
+from services.wire.messages import REALIZE, SCORE, Work, decode_work
 from services.wire.transport import is_task
 
 WORK = Work("file:///runs", "portrait-001", "0123456789abcdef" * 2 + "01234567")
@@ -135,13 +135,6 @@ def test_any_sign_of_life_is_counted_or_not(member: bytes) -> None:
     assert 0 <= present(Said(member), SCORE).processes < 10**9  # type: ignore[arg-type]
     assert present(Said(b"3 512 host", member), SCORE).processes >= 3  # type: ignore[arg-type]
     assert set(beats(Said(member), [WORK])) == {WORK.batch}  # type: ignore[arg-type]
-
-
-@pytest.mark.fuzz
-@given(shown=st.text(max_size=40) | JSON.map(json.dumps) | JSON.map(lambda value: repr(json.dumps(value))))
-def test_any_answer_of_a_task_is_read_or_passed_over(shown: str) -> None:
-    done = decode_done(shown)
-    assert done is None or done.views == int(done.views)
 
 
 def envelope(queue: str = SCORE) -> dict[str, Any]:
