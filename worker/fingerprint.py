@@ -25,8 +25,9 @@ def fingerprint(device: str) -> dict[str, str]:
         "passes": passes(cuda, block_rows(device)),
     }
     if cuda:
-        libraries = torch.version.cuda, torch.backends.cudnn.version(), torch.get_float32_matmul_precision()
-        found |= dict(zip(OF_CUDA, map(str, libraries), strict=True))
+        cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+        values = torch.version.cuda, cudnn, torch.get_float32_matmul_precision()
+        found |= dict(zip(OF_CUDA, map(str, values), strict=True))
     return found
 
 

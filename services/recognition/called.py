@@ -55,7 +55,7 @@ class _Called:
         the machine's time for itself.
         """
         machine, size = self._machine(), GPU_SLICE if images.is_cuda else len(images)
-        parts = [self._answers(machine, part.cpu().numpy()) for part in images.split(size)]
+        parts = [self._answers(machine, part.cpu().numpy()) for part in torch.split(images, size)]
         return torch.from_numpy(np.concatenate(parts)).to(images.device)
 
 
