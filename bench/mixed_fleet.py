@@ -343,9 +343,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             if "mortal" in parts:
                 console.print(f"a mortal fleet, {settings.minutes:g} minutes ...")
                 write({**fleet(settings), "written": circumstances()}, kept)
+        # Of a part that this folder knows nothing of, what was found before stays.
+        before = {} if options.quick or not RESULT.exists() else json.loads(RESULT.read_text())
         found = {
-            "unlike": findings(settings, folder),
-            "mortal": json.loads(kept.read_text()) if kept.exists() else None,
+            "unlike": findings(settings, folder) or before.get("unlike"),
+            "mortal": json.loads(kept.read_text()) if kept.exists() else before.get("mortal"),
         }
         if not options.quick:
             write({**found, "command": "python -m bench.mixed_fleet"}, RESULT)
