@@ -50,13 +50,15 @@
     } else if (mask.front) $("still").src = mask.front;
   }
 
-  /** Call ``draw`` with the milliseconds since now, before each picture, until it says that it is done. */
+  /** Call ``draw`` before each picture, with the milliseconds since the first one, until it says that it is done. */
   function each(draw) {
     stop();
-    const began = performance.now(), mine = run;
+    const mine = run;
+    let began = null;
     const step = (now) => {
       if (mine !== run) return;
-      if (draw(Math.max(0, now - began)) !== false) frame = requestAnimationFrame(step);
+      began ??= now; // a slow screen shows the beginning, too
+      if (draw(now - began) !== false) frame = requestAnimationFrame(step);
     };
     frame = requestAnimationFrame(step);
   }

@@ -111,8 +111,11 @@ def test_the_files_are_what_the_builder_makes(shell):
     assert packed.header == shipped.header
     np.testing.assert_allclose(packed.neutral, shipped.neutral, atol=2e-7)
     np.testing.assert_array_equal(packed.triangles, shipped.triangles)
-    # Another computer's linear algebra ends in other last bits: by a step of 0.02 mm at most.
-    np.testing.assert_allclose(packed.heights, shipped.heights, atol=1)
+    # Another computer's linear algebra ends in other last bits: by a step of 0.02 mm at most. And where two
+    # peaks of a wave are equally high, they decide which is up: a wave is one with either sign.
+    made, there = packed.heights.astype(np.int64), shipped.heights.astype(np.int64)
+    up = np.sign((made * there).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(up * made, there, atol=1)
     data = (BASES[shell.id].folder / f"{shell.id}.npz").read_bytes()
     assert hashlib.sha256(data).hexdigest() == BASES[shell.id].sha256
 
