@@ -259,7 +259,7 @@ def counted(key: Mapping[str, Any], told: Sequence[Told]) -> dict[str, Any]:
         "kinds": rows,
         "against": against,
         "eyes": eyes_by,
-        "says": claims(len(told), against, {kind: row["masks"] for kind, row in rows.items()}),
+        "says": claims(len(told), against, {kind: found.hits.shape[1] for kind, found in counts_by.items()}),
         "note": NOTE,
     }
 
