@@ -32,7 +32,7 @@ from services.errors import BadInput, DatamaskError
 from services.exhibition.controls import controls_beside, in_words
 from services.exhibition.wording import english
 from services.printing.catalog import ELSEWHERE, PROCESSES, Order, make_order, voxel_mm_for
-from services.recognition.fitness import Objective
+from services.recognition.fitness import Objective, thresholds_of
 from services.recognition.statistics.calibration import file_name
 from services.shape.catalog import basis_info
 from services.storage.keys import is_key
@@ -358,10 +358,10 @@ def _job(
 
 
 def _models(objectives: Sequence[Objective], manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each machine once, at its first objective's threshold, and its licence as the run has it."""
-    first = {o.model: o.threshold for o in reversed(objectives)}
+    """Each machine once, with its threshold, and its licence as the run has it."""
+    thresholds = thresholds_of(objectives)
     return [
-        {"name": name, "threshold": first[name], "licence": manifest["models"][name]["licence"]}
+        {"name": name, "threshold": thresholds[name], "licence": manifest["models"][name]["licence"]}
         for name in dict.fromkeys(o.model for o in objectives)
     ]
 

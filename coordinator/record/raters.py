@@ -276,10 +276,11 @@ def claims(raters: int, against: Sequence[Mapping[str, Any]], masks: Mapping[str
             f"{raters} {answered} answered. Nothing is claimed of people before {LEAST_RATERS} have: these "
             "figures tell how these answered, and no more."
         ]
-    lines = []
+    lines, of_few = [], False
     for row in against:
         shown = [masks[row[side]] for side in ("signal", "control")]
         few = min(shown) < LEAST_MASKS
+        of_few |= few
         d, low, high = (row["of_these" if few else "d_prime"][part] for part in ("value", "low", "high"))
         signal, control = KINDS[row["signal"]], KINDS[row["control"]]
         figures = f"d' {d:+.2f} ({low:+.2f} to {high:+.2f}), {raters} raters"
@@ -291,7 +292,7 @@ def claims(raters: int, against: Sequence[Mapping[str, Any]], masks: Mapping[str
             lines.append(f"People see a face in {signal} less often than in {control}: {figures}.")
         else:
             lines.append(f"Whether people tell {signal} from {control} is not known: {figures}.")
-    if any(masks[row[side]] < LEAST_MASKS for row in against for side in ("signal", "control")):
+    if of_few:
         lines.append(
             f"Nothing is claimed of other masks like these before {LEAST_MASKS} of a kind are shown."
         )

@@ -84,6 +84,11 @@ class Objective:
         return measure, usual if self.scale is None else self.scale
 
 
+def thresholds_of(objectives: Sequence[Objective]) -> dict[str, float]:
+    """The threshold that each machine's answers count at: of several objectives of one, the first one's."""
+    return {o.model: o.threshold for o in reversed(objectives)}
+
+
 def gate(detect_values: Sequence[Float]) -> Float:
     """How far detectors see a face, from 0 to 1, smooth: logistic in the weakest detector's value.
 

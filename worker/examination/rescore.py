@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from services.recognition.agreement import Reading
-from services.recognition.fitness import Objective, fitness
+from services.recognition.fitness import Objective, fitness, thresholds_of
 from services.recognition.recognize import Recognizer
 from services.rendering.views import Views
 from services.shape.basis import Basis
@@ -60,9 +60,7 @@ class Rescorer:
         said = tuple(combine) or ("centroid",) * len(self._objectives)
         self._combine = dict(zip(self._objectives, said, strict=True))
         self._targets = {key: torch.from_numpy(np.array(target)) for key, target in targets.items()}
-        # Of several objectives of one detector the first one's.
-        detectors = [o for o in self._objectives if o.known.machine == "detect"]
-        self._thresholds = {o.model: o.threshold for o in reversed(detectors)}
+        self._thresholds = thresholds_of(self._objectives)
         names = list(dict.fromkeys(o.model for o in self._objectives))
         self._machines = Machines(names, hashes)
         self._eye = Eye(basis, self._machines.aligned)
