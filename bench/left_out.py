@@ -65,7 +65,7 @@ class Settings:
 
     name: str
     seeds: tuple[int, ...]
-    scored_views: int = 20_000
+    scored_views: int = 12_000
     held_out_views: int = 200
     noise_masks: int = 200
     noise_views: int = 6
