@@ -8,13 +8,17 @@ are the cells whose mask keeps what its cell says in at least nine tenths of the
 the spec's or, where cells are sets of machines, to those of the set and to no other.
 
     python -m bench.quality_diversity examples/kinds.toml --views 12000 --seeds 1 2 3
-    python -m bench.quality_diversity examples/atlas.toml --views 300000
+    python -m bench.quality_diversity examples/atlas.toml --views 300000 --critic mtcnn
+
+With --critic a detector that has no say is asked about the masks of the archive, too: how many of those that
+are a face to somebody does it see a face in, in at least half of their held-out views?
 
 Each contender and seed is a cell, kept as those of the noise proof are; the same command goes on with what
 is missing. In their own words:
 
 - datamask: the spec as it is, islands, optimizers, migration and ranking.
-- map-elites: one island of it, population 24.
+- islands-1, islands-64: the same with so many islands, the optimizers in turn around them.
+- map-elites: one island of map-elites, population 24, without new starts.
 - cma-me: ribs' as in its tutorial (GridArchive, improvement ranking "2imp", selection "filter", restart
   "no_improvement"), 5 emitters of 18.
 - cma-mae: ribs' as in its tutorial (GridArchive with learning rate 0.01, improvement ranking, selection by
@@ -33,8 +37,9 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +49,9 @@ from bench import marks
 from bench.cells import Cell, Stage, digest_of, needed
 from bench.evidence import ROOT
 from bench.here import evolution_here
+from bench.noise_proof.conditions import USUAL
+from bench.noise_proof.looks import ask, look
+from bench.noise_proof.settings import MACHINES, WITNESS
 from bench.outcome import circumstances, write
 from bench.running import add_options, ended, estimate, run, work_of
 from bench.search.datamask import MORE_THAN_ENOUGH, changed
@@ -57,19 +65,32 @@ from coordinator.search.seeds import view_seed
 from coordinator.spec.spec import Spec
 from coordinator.spec.spec_file import load_spec
 from services.errors import BadInput
+from services.exhibition.paper import COLORS, Chart
+from services.recognition.catalog import model_info
 from services.recognition.fitness import Fitness, fitness
 from services.shape.catalog import basis_info
 from services.storage import open_store
+from services.wire.mask import Mask
 from services.wire.plan import OK, Batch, Scores
 from worker.scorer import Scorer
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 HELD = 0.9  # of the held-out views, for each machine
 POINTS = 40  # of a curve
-FIGURES = ("filled", "held", "qd_score")  # of the table
-FIRST_MARK, LAST_MARK = "<!-- quality diversity -->", "<!-- end of quality diversity -->"
+FIGURES = {
+    "filled": "filled",
+    "held": "held",
+    "qd_score": "QD score",
+    "transferred": "a face to {critic}, too",
+}
+LOOKS = 8  # of a critic on the way
+SEEN = 0.5  # of the held-out views: then the critic sees a face in a mask
 UNSCORED = -10.0  # what ribs is told of a mask that could not be scored
 
 Floats = NDArray[np.float32]
+Json = dict[str, Any]
 
 console = Console(stderr=True)
 
@@ -77,7 +98,7 @@ console = Console(stderr=True)
 class Shown:
     """Scores what contenders show, until the budget is spent, and keeps the archive of it."""
 
-    def __init__(self, spec: Spec, budget: int) -> None:
+    def __init__(self, spec: Spec, budget: int, critic: str | None = None, views: int = 20) -> None:
         cells = spec.cells()
         if cells is None:
             raise BadInput(f"{spec.name}: keeps no archive; add [archive] on = true to its spec")
@@ -87,8 +108,10 @@ class Shown:
         self.objectives, self.plan = opened.objectives, opened.plan
         self.dimension = len(basis_info(spec.mask.basis).gene_names)
         self.archive = Archive(cells)
-        self.curve: list[dict[str, Any]] = []
+        self.curve: list[Json] = []
         self._scorer, self._calls = Scorer(opened.plan, {}), 0
+        self._critic, self._views = critic, views
+        self._asked: dict[str, float] = {}
 
     def score(self, batch: Batch) -> Scores:
         """A batch's scores; :raises BudgetSpent: where less is left than they cost."""
@@ -102,9 +125,16 @@ class Shown:
         fields = (said.fitness, said.values, scores.flipped, said.margins)
         self.archive.add(ids, 0, self._calls, batch.genomes, *fields)
         self._calls += 1
-        if self.spent * POINTS // self.budget > len(self.curve) - 1:
-            self.curve.append({"views": self.spent, **self.full})
+        self._note()
         return scores
+
+    def _note(self) -> None:
+        """A point of the curve, where one is due, and the critic's answers with every so many."""
+        due = self.spent * POINTS // self.budget
+        if due > len(self.curve) - 1:
+            looks = self._critic is not None and len(self.curve) % (POINTS // LOOKS) == 0
+            transferred = {"transferred": self.transferred} if looks else {}
+            self.curve.append({"views": self.spent, **self.full, **transferred})
 
     def said(self, scores: Scores) -> Fitness:
         """What the machines made of a batch."""
@@ -118,7 +148,7 @@ class Shown:
         return held, self.said(self.score(Batch(self.plan, held, seed, self.spec.views.count)))
 
     @property
-    def full(self) -> dict[str, Any]:
+    def full(self) -> Json:
         """How full the archive is."""
         told = coverage(self.archive.kept, self.cells)
         return {key: told[key] for key in ("filled", "accepted", "qd_score")}
@@ -137,14 +167,32 @@ class Shown:
             return list(self.cells.ranges)
         return [(0.0, 1.0)] * len(self.cells.machines)
 
-    def held_out(self, views: int) -> list[dict[str, Any]]:
+    @property
+    def transferred(self) -> int:
+        """How many masks of the archive, of those that are a face to somebody, are one to the critic, too."""
+        return sum(self._share(mask) >= SEEN for mask in self.archive.kept if self._a_face(mask))
+
+    def _a_face(self, mask: Mask) -> bool:
+        return isinstance(self.cells, Grid) or bool(self.cells.members(placed(mask)))
+
+    def _share(self, mask: Mask) -> float:
+        """The share of a mask's held-out views that the critic sees a face in; asked once."""
+        if self._critic is None:
+            raise ValueError("there is no critic to ask")
+        if mask.id not in self._asked:
+            seen = look(self.spec, mask.genome[None], USUAL, self._views, self.spec.seed)
+            scores = ask(seen.pictures, [self._critic])[self._critic]
+            self._asked[mask.id] = float((scores > model_info(self._critic).threshold).mean())
+        return self._asked[mask.id]
+
+    def held_out(self) -> list[Json]:
         """Each cell's mask with the share of held-out views that each machine sees a face in."""
         rows = []
         for mask in self.archive.kept:
-            batch = Batch(self.plan, mask.genome[None], HELD_OUT_SEED + self.spec.seed, views)
+            batch = Batch(self.plan, mask.genome[None], HELD_OUT_SEED + self.spec.seed, self._views)
             margins = self.said(self._scorer.score(batch)).margins
             cell = placed(mask)
-            row: dict[str, Any] = {"cell": cell, "quality": round(self.cells.quality(mask), 4)}
+            row: Json = {"cell": cell, "quality": round(self.cells.quality(mask), 4)}
             if isinstance(self.cells, Grid):
                 row["measures"] = [round(value, 3) for value in mask.measures]
                 seen = (margins[0] > 0).mean(axis=1)
@@ -152,7 +200,8 @@ class Shown:
                 row["sees"] = self.cells.members(cell)
                 seen = self.cells.shares(margins)[0]
             held = _kept({**row, "shares": seen.tolist()}, self.cells.measures) >= HELD
-            rows.append({**row, "shares": seen.round(3).tolist(), "held": held})
+            critic = {"critic": round(self._share(mask), 3)} if self._critic else {}
+            rows.append({**row, "shares": seen.round(3).tolist(), "held": held, **critic})
         return rows
 
 
@@ -165,6 +214,11 @@ def map_elites(shown: Shown) -> None:
     """One island that fills cells."""
     wanted: dict[str, object] = {"islands": 1, "optimizers": ["map-elites"], "population": 24, "patience": 0}
     _islands(shown, changed(shown.spec, [("search", key, value) for key, value in wanted.items()]))
+
+
+def so_many_islands(count: int, shown: Shown) -> None:
+    """The spec with another number of islands."""
+    _islands(shown, changed(shown.spec, [("search", "islands", count)]))
 
 
 def _islands(shown: Shown, spec: Spec) -> None:
@@ -191,7 +245,7 @@ def cma_mae(shown: Shown) -> None:
     _ribs(shown, annealed, {"ranker": "imp", "selection_rule": "mu", "restart_rule": "basic"})
 
 
-def _ribs(shown: Shown, archive_options: dict[str, Any], emitter_options: dict[str, Any]) -> None:
+def _ribs(shown: Shown, archive_options: Json, emitter_options: Json) -> None:
     from ribs.archives import GridArchive
     from ribs.emitters import EvolutionStrategyEmitter
     from ribs.schedulers import Scheduler
@@ -227,6 +281,8 @@ def _ribs(shown: Shown, archive_options: dict[str, Any], emitter_options: dict[s
 
 CONTENDERS: dict[str, Callable[[Shown], None]] = {
     "datamask": datamask,
+    "islands-1": partial(so_many_islands, 1),
+    "islands-64": partial(so_many_islands, 64),
     "map-elites": map_elites,
     "cma-me": cma_me,
     "cma-mae": cma_mae,
@@ -236,12 +292,15 @@ CONTENDERS: dict[str, Callable[[Shown], None]] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What every contender gets: a spec file with changes, scored views, and held-out views at the end."""
+    """What every contender gets: a spec file with changes, scored views, held-out views of each mask at the
+    end, and a detector that is asked about them without having had a say.
+    """
 
     example: str
     overrides: tuple[str, ...]
     budget: int
     held_out_views: int
+    critic: str | None = None
 
     def spec(self, seed: int) -> Spec:
         """The spec of a seed."""
@@ -249,17 +308,20 @@ class Settings:
 
     def digest(self) -> str:
         """SHA-256 of all of it: cells of other settings are not these."""
-        return digest_of([self.spec(0).table(), self.budget, self.held_out_views])
+        critic = [self.critic] if self.critic else []
+        return digest_of([self.spec(0).table(), self.budget, self.held_out_views, *critic])
 
 
-def measured(settings: Settings, folder: Path, name: str) -> dict[str, Any]:
+def measured(settings: Settings, folder: Path, name: str) -> Json:
     """One contender on one seed, as JSON values. name: both."""
     contender, _, seed = name.rpartition("-")
-    shown = Shown(settings.spec(int(seed)), settings.budget)
+    shown = Shown(settings.spec(int(seed)), settings.budget, settings.critic, settings.held_out_views)
     with suppress(BudgetSpent):
         CONTENDERS[contender](shown)
-    rows = shown.held_out(settings.held_out_views)
+    rows = shown.held_out()
+    found: Json = {"transferred": shown.transferred} if settings.critic else {}
     return {
+        **found,
         "contender": contender,
         "seed": int(seed),
         "axes": list(shown.cells.measures),
@@ -284,14 +346,16 @@ def stage_of(contenders: Sequence[str]) -> Stage[Settings]:
     return Stage(STAGE, "one contender on one seed", 0.015, cells, measured)
 
 
-def summary(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def summary(cells: Sequence[Mapping[str, Any]]) -> Json:
     """What cells found, by contender, a value for each seed; ``total``: how many cells there are."""
-    found: dict[str, Any] = {}
+    found: Json = {}
     for cell in cells:
         row = found.setdefault(cell["contender"], {"seeds": []})
         row["seeds"].append(cell["seed"])
         for key in FIGURES:
-            row.setdefault(key, []).append(cell[key])
+            if key in cell:
+                row.setdefault(key, []).append(cell[key])
+        row.setdefault("curves", []).append(cell["curve"])
         surest = max((_kept(mask, cell["axes"]) for mask in cell["masks"]), default=None)
         row.setdefault("surest", []).append(surest)
     return {"axes": cells[0]["axes"], "total": cells[0]["cells"], "contenders": found}
@@ -308,11 +372,58 @@ def _kept(mask: Mapping[str, Any], axes: Sequence[str]) -> float:
 
 def table(result: Mapping[str, Any]) -> str:
     """The summary as Markdown: a contender a line, the seeds' values in their order."""
-    lines = marks.head("contender", "seeds", f"filled, of {result['total']}", "held", "QD score")
+    keys = [key for key in FIGURES if all(key in row for row in result["contenders"].values())]
+    words = [FIGURES[key].format(critic=result.get("critic")) for key in keys]
+    words[0] += f", of {result['total']}"
+    lines = marks.head("contender", "seeds", *words)
     for name, row in result["contenders"].items():
-        told = [", ".join(f"{value:,.0f}" for value in row[key]) for key in FIGURES]
+        told = [", ".join(f"{value:,.0f}" for value in row[key]) for key in keys]
         lines.append(marks.row(name, ", ".join(map(str, row["seeds"])), *told))
     return "\n".join(lines)
+
+
+class Marks(NamedTuple):
+    """Between which lines of a page a table stands."""
+
+    FIRST_MARK: str
+    LAST_MARK: str
+
+
+def marks_of(spec: str) -> Marks:
+    """Those of a spec's table."""
+    return Marks(f"<!-- quality diversity of {spec} -->", f"<!-- end of quality diversity of {spec} -->")
+
+
+def chart(result: Mapping[str, Any]) -> Chart:
+    """Each figure against scored views, a panel each: a line a contender and seed."""
+    contenders = result["contenders"]
+    keys = [key for key in FIGURES if any(point.get(key) is not None for point in _points(contenders))]
+    rows = tuple(
+        (name, seed, point["views"], *(point.get(key) for key in keys))
+        for name, row in contenders.items()
+        for seed, curve in zip(row["seeds"], row["curves"], strict=True)
+        for point in curve
+    )
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(1, len(keys), squeeze=False)[0]
+        for axis, (place, key) in zip(panels, enumerate(keys), strict=True):
+            for k, (name, row) in enumerate(contenders.items()):
+                for curve in row["curves"]:
+                    known = [(p["views"], p[key]) for p in curve if p.get(key) is not None]
+                    style = {"color": COLORS[k % len(COLORS)], "linestyle": "-" if k < len(COLORS) else "--"}
+                    label = name if curve is row["curves"][0] else None
+                    axis.plot(*zip(*known, strict=True), linewidth=1.2, label=label, **style)
+            axis.set_xlabel("scored views")
+            axis.set_title(FIGURES[key].format(critic=result.get("critic")))
+            if place == len(keys) - 1:
+                axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+    return Chart("coverage", ("contender", "seed", "views", *keys), rows, draw, height_in=2.4)
+
+
+def _points(contenders: Mapping[str, Any]) -> list[Json]:
+    return [point for row in contenders.values() for curve in row["curves"] for point in curve]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -327,12 +438,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--held-out", type=int, default=20, help="views of each cell's mask at the end")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--contenders", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS))
+    parser.add_argument(
+        "--critic",
+        choices=(*MACHINES, WITNESS.machine),
+        help="a detector that has no say and is asked about the masks, e.g. mtcnn",
+    )
     parser.add_argument("--set", action="append", default=[], help="change the spec: table.key=value")
     add_options(parser, "under runs/")
     parser.add_argument("--out", type=Path, help="write the summary as JSON")
     parser.add_argument("--page", type=Path, help="write the table between the marks of this page")
+    parser.add_argument("--picture", type=Path, help="draw the curves into this PNG file")
     options = parser.parse_args(argv)
-    settings = Settings(options.spec, tuple(options.set), options.views, options.held_out)
+    settings = Settings(options.spec, tuple(options.set), options.views, options.held_out, options.critic)
 
     def run_and_report() -> None:
         name = settings.spec(options.seeds[0]).name
@@ -348,8 +465,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(table(found))
         if options.out:
             write({**found, "written": circumstances()}, options.out)
+        if options.picture:
+            options.picture.write_bytes(chart(found).file("png"))
         if options.page:
-            marks.write_between(options.page, FIRST_MARK, LAST_MARK, table(found))
+            marks.write_between(options.page, *marks_of(name), table(found))
 
     return ended(console, run_and_report)
 

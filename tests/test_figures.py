@@ -199,10 +199,13 @@ TABLES: list[tuple[str, Any, Callable[[], str]]] = [
         mixed_fleet,
         lambda: mixed_fleet.table(content("bench/results/mixed-fleet.json")),
     ),
-    (
-        "docs/series.md",
-        quality_diversity,
-        lambda: quality_diversity.table(content("bench/results/quality-diversity.json")),
+    *(
+        (
+            "docs/series.md",
+            quality_diversity.marks_of(spec),
+            lambda file=file: quality_diversity.table(content(f"bench/results/{file}.json")),
+        )
+        for spec, file in (("kinds", "quality-diversity"), ("atlas", "atlas"))
     ),
     ("docs/models.md", albedo, lambda: albedo.page(content("bench/results/albedo.json")["rows"])),
     ("docs/models.md", machines, lambda: machines.page(content("bench/results/machines.json"))),

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from bench.quality_diversity import CONTENDERS, HELD, Settings, Shown, main, measured, summary, table
+from bench.quality_diversity import (
+    CONTENDERS,
+    HELD,
+    SEEN,
+    Settings,
+    Shown,
+    chart,
+    main,
+    measured,
+    summary,
+    table,
+)
 from coordinator.search.grid import Grid
 from services.errors import BadInput
+from services.shape.catalog import DEFAULT_BASIS
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["views.count=1", "views.size_px=96", "elites.ranking_views=1"]
 BUDGET = 120
+OF_KINDS = ("datamask", "map-elites", "cma-me", "random")  # the others are asked for sets of machines
+OF_SETS = ("cma-mae", "islands-1", "islands-64")
 
 
 def settings_of(example, *more):
@@ -22,7 +38,16 @@ def settings_of(example, *more):
 @pytest.fixture(scope="module")
 def kinds(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kinds")
-    return [measured(settings_of("kinds.toml"), folder, f"{name}-5") for name in CONTENDERS]
+    return [measured(settings_of("kinds.toml"), folder, f"{name}-5") for name in OF_KINDS]
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    """What contenders fill of the sets of two machines, and what a third one says of it."""
+    machines = 'archive.machines=["dlib-hog","dlib-mmod"]'
+    settings = replace(settings_of("noise.toml", machines), critic="mtcnn")
+    folder = tmp_path_factory.mktemp("sets")
+    return [measured(settings, folder, f"{name}-5") for name in OF_SETS]
 
 
 def test_nobody_spends_more_than_the_budget(kinds):
@@ -46,21 +71,51 @@ def test_each_mask_lies_in_its_cell_and_is_held_by_what_every_machine_says(kinds
             assert mask["held"] == (min(mask["shares"]) >= HELD)
 
 
-def test_a_set_of_machines_is_held_where_the_others_see_nothing(tmp_path):
-    machines = 'archive.machines=["dlib-hog","dlib-mmod"]'
-    settings = settings_of("noise.toml", machines, "search.islands=1")
-    cell = measured(settings, tmp_path, "cma-mae-5")
+def test_a_set_of_machines_is_held_where_the_others_see_nothing(sets):
     # A blank's noise is a face to nobody: the empty set is filled, and kept where the shares are 0.
-    nobody = next(mask for mask in cell["masks"] if not mask["sees"])
+    nobody = next(mask for mask in sets[0]["masks"] if not mask["sees"])
     assert nobody["shares"] == [0.0, 0.0]
     assert nobody["held"]
+
+
+def test_a_critic_is_asked_about_masks_that_are_a_face_to_somebody(sets):
+    for cell in sets:
+        faces = [mask["critic"] for mask in cell["masks"] if mask["sees"]]
+        assert cell["transferred"] == sum(share >= SEEN for share in faces)
+        assert cell["curve"][0]["transferred"] == 0  # of noise
+    changes = [f'mask.basis="{DEFAULT_BASIS}"', "search.symmetric=[false]", "views.count=1"]
+    changes.append('archive.machines=["dlib-hog","dlib-mmod"]')
+    head = Settings(str(ROOT / "examples" / "noise.toml"), tuple(changes), BUDGET, 2)
+    shown = Shown(head.spec(5), BUDGET, "mtcnn", 2)
+    shown.evaluate(np.zeros((1, shown.dimension)))  # the head itself, a face to all
+    assert shown.transferred == 1
+
+
+def test_every_contender_is_tried():
+    assert set(CONTENDERS) == {*OF_KINDS, *OF_SETS}
+
+
+def test_so_many_islands_as_its_name_says_share_the_budget(sets):
+    one, many = (cell["masks"] for cell in sets[1:])
+    assert one != many
+
+
+def test_curves_lead_to_what_is_told(sets, kinds):
+    for cells, keys in ((sets, ("filled", "qd_score", "transferred")), (kinds, ("filled", "qd_score"))):
+        drawn = chart({**summary(cells), "critic": "mtcnn"})
+        assert drawn.header == ("contender", "seed", "views", *keys)
+        assert drawn.file("png").startswith(b"\x89PNG")
+        for cell in cells:
+            last = [row for row in drawn.rows if row[0] == cell["contender"]][-1]
+            assert last[2] <= cell["views"]
+            assert last[3] <= cell["filled"]
 
 
 def test_the_table_has_a_line_for_each_contender_and_a_value_for_each_seed(kinds):
     again = [{**cell, "seed": 6} for cell in kinds]
     found = summary([*kinds, *again])
     lines = table(found).splitlines()
-    assert len(lines) == 2 + len(CONTENDERS)
+    assert len(lines) == 2 + len(OF_KINDS)
     assert [line.count("|") for line in lines] == [6] * len(lines)
     assert all("| 5, 6 |" in line for line in lines[2:])
     assert found["contenders"]["cma-me"]["filled"] == [kinds[2]["filled"]] * 2
