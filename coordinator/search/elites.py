@@ -27,8 +27,10 @@ def best_of_each_start(ranked: Sequence[Mask], count: int) -> list[Mask]:
 def choose_elites(ranked: Sequence[Mask], count: int) -> list[Mask]:
     """``count`` masks: pinned ones, the best of every start (a line-up shows different faces), then the rest.
 
-    A start that was to find one more face and has not arrived yet shows nothing.
+    A start that was to find one more face and has not arrived yet shows nothing. A mask that islands share,
+    for it migrated and moved no gene there, is shown once, under the id that it was born with.
     """
+    ranked = _once(ranked)
     first: list[Mask] = []
     rest: list[Mask] = []
     starts: set[tuple[int, int]] = set()
@@ -40,3 +42,11 @@ def choose_elites(ranked: Sequence[Mask], count: int) -> list[Mask]:
         starts.add(start)
     chosen = (pinned + first + rest)[:count]
     return sorted(chosen, key=lambda r: (-r.fitness, r.id))
+
+
+def _once(ranked: Sequence[Mask]) -> list[Mask]:
+    """Of equal genomes the pinned one, or the first that was born."""
+    first: dict[bytes, Mask] = {}
+    for mask in sorted(ranked, key=lambda r: (not r.pinned, r.generation, r.island, r.id)):
+        first.setdefault(mask.genome.tobytes(), mask)
+    return list(first.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from coordinator.record.record import Record
 from coordinator.run import Heritage
 from coordinator.search.breeding import Breeding, lineage
 from coordinator.spec.spec import Spec, parse_spec
-from coordinator.spec.spec_file import Change, changed, override_changes
+from coordinator.spec.spec_file import Change, changed, derived_anew, override_changes
 from services.errors import BadInput
 from services.shape.catalog import basis_info
 from services.wire.objects import read_target
@@ -116,7 +117,12 @@ def bred_spec(
     changes: list[Change] = override_changes(overrides)
     if seed is not None:
         changes.append((f"--seed {seed}", lambda data: data.update(seed=seed)))
-    table = changed({**old, "seed": int(old["seed"]) + 1}, changes, f"{parent.url}/run.toml")
+    table = changed(
+        {**old, "seed": int(old["seed"]) + 1},
+        changes,
+        f"{parent.url}/run.toml",
+        lambda data: derived_anew(data, old, Path.cwd()),
+    )
     table["breed"] = {
         "run": heritage.lineage["run"],
         "masks": list(dict.fromkeys(ids[0])),

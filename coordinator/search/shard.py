@@ -29,10 +29,12 @@ from coordinator.search.island import (
     NeedScores,
     Request,
 )
+from coordinator.search.optimizers import known_optimizer
 from coordinator.search.topology import receivers, sources
 from coordinator.spec.spec import Spec
 from services.errors import CorruptData
 from services.recognition.fitness import Objective
+from services.shape.installed import know
 from services.wire.mask import Mask
 from services.wire.messages import Origin
 from services.wire.objects import batch_key, failure_prefix, given_up, scores_key
@@ -166,6 +168,9 @@ class Shard:
         of: int = 1,
     ) -> None:
         self.terms, self.spec, self.record = terms, terms.spec, record
+        know(self.spec.mask.basis)  # another process may have checked the spec: what installed packages bring
+        for name in self.spec.search.optimizers:
+            known_optimizer(name)
         self._executor, self._tell = executor, tell
         self._count = self.spec.search.islands
         self.places = {

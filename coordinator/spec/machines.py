@@ -31,6 +31,11 @@ def machines(spec: Spec) -> dict[str, ModelInfo]:
                 f"model {info.name!r} comes without a threshold: give its [[objective]] threshold = ... (a "
                 f"{info.measure}), e.g. as datamask calibrate finds it"
             )
+        if objective.threshold is not None and objective.threshold <= 0 and info.measure == "distance":
+            raise BadInput(
+                f"[[objective]] of model {info.name!r}: threshold = {objective.threshold:g}, but its answers "
+                "are distances, and no two are nearer than 0; take a threshold above 0"
+            )
         if spec.run.exact and not info.exact:
             raise BadInput(
                 f"[run] exact = true, but {info.name!r} does not promise the same answers twice: leave exact "

@@ -66,7 +66,7 @@ class ObjectiveSpec(Table):
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
     threshold: float | None = None  # None: the catalog's
     scale: Annotated[float | None, Field(gt=0)] = None  # what a margin of 1 is; None: the catalog's
-    far: Annotated[float | None, Field(gt=0, lt=1)] = None
+    far: Annotated[float | None, Field(gt=0, lt=1, strict=True)] = None
     calibration: Text | None = None
     images: list[str] = Field(default=[])
     subject: Text | list[Text] | None = None

@@ -18,6 +18,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    Strict,
     ValidationError,
     field_validator,
     model_validator,
@@ -76,8 +77,12 @@ class MaskSpec(Table):
 
     start: Literal["noise", "neutral"] = "noise"
     basis: str = DEFAULT_BASIS
-    color: bool = False  # color genes too, for masks that are printed or painted in color
-    edge: Annotated[float | None, Field(ge=0, le=1)] = None  # share of a blank's relief at its rim
+    color: Annotated[bool, Strict()] = (
+        False  # color genes too, for masks that are printed or painted in color
+    )
+    edge: Annotated[float | None, Field(ge=0, le=1, strict=True)] = (
+        None  # share of a blank's relief at its rim
+    )
     # What is not said is the basis's usual (services/shape/facts.py).
     spread: Annotated[float, Field(gt=0, le=5)] = 1.2  # standard deviation of the noise weights
     limit: Annotated[float, Field(gt=0, le=10)] = 3.0  # genes stay within [-limit, limit]
@@ -393,6 +398,10 @@ class Spec(Table):
         if self.views.least < 2 and across:
             key = "count" if self.views.first is None else "first"
             raise ValueError(f"[views] {key} must be 2 or more for an objective of kind '{across[0]}'")
+        if self.elites.ranking_views < 2 and across:
+            raise ValueError(
+                f"[elites] ranking_views must be 2 or more for an objective of kind '{across[0]}'"
+            )
         if len(across) > 1:
             raise ValueError(f"only one objective may be of kind '{across[0]}'")
         agreeing = [o.model for o in self.objective if o.known.together]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.spec.calibrated import calibrated
-from coordinator.spec.spec import Spec, parse_spec, spec_faults, told
+from coordinator.spec.spec import RANGE_NAMES, Spec, parse_spec, spec_faults, told
 from services.errors import BadInput, reason_of
 from services.names import SPEC_NAME_MOST, name_fault, usable_name
 from services.recognition import files
@@ -53,6 +53,10 @@ def filled_spec(
     today: datetime.date | None = None,
 ) -> Spec:
     """Check a spec's table as :func:`load_spec` does; ``path`` is its file, beside which pictures lie."""
+    try:
+        _check_moderate(table)
+    except ValueError as error:
+        raise BadInput(f"{path}: {error}") from None
     changes = override_changes(overrides)
     if seed is not None:
         changes.append((f"--seed {seed}", lambda data: data.update(seed=seed)))
@@ -99,16 +103,21 @@ def _toml(text: str) -> dict[str, Any]:
         table = tomllib.loads(text)
     except RecursionError:
         raise ValueError("its brackets are nested too deeply") from None
-    for key, value in table.items():
-        if not _is_moderate(value):
-            raise ValueError(f"{key!r:.80} holds a whole number of more than 64 bits")
+    _check_moderate(table)
     return table
 
 
+def _check_moderate(table: Mapping[str, Any]) -> None:
+    """:raises ValueError: where it holds what no TOML reader needs to take."""
+    for key, value in table.items():
+        if not _is_moderate(value):
+            raise ValueError(f"{key!r:.80} holds a whole number of more than 64 bits")
+
+
 def _is_moderate(value: Any) -> bool:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return all(map(_is_moderate, value.values()))
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return all(map(_is_moderate, value))
     return not isinstance(value, int) or -(2**63) <= value < 2**63
 
@@ -212,20 +221,47 @@ def _take_models(data: dict[str, Any], path: Path) -> None:
 def _take_calibrations(data: dict[str, Any], path: Path) -> None:
     """Fill in threshold and scale where an objective names a false accept rate: the run records them."""
     for objective in _objectives(data):
-        far = objective.get("far")
-        if not isinstance(far, (int, float)) or not isinstance(objective.get("model"), str):
-            continue
-        kind = KINDS.get(str(objective.get("kind")))
-        if kind is None or kind.machine != "recognize":  # the spec refuses those
-            continue
-        for key in ("threshold", "scale"):
-            if key in objective:
-                raise BadInput(f"[objective] far and {key} both say what {key} is; leave one of them out")
-        file = objective.get("calibration")
-        if isinstance(file, str):
-            objective["calibration"] = str((path.parent / file).absolute())
-        photographed = bool(objective.get("images"))
-        objective |= calibrated(objective["model"], float(far), objective.get("calibration"), photographed)
+        _calibrate(objective, path.parent)
+
+
+def _calibrate(objective: dict[str, Any], folder: Path) -> None:
+    far = objective.get("far")
+    if not isinstance(far, (int, float)) or not isinstance(objective.get("model"), str):
+        return
+    kind = KINDS.get(str(objective.get("kind")))
+    if kind is None or kind.machine != "recognize":  # the spec refuses those
+        return
+    for key in ("threshold", "scale"):
+        if key in objective:
+            raise BadInput(f"[objective] far and {key} both say what {key} is; leave one of them out")
+    file = objective.get("calibration")
+    if isinstance(file, str):
+        objective["calibration"] = str((folder / file).absolute())
+    photographed = bool(objective.get("images"))
+    objective |= calibrated(objective["model"], float(far), objective.get("calibration"), photographed)
+
+
+def derived_anew(data: dict[str, Any], old: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A filled-in table with changes, and what follows from these: a recognizer's threshold and scale from
+    another false accept rate, the ranges of views from another preset. What a change says itself stays.
+
+    :param old: the table before the changes. folder: from where a calibration's file is sought.
+    """
+    for objective, before in zip(_objectives(data), _objectives(old), strict=False):
+        says = [objective.get(key) == before.get(key) for key in ("far", "calibration", "model")]
+        if objective.get("far") is not None and not all(says):
+            _drop_same(objective, before, ("threshold", "scale"))
+            _calibrate(objective, folder)
+    views, before = data.get("views"), old.get("views", {})
+    if isinstance(views, dict) and views.get("preset") != before.get("preset"):
+        _drop_same(views, before, RANGE_NAMES)
+    return data
+
+
+def _drop_same(table: dict[str, Any], old: Mapping[str, Any], keys: Sequence[str]) -> None:
+    for key in keys:
+        if key in table and table[key] == old.get(key):
+            del table[key]
 
 
 def apply_override(data: dict[str, Any], override: str) -> None:

@@ -8,6 +8,7 @@ import json
 
 import numpy as np
 import pytest
+import tomli_w
 
 from coordinator.record.record import Record
 from coordinator.run import open_run
@@ -16,8 +17,10 @@ from coordinator.search.elites import choose_elites
 from coordinator.search.heritage import bred_spec, heritage_of
 from coordinator.search.island import Island, NeedScores
 from coordinator.search.optimizers import make_optimizer
+from coordinator.spec.calibrated import calibrated
 from coordinator.spec.spec import parse_spec
 from services.errors import BadInput, CorruptData
+from services.rendering.presets import PRESETS
 from services.storage.open import open_store
 from services.wire.mask import decode_masks, encode_masks
 from services.wire.plan import OK, Scores
@@ -173,6 +176,30 @@ def test_bad_choices_are_named(parent, tmp_path):
         open_run(parse_spec(by_hand, "spec"), Record(open_store(tmp_path).sub("hand")), resume=False)
 
 
+def test_what_follows_from_a_change_changes_with_it(parent, tmp_path):
+    table = parent.opened.spec.table()
+    table["objective"].append({"kind": "consistent", "model": "dlib-resnet", "far": 0.01})
+    table["objective"][-1] |= calibrated("dlib-resnet", 0.01, None, photographed=False)
+    record = Record(open_store(tmp_path).sub("with-far"))
+    record.store.put("run.toml", tomli_w.dumps(parse_spec(table, "spec").table()).encode())
+    record.store.put("manifest.json", json.dumps(parent.record.manifest()).encode())
+    heritage = heritage_of(parent.record, MASKS)
+
+    def changed(*overrides):
+        return bred_spec(record, heritage, (MASKS, [], []), overrides=overrides)
+
+    same, rate, own = changed(), changed("objective.2.far=0.001"), changed("objective.2.scale=0.5")
+    assert same.objective[2].threshold == table["objective"][2]["threshold"]
+    expected = calibrated("dlib-resnet", 0.001, None, photographed=False)
+    assert (rate.objective[2].threshold, rate.objective[2].scale) == tuple(expected.values())
+    assert own.objective[2].scale == 0.5
+    passport = changed("views.preset=passport", "views.pitch_deg=[-1.0, 1.0]").views.ranges()
+    assert passport.yaw_deg == PRESETS["passport"]["yaw_deg"] != same.views.ranges().yaw_deg
+    assert passport.pitch_deg == (-1.0, 1.0)
+    with pytest.raises(BadInput, match=r"far and scale both say"):
+        changed("objective.2.far=0.001", "objective.2.scale=0.5")
+
+
 def test_masks_of_another_basis_are_refused(tmp_path):
     other = grow(tmp_path / "old", generations=5)
     manifest = other.record.manifest()
@@ -198,8 +225,6 @@ def test_consent_is_carried_over_and_checked(tmp_path):
     }
     plain = grow(tmp_path / "plain", generations=5)
     table = parse_spec({**plain.opened.spec.table(), **person}, "spec").table()
-    import tomli_w
-
     plain.record.store.put("run.toml", tomli_w.dumps(table).encode())
     heritage = heritage_of(plain.record, ["i00-g0000-000"])
     ids = (["i00-g0000-000"], [], [])

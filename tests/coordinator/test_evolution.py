@@ -298,6 +298,17 @@ def test_choosing_elites_prefers_other_islands_and_drops_equals() -> None:
     assert decode_masks(encode_masks([*masks, arrived]), "test")[-1].start == 10
 
 
+def test_a_mask_that_migrated_as_it_is_is_shown_once() -> None:
+    def ranked(name: str, island: int, generation: int, fitness: float, gene: float) -> Mask:
+        genome = np.full(2, gene, np.float32)
+        return Mask(name, island, generation, genome, fitness, np.zeros(1, np.float32), 0.0)
+
+    born, came = ranked("b", 1, 3, 2.0, 1), ranked("a", 0, 5, 2.0, 1)
+    other = ranked("c", 0, 4, 1.0, 2)
+    assert [m.id for m in choose_elites([came, other, born], 3)] == ["b", "c"]
+    assert [m.id for m in choose_elites([replace(came, pinned=True), other, born], 3)] == ["a", "c"]
+
+
 class Poisoned(Evaluator):
     """Fails on one batch, every time."""
 

@@ -28,6 +28,7 @@ def spec(views=None, **search):
             "migration": {"every": 2, "count": 1},
             "views": views or {"count": 1},
             "objective": [{"kind": "detect", "model": "dlib-hog"}],
+            "archive": {"on": True},  # map-elites needs one
         },
         "test",
     )
@@ -118,6 +119,16 @@ def test_it_starts_anew_where_nothing_gets_better():
     new = next(g for g in one.history if g.number == 6)
     assert all(parents == () for parents in new.parents)
     assert next(g for g in one.history if g.number == 7).parents[1] == ("i00-g0006",)
+
+
+@pytest.mark.parametrize("name", ["map-elites", "random"])
+def test_one_that_looks_for_many_kinds_goes_on(name):
+    """Neither rest nor a find ends it, nor does it let go of a symmetry that it never had."""
+    more = {"optimizers": [name], "patience": 1, "found": 0.9, "release": 4, "symmetric": True}
+    one = island(spec(**more))
+    lived(one, accepted_in(1.0))
+    assert one.restarts == 0
+    assert one.generation == one.optimizer.generation == 12
 
 
 def test_it_goes_on_while_masks_get_better():

@@ -274,6 +274,12 @@ def test_a_rate_that_cannot_be_had_says_why(tmp_path: Path, text: str, words: li
         assert word in str(caught.value)
 
 
+def test_a_distance_below_nothing_is_refused(tmp_path: Path) -> None:
+    spec = load_spec(spec_file(tmp_path, FAR.replace("far = 0.01", "threshold = 0.0")))
+    with pytest.raises(BadInput, match="threshold = 0, but its answers are distances"):
+        machines(spec)
+
+
 def test_a_calibration_of_other_weights_is_refused(tmp_path: Path) -> None:
     calibration = shipped("dlib-resnet")
     assert calibration is not None

@@ -36,6 +36,15 @@ def test_the_update_of_cma_is_that_of_cmaes():
         assert mine._covariance.tobytes() == plain._C.tobytes()
 
 
+def test_four_draws_are_too_few_for_the_ranks_and_none_is_divided_by():
+    with np.errstate(all="raise"):
+        one = make(Cma, population=4, dimension=6)
+        for _ in range(3):
+            genomes = one.ask()
+            one.tell(genomes, -np.square(genomes).sum(axis=1))
+    assert np.isfinite(one.ask()).all()
+
+
 def test_cma_draws_from_its_distribution():
     wide = make(Cma, population=20_000, start="neutral", sigma=0.7, limit=None)
     covariance = np.diag(np.linspace(1, 3, D)) + 0.5

@@ -12,7 +12,7 @@ import pytest
 
 from coordinator.spec.objectives import ObjectiveSpec
 from coordinator.spec.spec import SearchSpec, Spec, parse_spec, plain
-from coordinator.spec.spec_file import differences, load_spec
+from coordinator.spec.spec_file import differences, filled_spec, load_spec
 from coordinator.spec.tables import Before, completed
 from services.errors import BadInput
 
@@ -61,6 +61,13 @@ def test_filled_in_spec_parses_to_itself(tmp_path: Path) -> None:
         (DETECT + "[views]\nyaw_deg = 20", ["yaw_deg", "[low, high]"]),
         (DETECT + "[views]\ncount = 3\nfirst = 4", ["[views]", "first = 4 is more than count = 3"]),
         (CONSISTENT + "[views]\nfirst = 1", ["[views] first must be 2 or more", "consistent"]),
+        (
+            CONSISTENT + "[elites]\nranking_views = 1",
+            ["[elites] ranking_views must be 2 or more", "consistent"],
+        ),
+        (DETECT + "[mask]\ncolor = 1", ["[mask] color", "boolean"]),
+        (DETECT + '[mask]\nedge = "0.5"', ["[mask] edge", "number"]),
+        (CONSISTENT + 'far = "0.01"', ["far", "number"]),
         (DETECT + "[search]\nislands = 0", ["[search] islands: ", "greater than or equal to 1", "given: 0"]),
         (DETECT + '[search]\noptimizers = ["pso"]', ["[search.optimizers] 0: ", "'sep-cma'"]),
         (DETECT + "[migration]\ncount = 30", ["count = 30", "population = 24"]),
@@ -101,6 +108,16 @@ def test_refusals_say_what_where_and_what_instead(tmp_path: Path, text: str, wor
     assert str(path) in message
     for word in words:
         assert word in message, message
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"views": {"yaw_deg": (0, 10**400)}}, {"search": {"islands": 10**30}}],
+    ids=["a range", "a count"],
+)
+def test_whole_numbers_that_no_file_could_hold_are_refused_from_python_too(more: dict[str, object]) -> None:
+    with pytest.raises(BadInput, match=r"^spec: '\w+' holds a whole number of more than 64 bits"):
+        filled_spec({**tomllib.loads(DETECT), **more}, Path("spec"))
 
 
 def test_missing_spec_points_to_the_examples(tmp_path: Path) -> None:

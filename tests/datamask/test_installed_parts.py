@@ -139,6 +139,38 @@ def test_they_evolve_and_draw_from_the_command_line(site: Path, tmp_path: Path) 
     assert manifest["basis"]["id"] == "few-genes-7"
 
 
+# One process checks a spec and hands its terms over, another one has islands made of them.
+PARENT = """
+import pickle, sys, tomllib
+from coordinator.run import objectives_of, plan_of
+from coordinator.search.shard import Terms
+from coordinator.spec.spec import parse_spec
+
+spec = parse_spec(tomllib.loads(open("own.toml").read()), "own.toml")
+objectives = objectives_of(spec, [None])
+sys.stdout.buffer.write(pickle.dumps(Terms(spec, plan_of(spec, objectives), objectives, 12)))
+"""
+CHILD = """
+import pickle, sys
+from coordinator.search.shard import Shard
+
+shard = Shard(pickle.load(sys.stdin.buffer), None, None, print)
+print(type(shard.places[0].island.optimizer).__name__)
+"""
+
+
+def test_processes_of_coordinators_have_them_too(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(SPEC)
+    environment = {**os.environ, "PYTHONPATH": f"{site}:{ROOT}"}
+    said = b""
+    for code in (PARENT, CHILD):
+        words = [sys.executable, "-c", code]
+        said = subprocess.run(
+            words, input=said, capture_output=True, check=True, env=environment, cwd=tmp_path
+        ).stdout
+    assert said == b"Rain\n"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [

@@ -51,9 +51,10 @@ class Cma(CmaFamily):
             1 - c_one - _TINY, 2 * (mu_eff - 2 + 1 / mu_eff) / ((d + 2) ** 2 + 2 * mu_eff / 2)
         )  # eq. 58
         # eq. 50 to 52: how much the negative weights may add up to
-        negative = min(
-            1 + c_one / c_mu, 1 + (2 * mu_eff_minus) / (mu_eff + 2), (1 - c_one - c_mu) / (d * c_mu)
-        )
+        limits = [1 + (2 * mu_eff_minus) / (mu_eff + 2)]
+        if c_mu > 0:  # two of four draws are too few for it
+            limits += [1 + c_one / c_mu, (1 - c_one - c_mu) / (d * c_mu)]
+        negative = min(limits)
         weights = np.where(
             raw >= 0,
             1 / np.sum(raw[raw > 0]) * raw,
