@@ -32,6 +32,7 @@ objective is the run's fitness, sigma0 and the start are the spec's.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -361,6 +362,16 @@ def summary(cells: Sequence[Mapping[str, Any]]) -> Json:
     return {"axes": cells[0]["axes"], "total": cells[0]["cells"], "contenders": found}
 
 
+def joined(found: Json, before: Mapping[str, Any]) -> Json:
+    """A summary with the rows of an earlier one of the same settings for contenders that it does not have."""
+    same = ("spec", "example", "overrides", "budget", "held_out_views", "critic", "total")
+    if any(found.get(key) != before.get(key) for key in same):
+        return found
+    told = {name: {"written": before.get("written"), **row} for name, row in before["contenders"].items()}
+    rows = {**told, **found["contenders"]}
+    return {**found, "contenders": {name: rows[name] for name in CONTENDERS if name in rows}}
+
+
 def _kept(mask: Mapping[str, Any], axes: Sequence[str]) -> float:
     """In which share of the held-out views the least sure machine says of a mask what its cell says."""
     sees = mask.get("sees")
@@ -445,7 +456,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--set", action="append", default=[], help="change the spec: table.key=value")
     add_options(parser, "under runs/")
-    parser.add_argument("--out", type=Path, help="write the summary as JSON")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="write the summary as JSON; rows of other contenders stay there, of the same settings",
+    )
     parser.add_argument("--page", type=Path, help="write the table between the marks of this page")
     parser.add_argument("--picture", type=Path, help="draw the curves into this PNG file")
     options = parser.parse_args(argv)
@@ -461,10 +476,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             return
         run(settings, folder, work, options.jobs, console)
         cells = [needed(settings, folder, STAGE, cell.name) for cell in stage.cells(settings, options.seeds)]
-        found = {"spec": name, **asdict(settings), **summary(cells)}
+        found = {"spec": name, **asdict(settings), "overrides": list(settings.overrides), **summary(cells)}
+        for row in found["contenders"].values():
+            row["written"] = circumstances()
+        if options.out and options.out.is_file():
+            found = joined(found, json.loads(options.out.read_text()))
         print(table(found))
         if options.out:
-            write({**found, "written": circumstances()}, options.out)
+            write(found, options.out)
         if options.picture:
             options.picture.write_bytes(chart(found).file("png"))
         if options.page:

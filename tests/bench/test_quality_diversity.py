@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from bench.quality_diversity import (
     Settings,
     Shown,
     chart,
+    joined,
     main,
     measured,
     summary,
@@ -121,6 +122,17 @@ def test_the_table_has_a_line_for_each_contender_and_a_value_for_each_seed(kinds
     assert found["contenders"]["cma-me"]["filled"] == [kinds[2]["filled"]] * 2
     surest = max(min(mask["shares"]) for mask in kinds[0]["masks"])
     assert found["contenders"]["datamask"]["surest"] == [surest] * 2
+
+
+def test_rows_of_others_stay_where_the_settings_are_the_same(sets):
+    ours, theirs = (
+        {**asdict(settings_of("noise.toml")), "spec": "noise", **summary(cells)}
+        for cells in (sets[1:], sets[:1])
+    )
+    whole = joined(ours, {**theirs, "written": {"when": "before"}})
+    assert list(whole["contenders"]) == ["islands-1", "islands-64", "cma-mae"]
+    assert whole["contenders"]["cma-mae"]["written"] == {"when": "before"}
+    assert joined(ours, {**theirs, "budget": 1}) == ours
 
 
 def test_a_spec_without_an_archive_is_refused():
