@@ -12,6 +12,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,32 +51,44 @@ def work_of(
 def run(settings: S, folder: Path, work: Sequence[Work[S]], jobs: int, console: Console) -> None:
     """Make the missing cells, a stage after the other, saying what is done and what is left."""
     done = 0
-    for name in dict.fromkeys(stage.name for stage, _ in work):
-        mine = [(stage, cell) for stage, cell in work if stage.name == name]
-        for cell, seconds in _made(settings, folder, mine, jobs):
-            done += 1
-            left = left_s(folder, [w for w in work if not w[1].path(folder).exists()], jobs)
-            console.print(
-                f"{done}/{len(work)} {cell.stage} {cell.name}: {seconds:.0f} s; "
-                + (f"about {lasting(left)} left" if done < len(work) else "all done"),
-                highlight=False,
-            )
+    with _processes(jobs) as pool:
+        for name in dict.fromkeys(stage.name for stage, _ in work):
+            mine = [(stage, cell) for stage, cell in work if stage.name == name]
+            for cell, seconds in _made(settings, folder, mine, pool):
+                done += 1
+                left = left_s(folder, [w for w in work if not w[1].path(folder).exists()], jobs)
+                console.print(
+                    f"{done}/{len(work)} {cell.stage} {cell.name}: {seconds:.0f} s; "
+                    + (f"about {lasting(left)} left" if done < len(work) else "all done"),
+                    highlight=False,
+                )
 
 
-def _made(settings: S, folder: Path, work: Sequence[Work[S]], jobs: int) -> Iterator[tuple[Cell, float]]:
-    """Cells as they are done, and the seconds that each took."""
+@contextmanager
+def _processes(jobs: int) -> Iterator[ProcessPoolExecutor | None]:
+    """Processes for all stages, which load networks once; None: cells are made here."""
     if jobs == 1:
-        for stage, cell in work:
-            yield cell, make(settings, folder, stage, cell)
+        yield None
         return
     os.environ["OMP_NUM_THREADS"] = "1"  # of the processes to come
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _quietly_interrupted) as pool:
-        running = {pool.submit(make, settings, folder, stage, cell): cell for stage, cell in work}
         try:
-            for ended in as_completed(running):
-                yield running[ended], ended.result()
+            yield pool
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _made(
+    settings: S, folder: Path, work: Sequence[Work[S]], pool: ProcessPoolExecutor | None
+) -> Iterator[tuple[Cell, float]]:
+    """Cells as they are done, and the seconds that each took."""
+    if pool is None:
+        for stage, cell in work:
+            yield cell, make(settings, folder, stage, cell)
+        return
+    running = {pool.submit(make, settings, folder, stage, cell): cell for stage, cell in work}
+    for ended in as_completed(running):
+        yield running[ended], ended.result()
 
 
 def ended(console: Console, work: Callable[[], object]) -> int:
