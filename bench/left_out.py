@@ -24,7 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from PIL import Image
 from rich.console import Console
 
 from bench import marks
@@ -40,8 +42,12 @@ from bench.running import add_options, ended, estimate, run, work_of
 from bench.statistics import bootstrap
 from coordinator.spec.spec import Spec, parse_spec
 from coordinator.spec.spec_file import load_spec
+from services.exhibition.lineup import Caption, lineup
+from services.exhibition.studio import Studio, one_by_one
 from services.recognition.catalog import model_info
+from services.shape.basis import load_basis
 from services.shape.catalog import basis_info
+from services.shape.decode import Decoder
 
 Json = dict[str, Any]
 Bools = NDArray[np.bool_]
@@ -52,6 +58,7 @@ SEEN_SHARE = 0.5  # of held-out views, in the median of the seeds: then a machin
 GOAL = 4  # of the six
 PAGE = ROOT / "docs" / "gallery-of-machines.md"
 RESULT = ROOT / "bench" / "results" / "left-out.json"
+PICTURE = ROOT / "docs" / "images" / "left-out.jpg"
 FIRST_MARK, LAST_MARK = "<!-- left out -->", "<!-- end of left out -->"
 _STREAM = 20_261_131  # of noise and signs
 _TWINS, _PLAIN = range(2)
@@ -202,6 +209,7 @@ def findings(settings: Settings, folder: Path) -> Json:
             "twins": _share(settings, signs),
             "noise": _share(settings, _seen(plain["plain"], machine)),
             "zero": float(_seen(zero["zero"], machine).mean()),
+            "genes": {seed: _genes(settings, folder, f"{machine}-{seed}") for seed in there},
         }
         row["others"] = {each: float(elites[each].mean()) for each in row["bred_for"]}
         rows.append(row)
@@ -214,6 +222,11 @@ def findings(settings: Settings, folder: Path) -> Json:
         "seen": sum(row["median"] >= SEEN_SHARE for row in rows),
         "complete": len(rows) == len(ALL) and all(len(r["seeds"]) == len(settings.seeds) for r in rows),
     }
+
+
+def _genes(settings: Settings, folder: Path, name: str) -> str:
+    genome = Elite.read(needed(settings, folder, "search", name)).genome
+    return " ".join(f"{weight:.5g}" for weight in genome)
 
 
 def _seen(scores: Mapping[str, Any], machine: str) -> Bools:
@@ -258,6 +271,24 @@ def table(found: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def picture(settings: Settings, found: Mapping[str, Any], width_px: int = 1800) -> NDArray[np.uint8]:
+    """A column a machine that was left out, a row a seed, uint8 (H, W, 3): no mask is picked."""
+    basis = load_basis(settings.spec(ALL[0], 0).mask.basis)
+    studio, decoder = Studio(basis.triangles, basis.facts.center_m, finer=1), Decoder(basis)
+    genomes, captions = [], []
+    for seed in found["seeds"]:
+        for row in found["rows"]:
+            genes = {int(key): value for key, value in row["genes"].items()}
+            if seed in genes:
+                rate = row["by_seed"][row["seeds"].index(seed)]
+                genomes.append(np.array(genes[seed].split(), np.float32))
+                captions.append(Caption(f"without {row['left_out']}", ((f"{rate:.0%}", "seen by it"),)))
+    vertices = decoder.decode(torch.from_numpy(np.stack(genomes))).numpy()
+    title = "Bred for all but one, shown to the one"
+    masks = one_by_one(studio.light, vertices)
+    return lineup(list(masks), captions, title, width_px=width_px, columns=len(found["rows"]))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what is missing, write, print. Exit code 1 where something is wrong, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(
@@ -281,6 +312,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not options.quick:
             write({**found, "command": "python -m bench.left_out", "written": circumstances()}, RESULT)
             marks.write_between(PAGE, FIRST_MARK, LAST_MARK, table(found))
+            if found["rows"]:
+                Image.fromarray(picture(settings, found)).save(PICTURE, quality=88)
         print(table(found))
 
     return ended(console, run_and_report)

@@ -2,10 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from bench import left_out
-from bench.left_out import ALL, BRED, QUICK, WHOLE, findings, table
+from bench.left_out import ALL, BRED, QUICK, WHOLE, findings, picture, table
 from bench.noise_proof.settings import cost
 
 
@@ -44,6 +45,8 @@ def test_the_whole_of_it_quickly(tmp_path, capsys):
     found = findings(QUICK, tmp_path)
     assert found["complete"]
     assert all(len(row["by_seed"]) == 1 for row in found["rows"])
+    again = json.loads(json.dumps(found))  # as its file has it
+    assert np.array_equal(picture(QUICK, again, 600), picture(QUICK, found, 600))
     # What is done is never made anew, and cells of other settings are refused.
     assert left_out.main([*words, "--tables"]) == 0
     assert capsys.readouterr().out == said
