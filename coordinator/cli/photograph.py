@@ -21,6 +21,7 @@ from coordinator.record.photographs import (
     Shot,
     as_csv,
     begun,
+    check_results,
     read_folder,
     results_of,
     shots,
@@ -75,6 +76,7 @@ def photograph(
     if not infos:
         raise BadInput("photograph: no detector is asked; name one that is installed (datamask models)")
     found, strange = read_folder(folder)
+    check_results(folder)
     with plain_steps(Console(stderr=True)) as steps:
         done = 0
 

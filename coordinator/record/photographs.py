@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ POSES: Mapping[str, tuple[int, int, int]] = {
 }
 NOT_YET = "not yet photographed"
 RESULTS = ("results.json", "results.csv", "results.md")
+LISTS = ("prints.csv", "shots.csv")
 
 
 @dataclass(frozen=True, order=True)
@@ -79,7 +81,7 @@ def shots() -> Iterator[Shot]:
 def read_folder(folder: Path) -> tuple[dict[Shot, Path], list[str]]:
     """The photographs that are there, and a line for each file that is none of the protocol's.
 
-    :raises BadInput: where there is no such folder.
+    :raises BadInput: where there is no such folder, or nothing in it is the protocol's.
     """
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder; begin one with datamask photograph {folder} --start RUN")
@@ -101,7 +103,25 @@ def read_folder(folder: Path) -> tuple[dict[Shot, Path], list[str]]:
             strange.append(f"{path}: the same photograph as {found[shot]}; keep one")
         else:
             found[shot] = path
+    if not found and not any((folder / name).is_file() for name in LISTS):
+        raise BadInput(
+            f"{folder}: no folder of photographs, with neither shots.csv nor elite/camera-1-window/07.jpg in "
+            "it; begin a new one with datamask photograph NEW-FOLDER --start RUN"
+        )
     return found, strange
+
+
+def check_results(folder: Path) -> None:
+    """:raises BadInput: where files of the results' names are there that are no results."""
+    there = [folder / name for name in RESULTS if (folder / name).exists()]
+    try:
+        ours = not there or {"thresholds", "prints"} <= set(json.loads((folder / RESULTS[0]).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        ours = False
+    if not ours:
+        raise BadInput(
+            f"{there[0]}: would be replaced, and is not datamask photograph's; move it to another folder"
+        )
 
 
 def results_of(
@@ -170,7 +190,7 @@ def as_csv(results: Mapping[str, Any]) -> str:
 
 def begun(mask: str, run: str) -> dict[str, str]:
     """The texts of a new folder, by name: what to print, what to photograph, and what to do."""
-    return {"prints.csv": _prints(mask, run), "shots.csv": _shots(), "README.txt": _README}
+    return {**dict(zip(LISTS, (_prints(mask, run), _shots()), strict=True)), "README.txt": _README}
 
 
 def _prints(mask: str, run: str) -> str:

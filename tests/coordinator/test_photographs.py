@@ -91,11 +91,30 @@ def test_what_is_there_is_counted_and_the_rest_said_to_be_missing(tmp_path):
 
 
 def test_without_a_photograph_the_table_says_so(tmp_path):
-    (tmp_path / "photos").mkdir()
-    nothing, left_out = read_folder(tmp_path / "photos")
+    (tmp_path / "shots.csv").write_text(begun("i00-g0000-000", "run")["shots.csv"])
+    nothing, left_out = read_folder(tmp_path)
     assert (nothing, left_out) == ({}, [])
     for results in (None, results_of([], [], [])):
         assert table(results).endswith(f"| every machine | {' | '.join([NOT_YET] * 4)} |")
+
+
+def test_files_of_ones_own_are_not_replaced(tmp_path):
+    (tmp_path / "results.csv").write_text("mine")
+    with pytest.raises(BadInput, match="no folder of photographs"):
+        give(tmp_path)
+    put(tmp_path, "elite/camera-1-window/01.png", GRAY)
+    for content in (None, "[1, 2]", '{"mine": 1}', "no JSON"):
+        if content is not None:
+            (tmp_path / "results.json").write_text(content)
+        with pytest.raises(BadInput, match="is not datamask photograph's; move it") as refused:
+            give(tmp_path, "--model", "dlib-hog")
+        assert "\n" not in str(refused.value)
+    assert (tmp_path / "results.csv").read_text() == "mine"
+    assert not (tmp_path / "results.md").exists()
+    for name in ("results.csv", "results.json"):
+        (tmp_path / name).unlink()
+    for _ in range(2):  # what it has written itself, it replaces
+        assert give(tmp_path, "--model", "dlib-hog").endswith("results.md\n")
 
 
 def test_a_command_that_is_to_be_copied_names_the_run_whole():
