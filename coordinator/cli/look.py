@@ -25,6 +25,7 @@ from services.recognition.photos import SIDE_PX, photo_folder, read_photo
 FORMAT = 1
 CAMERA = "camera"  # what its pictures are called
 VIDEO_FRAMES, CAMERA_FRAMES = 30, 1
+MARK = b"drawn by datamask look"  # a sheet's comment
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,8 @@ def _files(given: Sequence[str], out: Path) -> list[tuple[str, Path]]:
         if not path.is_dir():
             paths.append((name, path))
             continue
-        own = [p.path for p in photo_folder(path) if not p.path.resolve().is_relative_to(out.resolve())]
+        here = out.resolve()
+        own = [p.path for p in photo_folder(path) if p.path.resolve().parent != here or not _is_sheet(p.path)]
         if not own:
             raise BadInput(f"{path}: all photos in it were drawn into {out}; give another folder")
         paths += [(str(photo), photo) for photo in own]
@@ -234,12 +236,24 @@ def _look_at(
     )
 
 
+def _is_sheet(file: Path) -> bool:
+    """Whether look has drawn what is there."""
+    try:
+        with file.open("rb") as opened:
+            return MARK in opened.read(1024)
+    except OSError:
+        return False
+
+
 def _write(file: Path, sheet: NDArray[np.uint8]) -> None:
+    """A sheet takes the place of an earlier one, and of nothing else."""
     from PIL import Image
 
+    if file.exists() and not _is_sheet(file):
+        raise BadInput(f"{file}: is there and no sheet of datamask look; give another folder by --out")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(sheet).save(file, "JPEG", quality=90)
+        Image.fromarray(sheet).save(file, "JPEG", quality=90, comment=MARK)
     except (FileExistsError, NotADirectoryError):
         raise BadInput(f"--out {file.parent}: a file is in the way; give a folder") from None
 

@@ -141,6 +141,19 @@ def test_of_a_folder_the_drawn_copies_are_no_photos(here):
         look("photos", *HOG, "--out", "file")
 
 
+def test_beside_the_photos_sheets_take_no_photos_place(here):
+    photo, other = saved(portrait(), "JPEG"), saved(np.full((90, 120, 3), 128, np.uint8), "JPEG")
+    (here / "001-ada.jpg").write_bytes(photo)
+    for _ in range(2):
+        found = told(".", *HOG, "--out", ".")
+        assert [row["picture"] for row in found["pictures"]] == ["001-ada.jpg"]
+    (here / "ada.jpg").write_bytes(other)
+    with pytest.raises(BadInput, match=r"^001-ada\.jpg: is there and no sheet of datamask look"):
+        look("ada.jpg", "001-ada.jpg", *HOG, "--out", ".")
+    assert (here / "001-ada.jpg").read_bytes() == photo
+    assert {file.name for file in here.iterdir()} == {"001-ada.jpg", "001-001-ada.jpg", "ada.jpg"}
+
+
 def test_frames_of_a_video_are_looked_at_one_by_one(here):
     writer = cv2.VideoWriter("film.avi", cv2.VideoWriter_fourcc(*"MJPG"), 5.0, (340, 300))
     for k in range(12):
