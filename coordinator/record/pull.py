@@ -33,6 +33,7 @@ PARTS = (
 # Comes and goes while a run is at work.
 IN_FLIGHT = ("batches", "beat.json", "scores")
 COMMITTED = ("checkpoints", "evaluations", "ledgers")
+READ = (*COMMITTED, "manifest.json", "rankings")  # what showing a run reads
 _TARGET = re.compile(r"targets/([0-9a-f]{64})\.npz")
 
 
@@ -76,7 +77,8 @@ class Pulled:
 def plan_pull(run: Store, only: Sequence[str] = ()) -> Selection:
     """Read ``HEAD`` and list the run.
 
-    :param only: top-level names of the run's tree; none: everything but what is in flight.
+    :param only: top-level names of the run's tree; none: everything but what is in flight. With ``HEAD`` or
+        a part that it lists comes whatever a run needs to be read.
     :raises BadInput: if there is no run or an unknown name; :raises CorruptData: if its ``HEAD`` is damaged.
     """
     record = Record(run)
@@ -88,22 +90,23 @@ def plan_pull(run: Store, only: Sequence[str] = ()) -> Selection:
     for name in only:
         if name not in known:
             raise BadInput(f"--only {name}: {run.url} has no such part{nearest(name, sorted(known))}")
+    whole = not only or any(name in only for name in ("HEAD", *COMMITTED))
+    chosen = (*only, *READ) if only and whole else only
     committed = {**head.parts, **record.evaluations(head), **record.ledgers(head)}
     items = []
     for key, size, etag in entries:
         part = key.partition("/")[0]
         if part == "HEAD" or (part in COMMITTED and key not in committed):
             continue
-        wanted = part in only if only else head.done or part not in IN_FLIGHT
+        wanted = part in chosen if only else head.done or part not in IN_FLIGHT
         if wanted or key == SPEC:
             items.append(Item(key, size, committed.get(key) or _named_hash(key), etag))
     # What HEAD lists and the listing lacks is gone since: the copy tells whether the run has moved on.
     there = {item.key for item in items}
     missing = [key for key in committed if key not in there]
-    items += [Item(key, 0, committed[key]) for key in missing if not only or key.partition("/")[0] in only]
+    items += [Item(key, 0, committed[key]) for key in missing if whole]
     # The spec goes first: it tells whose copy a folder is.
     items.sort(key=lambda item: (item.key != SPEC, item.key))
-    whole = not only or any(name in only for name in ("HEAD", *COMMITTED))
     return Selection(tuple(items), found[0] if found is not None and whole else None)
 
 
@@ -140,9 +143,11 @@ def pull(
 
 
 def check_target(run: Store, target: LocalStore) -> None:
-    """:raises BadInput: if the folder is the run itself, holds another run, or something that is no run."""
-    if target.url.rstrip("/") == run.url.rstrip("/"):
-        raise BadInput(f"{target.root}: this is the run itself; give another folder to copy it to")
+    """:raises BadInput: if the folder is the run or in it, holds another run, or what is no run."""
+    if isinstance(run, LocalStore) and target.root.resolve().is_relative_to(run.root.resolve()):
+        raise BadInput(
+            f"{target.root}: this is the run itself, or lies in it; give another folder to copy it to"
+        )
     if not target.exists(SPEC):
         if target.root.is_dir() and any(not path.name.startswith(".") for path in target.root.iterdir()):
             raise BadInput(f"{target.root}: not empty and no copy of a run; give a new or empty folder")

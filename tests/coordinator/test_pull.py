@@ -25,6 +25,7 @@ from coordinator.spec.spec_file import load_spec
 from services.errors import BadInput, CorruptData
 from services.storage import ObjectMissing, Store, encode, open_store
 from services.storage.local import LocalStore
+from tests.support.runs import grow
 from worker.evaluate import shared_evaluator
 
 SPEC = {"name": "small", "seed": 3}
@@ -198,6 +199,17 @@ def test_parts(run, tmp_path, datamask):
     assert "did you mean 'masks'?" in err
 
 
+def test_a_copy_of_parts_with_head_can_be_shown(tmp_path, datamask):
+    grown = grow(tmp_path / "run", generations=10)
+    home = tmp_path / "home"
+    assert datamask("pull", tmp_path / "run", home, "--only", "masks,evaluations")[0] == 0
+    code, out, err = datamask("show", home)
+    assert (code, grown.elites[0].id in out) == (0, True), err
+    assert datamask("compare", tmp_path / "run", home)[0] == 0
+    assert datamask("pull", tmp_path / "run", tmp_path / "masks", "--only", "masks")[0] == 0
+    assert not (tmp_path / "masks" / "HEAD").exists()
+
+
 def test_what_is_damaged_or_half_there_is_fetched_again(run, tmp_path):
     home = LocalStore(tmp_path / "home")
     pull(run, home)
@@ -267,6 +279,7 @@ def test_where_it_cannot_go(run, tmp_path, datamask):
         ((run.url, full), 2, "not empty and no copy of a run"),
         ((run.url, other.root), 2, "holds another run"),
         ((other.url, other.root), 2, "this is the run itself"),
+        ((other.url, other.root / "masks" / "home"), 2, "or lies in it"),
         ((run.url, full / "thesis.tex"), 2, "is a file; expected a folder"),
         ((run.url.replace("small", "smal"), tmp_path / "new"), 2, "no run here"),
         (("s3:/x", tmp_path / "new"), 2, "expected a folder, file:///folder or s3://bucket/prefix"),
