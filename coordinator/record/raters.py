@@ -111,7 +111,7 @@ def _as_csv(raw: str, path: Path) -> str:
     try:
         found = json.loads(raw)
         rows = [{**row, "test": found["test"], "rater": found.get("rater", "")} for row in found["answers"]]
-        lines = [[str(row.get(name) or "") for name in COLUMNS] for row in rows]
+        lines = [["" if row.get(name) is None else str(row[name]) for name in COLUMNS] for row in rows]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise BadInput(f"{path}: damaged, or no file of answers; give the file that the form saved") from None
     text = io.StringIO()

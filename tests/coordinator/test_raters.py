@@ -216,6 +216,14 @@ def test_damaged_files_are_read_or_refused_in_one_line(tmp_path, kind):
     assert not [line for line in refused if "\n" in line or not line.startswith(str(path))]
 
 
+def test_no_may_be_said_as_false_or_zero_in_json(tmp_path):
+    path = tmp_path / "r.json"
+    said = [True, False, 0, 1, "no", None]
+    answers = [{"picture": number, "face": face} for number, face in enumerate(said, 1)]
+    path.write_text(json.dumps({"test": TEST, "rater": "r", "answers": answers}))
+    assert read_answers(path).face == {1: True, 2: False, 3: False, 4: True, 5: False}
+
+
 def test_a_pipe_or_a_folder_is_no_file_of_answers(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path):
