@@ -150,6 +150,8 @@ def print_(
             raise BadInput(f"--gaze: process {process} prints in one color; leave --process out")
         process, color = process or "color", f"gaze:{file_name(gaze)}"
     order = make_order(process, width_mm, size, wall_mm, mount, bed_mm, edition, eyes, parts)
+    if edition is not None and count > 1:
+        raise BadInput("--edition and --count: the N elites are numbered 1/N to N/N; give one of them")
     record = Record(open_store(run))
     spec = read_spec(record)
     check_consent(spec, record.url)
@@ -169,9 +171,7 @@ def print_(
     console = Console(stderr=True)
     with plain_steps(console) as steps:
         printed = print_masks(record.store, jobs, steps)
-    written = [_write(record, folder, p) for p in printed]
-    if count > 1:
-        written.append(_pack(record, folder, printed))
+    written = _write_all(record, folder, printed)
     if as_json:
         print_json([p.report for p in printed])
     else:
@@ -377,6 +377,14 @@ def _folder(out: Path) -> Path:
     except OSError as error:
         raise BadInput(f"--out {out}: cannot be written to ({error.strerror}); give another folder") from None
     return out
+
+
+def _write_all(record: Record, folder: Path | None, printed: Sequence[Printed]) -> list[str]:
+    """Write the files of each and, where several were asked for and all were made, the edition's."""
+    written = [_write(record, folder, p) for p in printed]
+    if len(printed) > 1 and all("files" in p.report for p in printed):
+        written.append(_pack(record, folder, printed))
+    return written
 
 
 def _write(record: Record, folder: Path | None, printed: Printed) -> str:

@@ -8,7 +8,16 @@ import os
 import numpy as np
 import pytest
 
-from coordinator.cli.print import _job, _models, _Wish, check_consent, control_of, most_different, print_
+from coordinator.cli.print import (
+    _job,
+    _models,
+    _Wish,
+    _write_all,
+    check_consent,
+    control_of,
+    most_different,
+    print_,
+)
 from coordinator.record.record import Record, checkpoint_key
 from coordinator.spec.spec import parse_spec
 from services.errors import BadInput, CorruptData
@@ -18,6 +27,7 @@ from services.shape.catalog import facts_of
 from services.storage.open import open_store
 from services.wire.mask import Mask, encode_masks
 from tests.support import runs
+from worker.printing import Printed, Scored
 
 SPEC = {"objective": [{"kind": "detect", "model": "dlib-hog"}]}
 PERSON = {"subject": "A", "granted_by": "A", "purpose": "a mask", "covers": ["evolve"]}
@@ -114,6 +124,23 @@ def test_an_edition_takes_the_most_different():
     assert most_different(genomes, 1) == [0]
     assert sorted(most_different(genomes, 3)[1:]) == [3, 4]
     assert sorted(most_different(genomes, 5)) == [0, 1, 2, 3, 4]
+
+
+def test_an_edition_is_packed_only_when_every_print_was_made(run, tmp_path):
+    def printed(name, made):
+        report = f"{name}.print.json"
+        files = {report: b"{}", f"{name}.stl": b"solid"} if made else {report: b"{}"}
+        seen = Scored(0.0, {}, {}, 20)
+        return Printed(name, [], made, seen, seen, None, None, files, {"files": [*files]} if made else {})
+
+    record = Record(open_store(run))
+    whole = [printed("a", True), printed("b", True)]
+    assert _write_all(record, tmp_path, whole)[2:] == [str(tmp_path / "edition.zip")]
+    packed = (tmp_path / "edition.zip").read_bytes()
+    assert len(_write_all(record, tmp_path, [printed("a", True), printed("b", False)])) == 2
+    assert (tmp_path / "edition.zip").read_bytes() == packed
+    with pytest.raises(BadInput, match="--edition and --count"):
+        ask(run, count=2, edition="1/5")
 
 
 def test_a_control_is_asked_for_rightly(run, tmp_path):
