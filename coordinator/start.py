@@ -54,6 +54,8 @@ def make_ready(
 
 def check_coordinators(coordinators: int, executor: str, spec: Spec) -> None:
     """:raises BadInput: where a run has no use for so many coordinator processes."""
+    if coordinators < 1:
+        raise BadInput(f"--coordinators {coordinators}: expected 1 or more")
     if coordinators > 1 and executor != "celery":
         raise BadInput(
             f"--coordinators {coordinators}: without workers one process feeds all cores of this machine; "

@@ -85,7 +85,7 @@ class Basis:
         """One genome (genes,) as a mesh in meters, in its colors where the basis has any."""
         import trimesh
 
-        one = self._checked(np.asarray(genome, np.float32)[None])
+        one = self._checked([genome])
         colors = self._colors(one)
         # As it is: nothing is merged or turned, so that vertices keep their numbers.
         return trimesh.Trimesh(self.decode(one)[0], self.triangles, vertex_colors=colors, process=False)
@@ -94,7 +94,7 @@ class Basis:
         """One genome (genes,) as a file: binary glTF, meters."""
         from services.shape.export import notes_of, write_glb
 
-        one = self._checked(np.asarray(genome, np.float32)[None])
+        one = self._checked([genome])
         extras = {"id": name, **notes_of(self.name)}
         return write_glb(self.decode(one)[0], self.triangles, self._colors(one), name, extras)
 
@@ -105,7 +105,9 @@ class Basis:
         from services.exhibition.palette import backdrop, mount, pixels
         from services.exhibition.studio import Studio, dressed, one_thread
 
-        one = self._checked(np.asarray(genome, np.float32)[None])
+        if size_px < 1:
+            raise BadInput(f"picture: expected a size of 1 pixel or more, got {size_px}")
+        one = self._checked([genome])
         colors = self._colors(one)
         with one_thread():
             studio = Studio(self.triangles, self.info.facts.center_m, directions=48, shadow_px=64)
@@ -121,7 +123,7 @@ class Basis:
         from services.exhibition.inline import pack_triangles, pack_vertices, text_of
         from services.rendering.materials import looks
 
-        one = self._checked(np.asarray(genome, np.float32)[None])
+        one = self._checked([genome])
         colors = self._colors(one)
         told = json.dumps(
             {
@@ -157,14 +159,18 @@ class Basis:
         found = _eye(self.name).decoder.paint_bytes(torch.from_numpy(one))
         return None if found is None else found[0]
 
-    def _checked(self, genomes: ArrayLike) -> NDArray[np.float32]:
-        given = np.asarray(genomes, np.float32)
+    def _checked(self, genomes: object) -> NDArray[np.float32]:
+        try:
+            given = np.array(genomes, np.float32)
+            got = f"shape {given.shape}"
+        except (TypeError, ValueError):
+            given, got = np.zeros(0, np.float32), "words, or rows of several lengths"
         if given.ndim != 2 or given.shape[1] != len(self.genes) or not np.isfinite(given).all():
             raise BadInput(
                 f"genomes: expected finite numbers of shape (n, {len(self.genes)}), one weight a gene of "
-                f"basis {self.name!r}; got shape {given.shape}"
+                f"basis {self.name!r}; got {got}"
             )
-        return np.array(given)
+        return given
 
 
 @lru_cache(maxsize=4)

@@ -96,6 +96,7 @@ def compare(runs: Sequence[Run | str | Path]) -> Comparison:
     :param runs: two or more: runs, their paths or URLs.
     :raises BadInput: for fewer, for the same run twice, or where there is no run.
     """
+    runs = [runs] if isinstance(runs, (Run, str, Path)) else runs
     opened = tuple(run if isinstance(run, Run) else open_run(run) for run in runs)
     if len(opened) < 2:
         raise BadInput(f"compare: expected two runs or more, got {len(opened)}")

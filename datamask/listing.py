@@ -22,7 +22,10 @@ class Machines(Mapping[str, ModelInfo]):
     """
 
     def __getitem__(self, name: str) -> ModelInfo:
-        return catalog.model_info(name)
+        try:
+            return catalog.model_info(name)
+        except BadInput as error:
+            raise UnknownMachine(str(error)) from None
 
     def __iter__(self) -> Iterator[str]:
         return (info.name for info in (*catalog.models(), *catalog.found()))
@@ -61,6 +64,10 @@ class Machines(Mapping[str, ModelInfo]):
         )
         header = "".join(f"<th>{word}</th>" for word in ("machine", "kind", "roles", "here", "licence"))
         return f"<table><tr>{header}</tr>{rows}</table>"
+
+
+class UnknownMachine(BadInput, KeyError):
+    """No machine of that name."""
 
 
 machines = Machines()

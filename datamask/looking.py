@@ -260,6 +260,10 @@ def _pixels(image: str | Path | Image | NDArray[Any]) -> NDArray[np.uint8]:
         from services.recognition.photos import read_photo
 
         return read_photo(photo_path(str(image)))
+    if not isinstance(image, np.ndarray) and not hasattr(image, "convert"):
+        raise BadInput(
+            f"image: expected a file, a Pillow image or pixels uint8 (H, W, 3), got {type(image).__name__}"
+        )
     given = np.asarray(image if isinstance(image, np.ndarray) else image.convert("RGB"))
     if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3 or min(given.shape) == 0:
         raise BadInput(

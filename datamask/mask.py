@@ -136,8 +136,8 @@ class Mask:
         ranges = self._spec().views.ranges()
         if views is None:
             views = frontal_view(ranges.size_px)
-        elif isinstance(views, int):
-            views = sample_views(ranges, views, seed)
+        elif isinstance(views, (int, np.integer)):
+            views = sample_views(ranges, int(views), seed)
         pictures: NDArray[np.uint8] = self.basis.render(self.genome[None], views)[0]
         return pictures
 
@@ -165,6 +165,8 @@ class Mask:
         quantities = tuple(self._quantity(spec, model_info(name), targets) for name in names)
         if not names:
             raise BadInput("scores: name at least one machine; datamask.machines lists them")
+        if views < 1:
+            raise BadInput(f"scores: expected 1 view or more, got {views}")
         if views < 2 and any(q.kind == CONSISTENT.name for q in quantities):
             raise BadInput("scores: a recognizer without a target compares views: ask for 2 or more")
         plan = make_plan(spec.mask.basis, quantities + _finders(spec, names), spec.views.ranges())
@@ -172,7 +174,7 @@ class Mask:
         images = LEAST if device == "cuda" else None  # one shape of passes: nothing to try out
         scorer = Scorer(plan, targets, device, images, _LOADED)
         _LOADED.update(scorer.machines.held)
-        raw = scorer.score(Batch(plan, self.genome[None], seed, views)).raw[: len(quantities), 0]
+        raw = scorer.score(Batch(plan, self.genome[None], seed, int(views))).raw[: len(quantities), 0]
         said = {o.model: o.threshold for o in reversed(spec.objective) if o.threshold is not None}
         answers = {}
         for quantity, row in zip(quantities, raw, strict=True):

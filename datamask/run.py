@@ -104,7 +104,7 @@ class Run:
 
     @property
     def masks(self) -> Masks:
-        """Every mask that was ever asked for, by id."""
+        """Every recorded mask that was scored, by id."""
         return Masks(self._chronicle)
 
     @property
@@ -184,7 +184,7 @@ class Run:
 
 
 class Masks(Mapping[str, Mask]):
-    """The recorded masks of a run by id, in the order of the record."""
+    """The recorded masks of a run that were scored, by id, in the order of the record."""
 
     def __init__(self, chronicle: Chronicle) -> None:
         self._chronicle = chronicle

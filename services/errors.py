@@ -22,7 +22,7 @@ class DatamaskError(Exception):
     """Base of every error that datamask raises on purpose; its text is shown to the user, on one line."""
 
     def __str__(self) -> str:
-        return one_line(super().__str__())
+        return one_line(Exception.__str__(self))  # a KeyError's own would quote it
 
 
 class BadInput(DatamaskError):

@@ -74,8 +74,9 @@ class Chronicle:
         return self._table(self.record.head())
 
     def ids(self) -> list[str]:
-        """The ids of all recorded masks."""
-        return self._rows()[0].ids
+        """The ids of all recorded masks that were scored."""
+        rows, _ = self._rows()
+        return [rows.ids[row] for row in np.flatnonzero(rows.scored)]
 
     def masks(self, ids: Sequence[str]) -> list[Mask]:
         """Any masks that were ever scored. :raises BadInput: for an id that is none of them."""

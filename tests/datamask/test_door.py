@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -120,6 +122,7 @@ def test_pictures_and_scores_are_the_searchs_own(run: datamask.Run) -> None:
     pictures = mask.render(views=3, seed=4)
     assert (pictures.shape, pictures.dtype) == ((3, 160, 160, 3), np.uint8)
     assert mask.render().shape == (1, 160, 160, 3)
+    np.testing.assert_array_equal(mask.render(views=np.int64(3), seed=4), pictures)
     answers = mask.scores(["dlib-hog", "dlib-resnet"], views=3, seed=4)
     assert {name: a.asked for name, a in answers.items()} == {
         "dlib-hog": "detect",
@@ -171,15 +174,23 @@ def test_one_evolution_may_be_asked_for_the_next_generation_by_hand(tmp_path: Pa
         (lambda run: datamask.evolve({}), "'objective' is missing"),
         (lambda run: datamask.evolve("no.toml"), "no such spec file"),
         (lambda run: datamask.evolve(SPEC, executor="cloud"), "expected one of local, celery"),
+        (lambda run: datamask.evolve(SPEC, store="none", coordinators=0), "expected 1 or more"),
         (lambda run: run.masks["i00-g0000-0000"], "no mask 'i00-g0000-0000' among 80"),
         (lambda run: run.read("lineup.pgn"), "there is no file 'lineup.pgn'"),
         (lambda run: run.elites[0].scores(["dlib-hogg"]), "did you mean 'dlib-hog'?"),
         (lambda run: run.elites[0].scores([]), "name at least one machine"),
         (lambda run: run.elites[0].scores(["dlib-resnet"], views=1), "ask for 2 or more"),
+        (lambda run: run.elites[0].scores(views=0), "expected 1 view or more"),
         (lambda run: run.elites[0].scores(["dlib-landmarks-5"]), "gives no scores of its own"),
         (lambda run: run.elites[0].render(0), "expected at least 1"),
+        (lambda run: run.elites[0].picture(0), "expected a size of 1 pixel or more"),
         (lambda run: datamask.Basis("makehuman"), "did you mean 'makehuman-mask-1'?"),
         (lambda run: datamask.Basis().decode(np.zeros(138)), r"expected finite numbers of shape \(n, 138\)"),
+        (lambda run: datamask.Basis().decode([["a"]]), "got words, or rows of several lengths"),
+        (lambda run: datamask.Basis().mesh([[1.0, 2.0], [1.0]]), "got words, or rows of several lengths"),
+        (lambda run: datamask.compare(run.url), "expected two runs or more, got 1"),
+        (lambda run: datamask.machines["dlib-hogg"], "^unknown model 'dlib-hogg'; did you mean 'dlib-hog'"),
+        (lambda run: datamask.look([1, 2]), "expected a file, a Pillow image or pixels .* got list"),
         (
             lambda run: datamask.look(np.zeros((9, 9))),
             r"expected pixels uint8 \(H, W, 3\), got float64 \(9, 9\)",
@@ -197,6 +208,27 @@ def test_bad_input_is_one_line(call: Any, words: str, run: datamask.Run, tmp_pat
 def test_an_unknown_mask_is_a_missing_key(run: datamask.Run) -> None:
     assert run.masks.get("i00-g0000-0000") is None
     assert "i00-g0000-000" in run.masks
+    assert datamask.machines.get("nope") is None
+
+
+def test_masks_that_were_not_scored_are_none_of_a_runs(tmp_path: Path) -> None:
+    grown = grow(tmp_path, generations=5)
+    record = grown.record
+    ((key, sha256),) = record.evaluations(record.head()).items()
+    table = pq.read_table(io.BytesIO(record.part(key, sha256)))
+    statuses = ["invisible", *table["status"].to_pylist()[1:]]
+    kept = io.BytesIO()
+    place = table.schema.get_field_index("status")
+    pq.write_table(table.set_column(place, table.schema.field(place), pa.array(statuses)), kept)
+    record.take_over()
+    record.commit(0, {}, {key: kept.getvalue()})
+    record.close()
+    masks = datamask.open(record.url).masks
+    unseen = grown.rows[0]["id"]
+    assert unseen not in masks
+    assert masks.get(unseen) is None
+    assert [mask.id for mask in masks.values()] == list(masks) == [row["id"] for row in grown.rows[1:]]
+    assert len(masks) == len(grown.rows) - 1
 
 
 def test_machines_see_the_face_of_a_photograph() -> None:
