@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,7 +44,7 @@ def compare(
         _print(Console(), found)
     if out is not None:
         for path in found.figures(out, [kind.value for kind in formats_of(format_)]):
-            print(path)
+            print(path, file=sys.stderr if as_json else sys.stdout)
 
 
 def _print(console: Console, found: Comparison) -> None:

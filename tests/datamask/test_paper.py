@@ -192,6 +192,11 @@ def test_the_commands_say_the_same(grown: Grown, other: Grown, tmp_path: Path) -
     shown = command("compare", first, second, "--out", tmp_path / "both", "--format", "svg")
     for words in ("search.generations", "75% (53-89)", "curves.svg"):
         assert words in shown
+    both = CliRunner().invoke(
+        app, ["compare", first, second, "--json", "--out", str(tmp_path / "json"), "--format", "svg"]
+    )
+    assert json.loads(both.stdout) == told
+    assert "curves.svg" in both.stderr
     written = command("figures", second, "--out", tmp_path / "one", "--format", "pdf").splitlines()
     assert [Path(line).name for line in written] == ["curves.pdf", "curves.csv"]
 
