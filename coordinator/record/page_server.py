@@ -13,6 +13,7 @@ import http.cookies
 import ipaddress
 import json
 import logging
+import socket
 import sys
 import threading
 import time
@@ -119,6 +120,8 @@ class Server(ThreadingHTTPServer):
     def __init__(self, record: Record, host: str, port: int, token: str | None, refusal: Path | None) -> None:
         self.newest = Newest(record, refusal)
         self.token = token
+        if ":" in host:
+            self.address_family = socket.AF_INET6
         super().__init__((host, port), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 
 import pytest
 from typer.testing import CliRunner
@@ -212,6 +214,21 @@ def test_an_open_door_is_refused(tmp_path, host, token):
     grown = runs.grow(tmp_path / "run", until=0)
     with pytest.raises(BadInput, match=r"--token|--port"):
         serve(grown.record, host, 0, token)
+
+
+def test_it_listens_on_an_address_of_version_six(tmp_path):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with serve(runs.grow(tmp_path / "run", until=5).record, "::1", 0, None) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert server.url.startswith("http://[::1]:")
+        with urllib.request.urlopen(server.url + "healthz", timeout=30) as answer:
+            assert answer.read() == b"up\n"
+        with urllib.request.urlopen(server.url, timeout=30) as answer:
+            assert answer.status == 200
+        server.shutdown()
 
 
 def test_a_run_in_a_bucket_is_the_same_page(tmp_path, s3_server):
