@@ -13,19 +13,23 @@ from typing import NoReturn
 HOME = Path(__file__).parents[1]
 # Words that other packages and people's own modules are called by, too.
 COMMON_NAMES = ("services", "worker", "coordinator")
-BAD_INPUT = 2
+BAD_INPUT, INTERRUPTED = 2, 130
 OWN_ENVIRONMENT = "give datamask an environment of its own: python -m venv"
 
 
 def main() -> NoReturn:
     """Run the command line; one line and exit code 2 where another package stands in for one of ours."""
-    line = stranger() or replaced()
-    if line is not None:
-        print(f"datamask: {line}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
-    from coordinator.cli import main as command_line
+    try:
+        line = stranger() or replaced()
+        if line is not None:
+            print(f"datamask: {line}", file=sys.stderr)
+            sys.exit(BAD_INPUT)
+        from coordinator.cli import main as command_line
 
-    command_line()
+        command_line()
+    except KeyboardInterrupt:  # while modules load; later the command line says it itself
+        print("datamask: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 def stranger() -> str | None:

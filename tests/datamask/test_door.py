@@ -55,6 +55,13 @@ def test_importing_it_loads_next_to_nothing() -> None:
     assert heavy == []
 
 
+def test_an_interruption_while_modules_load_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from datamask.command import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "datamask: interrupted\n")
+
+
 def test_its_names_are_there_and_no_others() -> None:
     assert set(datamask.__all__) <= set(dir(datamask))
     assert datamask.__version__[0].isdigit()
