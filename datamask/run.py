@@ -67,8 +67,8 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The run's own name: the last part of its URL."""
-        return self.url.rstrip("/").rpartition("/")[2]
+        """The run's own name: the last part of where it is."""
+        return self.record.name
 
     @cached_property
     def spec(self) -> Mapping[str, Any]:

@@ -236,7 +236,7 @@ class Chronicle:
         return {
             "format": 1,
             "name": spec["name"],
-            "run": self.record.url.rstrip("/").rpartition("/")[2],
+            "run": self.record.name,
             "seed": spec["seed"],
             "exhibition": dict(spec.get("exhibition", {})),
             "state": "done" if head.done or done else "growing",

@@ -17,10 +17,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 import tomli_w
 
-from services.errors import BadInput, CorruptData, DatamaskError
+from services.errors import BadInput, CorruptData, DatamaskError, one_line
 from services.storage.store import ObjectMissing, Store
 
 FORMAT = 1
@@ -110,6 +111,12 @@ class Record:
     def url(self) -> str:
         """Where the run is."""
         return self.store.url
+
+    @property
+    def name(self) -> str:
+        """The run's own name: the last part of where it is."""
+        last = self.url.rstrip("/").rpartition("/")[2]
+        return one_line(unquote(last)) if self.url.startswith("file:") else last
 
     # -- what a run is
 
