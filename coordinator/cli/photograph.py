@@ -66,6 +66,8 @@ def photograph(
     Example: datamask photograph photos
     """
     if start is not None:
+        if model or as_json:
+            raise BadInput(f"{'--model' if model else '--json'}: has no say in --start; leave it out")
         _start(folder, start, mask)
         return
     if mask is not None:

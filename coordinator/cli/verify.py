@@ -17,11 +17,19 @@ from coordinator.cli.report import shown_rate as shown
 from coordinator.cli.terminal import print_json
 from coordinator.record.record import Record
 from coordinator.record.verification import claim_of, open_verified, printed_photos
+from services.errors import BadInput
 from services.recognition.photos import photo_folder
 from services.storage.open import open_store
 
 NO_FACE = "no face"  # in whose views none was seen, so that there was nothing to compare
 NOT_RUN = "not run"  # what verify.json says of critics whose weights were not there
+# Which options have a say in what is asked, besides --views, --gallery and --region; "": machines here.
+TAKES = {
+    "--import": ("--tester", "--date", "--service", "--json"),
+    "--manual": ("--mask",),
+    "--aws": ("--mask", "--target", "--max-cost-usd", "--json"),
+    "": ("--critic", "--mask", "--target", "--gallery-photos", "--photos", "--json"),
+}
 
 
 def verify(
@@ -82,6 +90,15 @@ def verify(
 
     Example: datamask verify runs/archetype-001 --views 200 --critic viola-jones
     """
+    _check_options(
+        {"--import": import_ is not None, "--manual": manual is not None, "--aws": aws},
+        {
+            **{"--critic": bool(critic), "--mask": bool(mask), "--target": bool(target)},
+            **{"--gallery-photos": gallery_photos is not None, "--photos": photos is not None},
+            **{"--tester": bool(tester), "--date": bool(date), "--service": bool(service)},
+            **{"--max-cost-usd": max_cost_usd is not None, "--json": as_json},
+        },
+    )
     opened = open_verified(Record(open_store(run)))
     if import_ is not None:
         return take_answers(opened, import_, tester, date, service, as_json)
@@ -102,6 +119,18 @@ def verify(
         return
     show_verification(Console(), found, people)
     print(f"{store.url}/verify/verify.json")
+
+
+def _check_options(asked: Mapping[str, bool], given: Mapping[str, bool]) -> None:
+    """:raises BadInput: for an option that would have no say."""
+    modes = [mode for mode, wanted in asked.items() if wanted]
+    if len(modes) > 1:
+        raise BadInput(f"{' and '.join(modes)}: give one of them")
+    mode = modes[0] if modes else ""
+    for option in (name for name, there in given.items() if there and name not in TAKES[mode]):
+        if mode:
+            raise BadInput(f"{option}: has no say in {mode}; leave it out")
+        raise BadInput(f"{option}: give it with {next(m for m in TAKES if option in TAKES[m])}")
 
 
 def show_verification(console: Console, found: Mapping[str, Any], people: Sequence[Path] = ()) -> None:

@@ -145,6 +145,23 @@ def test_verify_refuses_before_it_loads_a_network(tmp_path):
     assert "did you mean" in refused("calibrate", "dlib-resnt", "--out", tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--import a.csv --manual new", "--import and --manual: give one of them"),
+        ("--import a.csv --aws --max-cost-usd 1", "--import and --aws: give one of them"),
+        ("--tester me", "--tester: give it with --import"),
+        ("--date 2026-05-31 --manual new", "--date: has no say in --manual"),
+        ("--service phone", "--service: give it with --import"),
+        ("--max-cost-usd 0", "--max-cost-usd: give it with --aws"),
+        ("--manual new --json", "--json: has no say in --manual"),
+        ("--manual new --critic yunet", "--critic: has no say in --manual"),
+    ],
+)
+def test_options_that_would_have_no_say_are_refused(options, words, tmp_path):
+    assert words in refused("verify", make(tmp_path / "run").url, *options.split())
+
+
 def test_printed_photos_lie_under_their_mask(tmp_path):
     opened = open_verified(make(tmp_path / "run"))
     (tmp_path / "prints" / MASK).mkdir(parents=True)

@@ -56,6 +56,9 @@ def test_a_folder_is_begun_with_card_lists_and_places(tmp_path):
     assert len((folder / "shots.csv").read_text().splitlines()) == 149
     with pytest.raises(BadInput, match="not an empty folder"):
         give(folder, "--start", tmp_path / "run")
+    for more in (["--model", "dlib-hog"], ["--json"]):
+        with pytest.raises(BadInput, match=f"{more[0]}: has no say in --start"):
+            give(tmp_path / "other", "--start", tmp_path / "run", *more)
     with pytest.raises(BadInput, match="not an elite"):
         give(tmp_path / "other", "--start", tmp_path / "run", "--mask", "i09-g0000-000")
     with pytest.raises(BadInput, match="no such folder"):
