@@ -71,8 +71,9 @@ def heritage_of(
         None if entry["target"] is None else read_target(parent.store, entry["target"])
         for entry in manifest["objectives"]
     )
+    name = parent.url.rstrip("/").rpartition("/")[2]
     story = {
-        **lineage(parent.name, ids, rows(ids)),
+        **lineage(name, ids, rows(ids)),
         "started_from": list(dict.fromkeys(masks)),
         "pinned": list(dict.fromkeys(pinned)),
         "vetoed": list(dict.fromkeys(vetoed)),
