@@ -340,11 +340,11 @@ STAGE = "contenders"
 
 def stage_of(contenders: Sequence[str]) -> Stage[Settings]:
     """Cells of some contenders, all of a seed before the next."""
+    return Stage(STAGE, "one contender on one seed", 0.015, partial(_cells, contenders), measured)
 
-    def cells(settings: Settings, seeds: Sequence[int]) -> list[Cell]:
-        return [Cell(STAGE, f"{name}-{seed}", settings.budget) for seed in seeds for name in contenders]
 
-    return Stage(STAGE, "one contender on one seed", 0.015, cells, measured)
+def _cells(contenders: Sequence[str], settings: Settings, seeds: Sequence[int]) -> list[Cell]:
+    return [Cell(STAGE, f"{name}-{seed}", settings.budget) for seed in seeds for name in contenders]
 
 
 def summary(cells: Sequence[Mapping[str, Any]]) -> Json:

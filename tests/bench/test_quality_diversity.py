@@ -147,7 +147,7 @@ def test_other_settings_are_other_cells():
 def test_the_command_goes_on_where_it_was(tmp_path, capsys):
     words = [str(ROOT / "examples" / "kinds.toml"), "--views", "80", "--held-out", "2", "--seeds", "5"]
     words += [word for change in SMALL for word in ("--set", change)]
-    words += ["--contenders", "random", "--jobs", "1", "--store", str(tmp_path)]
+    words += ["--contenders", "random", "--jobs", "2", "--store", str(tmp_path)]
     assert main(words) == 0
     first = capsys.readouterr().out
     assert main([*words, "--estimate"]) == 0
