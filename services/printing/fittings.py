@@ -7,6 +7,7 @@ not come out on the other side.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 from manifold3d import CrossSection, FillRule, Manifold
@@ -16,7 +17,7 @@ from skimage.measure import approximate_polygon, find_contours
 from services.printing.catalog import BRIDGE_MM, Order
 from services.printing.openings import Fitted, keep_one, ray
 from services.printing.solid import Wall, arrays
-from services.printing.surface import Float
+from services.printing.surface import Float, Ints
 
 HOLE_MM = 6.0  # of the lug: a nail's head goes through
 LUG_MM = (HOLE_MM + 2 * BRIDGE_MM, 4.0)  # wide, thick
@@ -24,6 +25,11 @@ ROD_MM = 6.2  # the socket takes a 6 mm rod
 SOCKET_MM = (ROD_MM + 2 * BRIDGE_MM, 16.0, 12.0)  # across, long, how deep the rod goes
 # How much the wall may rise over a fitting, which then is the longer.
 LUG_SLOPE_MM, SOCKET_SLOPE_MM = 45.0, 20.0
+# Where a lug is tried: aside of the center of mass, which counts so much more, and before the top's back.
+_ASIDE_MM = (0.0, -3.0, 3.0, -6.0, 6.0, -12.0, 12.0, -20.0, 20.0)
+_BACK_MM = (4.0, 5.0, 6.0, 8.0, 10.0, 13.0, 16.0, 20.0, 25.0, 30.0, 35.0)
+ASIDE_WEIGHT = 2.0
+STRAIGHT_DEG = 0.5  # so little nobody sees
 TOUCH_MM3 = 1.0  # so little of the wall may a nail's way touch
 SUNK_SHARE = 0.4  # of the wall that a fitting reaches into; the outer face stays as it is
 RAISED_MM = 0.6
@@ -45,50 +51,78 @@ def add_fittings(work: Fitted, wall: Wall, order: Order, mark: str | None) -> No
         _emboss(work, mark)
 
 
-def _join(work: Fitted, name: str, made: Iterator[tuple[Manifold, Manifold]]) -> None:
-    """Join the first fitting that keeps the solid one body; made: what to add and what to take away then."""
-    for part, hole in made:
+def _join(work: Fitted, name: str, made: Iterator[tuple[Manifold, Manifold, str]]) -> None:
+    """Join the first fitting that keeps the solid one body; made: what to add, what to take away then, and
+    words on its place."""
+    for part, hole, words in made:
         if keep_one(work, work.body + part - hole) is None:
-            work.notes.append(name)
+            work.notes.append(f"{name}{words}")
             return
     work.refused.append(f"{name}: not made, the inside has no place that would hold it")
 
 
-def _lugs(body: Manifold, wall_mm: float) -> Iterator[tuple[Manifold, Manifold]]:
-    """Plates with a hole that hang from the inside of the top, near the back where the nail is.
+def _lugs(body: Manifold, wall_mm: float) -> Iterator[tuple[Manifold, Manifold, str]]:
+    """Plates with a hole that hang from the inside of the top, above the center of mass and near the back
+    where the nail is.
 
     A plate is made far too tall and cut off inside the wall, so that it follows whatever roof is over it.
     """
-    points, _ = arrays(body)
+    points, triangles = arrays(body)
     width, thick = LUG_MM
     low, high = points.min(axis=0), points.max(axis=0)
+    mass = center_of_mass(points, triangles)
+    middle = round(float(mass[0]), 1)
     # The back of the top: where the nail will be, not where a chin or an ear reaches further back.
-    top = points[(np.abs(points[:, 0]) < 20) & (points[:, 1] > high[1] - 0.35 * (high[1] - low[1]))]
+    near = np.abs(points[:, 0] - middle) < 20
+    top = points[near & (points[:, 1] > high[1] - 0.35 * (high[1] - low[1]))]
     if not len(top):
         return
-    for back in (4.0, 5.0, 6.0, 8.0, 10.0, 13.0, 16.0, 20.0, 25.0, 30.0, 35.0):
-        z = float(top[:, 2].min()) + back
-        for x in (0.0, -6.0, 6.0, -12.0, 12.0, -20.0, 20.0):
-            roof = _roof(body, x, z, float(high[1]) + 1.0)
-            if roof is None or roof[1] - roof[0] > LUG_SLOPE_MM:
-                continue
-            lowest, _, farthest = roof
-            center = lowest - width / 2 - 1.0
-            if center < (low[1] + high[1]) / 2:  # it would hang upside down
-                continue
-            outline = CrossSection.circle(width / 2, 64) + CrossSection.square(
-                (width, farthest + 5.0 - center)
-            ).translate((-width / 2, 0))
-            plate = outline.extrude(thick).translate((x, center, z - thick / 2))
-            part = _held(plate, body, SUNK_SHARE * wall_mm, 1)
-            hole = CrossSection.circle(HOLE_MM / 2, 48).extrude(thick + 2)
-            hole = hole.translate((x, center, z - thick / 2 - 1))
-            # The nail comes from behind.
-            way = CrossSection.circle(HOLE_MM / 2, 48).extrude(z - float(low[2]) + 5.0)
-            way = way.translate((x, center, float(low[2]) - 5.0))
-            whole = 0.9 * np.pi * (width / 2) ** 2 * thick
-            if part is not None and part.volume() > whole and (body ^ (way + hole)).volume() < TOUCH_MM3:
-                yield part, hole
+    for aside, back in sorted(product(_ASIDE_MM, _BACK_MM), key=_farther):
+        x, z = middle + aside, float(top[:, 2].min()) + back
+        roof = _roof(body, x, z, float(high[1]) + 1.0)
+        if roof is None or roof[1] - roof[0] > LUG_SLOPE_MM:
+            continue
+        lowest, _, farthest = roof
+        center = lowest - width / 2 - 1.0
+        if center < (low[1] + high[1]) / 2:  # it would hang upside down
+            continue
+        outline = CrossSection.circle(width / 2, 64) + CrossSection.square(
+            (width, farthest + 5.0 - center)
+        ).translate((-width / 2, 0))
+        plate = outline.extrude(thick).translate((x, center, z - thick / 2))
+        part = _held(plate, body, SUNK_SHARE * wall_mm, 1)
+        hole = CrossSection.circle(HOLE_MM / 2, 48).extrude(thick + 2)
+        hole = hole.translate((x, center, z - thick / 2 - 1))
+        # The nail comes from behind.
+        way = CrossSection.circle(HOLE_MM / 2, 48).extrude(z - float(low[2]) + 5.0)
+        way = way.translate((x, center, float(low[2]) - 5.0))
+        whole = 0.9 * np.pi * (width / 2) ** 2 * thick
+        if part is not None and part.volume() > whole and (body ^ (way + hole)).volume() < TOUCH_MM3:
+            place = f": hole at x {x:.1f}, y {center:.1f} mm, {z - float(low[2]):.1f} mm before the back"
+            yield part, hole, f"{place}; {_hangs((x, center), mass)}"
+
+
+def _farther(place: tuple[float, float]) -> tuple[float, float, float]:
+    """What a lug's place costs, aside of the center of mass and before the back: the first makes a mask hang
+    crooked, the second only takes a longer nail."""
+    aside, back = place
+    return ASIDE_WEIGHT * abs(aside) + back, abs(aside), aside
+
+
+def _hangs(hole: tuple[float, float], mass: Float) -> str:
+    """How a mask hangs from a hole at (x, y), for whoever stands before it."""
+    tilt = float(np.degrees(np.arctan2(mass[0] - hole[0], hole[1] - mass[1])))
+    if abs(tilt) < STRAIGHT_DEG:
+        return "hangs straight"
+    return f"hangs {abs(tilt):.1f}° {'clockwise' if tilt > 0 else 'counterclockwise'}"
+
+
+def center_of_mass(points: Float, triangles: Ints) -> Float:
+    """Where a solid's mass is, (3,)."""
+    corners = points[triangles]
+    share = (corners[:, 0] * np.cross(corners[:, 1], corners[:, 2])).sum(axis=1)
+    center: Float = (share[:, None] * corners.sum(axis=1)).sum(axis=0) / (4 * share.sum())
+    return center
 
 
 def _roof(body: Manifold, x: float, z: float, start: float) -> tuple[float, float, float] | None:
@@ -117,7 +151,7 @@ def _held(part: Manifold, body: Manifold, sunk_mm: float, axis: int) -> Manifold
     return None if out or sum(free[:-1]) > TOUCH_MM3 else held
 
 
-def _sockets(body: Manifold, wall_mm: float) -> Iterator[tuple[Manifold, Manifold]]:
+def _sockets(body: Manifold, wall_mm: float) -> Iterator[tuple[Manifold, Manifold, str]]:
     """Blind tubes on the inside that open to the back, near the middle, cut off inside the wall."""
     points, _ = arrays(body)
     low, high = points.min(axis=0), points.max(axis=0)
@@ -147,7 +181,7 @@ def _sockets(body: Manifold, wall_mm: float) -> Iterator[tuple[Manifold, Manifol
         )
         part = _held(rod, body, SUNK_SHARE * wall_mm, 2)
         if part is not None:
-            yield part, hole
+            yield part, hole, ""
 
 
 def _emboss(work: Fitted, mark: str) -> None:

@@ -1,7 +1,8 @@
-"""Parts of a solid that is larger than the bed, tongues that stand out too far, and eyes."""
+"""Parts of a solid that is larger than the bed, where it hangs, tongues that stand out too far, and eyes."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
@@ -13,7 +14,8 @@ from services.printing import parts as parts_module
 from services.printing.catalog import make_order, voxel_mm_for
 from services.printing.checks import BLADE, longest_blade_mm
 from services.printing.eyes import with_eyes
-from services.printing.openings import ray
+from services.printing.fittings import _hangs, add_fittings
+from services.printing.openings import Fitted, ray
 from services.printing.parts import apart, way_to_lie
 from services.printing.solid import arrays, make_wall
 from services.printing.surface import make_sheet
@@ -88,6 +90,26 @@ def test_60cm_is_a_size_with_a_wall_and_a_resolution_of_its_own():
     assert (usual.width_mm, usual.height_mm, voxel_mm_for(usual)) == (180.0, 260.0, 0.5)
     with pytest.raises(BadInput, match="did you mean '60cm'"):
         make_order(size="60c")
+
+
+def test_a_lug_is_above_the_center_of_mass_and_says_how_the_mask_hangs(wall):
+    work = Fitted(wall.body)
+    add_fittings(work, wall, replace(ORDER, mount="wall"), None)
+    box = largest(work.body - wall.body).bounding_box()
+    assert (box[0] + box[3]) / 2 == pytest.approx(wall_mass(wall)[0], abs=2.0)
+    (note,) = work.notes
+    assert note.startswith("hanging lug: hole at x ")
+    assert note.endswith("hangs straight")
+    assert _hangs((-12.0, 36.5), np.array((0.0, -22.1, 0.0))) == "hangs 11.6° clockwise"
+    assert _hangs((12.0, 36.5), np.array((0.0, -22.1, 0.0))) == "hangs 11.6° counterclockwise"
+
+
+def largest(body):
+    return max(body.decompose(), key=lambda piece: piece.volume())
+
+
+def wall_mass(wall):
+    return trimesh.Trimesh(*arrays(wall.body), process=False).center_mass
 
 
 def strip(width_mm, long_mm):
