@@ -86,9 +86,10 @@ def apart(body: Manifold, order: Order) -> list[PrintPart]:
     for cell, place in _cells(body, cuts):
         whole, pegs, holes = _keyed(cell, keys)
         pieces = [p for p in sorted(whole.decompose(), key=lambda p: -p.volume()) if p.volume() > CRUMB_MM3]
+        pegged, holed = _shared(pieces, pegs), _shared(pieces, holes)
         for n, piece in enumerate(pieces):
             name = f"{place[1] + 1}-{place[0] + 1}" + ("" if len(pieces) == 1 else chr(ord("a") + n))
-            parts.append(PrintPart(name, place, piece, pegs if not n else 0, holes if not n else 0))
+            parts.append(PrintPart(name, place, piece, pegged[n], holed[n]))
     return parts
 
 
@@ -200,13 +201,15 @@ def _rod(cut: _Cut, center: Float, radius: float, start: float, end: float) -> M
 def _hidden(body: Manifold, boss: Manifold, cut: _Cut) -> Manifold | None:
     """What of a boss lies on the body's inside, seen by nobody; None where that holds no peg."""
     whole = boss.volume()
-    held = [piece for piece in (boss - body).decompose() if piece.volume() > CRUMB_MM3]
+    pieces = (boss - body).decompose()
+    held = [piece for piece in pieces if piece.volume() > CRUMB_MM3]
     inner = [piece for piece in held if _unseen(body, piece)]
     if len(inner) != 1 or len(held) > 2 or inner[0].volume() < 0.6 * whole:
         return None
-    outer = [piece for piece in held if piece is not inner[0]]
-    for piece in outer:
-        boss = boss - piece
+    # All else would stand out of the other side, be it as low as a bump.
+    for piece in pieces:
+        if piece is not inner[0]:
+            boss = boss - piece
     # Both halves must hang on the wall by themselves.
     normal = np.zeros(3)
     normal[cut.axis] = 1.0
@@ -240,9 +243,10 @@ def _cells(body: Manifold, cuts: Sequence[_Cut]) -> Iterator[tuple[Manifold, tup
     yield from ((cell, place) for cell, place in cells if cell.volume() > CRUMB_MM3)
 
 
-def _keyed(cell: Manifold, keys: Sequence[_Key]) -> tuple[Manifold, int, int]:
-    """A cell with a peg in every boss below a cut, and a hole in every boss above one."""
-    pegs = holes = 0
+def _keyed(cell: Manifold, keys: Sequence[_Key]) -> tuple[Manifold, list[Manifold], list[Manifold]]:
+    """A cell with a peg in every boss below a cut, and a hole in every boss above one; and what of each of
+    these bosses is about a peg's root or a hole."""
+    pegs, holes = [], []
     for key in keys:
         box = cell.bounding_box()
         axis, at = key.cut.axis, key.cut.at
@@ -250,8 +254,17 @@ def _keyed(cell: Manifold, keys: Sequence[_Key]) -> tuple[Manifold, int, int]:
         seat = _rod(key.cut, key.center, PEG_MM, 0.0, ROOT_MM)
         if abs(box[axis + 3] - at) < 1e-3 + PEG_LONG_MM and (cell ^ root).volume() > 0.9 * root.volume():
             cell = cell + _rod(key.cut, key.center, PEG_MM, -ROOT_MM, PEG_LONG_MM)
-            pegs += 1
+            pegs.append(root)
         elif (cell ^ seat).volume() > 0.9 * seat.volume():
             cell = cell - _rod(key.cut, key.center, PEG_MM + LOOSE_MM, -1.0, PEG_LONG_MM + 2 * LOOSE_MM)
-            holes += 1
+            holes.append(_rod(key.cut, key.center, BOSS_MM, 0.0, ROOT_MM))
     return cell, pegs, holes
+
+
+def _shared(pieces: Sequence[Manifold], places: Sequence[Manifold]) -> list[int]:
+    """How many of the places each piece has: it holds more of them than any other piece does."""
+    has = [0] * len(pieces)
+    for place in places:
+        held = [(piece ^ place).volume() for piece in pieces]
+        has[held.index(max(held))] += 1
+    return has

@@ -8,6 +8,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 import trimesh
+from manifold3d import Manifold
 
 from services.errors import BadInput
 from services.printing import parts as parts_module
@@ -78,8 +79,37 @@ def test_what_fits_is_left_whole_and_what_is_too_deep_is_refused(wall):
 
 def test_a_boss_in_sight_is_not_made(wall):
     high = wall.body.bounding_box()
-    before = parts_module.Manifold.sphere(7.0).translate((0.0, 20.0, high[5]))
+    before = Manifold.sphere(7.0).translate((0.0, 20.0, high[5]))
     assert not parts_module._unseen(wall.body, before - wall.body)
+
+
+def test_a_boss_does_not_come_out_at_the_front_not_even_a_little():
+    plate = Manifold.cube((200.0, 200.0, 3.0)).translate((-100.0, -100.0, 0.0))
+    cut = parts_module._Cut(0, 0.0)
+    rod = parts_module._rod(cut, np.array((0.0, 0.0, -3.5)), 7.0, -11.0, 11.0)
+    bump = (rod - plate).split_by_plane((0.0, 0.0, 1.0), 3.0)[0]
+    assert 20 < bump.volume() < parts_module.CRUMB_MM3
+    boss = parts_module._hidden(plate, rod, cut)
+    assert boss.bounding_box()[5] == pytest.approx(3.0, abs=1e-4)
+    assert boss.volume() == pytest.approx(rod.volume() - bump.volume())
+
+
+def half_pipe(x):
+    ring = Manifold.cylinder(110.0, 40.0, circular_segments=96) - Manifold.cylinder(110.0, 37.0)
+    return ring.rotate((-90.0, 0.0, 0.0)).trim_by_plane((0.0, 0.0, 1.0), 0.0).translate((x, 0.0, 0.0))
+
+
+def test_pegs_and_holes_are_told_of_the_piece_that_has_them():
+    bridge = Manifold.cube((100.0, 20.0, 3.0)).translate((-50.0, 90.0, 37.0))
+    order = make_order(width_mm=180.0, mount="none", bed_mm="200x85x60", parts=True)
+    pieces = {piece.name: piece for piece in apart(half_pipe(-50.0) + half_pipe(50.0) + bridge, order)}
+    assert sorted(pieces) == ["1-1a", "1-1b", "2-1"]
+    cut = pieces["2-1"].body.bounding_box()[1]
+    for name in ("1-1a", "1-1b"):
+        standing = pieces[name].body.split_by_plane((0.0, 1.0, 0.0), cut + 0.1)[0].decompose()
+        assert pieces[name].pegs == len(standing) > 0
+        assert pieces[name].holes == 0
+    assert pieces["2-1"].holes == sum(pieces[name].pegs for name in ("1-1a", "1-1b"))
 
 
 def test_60cm_is_a_size_with_a_wall_and_a_resolution_of_its_own():
