@@ -187,7 +187,7 @@ def print_mask(run: Store, job: PrintJob, progress: Told = lambda _: None) -> Pr
     parts: list[PrintPart] = []
     if job.order.parts:
         progress("parts")
-        parts = apart(body, job.order)
+        parts = apart(body, job.order, solid.work.clear)
         checks = [_fit(line, parts, job.order) for line in checks]
     passed = all(line.passed is not False for line in checks)
     progress("what was lost")

@@ -57,6 +57,8 @@ def _join(work: Fitted, name: str, made: Iterator[tuple[Manifold, Manifold, str]
     for part, hole, words in made:
         if keep_one(work, work.body + part - hole) is None:
             work.notes.append(f"{name}{words}")
+            box, back = part.bounding_box(), work.body.bounding_box()[2]
+            work.clear.append((box[0], box[1], min(box[2], back), box[3], box[4], box[5]))
             return
     work.refused.append(f"{name}: not made, the inside has no place that would hold it")
 

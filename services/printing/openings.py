@@ -28,6 +28,7 @@ CRUMB_MM3 = 60.0
 # how far below the tip of the nose nostrils are, of the way to the mouth.
 EYE_SHARE, NOSTRIL_SHARE, NOSTRIL_WAY = 0.43, 0.15, 0.17
 STRAP_STEPS_MM = (7.0, 9.0, 11.0, 14.0, 17.0, 20.0)  # from the rim of a blank
+Box = tuple[float, float, float, float, float, float]  # least x, y, z, greatest x, y, z
 _UP = np.array((0.0, 1.0, 0.0))
 _FORWARD = np.array((0.0, 0.0, 1.0))
 
@@ -35,7 +36,8 @@ _FORWARD = np.array((0.0, 0.0, 1.0))
 @dataclass
 class Fitted:
     """A solid on its way. notes: what was made, refused: what could not be and why. places: of the openings;
-    cuts: points of the mask's surface in each. letters: whether a mark was raised.
+    cuts: points of the mask's surface in each. letters: whether a mark was raised. clear: what has to stay
+    whole and free: each fitting with its nail's or rod's way from the back.
     """
 
     body: Manifold
@@ -45,6 +47,7 @@ class Fitted:
     places: list[Place] = field(default_factory=list)
     cuts: list[Float] = field(default_factory=list)
     letters: bool = False
+    clear: list[Box] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """A solid that is larger than the printer, cut by planes into parts with pegs that fit one way.
 
 Along each cut, on the inside, stand bosses that nobody sees from the front. The lower or left part has a peg
-in each, the other a hole for it. The cut goes where the section is shortest and in one piece.
+in each, the other a hole for it. The cut goes where the section is shortest and in one piece, and keeps
+clear of a lug or a socket.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import numpy as np
 from manifold3d import JoinType, Manifold
 
 from services.errors import BadInput
-from services.printing.catalog import Order, Size
-from services.printing.openings import ray
+from services.printing.catalog import BRIDGE_MM, Order, Size
+from services.printing.openings import Box, ray
 from services.printing.surface import Float
 
 BOSS_MM, PEG_MM, LOOSE_MM = 7.0, 3.5, 0.2  # radii of a boss and of a peg, and how much wider a hole is
@@ -25,6 +26,7 @@ APART_MM = 40.0  # between keys along a cut
 MOST_KEYS = 8
 CRUMB_MM3 = 60.0
 _SHIFTS_MM = np.linspace(-3.2, 3.2, 9)  # from where parts are alike
+_SHIFT_MM, _STEP_MM = 3.2, 0.8
 _SPARE_MM = (
     PEG_LONG_MM + 7.0
 )  # so much larger than an even one may a part be: its pegs, and both cuts' shifts
@@ -68,18 +70,19 @@ class _Key:
     center: Float
 
 
-def apart(body: Manifold, order: Order) -> list[PrintPart]:
+def apart(body: Manifold, order: Order, clear: Sequence[Box] = ()) -> list[PrintPart]:
     """Cut a body, in millimeters, into parts that fit the order's bed; one part where it fits as it is.
 
-    :raises BadInput: where it is deeper than the printer can make.
+    :param clear: boxes that no cut goes through and no boss reaches into, of fittings.
+    :raises BadInput: where it is deeper than the printer can make, or no cut keeps clear.
     """
     box = body.bounding_box()
     extent = (float(box[3] - box[0]), float(box[4] - box[1]), float(box[5] - box[2]))
-    counts = _counts(extent, order)
-    cuts = [_best_cut(body, k, n, counts[k]) for k in (0, 1) for n in range(1, counts[k])]
+    counts, room = _counts(extent, order)
+    cuts = [cut for axis in (0, 1) for cut in _cuts(body, axis, counts[axis], room[axis], clear)]
     keys: list[_Key] = []
     for cut in cuts:
-        for center, boss in _bosses(body, cut, cuts, order.wall_mm, keys):
+        for center, boss in _bosses(body, cut, cuts, order.wall_mm, keys, clear):
             body = body + boss
             keys.append(_Key(cut, center))
     parts: list[PrintPart] = []
@@ -99,10 +102,11 @@ def way_to_lie(size: Size, order: Order) -> bool:
     return any(all(size[way[k]] <= order.bed_mm[k] for k in range(3)) for way in ways)
 
 
-def _counts(extent: Size, order: Order) -> tuple[int, int]:
-    """Parts along x and y, as few as will do; none along z: a cut through the face's depth would show."""
+def _counts(extent: Size, order: Order) -> tuple[tuple[int, int], tuple[float, float]]:
+    """Parts along x and y, as few as will do, and how long they may be there; none along z: a cut through
+    the face's depth would show."""
     if way_to_lie(extent, order):
-        return 1, 1
+        return (1, 1), (extent[0], extent[1])
     ways = list(permutations(range(3)) if not order.process.overhang else ((0, 1, 2), (1, 0, 2)))
     found = []
     for way in ways:
@@ -110,15 +114,15 @@ def _counts(extent: Size, order: Order) -> tuple[int, int]:
         room = {axis: order.bed_mm[k] for k, axis in enumerate(way)}
         if extent[2] <= room[2]:
             across, up = (max(1, int(np.ceil(extent[k] / max(room[k] - _SPARE_MM, 1)))) for k in (0, 1))
-            found.append((across * up, across, up))
+            found.append((across * up, across, up, -room[0], -room[1]))
     if not found:
         bed = " x ".join(f"{side:g}" for side in order.bed_mm)
         raise BadInput(
             f"--parts: the solid is {extent[2]:.0f} mm deep, and no way of laying it on a bed of {bed} mm "
             "holds that; print it smaller or give a larger --bed-mm"
         )
-    _, across, up = min(found)
-    return across, up
+    _, across, up, wide, high = min(found)
+    return (across, up), (-wide, -high)
 
 
 def _level(body: Manifold, axis: int) -> Manifold:
@@ -135,21 +139,64 @@ def _placed(cut: _Cut, flat: Float) -> Float:
     return place
 
 
-def _best_cut(body: Manifold, axis: int, k: int, count: int) -> _Cut:
-    """The k-th of the cuts into so many parts: moved to where it crosses the wall least often, then least."""
+def _cuts(body: Manifold, axis: int, count: int, room_mm: float, clear: Sequence[Box]) -> list[_Cut]:
+    """The cuts along an axis into so many parts, or into one more where those would not keep clear.
+
+    :raises BadInput: where these would not, either.
+    """
+    if count == 1:
+        return []
+    for many in (count, count + 1):
+        found = [_best_cut(body, axis, k, many, room_mm, clear) for k in range(1, many)]
+        cuts = [cut for cut in found if cut is not None]
+        if len(cuts) == len(found):
+            return cuts
+    raise BadInput(
+        f"--parts: no cut across {'xy'[axis]} that leaves parts of at most {room_mm:g} mm keeps clear of lug "
+        "or socket; give a larger --bed-mm or another --mount"
+    )
+
+
+def _best_cut(
+    body: Manifold, axis: int, k: int, count: int, room_mm: float, clear: Sequence[Box]
+) -> _Cut | None:
+    """The k-th of the cuts into so many parts: moved to where it crosses the wall least often, then least.
+
+    Where none near by keeps clear, the nearest that does and leaves parts that fit; None without one.
+    """
     box = body.bounding_box()
     low, long = float(box[axis]), float(box[axis + 3] - box[axis])
     level = _level(body, axis)
     tried = []
     for shift in _SHIFTS_MM:
-        at = low + long * k / count + shift
-        section = level.slice(at)
-        tried.append((len(section.to_polygons()), round(section.area(), 1), abs(shift), at))
-    return _Cut(axis, min(tried)[-1])
+        at = low + long * k / count + float(shift)
+        if _is_clear(axis, at, clear):
+            section = level.slice(at)
+            tried.append((len(section.to_polygons()), round(section.area(), 1), abs(shift), at))
+    if tried:
+        return _Cut(axis, min(tried)[-1])
+    # So much may a part grow; the cut beyond it may be moved, too, and pegs stand on the lower one.
+    even = long / count
+    up = room_mm - even - PEG_LONG_MM - (_SHIFT_MM if k > 1 else 0.0)
+    down = room_mm - even - (PEG_LONG_MM + _SHIFT_MM if k < count - 1 else 0.0)
+    for step in range(1 + round(_SHIFT_MM / _STEP_MM), int(even / _STEP_MM)):
+        for shift, spare in ((-step * _STEP_MM, down), (step * _STEP_MM, up)):
+            if abs(shift) <= spare and _is_clear(axis, low + even * k + shift, clear):
+                return _Cut(axis, low + even * k + shift)
+    return None
+
+
+def _is_clear(axis: int, at: float, clear: Sequence[Box]) -> bool:
+    return not any(box[axis] - BRIDGE_MM < at < box[axis + 3] + BRIDGE_MM for box in clear)
 
 
 def _bosses(
-    body: Manifold, cut: _Cut, others: Sequence[_Cut], wall_mm: float, keys: Sequence[_Key]
+    body: Manifold,
+    cut: _Cut,
+    others: Sequence[_Cut],
+    wall_mm: float,
+    keys: Sequence[_Key],
+    clear: Sequence[Box],
 ) -> Iterator[tuple[Float, Manifold]]:
     """Where along a cut keys find a place: the center of each (3,), and the boss to join."""
     section = _level(body, cut.axis).slice(cut.at)
@@ -168,7 +215,8 @@ def _bosses(
         for turn in np.linspace(0, 2 * np.pi, 8, endpoint=False):
             aside = np.array((np.cos(turn), np.sin(turn))) * (BOSS_MM + 0.15 * wall_mm)
             axis_at = _placed(cut, flat + aside)
-            boss = _hidden(body, _rod(cut, axis_at, BOSS_MM, -BOSS_LONG_MM, BOSS_LONG_MM), cut)
+            rod = _rod(cut, axis_at, BOSS_MM, -BOSS_LONG_MM, BOSS_LONG_MM)
+            boss = None if _meets(rod, clear) else _hidden(body, rod, cut)
             if boss is not None:
                 taken.append(axis_at)
                 made += 1
@@ -196,6 +244,11 @@ def _rod(cut: _Cut, center: Float, radius: float, start: float, end: float) -> M
     matrix[_TURNED[cut.axis], np.arange(3)] = 1.0
     matrix[:, 3] = center
     return rod.transform(matrix)
+
+
+def _meets(rod: Manifold, clear: Sequence[Box]) -> bool:
+    own = rod.bounding_box()
+    return any(all(own[k] < box[k + 3] and box[k] < own[k + 3] for k in range(3)) for box in clear)
 
 
 def _hidden(body: Manifold, boss: Manifold, cut: _Cut) -> Manifold | None:

@@ -18,6 +18,7 @@ from services.rendering.views import ViewRanges
 from services.shape.basis import load_basis
 from services.shape.export import write_glb
 from services.storage.open import open_store
+from worker import printing
 from worker.examination.rescore import Scored, lost
 from worker.printing import PrintJob, make_solid, print_mask
 
@@ -111,10 +112,25 @@ def test_the_machines_saw_mask_and_solid_under_the_same_views(printed):
     assert printed.after.fitness != printed.before.fitness
 
 
-def test_the_solid_is_scored_in_the_material_that_it_is_printed_in(printed, tmp_path):
+@pytest.fixture(scope="module")
+def stood(tmp_path_factory):
+    """A small one on a stand in one color, and the boxes that its cuts were to keep clear of."""
+    told, real = [], printing.apart
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(printing, "apart", lambda *given: told.append(given[2]) or real(*given))
+        order = make_order("sls", width_mm=60.0, mount="stand", parts=True)
+        return print_mask(open_store(tmp_path_factory.mktemp("stood")), job(order=order)), told
+
+
+def test_cuts_are_told_of_the_fittings(stood):
+    made, ((box,),) = stood
+    assert "socket" in made.report["openings"][0]
+    assert box[3] - box[0] == pytest.approx(14.2, abs=0.1)
+
+
+def test_the_solid_is_scored_in_the_material_that_it_is_printed_in(printed, stood):
     assert printed.report["made_of"] is None  # in several colors, of which none is bred
-    order = make_order("sls", width_mm=60.0, mount="none")
-    plain = print_mask(open_store(tmp_path), job(order=order))
+    plain = stood[0]
     said = plain.report["made_of"]
     assert (said["material"], said["color"]) == ("nylon PA12", "#eceae4")
     assert said["values"] == plain.made_of.values != plain.after.values

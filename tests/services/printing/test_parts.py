@@ -112,6 +112,24 @@ def test_pegs_and_holes_are_told_of_the_piece_that_has_them():
     assert pieces["2-1"].holes == sum(pieces[name].pegs for name in ("1-1a", "1-1b"))
 
 
+def test_cuts_and_bosses_keep_clear_of_fittings_or_are_refused():
+    fitting = Manifold.cube((14.0, 14.0, 10.0)).translate((-7.0, 48.0, 28.0))
+    body = half_pipe(0.0) + fitting
+    clear = [(-7.0, 48.0, 0.0, 7.0, 62.0, 38.0)]
+    order = make_order(width_mm=80.0, mount="none", bed_mm="95x85x60", parts=True)
+    pieces = apart(body, order, clear)
+    assert len(pieces) == 2
+    cut = pieces[1].body.bounding_box()[1]
+    assert not 48.0 - 4.0 < cut < 62.0 + 4.0
+    assert all(way_to_lie(piece.size_mm, order) for piece in pieces)
+    assert pieces[0].pegs == pieces[1].holes > 0
+    free = Manifold.cube((14.0, 14.0, 36.0)).translate((-7.0, 48.0, 0.0))
+    kept = [(piece.body ^ free).volume() for piece in pieces]
+    assert kept == pytest.approx([0.0, (body ^ free).volume()], abs=0.1)
+    with pytest.raises(BadInput, match=r"no cut across y .* at most 85 mm keeps clear of lug or socket"):
+        apart(body, order, [(-40.0, 0.0, 0.0, 40.0, 110.0, 40.0)])
+
+
 def test_60cm_is_a_size_with_a_wall_and_a_resolution_of_its_own():
     large = make_order(size="60cm", mount="wall")
     assert (large.width_mm, large.height_mm, large.wall_mm) == (415.0, 600.0, 4.0)
@@ -125,17 +143,17 @@ def test_60cm_is_a_size_with_a_wall_and_a_resolution_of_its_own():
 def test_a_lug_is_above_the_center_of_mass_and_says_how_the_mask_hangs(wall):
     work = Fitted(wall.body)
     add_fittings(work, wall, replace(ORDER, mount="wall"), None)
-    box = largest(work.body - wall.body).bounding_box()
-    assert (box[0] + box[3]) / 2 == pytest.approx(wall_mass(wall)[0], abs=2.0)
+    (clear,) = work.clear
+    assert (clear[0] + clear[3]) / 2 == pytest.approx(wall_mass(wall)[0], abs=0.1)
+    assert clear[2] == wall.body.bounding_box()[2]  # its nail's way is clear, too
+    around = Manifold.cube(np.subtract(clear[3:], clear[:3])).translate(clear[:3])
+    joined = work.body - wall.body
+    assert (joined ^ around).volume() == pytest.approx(joined.volume(), abs=1.0)
     (note,) = work.notes
     assert note.startswith("hanging lug: hole at x ")
     assert note.endswith("hangs straight")
     assert _hangs((-12.0, 36.5), np.array((0.0, -22.1, 0.0))) == "hangs 11.6° clockwise"
     assert _hangs((12.0, 36.5), np.array((0.0, -22.1, 0.0))) == "hangs 11.6° counterclockwise"
-
-
-def largest(body):
-    return max(body.decompose(), key=lambda piece: piece.volume())
 
 
 def wall_mass(wall):
