@@ -152,6 +152,10 @@ def print_(
     order = make_order(process, width_mm, size, wall_mm, mount, bed_mm, edition, eyes, parts)
     if edition is not None and count > 1:
         raise BadInput("--edition and --count: the N elites are numbered 1/N to N/N; give one of them")
+    if color not in (None, "own", "gaze") and not color.startswith("gaze:"):
+        from services.printing.colors import parse_color
+
+        parse_color(color)
     record = Record(open_store(run))
     spec = read_spec(record)
     check_consent(spec, record.url)
@@ -463,9 +467,11 @@ def show(console: Console, printed: Printed) -> None:
     ]
     print_table(console, "The machines, on held-out views", ["", *looks], scores)
     far = report["from_evolved_surface_mm"]
+    pieces = report.get("parts_weight_g")
+    keyed = "" if pieces is None else f" ({pieces:.0f} g in parts, with bosses and pegs)"
     console.print(
         f"{report['size_mm'][0]:.1f} x {report['size_mm'][1]:.1f} x {report['size_mm'][2]:.1f} mm, "
-        f"{report['volume_cm3']:.1f} cm³, {report['weight_g']:.0f} g. Outer face to evolved surface: "
+        f"{report['volume_cm3']:.1f} cm³, {report['weight_g']:.0f} g{keyed}. Outer face to evolved surface: "
         f"median {far['median_mm']:.2f}, at most {far['max_mm']:.2f} mm; "
         f"{far['within_1mm']:.1%} of it within 1 mm.",
         highlight=False,

@@ -73,6 +73,12 @@ def test_what_is_not_there_is_refused(run, tmp_path):
         ask(run, gaze="dlib-hog", process="sls")
     with pytest.raises(BadInput, match="--gaze and --control"):
         ask(run, gaze="dlib-hog", control="twin")
+    for color in ("blue", "#zzz", "gazes"):
+        with pytest.raises(BadInput, match=f"--color {color}: expected own, #rrggbb"):
+            ask(run, color=color, mask="i09-g0000-000")
+    for color in ("own", "gaze", "gaze:dlib-hog", "#102030"):
+        with pytest.raises(BadInput, match="no mask"):
+            ask(run, color=color, mask="i09-g0000-000")
 
 
 def test_a_gaze_that_the_run_has_no_map_of_is_looked_at_first(run, monkeypatch):
