@@ -25,6 +25,7 @@ ROOT_MM = 4.0  # how far a peg reaches into its own part
 APART_MM = 40.0  # between keys along a cut
 MOST_KEYS = 8
 CRUMB_MM3 = 60.0
+MORE_MM, BUMPS_MM3 = 0.5, 1.0  # so much larger is what a boss is cut off by, and so little of it may be left
 _SHIFTS_MM = np.linspace(-3.2, 3.2, 9)  # from where parts are alike
 _SHIFT_MM, _STEP_MM = 3.2, 0.8
 _SPARE_MM = (
@@ -216,7 +217,8 @@ def _bosses(
             aside = np.array((np.cos(turn), np.sin(turn))) * (BOSS_MM + 0.15 * wall_mm)
             axis_at = _placed(cut, flat + aside)
             rod = _rod(cut, axis_at, BOSS_MM, -BOSS_LONG_MM, BOSS_LONG_MM)
-            boss = None if _meets(rod, clear) else _hidden(body, rod, cut)
+            around = _rod(cut, axis_at, BOSS_MM + MORE_MM, -BOSS_LONG_MM - MORE_MM, BOSS_LONG_MM + MORE_MM)
+            boss = None if _meets(rod, clear) else _hidden(body, rod, around, cut)
             if boss is not None:
                 taken.append(axis_at)
                 made += 1
@@ -251,18 +253,23 @@ def _meets(rod: Manifold, clear: Sequence[Box]) -> bool:
     return any(all(own[k] < box[k + 3] and box[k] < own[k + 3] for k in range(3)) for box in clear)
 
 
-def _hidden(body: Manifold, boss: Manifold, cut: _Cut) -> Manifold | None:
-    """What of a boss lies on the body's inside, seen by nobody; None where that holds no peg."""
+def _hidden(body: Manifold, boss: Manifold, around: Manifold, cut: _Cut) -> Manifold | None:
+    """What of a boss lies on the body's inside, seen by nobody; None where that holds no peg. around: a rod a
+    little larger than the boss."""
     whole = boss.volume()
-    pieces = (boss - body).decompose()
-    held = [piece for piece in pieces if piece.volume() > CRUMB_MM3]
+    held = [piece for piece in (boss - body).decompose() if piece.volume() > CRUMB_MM3]
     inner = [piece for piece in held if _unseen(body, piece)]
     if len(inner) != 1 or len(held) > 2 or inner[0].volume() < 0.6 * whole:
         return None
-    # All else would stand out of the other side, be it as low as a bump.
-    for piece in pieces:
-        if piece is not inner[0]:
+    # All else would stand out of the other side, be it as low as a bump. It is cut off by more than itself:
+    # by itself alone, skins of no thickness would be left of its sides.
+    beside = (around - body).decompose()
+    kept = max(beside, key=lambda piece: float((piece ^ inner[0]).volume()))
+    for piece in beside:
+        if piece is not kept:
             boss = boss - piece
+    if (boss - body - inner[0]).volume() > BUMPS_MM3:  # what is cut off hangs together with the rest
+        return None
     # Both halves must hang on the wall by themselves.
     normal = np.zeros(3)
     normal[cut.axis] = 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import combinations, product
 
+import igl
 import numpy as np
 import pytest
 import trimesh
@@ -16,6 +17,7 @@ from services.printing.catalog import make_order, voxel_mm_for
 from services.printing.checks import BLADE, longest_blade_mm
 from services.printing.eyes import with_eyes
 from services.printing.fittings import _hangs, add_fittings
+from services.printing.intersections import self_intersections
 from services.printing.openings import Fitted, ray
 from services.printing.parts import apart, way_to_lie
 from services.printing.solid import arrays, make_wall
@@ -59,6 +61,13 @@ def test_pegs_have_holes_and_together_the_parts_are_the_whole(wall, pieces):
     for piece in pieces[1:]:
         whole = whole + piece.body
     assert (wall.body - whole).volume() < 0.002 * wall.body.volume()
+    # Nothing stands out at the front, not even a skin, and no faces cross.
+    assert [self_intersections(*arrays(piece.body)) for piece in pieces] == [0] * len(pieces)
+    corners = np.concatenate([arrays(piece.body)[0] for piece in pieces])
+    far = np.sqrt(igl.point_mesh_squared_distance(corners, *arrays(wall.body))[0])
+    looks = [ray(wall.body, corner, np.array((0.0, 0.0, 1.0)), 1000.0) for corner in corners[far > 0.1]]
+    assert len(looks) > 100
+    assert all(looks)
     # What was added is on the inside: from the front the face is the same.
     moved = []
     for x, y in product(range(-50, 51, 10), range(-60, 61, 10)):
@@ -89,7 +98,8 @@ def test_a_boss_does_not_come_out_at_the_front_not_even_a_little():
     rod = parts_module._rod(cut, np.array((0.0, 0.0, -3.5)), 7.0, -11.0, 11.0)
     bump = (rod - plate).split_by_plane((0.0, 0.0, 1.0), 3.0)[0]
     assert 20 < bump.volume() < parts_module.CRUMB_MM3
-    boss = parts_module._hidden(plate, rod, cut)
+    around = parts_module._rod(cut, np.array((0.0, 0.0, -3.5)), 7.5, -11.5, 11.5)
+    boss = parts_module._hidden(plate, rod, around, cut)
     assert boss.bounding_box()[5] == pytest.approx(3.0, abs=1e-4)
     assert boss.volume() == pytest.approx(rod.volume() - bump.volume())
 
