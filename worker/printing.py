@@ -36,7 +36,7 @@ from services.printing.field import VOXEL_MM
 from services.printing.fittings import add_fittings
 from services.printing.openings import Fitted, known_places, open_up, seen_places
 from services.printing.parts import PrintPart, apart, way_to_lie
-from services.printing.solid import Wall, arrays, as_written, make_wall, redone
+from services.printing.solid import Wall, arrays, as_written, make_wall, redone, voxel_for
 from services.recognition import attribution
 from services.recognition.fitness import Objective
 from services.rendering.views import ViewRanges, sample_views
@@ -196,6 +196,7 @@ def print_mask(run: Store, job: PrintJob, progress: Told = lambda _: None) -> Pr
     written: dict[str, bytes] = {}
     report = _report(job, solid, checks, thick, before, after, _in_color(made_of, job, color), cause, sites)
     report["parts"] = [_told(part, job.order) for part in parts]
+    report["parts_weight_g"] = _weight_of(parts, job.order)
     report["gaze"] = _gaze(run, job)
     if passed or job.force:
         progress("files")
@@ -288,6 +289,14 @@ def _told(part: PrintPart, order: Order) -> dict[str, Any]:
         "pegs": part.pegs,
         "holes": part.holes,
     }
+
+
+def _weight_of(parts: Sequence[PrintPart], order: Order) -> float | None:
+    """What several parts weigh, bosses and pegs included; None where the solid is one."""
+    if len(parts) < 2:
+        return None
+    volume = sum(float(part.body.volume()) for part in parts) / 1000
+    return round(volume * order.process.density_g_cm3, 1)
 
 
 def _mark(job: PrintJob) -> str | None:
@@ -387,7 +396,7 @@ def _report(
         "volume_cm3": round(volume / 1000, 2),
         "weight_g": round(volume / 1000 * order.process.density_g_cm3, 1),
         "triangles": len(triangles),
-        "voxel_mm": job.voxel_mm,
+        "voxel_mm": round(voxel_for(order.wall_mm, job.voxel_mm), 3),
         "from_evolved_surface_mm": {k: round(v, 3) for k, v in asdict(wall.deviation).items()},
         "decimation_mm": round(wall.simplify_mm, 3),
         "mended": {k: round(v, 2) for k, v in asdict(wall.mended).items()},
@@ -422,6 +431,7 @@ def _files(
     if vertex_colors is not None:
         body = body.refine_to_length(COLOR_EDGE_MM)
     own, triangles = as_written(body)
+    report["triangles"] = len(triangles)  # points for colors included
     points = own - own.min(axis=0)
     colors = None
     if vertex_colors is not None:

@@ -54,14 +54,15 @@ def drawing_sheet(
     points, triangles = arrays(body)
     low, high = points.min(axis=0), points.max(axis=0)
     width, height, depth = high - low
-    scale = min(0.5, 75 / width, 100 / height, 75 / depth)
+    times = _round_times(max(2.0, width / 75, height / 100, depth / 75))
+    scale = 1 / times
     buffer = io.BytesIO()
     page = Canvas(buffer, pagesize=landscape(A4), invariant=1)
     page.setTitle(f"{report['title']}: {report['id']}")
     page.scale(_MM, _MM)  # millimeters from here on
     page.setLineWidth(0.15)
     _text(page, 15, 195, f"{report['title']}   {report['id']}", 5.0)
-    _text(page, 15, 189, f"scale 1 : {1 / scale:.2g}, dimensions in mm", 3.0)
+    _text(page, 15, 189, f"scale 1 : {times:g}, dimensions in mm", 3.0)
     left = 22.0
     base = _TOP_MM - 12 - height * scale
     views = (("front", 0.0, (0, 1)), ("side", 90.0, (2, 1)))
@@ -82,6 +83,11 @@ def drawing_sheet(
         _parts(page, report, color, parts)
     page.save()
     return buffer.getvalue()
+
+
+def _round_times(least: float) -> float:
+    """How many times smaller than the solid it is drawn: no less, and a number of one decimal, for rulers."""
+    return float(np.ceil(round(10 * least, 6))) / 10
 
 
 def _parts(
@@ -185,11 +191,12 @@ def _dimension(page: Canvas, start: tuple[float, float], end: tuple[float, float
 
 
 def _table(page: Canvas, report: Mapping[str, Any], x: float, y: float) -> None:
-    size = report["size_mm"]
+    size, pieces = report["size_mm"], report.get("parts_weight_g")
+    in_parts = "" if pieces is None else f"; {pieces:.0f} g in parts, with bosses and pegs"
     rows = [
         f"{report['process']}: {report['material']}, wall {report['wall_mm']:g} mm, mount {report['mount']}",
         f"{size[0]:.1f} wide, {size[1]:.1f} high, {size[2]:.1f} deep; print height face up {size[2]:.1f} mm",
-        f"volume {report['volume_cm3']:.1f} cm3, weight {report['weight_g']:.0f} g",
+        f"volume {report['volume_cm3']:.1f} cm3, weight {report['weight_g']:.0f} g{in_parts}",
         f"outer face to evolved surface: median {report['from_evolved_surface_mm']['median_mm']:.2f}, "
         f"at most {report['from_evolved_surface_mm']['max_mm']:.2f} mm; "
         f"{report['from_evolved_surface_mm']['within_1mm']:.1%} of it within 1 mm",
@@ -215,15 +222,17 @@ def caption_card(caption: Caption) -> bytes:
     report, card = caption.report, _Card(page, f"mask {caption.mask}, continued")
     card.line(caption.title, 5.5, 6.0)
     card.line(f"{caption.date[:10]}   {report['material']}   mask {caption.mask}", 3.2, 9.0)
+    made_of = report.get("made_of")  # None where it is printed in colors of its own
+    seen, of = (report["after"], "") if made_of is None else (made_of, f" in {made_of['material']}")
     for model in caption.models:
-        share = report["after"]["accepted"].get(model["name"])
+        share = seen["accepted"].get(model["name"])
         if share is None:
             card.line(f"{model['name']} (threshold {model['threshold']:g}) took part", 2.9)
             continue
         beside = report.get("controls", {}).get(model["name"])
         card.line(
             f"{model['name']} (threshold {model['threshold']:g}) sees a face in {share:.0%} of "
-            f"{report['views']['count']} held-out views of this solid",
+            f"{report['views']['count']} held-out views of this solid{of}",
             2.9,
             4.0 if beside else 4.6,
         )

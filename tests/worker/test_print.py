@@ -75,6 +75,7 @@ def test_every_file_is_there_and_opens(printed):
     assert set(printed.files) == {f"{MASK}.{ending}" for ending in endings} | parts
     solid = trimesh.load(io.BytesIO(printed.files[f"{MASK}.stl"]), file_type="stl")
     assert solid.is_watertight
+    assert len(solid.faces) == printed.report["triangles"]
     assert solid.volume / 1000 == pytest.approx(printed.report["volume_cm3"], rel=1e-3)
     glb = trimesh.load(io.BytesIO(printed.files[f"{MASK}.glb"]), file_type="glb", process=False)
     assert np.ptp(glb.bounds[:, 0]) == pytest.approx(0.14, abs=0.0002)
@@ -97,6 +98,7 @@ def test_parts_are_closed_and_told_of_and_the_bed_is_held_against_them(printed):
     assert bed.figure.startswith(f"{len(parts)} parts")
     weight = sum(part["weight_g"] for part in parts)
     assert 1.0 < weight / printed.report["weight_g"] < 1.3  # the bosses
+    assert printed.report["parts_weight_g"] == pytest.approx(weight, abs=0.05 * len(parts) + 0.05)
 
 
 def test_the_card_knows_whose_gaze_the_colors_are(printed):
@@ -120,6 +122,12 @@ def stood(tmp_path_factory):
         patch.setattr(printing, "apart", lambda *given: told.append(given[2]) or real(*given))
         order = make_order("sls", width_mm=60.0, mount="stand", parts=True)
         return print_mask(open_store(tmp_path_factory.mktemp("stood")), job(order=order)), told
+
+
+def test_the_report_has_the_voxels_that_were_used(stood, printed):
+    assert stood[0].report["voxel_mm"] == pytest.approx(2.0 / 3, abs=1e-3)  # 1 mm would not resolve its wall
+    assert printed.report["voxel_mm"] == 1.0
+    assert stood[0].report["parts_weight_g"] is None
 
 
 def test_cuts_are_told_of_the_fittings(stood):

@@ -32,6 +32,22 @@ def test_a_rate_stands_beside_its_controls(controls, monkeypatch):
     )
 
 
+def test_a_rate_is_of_the_material_that_the_card_names(monkeypatch):
+    written = []
+    monkeypatch.setattr(drawing_sheet, "_text", lambda page, x, y, words, size: written.append(words))
+    report = {
+        "material": "PA 12",
+        "after": {"accepted": {"yunet": 0.95}},
+        "made_of": {"material": "PA 12", "accepted": {"yunet": 0.4}},
+        "views": {"count": 20},
+        "licence": "CC0-1.0",
+        "sites": None,
+    }
+    caption_card(Caption("datamask: x", "2026-11-28", "i00-g0001-002", report, [MODEL]))
+    (said,) = [words for words in written if words.startswith("yunet (")]
+    assert said.endswith("sees a face in 40% of 20 held-out views of this solid in PA 12")
+
+
 def test_every_line_stands_on_its_card(monkeypatch):
     written, real = [], drawing_sheet._text
 

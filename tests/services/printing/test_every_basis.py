@@ -47,3 +47,24 @@ def test_the_drawing_sheet_shows_the_whole_solid():
         picture = np.asarray(_picture(points, triangles, yaw, (230, 230, 230)).convert("L"))
         assert picture.shape[1] / picture.shape[0] == pytest.approx(across / 90.0, rel=0.03)
         assert (picture < 250).mean() > 0.95
+
+
+def test_a_ruler_agrees_with_the_scale_that_a_drawing_sheet_states(monkeypatch):
+    from manifold3d import Manifold
+
+    from services.printing import drawing_sheet
+
+    written, drawn = [], []
+    monkeypatch.setattr(drawing_sheet, "_text", lambda page, x, y, words, size: written.append(words))
+    monkeypatch.setattr(drawing_sheet.Canvas, "drawImage", lambda page, image, *place: drawn.append(place))
+    report = {
+        **{"title": "datamask: x", "id": "i00-g0001-002", "process": "sls", "material": "nylon PA12"},
+        **{"mount": "wall", "wall_mm": 2.0, "size_mm": [182.9, 90.0, 20.0], "volume_cm3": 329.2},
+        **{"weight_g": 312.8, "parts_weight_g": 340.2, "openings": [], "not_made": [], "checks": []},
+        "from_evolved_surface_mm": {"median_mm": 0.1, "max_mm": 0.2, "within_1mm": 1.0},
+    }
+    drawing_sheet.drawing_sheet(Manifold.cube((182.9, 90.0, 20.0)), report, (230, 230, 230))
+    assert "scale 1 : 2.5, dimensions in mm" in written  # 1 : 2.44 would fit
+    assert [place[2:] for place in drawn] == [pytest.approx((side / 2.5, 36.0)) for side in (182.9, 20.0)]
+    assert "volume 329.2 cm3, weight 313 g; 340 g in parts, with bosses and pegs" in written
+    assert [drawing_sheet._round_times(least) for least in (2.0, 2.4, 2.41)] == [2.0, 2.4, 2.5]
