@@ -21,7 +21,6 @@ from typer.testing import CliRunner
 import datamask
 from coordinator.cli import app
 from coordinator.record.chronicle import Chronicle
-from coordinator.search.heritage import heritage_of
 from services import versions
 from services.recognition.statistics.rates import wilson_rate
 from tests.support.runs import Grown, grow
@@ -179,7 +178,6 @@ def test_a_copy_is_called_as_its_folder_is(grown: Grown, tmp_path: Path) -> None
     assert datamask.cite(copy).run == copy.name
     assert datamask.compare([grown.record.url, copy]).runs[1].run == copy.name
     assert Chronicle(made.record).plan().facts["run"] == copy.name
-    assert heritage_of(made.record, [made.elites[0].id]).lineage["run"] == copy.name
 
 
 def test_the_repository_can_be_cited() -> None:
