@@ -353,9 +353,10 @@ def summary(cells: Sequence[Mapping[str, Any]]) -> Json:
     for cell in cells:
         row = found.setdefault(cell["contender"], {"seeds": []})
         row["seeds"].append(cell["seed"])
-        for key in FIGURES:
-            if key in cell:
-                row.setdefault(key, []).append(cell[key])
+        held = sum(_kept(mask, cell["axes"]) >= HELD for mask in cell["masks"])
+        for key, value in {**cell, "held": held}.items():
+            if key in FIGURES:
+                row.setdefault(key, []).append(value)
         row.setdefault("curves", []).append(cell["curve"])
         surest = max((_kept(mask, cell["axes"]) for mask in cell["masks"]), default=None)
         row.setdefault("surest", []).append(surest)
@@ -378,7 +379,7 @@ def _kept(mask: Mapping[str, Any], axes: Sequence[str]) -> float:
     if sees is None:
         return float(min(mask["shares"]))
     told = zip(axes, mask["shares"], strict=True)
-    return float(min(share if name in sees else 1.0 - share for name, share in told))
+    return float(min(share if axis.removeprefix("sees ") in sees else 1.0 - share for axis, share in told))
 
 
 def table(result: Mapping[str, Any]) -> str:
@@ -388,9 +389,13 @@ def table(result: Mapping[str, Any]) -> str:
     words[0] += f", of {result['total']}"
     lines = marks.head("contender", "seeds", *words)
     for name, row in result["contenders"].items():
-        told = [", ".join(f"{value:,.0f}" for value in row[key]) for key in keys]
+        told = [", ".join(_words(value) for value in row[key]) for key in keys]
         lines.append(marks.row(name, ", ".join(map(str, row["seeds"])), *told))
     return "\n".join(lines)
+
+
+def _words(value: float) -> str:
+    return f"{value:.1f}" if isinstance(value, float) and value < 10 else f"{value:,.0f}"
 
 
 class Marks(NamedTuple):
@@ -408,7 +413,7 @@ def marks_of(spec: str) -> Marks:
 def chart(result: Mapping[str, Any]) -> Chart:
     """Each figure against scored views, a panel each: a line a contender and seed."""
     contenders = result["contenders"]
-    keys = [key for key in FIGURES if any(point.get(key) is not None for point in _points(contenders))]
+    keys = [key for key in FIGURES if any(point.get(key) for point in _points(contenders))]  # not all 0
     rows = tuple(
         (name, seed, point["views"], *(point.get(key) for key in keys))
         for name, row in contenders.items()
@@ -426,6 +431,7 @@ def chart(result: Mapping[str, Any]) -> Chart:
                     label = name if curve is row["curves"][0] else None
                     axis.plot(*zip(*known, strict=True), linewidth=1.2, label=label, **style)
             axis.set_xlabel("scored views")
+            axis.yaxis.get_major_locator().set_params(integer=key != "qd_score")
             axis.set_title(FIGURES[key].format(critic=result.get("critic")))
             if place == len(keys) - 1:
                 axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

@@ -79,6 +79,16 @@ def test_a_set_of_machines_is_held_where_the_others_see_nothing(sets):
     assert nobody["held"]
 
 
+def test_a_mask_is_held_by_what_every_machine_of_its_cell_and_every_other_says(sets):
+    axes = sets[0]["axes"]
+    seen = {"sees": ["dlib-mmod"], "quality": 0.1}
+    rows = [{**seen, "shares": shares} for shares in ([0.05, 0.95], [0.0, 0.1], [0.5, 1.0])]
+    found = summary([{**sets[0], "masks": rows}])["contenders"]["cma-mae"]
+    assert found["held"] == [1]
+    assert found["surest"] == [0.95]
+    assert axes == ["sees dlib-hog", "sees dlib-mmod"]
+
+
 def test_a_critic_is_asked_about_masks_that_are_a_face_to_somebody(sets):
     for cell in sets:
         faces = [mask["critic"] for mask in cell["masks"] if mask["sees"]]
@@ -102,7 +112,12 @@ def test_so_many_islands_as_its_name_says_share_the_budget(sets):
 
 
 def test_curves_lead_to_what_is_told(sets, kinds):
-    for cells, keys in ((sets, ("filled", "qd_score", "transferred")), (kinds, ("filled", "qd_score"))):
+    agreed = [{**point, "transferred": 1} for point in sets[0]["curve"]]
+    agreeing = [{**sets[0], "curve": agreed}, *sets[1:]]
+    for cells, keys in (
+        (agreeing, ("filled", "qd_score", "transferred")),
+        (kinds, ("filled", "qd_score")),  # nobody was asked
+    ):
         drawn = chart({**summary(cells), "critic": "mtcnn"})
         assert drawn.header == ("contender", "seed", "views", *keys)
         assert drawn.file("png").startswith(b"\x89PNG")
