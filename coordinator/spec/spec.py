@@ -398,10 +398,6 @@ class Spec(Table):
         if self.views.least < 2 and across:
             key = "count" if self.views.first is None else "first"
             raise ValueError(f"[views] {key} must be 2 or more for an objective of kind '{across[0]}'")
-        if self.elites.ranking_views < 2 and across:
-            raise ValueError(
-                f"[elites] ranking_views must be 2 or more for an objective of kind '{across[0]}'"
-            )
         if len(across) > 1:
             raise ValueError(f"only one objective may be of kind '{across[0]}'")
         agreeing = [o.model for o in self.objective if o.known.together]

@@ -74,6 +74,11 @@ def filled_spec(
 
     data = changed(table, changes, str(path), filled)
     spec = parse_spec(data, str(path))
+    across = [o.kind for o in spec.objective if o.known.across_views]
+    if spec.elites.ranking_views < 2 and across:  # runs that were begun with one can be read
+        raise BadInput(
+            f"{path}: [elites] ranking_views must be 2 or more for an objective of kind '{across[0]}'"
+        )
     expires = spec.consent.expires if spec.consent else None
     if expires is not None and expires < (today or datetime.date.today()):
         raise BadInput(f"{path}: [consent] expires = {expires} has passed; renew the consent before going on")

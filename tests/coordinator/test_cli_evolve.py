@@ -260,6 +260,7 @@ def test_weights_that_are_not_here_are_named_before_anything_is_written(
     monkeypatch.delenv("DATAMASK_MODELS", raising=False)
     text = TINY.replace('"detect"', '"consistent"').replace("dlib-hog", model)
     text = text.replace("[views]\ncount = 1", "[views]\ncount = 2")
+    text = text.replace("ranking_views = 1", "ranking_views = 2")
     refused(datamask("evolve", spec(tmp_path, text), "--run", "w"), f"datamask models --get {model}", code=1)
     assert not (tmp_path / "runs").exists()
 
