@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
@@ -37,17 +36,15 @@ from bench.noise_proof.looks import Seen, ask, look
 from bench.noise_proof.searches import Elite, noise, search, twins
 from bench.noise_proof.settings import SPEC, run_of, within
 from bench.noise_proof.tables import share_words
+from bench.noise_sheet import lit
 from bench.outcome import circumstances, write
 from bench.running import add_options, ended, estimate, run, work_of
 from bench.statistics import bootstrap
 from coordinator.spec.spec import Spec, parse_spec
 from coordinator.spec.spec_file import load_spec
 from services.exhibition.lineup import Caption, lineup
-from services.exhibition.studio import Studio, one_by_one
 from services.recognition.catalog import model_info
-from services.shape.basis import load_basis
 from services.shape.catalog import basis_info
-from services.shape.decode import Decoder
 
 Json = dict[str, Any]
 Bools = NDArray[np.bool_]
@@ -209,7 +206,7 @@ def findings(settings: Settings, folder: Path) -> Json:
             "twins": _share(settings, signs),
             "noise": _share(settings, _seen(plain["plain"], machine)),
             "zero": float(_seen(zero["zero"], machine).mean()),
-            "genes": {seed: _genes(settings, folder, f"{machine}-{seed}") for seed in there},
+            "genes": [_genes(settings, folder, f"{machine}-{seed}") for seed in there],
         }
         row["others"] = {each: float(elites[each].mean()) for each in row["bred_for"]}
         rows.append(row)
@@ -273,20 +270,17 @@ def table(found: Mapping[str, Any]) -> str:
 
 def picture(settings: Settings, found: Mapping[str, Any], width_px: int = 1800) -> NDArray[np.uint8]:
     """A column a machine that was left out, a row a seed, uint8 (H, W, 3): no mask is picked."""
-    basis = load_basis(settings.spec(ALL[0], 0).mask.basis)
-    studio, decoder = Studio(basis.triangles, basis.facts.center_m, finer=1), Decoder(basis)
-    genomes, captions = [], []
+    basis = settings.spec(ALL[0], 0).mask.basis
+    told, captions = [], []
     for seed in found["seeds"]:
         for row in found["rows"]:
-            genes = {int(key): value for key, value in row["genes"].items()}
-            if seed in genes:
-                rate = row["by_seed"][row["seeds"].index(seed)]
-                genomes.append(np.array(genes[seed].split(), np.float32))
-                captions.append(Caption(f"without {row['left_out']}", ((f"{rate:.0%}", "seen by it"),)))
-    vertices = decoder.decode(torch.from_numpy(np.stack(genomes))).numpy()
+            if seed in row["seeds"]:
+                k = row["seeds"].index(seed)
+                told.append((basis, row["genes"][k]))
+                rate = f"{row['by_seed'][k]:.0%}"
+                captions.append(Caption(f"without {row['left_out']}", ((rate, "seen by it"),)))
     title = "Bred for all but one, shown to the one"
-    masks = one_by_one(studio.light, vertices)
-    return lineup(list(masks), captions, title, width_px=width_px, columns=len(found["rows"]))
+    return lineup(lit(told), captions, title, width_px=width_px, columns=len(found["rows"]))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

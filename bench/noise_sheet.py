@@ -52,17 +52,17 @@ def ablation(found: Mapping[str, Any]) -> list[Shown]:
     ]
 
 
-def lit(searches: Sequence[str], genes: Mapping[str, str]) -> list[LitMask]:
-    """Masks of searches under the studio's light, each by its own basis."""
-    bases = {name: load_basis(spec_of(PROOF, name).mask.basis) for name in searches}
+def lit(told: Sequence[tuple[str, str]]) -> list[LitMask]:
+    """Masks under the studio's light, of a basis and genes as text each."""
+    bases = {name: load_basis(name) for name, _ in told}
     made = {
-        basis.id: (Studio(basis.triangles, basis.facts.center_m, finer=1), Decoder(basis))
-        for basis in bases.values()
+        name: (Studio(basis.triangles, basis.facts.center_m, finer=1), Decoder(basis))
+        for name, basis in bases.items()
     }
     masks = []
-    for name in searches:
-        studio, decoder = made[bases[name].id]
-        genome = np.array(genes[name].split(), np.float32)[None]
+    for name, genes in told:
+        studio, decoder = made[name]
+        genome = np.array(genes.split(), np.float32)[None]
         masks += one_by_one(studio.light, decoder.decode(torch.from_numpy(genome)).numpy())
     return masks
 
@@ -93,7 +93,7 @@ def main() -> int:
     captions = [
         Caption(words, () if rate is None else ((f"{rate:.0%}", "of views"),)) for _, words, rate in shown
     ]
-    masks = lit([name for name, *_ in shown], genes)
+    masks = lit([(spec_of(PROOF, name).mask.basis, genes[name]) for name, *_ in shown])
     picture = lineup(masks, captions, title, width_px=options.width, columns=columns)
     Image.fromarray(picture).save(out, quality=88)
     print(out)

@@ -353,13 +353,12 @@ def summary(cells: Sequence[Mapping[str, Any]]) -> Json:
     for cell in cells:
         row = found.setdefault(cell["contender"], {"seeds": []})
         row["seeds"].append(cell["seed"])
-        held = sum(_kept(mask, cell["axes"]) >= HELD for mask in cell["masks"])
-        for key, value in {**cell, "held": held}.items():
+        kept = [_kept(mask, cell["axes"]) for mask in cell["masks"]]
+        for key, value in {**cell, "held": sum(share >= HELD for share in kept)}.items():
             if key in FIGURES:
                 row.setdefault(key, []).append(value)
         row.setdefault("curves", []).append(cell["curve"])
-        surest = max((_kept(mask, cell["axes"]) for mask in cell["masks"]), default=None)
-        row.setdefault("surest", []).append(surest)
+        row.setdefault("surest", []).append(max(kept, default=None))
     return {"axes": cells[0]["axes"], "total": cells[0]["cells"], "contenders": found}
 
 
@@ -413,17 +412,20 @@ def marks_of(spec: str) -> Marks:
 def chart(result: Mapping[str, Any]) -> Chart:
     """Each figure against scored views, a panel each: a line a contender and seed."""
     contenders = result["contenders"]
-    keys = [key for key in FIGURES if any(point.get(key) for point in _points(contenders))]  # not all 0
-    rows = tuple(
-        (name, seed, point["views"], *(point.get(key) for key in keys))
+    points = [
+        (name, seed, point)
         for name, row in contenders.items()
         for seed, curve in zip(row["seeds"], row["curves"], strict=True)
         for point in curve
+    ]
+    keys = [key for key in FIGURES if any(point.get(key) for *_, point in points)]  # not all 0
+    rows = tuple(
+        (name, seed, point["views"], *(point.get(key) for key in keys)) for name, seed, point in points
     )
 
     def draw(figure: Figure) -> None:
         panels = figure.subplots(1, len(keys), squeeze=False)[0]
-        for axis, (place, key) in zip(panels, enumerate(keys), strict=True):
+        for axis, key in zip(panels, keys, strict=True):
             for k, (name, row) in enumerate(contenders.items()):
                 for curve in row["curves"]:
                     known = [(p["views"], p[key]) for p in curve if p.get(key) is not None]
@@ -433,14 +435,9 @@ def chart(result: Mapping[str, Any]) -> Chart:
             axis.set_xlabel("scored views")
             axis.yaxis.get_major_locator().set_params(integer=key != "qd_score")
             axis.set_title(FIGURES[key].format(critic=result.get("critic")))
-            if place == len(keys) - 1:
-                axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        panels[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
     return Chart("coverage", ("contender", "seed", "views", *keys), rows, draw, height_in=2.4)
-
-
-def _points(contenders: Mapping[str, Any]) -> list[Json]:
-    return [point for row in contenders.values() for curve in row["curves"] for point in curve]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

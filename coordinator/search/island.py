@@ -19,7 +19,7 @@ from coordinator.search import away, dial, pareto
 from coordinator.search.breeding import Breeding
 from coordinator.search.grid import Grid
 from coordinator.search.niches import Niches
-from coordinator.search.optimizers import OPTIMIZERS, Optimizer, make_optimizer
+from coordinator.search.optimizers import Optimizer, make_optimizer
 from coordinator.search.seeds import (
     island_seed,
     migration_rng,
@@ -230,21 +230,16 @@ class Island:
             yield AtCheckpoint(self.epoch, self.state())
             self.epoch += 1
 
-    @property
-    def _looks_for_many(self) -> bool:
-        search = self.spec.search
-        return OPTIMIZERS[search.optimizers[self.index % len(search.optimizers)]].moves_all_genes
-
     def _stalled(self) -> bool:
         """Note the epoch's best mask; whether none was better for as long as the spec has patience."""
         best = max((mask.fitness for mask in self.ranked[self.epoch]), default=-np.inf)
         self._idle = 0 if best > self._best else self._idle + 1
         self._best = max(self._best, best)
-        return not self._looks_for_many and 0 < self.spec.search.patience <= self._idle
+        return not self.optimizer.moves_all_genes and 0 < self.spec.search.patience <= self._idle
 
     def _has_found(self) -> bool:
         """Whether the epoch's best mask is a face as surely as the spec asks."""
-        wanted = None if self._looks_for_many else self.spec.search.found
+        wanted = None if self.optimizer.moves_all_genes else self.spec.search.found
         return wanted is not None and bool(self.ranked[self.epoch]) and self._accepted >= wanted
 
     def _best_ranked(self) -> Mask:
@@ -253,7 +248,7 @@ class Island:
 
     def _is_to_be_released(self) -> bool:
         after, symmetric = self.spec.search.release, self.spec.search.symmetric_on(self.index)
-        symmetric = symmetric and not self._looks_for_many
+        symmetric = symmetric and not self.optimizer.moves_all_genes
         lived = self.generation - self._start
         return 0 < after <= lived and symmetric and self._released is None and bool(self.ranked[self.epoch])
 

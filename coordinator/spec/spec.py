@@ -77,12 +77,10 @@ class MaskSpec(Table):
 
     start: Literal["noise", "neutral"] = "noise"
     basis: str = DEFAULT_BASIS
-    color: Annotated[bool, Strict()] = (
-        False  # color genes too, for masks that are printed or painted in color
-    )
-    edge: Annotated[float | None, Field(ge=0, le=1, strict=True)] = (
-        None  # share of a blank's relief at its rim
-    )
+    # Color genes too, for masks that are printed or painted in color; what share of a blank's relief is at
+    # its rim. Both choose the basis.
+    color: Annotated[bool, Strict()] = False
+    edge: Annotated[float | None, Field(ge=0, le=1, strict=True)] = None
     # What is not said is the basis's usual (services/shape/facts.py).
     spread: Annotated[float, Field(gt=0, le=5)] = 1.2  # standard deviation of the noise weights
     limit: Annotated[float, Field(gt=0, le=10)] = 3.0  # genes stay within [-limit, limit]

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
+import trimesh
 from manifold3d import CrossSection, FillRule, Manifold
 from PIL import Image, ImageDraw, ImageFont
 from skimage.measure import approximate_polygon, find_contours
@@ -17,7 +18,7 @@ from skimage.measure import approximate_polygon, find_contours
 from services.printing.catalog import BRIDGE_MM, Order
 from services.printing.openings import Fitted, keep_one, ray
 from services.printing.solid import Wall, arrays
-from services.printing.surface import Float, Ints
+from services.printing.surface import Float
 
 HOLE_MM = 6.0  # of the lug: a nail's head goes through
 LUG_MM = (HOLE_MM + 2 * BRIDGE_MM, 4.0)  # wide, thick
@@ -72,7 +73,7 @@ def _lugs(body: Manifold, wall_mm: float) -> Iterator[tuple[Manifold, Manifold, 
     points, triangles = arrays(body)
     width, thick = LUG_MM
     low, high = points.min(axis=0), points.max(axis=0)
-    mass = center_of_mass(points, triangles)
+    mass = trimesh.Trimesh(points, triangles, process=False).center_mass
     middle = round(float(mass[0]), 1)
     # The back of the top: where the nail will be, not where a chin or an ear reaches further back.
     near = np.abs(points[:, 0] - middle) < 20
@@ -117,14 +118,6 @@ def _hangs(hole: tuple[float, float], mass: Float) -> str:
     if abs(tilt) < STRAIGHT_DEG:
         return "hangs straight"
     return f"hangs {abs(tilt):.1f}° {'clockwise' if tilt > 0 else 'counterclockwise'}"
-
-
-def center_of_mass(points: Float, triangles: Ints) -> Float:
-    """Where a solid's mass is, (3,)."""
-    corners = points[triangles]
-    share = (corners[:, 0] * np.cross(corners[:, 1], corners[:, 2])).sum(axis=1)
-    center: Float = (share[:, None] * corners.sum(axis=1)).sum(axis=0) / (4 * share.sum())
-    return center
 
 
 def _roof(body: Manifold, x: float, z: float, start: float) -> tuple[float, float, float] | None:

@@ -26,8 +26,8 @@ APART_MM = 40.0  # between keys along a cut
 MOST_KEYS = 8
 CRUMB_MM3 = 60.0
 MORE_MM, BUMPS_MM3 = 0.5, 1.0  # so much larger is what a boss is cut off by, and so little of it may be left
-_SHIFTS_MM = np.linspace(-3.2, 3.2, 9)  # from where parts are alike
-_SHIFT_MM, _STEP_MM = 3.2, 0.8
+_SHIFT_MM, _STEP_MM = 3.2, 0.8  # so far from where parts are alike is a cut tried, and every so much
+_SHIFTS_MM = np.linspace(-_SHIFT_MM, _SHIFT_MM, 1 + round(2 * _SHIFT_MM / _STEP_MM))
 _SPARE_MM = (
     PEG_LONG_MM + 7.0
 )  # so much larger than an even one may a part be: its pegs, and both cuts' shifts

@@ -53,6 +53,10 @@ class Optimizer(Protocol):
         """Whether a genome without parents comes from a distribution that the last generation shaped."""
 
     @property
+    def moves_all_genes(self) -> bool:
+        """Whether it looks for many kinds of masks: symmetry and one best mask are nothing to it."""
+
+    @property
     def mean(self) -> Doubles | None:
         """The mean of the distribution that moved genes are drawn from, or None where there is none.
 
